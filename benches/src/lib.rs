@@ -1,0 +1,1 @@
+//! In-process and real-process benches, each with its baseline in the same run.

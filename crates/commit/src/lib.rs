@@ -1,0 +1,1 @@
+//! Two-phase commit between shards, decided by votes alone.

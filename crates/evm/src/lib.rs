@@ -1,0 +1,1 @@
+//! revm with a witness: execute once and record, replay under the record, split the effects by owner.

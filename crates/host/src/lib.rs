@@ -1,0 +1,1 @@
+//! Runs a machine: loop, timers, health, metrics, drain.

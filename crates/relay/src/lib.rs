@@ -1,0 +1,1 @@
+//! A relay's machine: accept a receipt once, carry it, acknowledge, retry, park.

@@ -1,0 +1,1 @@
+//! A shard's machine: ledger, locks, inbox and outbox in one ordered log of blocks.

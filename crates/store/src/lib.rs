@@ -1,0 +1,1 @@
+//! RocksDB as ordered spaces: one synced batch in, snapshot reads out.

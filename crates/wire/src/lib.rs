@@ -1,0 +1,1 @@
+//! Everything that enters or leaves as bytes: protobuf, gRPC, Ethereum JSON-RPC.

@@ -1,0 +1,1 @@
+//! A coordinator node: configuration and wiring.

@@ -1,0 +1,3 @@
+//! The dovetail command line.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! A shard node: configuration and wiring.
