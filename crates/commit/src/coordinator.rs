@@ -1,0 +1,387 @@
+//! The coordinator's side: carry an attempt to its end, as often as it takes.
+//!
+//! ```text
+//!       Begin            every home voted yes           all voted yes | some no         all that may lock acked
+//!   ---------> Homes ---------------------> Rest ---------------------------> Deciding ------------------> forgotten
+//!     * log      |   Prepare, again and again |                               * log      Decide, again      * log
+//!                '---- at the deadline: RequestAbort instead; the answers are votes
+//! ```
+//!
+//! Promise: it never decides by its own clock and never without votes (R1, R4); what it sends more than once is safe to
+//! receive more than once. Its log only lets a restart finish sooner: participants finish without it (R8).
+//!
+//! The log: [`ATTEMPTS`] has the attempt and its payload from before the first prepare; [`VOTES`] has the deciding votes
+//! from before the first decide; both go when every participant that may hold a lock has acknowledged. [`DECISIONS`]
+//! remembers the last [`DECISIONS_COUNT_MAX`] decisions.
+
+mod attempt;
+mod memory;
+
+use crate::{Decision, DecisionProof, Descriptor, DescriptorError, Rejection, VoteProof};
+use crate::{PAYLOAD_BYTES_MAX, payload_digest};
+use attempt::{Attempt, Recorded};
+use memory::Memory;
+use primitives::{AttemptId, Digest, Machine, Millis, Output, Read, ShardId, Space, Time, Verified, Write};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Attempts not yet forgotten: attempt id to descriptor and payload.
+pub const ATTEMPTS: Space = Space("commit_attempts");
+/// The deciding votes of attempts decided but not yet forgotten: attempt id to votes.
+pub const VOTES: Space = Space("commit_votes");
+/// The last decisions: running number to attempt and decision.
+pub const DECISIONS: Space = Space("commit_decisions");
+
+/// Most attempts in flight at once.
+pub const ATTEMPTS_COUNT_MAX: usize = 8192;
+/// Most decisions remembered after their attempts are forgotten.
+pub const DECISIONS_COUNT_MAX: usize = 65_536;
+
+/// How often to say things again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// The wait after the first send; doubles each time.
+    pub resend_min: Millis,
+    /// The longest wait between sends.
+    pub resend_max: Millis,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { resend_min: Millis(400), resend_max: Millis(5_000) }
+    }
+}
+
+/// What comes in.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// A new attempt with its payload.
+    Begin {
+        /// The attempt.
+        descriptor: Descriptor,
+        /// The bytes that [`Descriptor::payload`] is the digest of.
+        payload: Arc<[u8]>,
+    },
+    /// Votes, from whomever.
+    Votes(Vec<Verified<VoteProof>>),
+    /// A participant would not act on a message.
+    Rejected {
+        /// On which attempt.
+        attempt: AttemptId,
+        /// Who.
+        shard: ShardId,
+        /// Why.
+        rejection: Rejection,
+    },
+    /// A participant has carried out the decision. Unproven: a lie only stops a courtesy.
+    Applied {
+        /// Of which attempt.
+        attempt: AttemptId,
+        /// Who.
+        shard: ShardId,
+    },
+}
+
+/// What goes to participants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Send {
+    /// Asks for a vote.
+    Prepare {
+        /// Whom.
+        to: ShardId,
+        /// On what.
+        descriptor: Arc<Descriptor>,
+        /// The payload.
+        payload: Arc<[u8]>,
+        /// The homes' yes votes; empty if `to` is a home.
+        homes: Vec<Verified<VoteProof>>,
+    },
+    /// Asks for a no, or for the vote already cast.
+    RequestAbort {
+        /// Whom.
+        to: ShardId,
+        /// On what.
+        descriptor: Arc<Descriptor>,
+    },
+    /// Delivers the decision.
+    Decide {
+        /// Whom.
+        to: ShardId,
+        /// The decision and its votes.
+        proof: Arc<DecisionProof>,
+    },
+}
+
+impl Send {
+    /// To whom it goes.
+    pub fn to(&self) -> ShardId {
+        match self {
+            Self::Prepare { to, .. } | Self::RequestAbort { to, .. } | Self::Decide { to, .. } => *to,
+        }
+    }
+
+    /// Which attempt it is about.
+    pub fn attempt(&self) -> AttemptId {
+        match self {
+            Self::Prepare { descriptor, .. } | Self::RequestAbort { descriptor, .. } => descriptor.id(),
+            Self::Decide { proof, .. } => proof.attempt(),
+        }
+    }
+}
+
+/// What goes back to whoever began the attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// The attempt was not begun.
+    Refused {
+        /// Which.
+        attempt: AttemptId,
+        /// Why.
+        reason: BeginError,
+    },
+    /// Every home has voted yes: the fee is reserved, and the rest is being asked.
+    HomesReserved {
+        /// Which.
+        attempt: AttemptId,
+    },
+    /// It is decided; delivery goes on.
+    Decided {
+        /// The decision and its votes.
+        proof: Arc<DecisionProof>,
+    },
+    /// Every participant that may hold a lock has carried out the decision.
+    Finished {
+        /// Which.
+        attempt: AttemptId,
+        /// How it ended.
+        decision: Decision,
+    },
+    /// A participant cannot vote on it, so it is left to its participants, who abort it among themselves (R8).
+    Abandoned {
+        /// Which.
+        attempt: AttemptId,
+        /// Who cannot.
+        shard: ShardId,
+        /// Why.
+        rejection: Rejection,
+    },
+}
+
+/// Why an attempt was not begun.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BeginError {
+    /// The descriptor describes no attempt.
+    #[error("malformed attempt: {0}")]
+    Descriptor(#[from] DescriptorError),
+    /// The payload is too large.
+    #[error("a payload of {actual} bytes where at most {PAYLOAD_BYTES_MAX} are allowed")]
+    PayloadTooLong {
+        /// Its size.
+        actual: usize,
+    },
+    /// The payload is not the one that the attempt binds (R3).
+    #[error("payload digest {actual}, the attempt binds {expected}")]
+    WrongPayload {
+        /// What the attempt binds.
+        expected: Digest,
+        /// What came.
+        actual: Digest,
+    },
+    /// [`ATTEMPTS_COUNT_MAX`] attempts are in flight.
+    #[error("{ATTEMPTS_COUNT_MAX} attempts are in flight")]
+    Busy,
+    /// The attempt is in flight or decided already.
+    #[error("the attempt was begun before")]
+    Known,
+}
+
+/// The coordinator's store does not read back; it was written by something else.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("entry {key} of {space:?} is damaged: {reason}")]
+pub struct OpenError {
+    /// Where.
+    pub space: Space,
+    /// Which key, in hex.
+    pub key: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// The coordinator's machine over any number of attempts, each on its own.
+#[derive(Debug)]
+pub struct Coordinator {
+    settings: Settings,
+    attempts: BTreeMap<AttemptId, Attempt>,
+    timers: BTreeSet<(Time, AttemptId)>,
+    memory: Memory,
+}
+
+impl Coordinator {
+    /// The coordinator that goes on where the one that wrote this store stopped (I12).
+    ///
+    /// Its first step, at whatever time, says again what was last said of every unfinished attempt.
+    pub fn open(settings: Settings, read: &impl Read) -> Result<Self, OpenError> {
+        let memory = Memory::open(read)?;
+        let attempts = attempt::recover(read)?;
+        let timers = attempts.keys().map(|id| (Time(0), *id)).collect();
+        Ok(Self { settings, attempts, timers, memory })
+    }
+
+    /// How many attempts are not yet forgotten.
+    pub fn in_flight(&self) -> usize {
+        self.attempts.len()
+    }
+
+    /// The attempts not yet forgotten, with their descriptors.
+    pub fn unfinished(&self) -> impl Iterator<Item = (AttemptId, &Descriptor)> {
+        self.attempts.iter().map(|(id, attempt)| (*id, &*attempt.descriptor))
+    }
+
+    /// How the attempt ended, if it is among the last [`DECISIONS_COUNT_MAX`] decided here.
+    pub fn decision(&self, attempt: AttemptId) -> Option<Decision> {
+        self.memory.get(attempt)
+    }
+
+    fn begin(&mut self, now: Time, descriptor: Descriptor, payload: Arc<[u8]>, out: &mut Output<Send, Reply>) {
+        let id = descriptor.id();
+        if let Err(reason) = self.may_begin(id, &descriptor, &payload) {
+            out.replies.push(Reply::Refused { attempt: id, reason });
+            return;
+        }
+        let attempt = Attempt::new(descriptor, payload);
+        out.writes.push(attempt.begun());
+        self.attempts.insert(id, attempt);
+        self.say(now, id, out);
+    }
+
+    fn may_begin(&self, id: AttemptId, descriptor: &Descriptor, payload: &[u8]) -> Result<(), BeginError> {
+        descriptor.check()?;
+        if payload.len() > PAYLOAD_BYTES_MAX {
+            return Err(BeginError::PayloadTooLong { actual: payload.len() });
+        }
+        let actual = payload_digest(payload);
+        if actual != descriptor.payload {
+            return Err(BeginError::WrongPayload { expected: descriptor.payload, actual });
+        }
+        if self.attempts.contains_key(&id) || self.memory.get(id).is_some() {
+            return Err(BeginError::Known);
+        }
+        if self.attempts.len() >= ATTEMPTS_COUNT_MAX {
+            return Err(BeginError::Busy);
+        }
+        Ok(())
+    }
+
+    fn vote(&mut self, now: Time, proof: Verified<VoteProof>, out: &mut Output<Send, Reply>) {
+        let id = proof.vote.attempt;
+        let Some(attempt) = self.attempts.get_mut(&id) else { return };
+        match attempt.record(proof) {
+            Recorded::Nothing => {}
+            Recorded::HomesReserved => {
+                out.replies.push(Reply::HomesReserved { attempt: id });
+                self.say_anew(now, id, out);
+            }
+            Recorded::Decided(proof) => {
+                out.writes.push(attempt::decided(&proof));
+                out.writes.extend(self.memory.remember(id, proof.decide()));
+                out.replies.push(Reply::Decided { proof });
+                self.say_anew(now, id, out);
+                self.forget_if_done(id, out);
+            }
+            Recorded::NeedsNoDecision => self.forget_if_done(id, out),
+        }
+    }
+
+    fn rejected(&mut self, id: AttemptId, shard: ShardId, rejection: Rejection, out: &mut Output<Send, Reply>) {
+        let Some(attempt) = self.attempts.get_mut(&id) else { return };
+        if rejection == Rejection::Busy || attempt.descriptor.epoch(shard).is_none() {
+            return; // Said again when its time comes.
+        }
+        if attempt.decision().is_some() {
+            return self.applied(id, shard, out); // It will never do better; its operator has the alarm.
+        }
+        out.sends.extend(attempt.farewell());
+        out.replies.push(Reply::Abandoned { attempt: id, shard, rejection });
+        self.forget(id, out);
+    }
+
+    fn applied(&mut self, id: AttemptId, shard: ShardId, out: &mut Output<Send, Reply>) {
+        if let Some(attempt) = self.attempts.get_mut(&id) {
+            attempt.applied(shard);
+            self.forget_if_done(id, out);
+        }
+    }
+
+    fn forget_if_done(&mut self, id: AttemptId, out: &mut Output<Send, Reply>) {
+        let Some(decision) = self.attempts.get(&id).and_then(Attempt::finished) else { return };
+        out.replies.push(Reply::Finished { attempt: id, decision });
+        self.forget(id, out);
+    }
+
+    fn forget(&mut self, id: AttemptId, out: &mut Output<Send, Reply>) {
+        if let Some(attempt) = self.attempts.remove(&id) {
+            self.timers.remove(&(attempt.due, id));
+            out.writes.push(Write::delete(ATTEMPTS, *id.0.as_bytes()));
+            out.writes.push(Write::delete(VOTES, *id.0.as_bytes()));
+        }
+    }
+
+    /// Says what the attempt's new stage asks for, without waiting for a timer.
+    fn say_anew(&mut self, now: Time, id: AttemptId, out: &mut Output<Send, Reply>) {
+        if let Some(attempt) = self.attempts.get_mut(&id) {
+            attempt.said = 0;
+        }
+        self.say(now, id, out);
+    }
+
+    /// Says what the attempt's stage asks for, and arms the timer for saying it again.
+    fn say(&mut self, now: Time, id: AttemptId, out: &mut Output<Send, Reply>) {
+        let Some(attempt) = self.attempts.get_mut(&id) else { return };
+        self.timers.remove(&(attempt.due, id));
+        out.sends.extend(attempt.say(now));
+        let wait = self.settings.resend_min.0.saturating_mul(1 << attempt.said.min(20)).min(self.settings.resend_max.0);
+        attempt.said = attempt.said.saturating_add(1);
+        attempt.due = attempt.next_due(now, Millis(wait.max(1)));
+        self.timers.insert((attempt.due, id));
+    }
+
+    fn say_what_is_due(&mut self, now: Time, out: &mut Output<Send, Reply>) {
+        let due: Vec<AttemptId> = self.timers.iter().take_while(|(time, _)| *time <= now).map(|(_, id)| *id).collect();
+        for id in due {
+            self.say(now, id, out);
+        }
+    }
+
+    #[cfg(debug_assertions)]
+    fn assert_valid(&self) {
+        assert!(self.attempts.len() <= ATTEMPTS_COUNT_MAX);
+        assert_eq!(self.attempts.len(), self.timers.len(), "every attempt has one timer");
+        for (id, attempt) in &self.attempts {
+            assert!(self.timers.contains(&(attempt.due, *id)), "the timer is the attempt's");
+            assert_eq!(attempt.decision().is_some(), self.memory.get(*id).is_some() || self.memory.is_full());
+        }
+    }
+}
+
+impl Machine for Coordinator {
+    type Input = Input;
+    type Send = Send;
+    type Reply = Reply;
+
+    fn step(&mut self, now: Time, inputs: Vec<Input>, _read: &impl Read) -> Output<Send, Reply> {
+        let mut out = Output::new();
+        for input in inputs {
+            match input {
+                Input::Begin { descriptor, payload } => self.begin(now, descriptor, payload, &mut out),
+                Input::Votes(votes) => votes.into_iter().for_each(|proof| self.vote(now, proof, &mut out)),
+                Input::Rejected { attempt, shard, rejection } => self.rejected(attempt, shard, rejection, &mut out),
+                Input::Applied { attempt, shard } => self.applied(attempt, shard, &mut out),
+            }
+        }
+        self.say_what_is_due(now, &mut out);
+        out.wake = self.timers.first().map(|(time, _)| *time);
+        #[cfg(debug_assertions)]
+        self.assert_valid();
+        out
+    }
+}
