@@ -1,1 +1,45 @@
 //! Merkle trees, headers, certificates and receipts: how a fact about one shard is believed on another.
+//!
+//!   leaf -- path --> outbox root -- in --> header -- digest --> certificate <-- signed by -- validators of the epoch
+//!                                             |
+//!                                             +-- history path --> a later header, when only that one is certified
+//!
+//! Promise (DESIGN §3): there is one way to cross a shard boundary, a [`Receipt`] through a [`ReceiptVerifier`], and
+//! changing any bit of a receipt makes it fail.
+//! Knows nothing of EVM, gRPC, disks or clocks, and nothing of what a leaf's body means, but for the two kinds that a
+//! relay carries: [`Message`] and [`Delivery`].
+
+mod cache;
+mod certificate;
+mod delivery;
+mod header;
+mod history;
+mod keys;
+mod leaf;
+mod merkle;
+mod message;
+mod outbox;
+mod purpose;
+mod receipt;
+mod validators;
+mod verifier;
+
+#[cfg(test)]
+mod attacks;
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod sample;
+
+pub use certificate::{Certificate, CertificateError, NotMember, Scheme, Signer};
+pub use delivery::{DELIVERY_DETAIL_BYTES_MAX, Delivery, DeliveryStatus};
+pub use header::{HEADER_VERSION, Header, HeaderError};
+pub use history::{Appended, History, HistoryError, NodeId, verify_ancestor};
+pub use keys::{KeyError, PossessionProof, PublicKey, SecretKey, Signature, SignatureError};
+pub use leaf::{LEAF_BODY_BYTES_MAX, Leaf, LeafKind};
+pub use merkle::{LEAVES_COUNT_MAX, PATH_COUNT_MAX, PathError, Place, Tree, TreeKind, verify_path};
+pub use message::{MESSAGE_BODY_BYTES_MAX, MESSAGE_VERSION, Message, MessageError, MessageId, domain_of, shard_of};
+pub use outbox::{OUTBOX_LEAVES_COUNT_MAX, Outbox, OutboxError};
+pub use receipt::{Ancestry, Fact, RECEIPT_BYTES_MAX, Receipt};
+pub use validators::{VALIDATORS_COUNT_MAX, ValidatorSet, ValidatorSetError};
+pub use verifier::{HEADERS_CACHED_COUNT_MAX, ReceiptError, ReceiptVerifier};

@@ -1,0 +1,1 @@
+//! One test for each published attack on trees, signatures, certificates and receipts.
