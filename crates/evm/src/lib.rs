@@ -1,1 +1,47 @@
 //! revm with a witness: execute once and record, replay under the record, split the effects by owner.
+//!
+//!   payload ── execute over a View ──> Executed { witness, effects, participants, homes }
+//!                 (a value the view lacks: Missing)        │
+//!   payload + witness ── Replayer ──> the same Executed    │ slice(shard)
+//!                                                          v
+//!                                    own reads, own changes, own locks ──> State
+//!
+//! Promise (I9, I16): gas, logs, outcome and state are those of one plain revm run, whatever the placement. Held by
+//! `tests/mainnet.rs` on real blocks of every fork.
+//!
+//! Promise (I11): one payload under one witness has one set of effects, on any machine.
+//!
+//! Knows nothing of votes, locks held, disks, clocks or the network. Whether a witness is *current* is for its owners to
+//! say; here it is only complete, exact and honestly replayed.
+
+mod account;
+mod data;
+mod effects;
+mod environment;
+mod key;
+mod payload;
+mod placement;
+mod transaction;
+mod view;
+mod witness;
+
+pub use account::AccountState;
+pub use data::Data;
+pub use effects::{Changes, Effects, Log, Outcome, Status};
+pub use environment::{
+    BlobEnvironment, BlockEnvironment, Environment, EnvironmentError, Environments, NetworkParams, Spec, UnknownSpec,
+};
+pub use key::{FeesKey, LockMode, StateKey};
+pub use payload::{
+    BUNDLE_COUNT_MAX, Funding, PAYLOAD_BYTES_MAX, Payload, PayloadError, PayloadVerifier, RecoveredPayload, Step,
+    SystemTransaction, TransactionKind,
+};
+pub use placement::{Placement, PlacementError, SHARDS_COUNT_MAX, mailbox_address};
+pub use transaction::{
+    RecoveredTransaction, SignedTransaction, TRANSACTION_BYTES_MAX, TransactionError, TransactionVerifier,
+};
+pub use view::{Lookup, View};
+pub use witness::{WITNESS_BYTES_MAX, Witness};
+
+pub use alloy_primitives::{Address, B256, Bytes, U256};
+pub use revm::bytecode::Bytecode;

@@ -1,0 +1,301 @@
+//! What a transaction can see of the world besides state: block, network, fork.
+//!
+//! Ordinary networks derive the whole block environment from a slot, so that every shard has the same one without asking
+//! another. A replay network is given it in full, because real blocks have real ones.
+
+use alloy_primitives::{Address, B256, U256};
+use borsh::{BorshDeserialize, BorshSerialize};
+use primitives::{Domain, Millis, NetworkId, Slot, Time};
+use revm::context::{BlockEnv, CfgEnv};
+use revm::context_interface::block::BlobExcessGasAndPrice;
+use revm::primitives::eip4844::BLOB_BASE_FEE_UPDATE_FRACTION_PRAGUE;
+use revm::primitives::hardfork::SpecId;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{Error, ErrorKind, Read, Result as IoResult, Write};
+use std::str::FromStr;
+use std::sync::LazyLock;
+
+static HASH: LazyLock<Domain> = LazyLock::new(|| Domain::new("dovetail v1 slot hash"));
+static RANDOM: LazyLock<Domain> = LazyLock::new(|| Domain::new("dovetail v1 slot randomness"));
+
+/// A fork's name that this build does not know.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown fork {name:?}; known are {}", Spec::NAMES.map(|(name, _)| name).join(", "))]
+pub struct UnknownSpec {
+    /// The name given.
+    pub name: String,
+}
+
+/// An Ethereum fork: which rules the EVM follows. Its canonical bytes are its name, so they outlive revm's numbering.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Spec(SpecId);
+
+impl Spec {
+    const NAMES: [(&'static str, SpecId); 15] = [
+        ("frontier", SpecId::FRONTIER),
+        ("homestead", SpecId::HOMESTEAD),
+        ("tangerine", SpecId::TANGERINE),
+        ("spurious_dragon", SpecId::SPURIOUS_DRAGON),
+        ("byzantium", SpecId::BYZANTIUM),
+        ("petersburg", SpecId::PETERSBURG),
+        ("istanbul", SpecId::ISTANBUL),
+        ("berlin", SpecId::BERLIN),
+        ("london", SpecId::LONDON),
+        ("merge", SpecId::MERGE),
+        ("shanghai", SpecId::SHANGHAI),
+        ("cancun", SpecId::CANCUN),
+        ("prague", SpecId::PRAGUE),
+        ("osaka", SpecId::OSAKA),
+        ("amsterdam", SpecId::AMSTERDAM),
+    ];
+
+    /// The fork as revm names it.
+    pub const fn id(self) -> SpecId {
+        self.0
+    }
+
+    /// The fork's name in lower case.
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, id)| *id == self.0).map_or("osaka", |(name, _)| name)
+    }
+
+    /// Whether the rules of `other` hold.
+    pub(crate) fn includes(self, other: SpecId) -> bool {
+        self.0.is_enabled_in(other)
+    }
+}
+
+impl From<SpecId> for Spec {
+    fn from(id: SpecId) -> Self {
+        Self(id)
+    }
+}
+
+impl fmt::Display for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Spec {
+    type Err = UnknownSpec;
+
+    fn from_str(name: &str) -> Result<Self, UnknownSpec> {
+        let lower = name.to_ascii_lowercase();
+        let known = Self::NAMES.iter().find(|(known, _)| *known == lower);
+        known.map(|(_, id)| Self(*id)).ok_or_else(|| UnknownSpec { name: name.to_owned() })
+    }
+}
+
+impl BorshSerialize for Spec {
+    fn serialize<W: Write>(&self, writer: &mut W) -> IoResult<()> {
+        self.name().serialize(writer)
+    }
+}
+
+impl BorshDeserialize for Spec {
+    fn deserialize_reader<R: Read>(reader: &mut R) -> IoResult<Self> {
+        let name = String::deserialize_reader(reader)?;
+        let spec: Self = name.parse().map_err(|error| Error::new(ErrorKind::InvalidData, error))?;
+        // One value, one encoding: parsing forgives case, bytes do not.
+        if spec.name() == name { Ok(spec) } else { Err(Error::new(ErrorKind::InvalidData, "fork not in lower case")) }
+    }
+}
+
+/// Which environments a network takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Environments {
+    /// Slots only: an ordinary network.
+    Slots,
+    /// Whole blocks and system transactions too: a network that replays a real chain and holds nothing of value.
+    Replay,
+}
+
+/// What all shards of a network agree on before they start.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct NetworkParams {
+    /// The network, which is its EIP-155 chain id.
+    pub network: NetworkId,
+    /// How long a slot lasts; never zero.
+    pub slot_length: Millis,
+    /// Wei per gas that every transaction burns.
+    pub base_fee: u64,
+    /// The most gas a transaction may ask for.
+    pub gas_limit: u64,
+    /// Who is paid the priority fees. To change it, first settle the fragments of the old one.
+    pub beneficiary: Address,
+    /// The fork.
+    pub spec: Spec,
+    /// Which environments are taken.
+    pub environments: Environments,
+}
+
+impl NetworkParams {
+    /// The slot that `time` is in.
+    pub fn slot_at(&self, time: Time) -> Slot {
+        Slot(time.0 / self.slot_length.0.max(1))
+    }
+
+    /// When `slot` begins.
+    pub fn start_of(&self, slot: Slot) -> Time {
+        Time(slot.0.saturating_mul(self.slot_length.0))
+    }
+
+    /// The hash that BLOCKHASH and the JSON-RPC give for the block of a slot. It does not depend on content, since no
+    /// shard knows what the others hold.
+    pub fn block_hash(&self, number: u64) -> B256 {
+        B256::new(*HASH.hash_of(&(self.network, number)).as_bytes())
+    }
+
+    /// The block that a slot stands for.
+    pub fn block_of(&self, slot: Slot) -> BlockEnvironment {
+        let spec = self.spec;
+        let random = RANDOM.hash_of(&(self.network, slot));
+        BlockEnvironment {
+            spec,
+            number: slot.0,
+            timestamp: self.start_of(slot).seconds(),
+            beneficiary: self.beneficiary,
+            gas_limit: self.gas_limit,
+            base_fee: if spec.includes(SpecId::LONDON) { self.base_fee } else { 0 },
+            difficulty: U256::ZERO,
+            randomness: spec.includes(SpecId::MERGE).then(|| B256::new(*random.as_bytes())),
+            blob: spec.includes(SpecId::CANCUN).then_some(BlobEnvironment {
+                excess_gas: 0,
+                update_fraction: BLOB_BASE_FEE_UPDATE_FRACTION_PRAGUE,
+            }),
+            hashes: BTreeMap::new(),
+        }
+    }
+
+    /// The block that `environment` stands for, if this network takes it.
+    pub fn block(&self, environment: &Environment) -> Result<BlockEnvironment, EnvironmentError> {
+        match (environment, self.environments) {
+            (Environment::Slot(slot), _) => Ok(self.block_of(*slot)),
+            (Environment::Block(block), Environments::Replay) => Ok(block.clone()),
+            (Environment::Block(_), Environments::Slots) => Err(EnvironmentError::BlockRefused),
+        }
+    }
+}
+
+/// Why a network does not take an environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum EnvironmentError {
+    /// An explicit block on a network that only has slots.
+    #[error("this network takes slots only; explicit block environments are for replay networks")]
+    BlockRefused,
+}
+
+/// What fees for blobs are computed from (EIP-4844, EIP-7892).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct BlobEnvironment {
+    /// The header's excess blob gas.
+    pub excess_gas: u64,
+    /// By how much the blob base fee follows it; differs between blob schedules.
+    pub update_fraction: u64,
+}
+
+/// A block environment in full.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct BlockEnvironment {
+    /// The fork.
+    pub spec: Spec,
+    /// NUMBER.
+    pub number: u64,
+    /// TIMESTAMP, seconds.
+    pub timestamp: u64,
+    /// COINBASE: who is paid the fees.
+    pub beneficiary: Address,
+    /// GASLIMIT.
+    pub gas_limit: u64,
+    /// BASEFEE, wei per gas; zero before London.
+    pub base_fee: u64,
+    /// DIFFICULTY before the merge.
+    pub difficulty: U256,
+    /// PREVRANDAO from the merge on.
+    pub randomness: Option<B256>,
+    /// Blob fees, from Cancun on.
+    pub blob: Option<BlobEnvironment>,
+    /// BLOCKHASH by number, as far as it is known.
+    pub hashes: BTreeMap<u64, B256>,
+}
+
+impl BlockEnvironment {
+    /// As revm takes it.
+    pub(crate) fn block_env(&self) -> BlockEnv {
+        let blob = self.blob.map(|blob| BlobExcessGasAndPrice::new(blob.excess_gas, blob.update_fraction));
+        BlockEnv {
+            number: U256::from(self.number),
+            beneficiary: self.beneficiary,
+            timestamp: U256::from(self.timestamp),
+            gas_limit: self.gas_limit,
+            basefee: self.base_fee,
+            difficulty: self.difficulty,
+            prevrandao: self.randomness,
+            blob_excess_gas_and_price: blob,
+            slot_num: self.number,
+        }
+    }
+
+    /// The fork and network, as revm takes them.
+    pub(crate) fn cfg_env(&self, network: NetworkId) -> CfgEnv {
+        let mut cfg = CfgEnv::new_with_spec(self.spec.id()).with_chain_id(network.0);
+        cfg.set_spec_and_mainnet_gas_params(self.spec.id());
+        cfg
+    }
+}
+
+/// Where in time a payload runs.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Environment {
+    /// A slot of the network; everything else follows from the network's parameters.
+    Slot(Slot),
+    /// A block in full, on replay networks.
+    Block(BlockEnvironment),
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn params() -> NetworkParams {
+        NetworkParams {
+            network: NetworkId(1337),
+            slot_length: Millis(500),
+            base_fee: 7,
+            gas_limit: 30_000_000,
+            beneficiary: Address::repeat_byte(0xfe),
+            spec: Spec::default(),
+            environments: Environments::Slots,
+        }
+    }
+
+    #[test]
+    fn a_slot_gives_every_shard_the_same_block() {
+        let block = params().block_of(Slot(2001));
+        assert_eq!((block.number, block.timestamp, block.base_fee), (2001, 1000, 7));
+        assert_eq!(block, params().block_of(Slot(2001)));
+        assert_ne!(block.randomness, params().block_of(Slot(2002)).randomness);
+        assert_eq!(params().slot_at(Time(1_000_500)), Slot(2001));
+    }
+
+    #[test]
+    fn a_block_environment_is_refused_outside_replay_networks() {
+        let block = Environment::Block(params().block_of(Slot(1)));
+        assert_eq!(params().block(&block), Err(EnvironmentError::BlockRefused));
+        let replay = NetworkParams { environments: Environments::Replay, ..params() };
+        assert_eq!(replay.block(&block), Ok(params().block_of(Slot(1))));
+    }
+
+    #[test]
+    fn a_fork_survives_its_name() {
+        for (name, id) in Spec::NAMES {
+            assert_eq!(name.parse(), Ok(Spec(id)));
+            let bytes = primitives::encode(&Spec(id));
+            assert_eq!(primitives::decode::<Spec>(&bytes, 64), Ok(Spec(id)));
+        }
+        assert!("shangri-la".parse::<Spec>().is_err());
+        assert!(primitives::decode::<Spec>(&primitives::encode("Osaka"), 64).is_err());
+    }
+}

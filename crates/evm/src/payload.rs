@@ -1,0 +1,234 @@
+//! What an attempt executes: transactions in order, at one place in time.
+
+use crate::{
+    Data, Environment, EnvironmentError, Environments, NetworkParams, RecoveredTransaction, SignedTransaction,
+    TransactionError, TransactionVerifier,
+};
+use alloy_primitives::{Address, U256};
+use borsh::{BorshDeserialize, BorshSerialize};
+use primitives::{Digest, Domain, Verifier};
+use std::sync::LazyLock;
+
+/// The most transactions a bundle may have.
+pub const BUNDLE_COUNT_MAX: usize = 16;
+
+/// The most bytes a payload may have.
+pub const PAYLOAD_BYTES_MAX: usize = 1 << 20;
+
+static DOMAIN: LazyLock<Domain> = LazyLock::new(|| Domain::new("dovetail v1 payload"));
+static BINDING: LazyLock<Domain> = LazyLock::new(|| Domain::new("dovetail v1 payload with witness and effects"));
+
+/// Who pays for the value of a system call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Funding {
+    /// The caller, from its balance.
+    Caller,
+    /// Nobody: the value comes into being with the call, and if the call fails there was none.
+    Minted,
+}
+
+/// What the protocol itself does to state, with no sender, no fee and no nonce.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum SystemTransaction {
+    /// Calls a contract. A call that does not succeed changes nothing.
+    Call {
+        /// CALLER.
+        caller: Address,
+        /// The called account.
+        target: Address,
+        /// Call data.
+        input: Data,
+        /// Gas the call may use.
+        gas_limit: u64,
+        /// Wei sent along.
+        value: U256,
+        /// Whose wei.
+        funding: Funding,
+    },
+    /// Adds wei to accounts and touches them: withdrawals, block rewards.
+    Increase {
+        /// Account and wei, in order.
+        balances: Vec<(Address, U256)>,
+    },
+    /// Takes wei from an account for good; fails without change if it has less.
+    Burn {
+        /// From whom.
+        account: Address,
+        /// How much.
+        value: U256,
+    },
+    /// Moves whole balances to one account (the DAO fork).
+    Gather {
+        /// Whose.
+        accounts: Vec<Address>,
+        /// To whom.
+        beneficiary: Address,
+    },
+    /// Moves the fragments of the environment's beneficiary into its account.
+    Settle,
+}
+
+/// A transaction of a payload.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum TransactionKind {
+    /// Anyone's.
+    Signed(SignedTransaction),
+    /// The protocol's own; from outside only on replay networks.
+    System(SystemTransaction),
+}
+
+/// Transactions in order. One alone may revert, and that is a commit; of several all must succeed (a bundle).
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Payload {
+    /// Where in time they run.
+    pub environment: Environment,
+    /// One, or a bundle.
+    pub transactions: Vec<TransactionKind>,
+}
+
+impl Payload {
+    /// One signed transaction at `environment`.
+    pub fn signed(environment: Environment, bytes: impl Into<Data>) -> Self {
+        Self { environment, transactions: vec![TransactionKind::Signed(SignedTransaction(bytes.into()))] }
+    }
+
+    /// The digest of the payload alone.
+    pub fn digest(&self) -> Digest {
+        DOMAIN.hash_of(self)
+    }
+
+    /// The digest that an attempt binds (R3): this payload, run on this witness, with these effects.
+    pub fn bind(&self, witness: Digest, effects: Digest) -> Digest {
+        bind(self.digest(), witness, effects)
+    }
+}
+
+/// The digest that an attempt binds, from the digests of payload, witness and effects.
+pub(crate) fn bind(payload: Digest, witness: Digest, effects: Digest) -> Digest {
+    BINDING.hash_of(&(payload, witness, effects))
+}
+
+/// Why a payload is refused before it runs.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PayloadError {
+    /// No transaction, or more than a bundle may have.
+    #[error("{actual} transactions where 1 to {BUNDLE_COUNT_MAX} are allowed")]
+    Count {
+        /// How many came.
+        actual: usize,
+    },
+    /// A system transaction from outside, on a network that is no replay.
+    #[error("transaction {index} is a system transaction, which only replay networks take")]
+    SystemRefused {
+        /// Its place in the payload.
+        index: usize,
+    },
+    /// The environment is not one of this network's.
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
+    /// A transaction is malformed, of another chain, or badly signed.
+    #[error("transaction {index}: {error}")]
+    Transaction {
+        /// Its place in the payload.
+        index: usize,
+        /// What is wrong.
+        error: TransactionError,
+    },
+}
+
+/// One transaction that is ready to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// A signed one, with its sender.
+    Signed(RecoveredTransaction),
+    /// The protocol's own.
+    System(SystemTransaction),
+}
+
+/// A payload whose environment is the network's and whose senders are known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecoveredPayload {
+    pub(crate) payload: Payload,
+    pub(crate) digest: Digest,
+    pub(crate) steps: Vec<Step>,
+}
+
+impl RecoveredPayload {
+    /// A payload of the shard's own making: one system transaction, such as the delivery of a message.
+    pub fn system(environment: Environment, transaction: SystemTransaction) -> Self {
+        let transactions = vec![TransactionKind::System(transaction.clone())];
+        let payload = Payload { environment, transactions };
+        Self { digest: payload.digest(), payload, steps: vec![Step::System(transaction)] }
+    }
+
+    /// The payload as it came.
+    pub fn payload(&self) -> &Payload {
+        &self.payload
+    }
+
+    /// The digest of the payload alone.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The transactions, ready to run.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// The signed transactions, in order.
+    pub fn signed(&self) -> impl Iterator<Item = &RecoveredTransaction> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::Signed(transaction) => Some(transaction),
+            Step::System(_) => None,
+        })
+    }
+}
+
+/// Checks a payload from outside against one network and recovers its senders.
+#[derive(Debug, Clone)]
+pub struct PayloadVerifier {
+    params: NetworkParams,
+}
+
+impl PayloadVerifier {
+    /// For the network with these parameters.
+    pub fn new(params: NetworkParams) -> Self {
+        Self { params }
+    }
+
+    fn step(
+        &self,
+        verifier: &TransactionVerifier,
+        index: usize,
+        kind: &TransactionKind,
+    ) -> Result<Step, PayloadError> {
+        match kind {
+            TransactionKind::Signed(signed) => verifier
+                .verify(signed.clone())
+                .map(Step::Signed)
+                .map_err(|error| PayloadError::Transaction { index, error }),
+            TransactionKind::System(system) if self.params.environments == Environments::Replay => {
+                Ok(Step::System(system.clone()))
+            }
+            TransactionKind::System(_) => Err(PayloadError::SystemRefused { index }),
+        }
+    }
+}
+
+impl Verifier<Payload> for PayloadVerifier {
+    type Fact = RecoveredPayload;
+    type Error = PayloadError;
+
+    fn verify(&self, payload: Payload) -> Result<RecoveredPayload, PayloadError> {
+        let actual = payload.transactions.len();
+        if actual == 0 || actual > BUNDLE_COUNT_MAX {
+            return Err(PayloadError::Count { actual });
+        }
+        let block = self.params.block(&payload.environment)?;
+        let verifier = TransactionVerifier::new(&self.params, block.spec);
+        let kinds = payload.transactions.iter().enumerate();
+        let steps = kinds.map(|(index, kind)| self.step(&verifier, index, kind)).collect::<Result<_, _>>()?;
+        Ok(RecoveredPayload { digest: payload.digest(), payload, steps })
+    }
+}

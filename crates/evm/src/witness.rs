@@ -1,0 +1,60 @@
+//! Every value an execution read, before it wrote any.
+
+use crate::{AccountState, Data, FeesKey, StateKey};
+use alloy_primitives::{Address, B256, U256};
+use borsh::{BorshDeserialize, BorshSerialize};
+use primitives::{Digest, Domain};
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+/// The most bytes a witness may have, codes included.
+pub const WITNESS_BYTES_MAX: usize = 16 << 20;
+
+static DOMAIN: LazyLock<Domain> = LazyLock::new(|| Domain::new("dovetail v1 witness"));
+
+/// Every value an execution read, by key, as it was before the execution.
+///
+/// A value belongs to the shard that owns its key, and only that shard's yes vote makes it true. Codes belong to nobody:
+/// they are checked against their hash, which an owner has vouched for as part of an account.
+#[derive(Debug, Clone, PartialEq, Eq, Default, BorshSerialize, BorshDeserialize)]
+pub struct Witness {
+    /// Accounts; `None` where none exists.
+    pub accounts: BTreeMap<Address, Option<AccountState>>,
+    /// Storage slots by account and slot.
+    pub slots: BTreeMap<(Address, U256), U256>,
+    /// Fragments of fees, wei.
+    pub fees: BTreeMap<FeesKey, U256>,
+    /// The codes that ran or were measured, by keccak256.
+    pub codes: BTreeMap<B256, Data>,
+}
+
+impl Witness {
+    /// The digest of every value; of a code its hash stands for its bytes.
+    pub fn digest(&self) -> Digest {
+        let codes: Vec<&B256> = self.codes.keys().collect();
+        DOMAIN.hash_of(&(&self.accounts, &self.slots, &self.fees, codes))
+    }
+
+    /// The keys read, in order.
+    pub fn keys(&self) -> impl Iterator<Item = StateKey> + '_ {
+        let accounts = self.accounts.keys().map(|address| StateKey::Account(*address));
+        let slots = self.slots.keys().map(|(address, slot)| StateKey::Slot(*address, *slot));
+        accounts.chain(slots).chain(self.fees.keys().map(|key| StateKey::Fees(*key)))
+    }
+
+    /// The part whose keys `is_own` accepts, without codes.
+    #[must_use]
+    pub fn part(&self, is_own: impl Fn(StateKey) -> bool) -> Self {
+        Self {
+            accounts: part(&self.accounts, |address| is_own(StateKey::Account(*address))),
+            slots: part(&self.slots, |(address, slot)| is_own(StateKey::Slot(*address, *slot))),
+            fees: part(&self.fees, |key| is_own(StateKey::Fees(*key))),
+            codes: BTreeMap::new(),
+        }
+    }
+}
+
+/// The entries of `map` whose key is accepted.
+pub(crate) fn part<K: Ord + Copy, V: Clone>(map: &BTreeMap<K, V>, is_own: impl Fn(&K) -> bool) -> BTreeMap<K, V> {
+    map.iter().filter(|(key, _)| is_own(key)).map(|(key, value)| (*key, value.clone())).collect()
+}
