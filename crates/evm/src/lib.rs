@@ -15,28 +15,41 @@
 //! say; here it is only complete, exact and honestly replayed.
 
 mod account;
+mod code;
 mod data;
 mod effects;
 mod environment;
+mod execute;
+mod executed;
+mod handler;
 mod key;
 mod payload;
 mod placement;
+mod recorder;
+mod replay;
+mod state;
 mod transaction;
 mod view;
 mod witness;
 
 pub use account::AccountState;
+pub use code::{CODES_COUNT_MAX, CodeCache, WrongCode};
 pub use data::Data;
 pub use effects::{Changes, Effects, Log, Outcome, Status};
 pub use environment::{
     BlobEnvironment, BlockEnvironment, Environment, EnvironmentError, Environments, NetworkParams, Spec, UnknownSpec,
 };
+pub use execute::{ExecuteError, Invalid, execute};
+pub use executed::{Executed, Slice};
 pub use key::{FeesKey, LockMode, StateKey};
 pub use payload::{
     BUNDLE_COUNT_MAX, Funding, PAYLOAD_BYTES_MAX, Payload, PayloadError, PayloadVerifier, RecoveredPayload, Step,
     SystemTransaction, TransactionKind,
 };
 pub use placement::{Placement, PlacementError, SHARDS_COUNT_MAX, mailbox_address};
+pub use recorder::{MISSING_COUNT_MAX, Missing};
+pub use replay::{Replay, Replayer, WitnessError};
+pub use state::{Overlap, State};
 pub use transaction::{
     RecoveredTransaction, SignedTransaction, TRANSACTION_BYTES_MAX, TransactionError, TransactionVerifier,
 };

@@ -35,6 +35,12 @@ impl Witness {
         DOMAIN.hash_of(&(&self.accounts, &self.slots, &self.fees, codes))
     }
 
+    /// How many bytes the values have, codes included: near enough to the encoding's for a bound.
+    pub fn bytes_count(&self) -> usize {
+        let codes: usize = self.codes.values().map(|code| 36 + code.0.len()).sum();
+        self.accounts.len() * 93 + self.slots.len() * 84 + self.fees.len() * 56 + codes
+    }
+
     /// The keys read, in order.
     pub fn keys(&self) -> impl Iterator<Item = StateKey> + '_ {
         let accounts = self.accounts.keys().map(|address| StateKey::Account(*address));

@@ -1,0 +1,78 @@
+//! The EVM's transaction phases, with one changed: the beneficiary's reward is a credit that reads nothing.
+
+use crate::recorder::{Recorder, Stop};
+use crate::view::View;
+use alloy_primitives::U256;
+use revm::context::{BlockEnv, CfgEnv, Context, ContextSetters, ContextTr, JournalTr, Transaction, TxEnv};
+use revm::context_interface::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction};
+use revm::handler::{FrameResult, Handler, MainnetContext, post_execution, pre_execution};
+use revm::interpreter::Gas;
+use revm::primitives::hardfork::SpecId;
+use revm::{MainBuilder, MainnetEvm};
+use std::marker::PhantomData;
+
+pub(crate) type Evm<'a, V> = MainnetEvm<MainnetContext<Recorder<'a, V>>>;
+pub(crate) type RunError = EVMError<Stop, InvalidTransaction>;
+
+/// A mainnet EVM over a recording database.
+pub(crate) fn evm<V: View + ?Sized>(recorder: Recorder<'_, V>, block: BlockEnv, cfg: CfgEnv) -> Evm<'_, V> {
+    let spec = *cfg.spec();
+    Context::<BlockEnv, TxEnv, CfgEnv, _, _, ()>::new(recorder, spec).with_block(block).with_cfg(cfg).build_mainnet()
+}
+
+/// Mainnet's phases, fees as fragments.
+pub(crate) struct FragmentHandler<'a, V: ?Sized>(PhantomData<&'a V>);
+
+impl<V: ?Sized> Default for FragmentHandler<'_, V> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<V: View + ?Sized> FragmentHandler<'_, V> {
+    /// Runs a call without sender, fee or nonce: no phase but the execution itself.
+    pub(crate) fn run_call(
+        &mut self,
+        evm: &mut <Self as Handler>::Evm,
+        call: TxEnv,
+    ) -> Result<ExecutionResult<HaltReason>, RunError> {
+        let (caller, pays) = (call.caller, !call.value.is_zero());
+        evm.ctx.set_tx(call);
+        pre_execution::load_accounts::<_, RunError>(evm)?;
+        if pays {
+            // The transfer takes it for granted that the caller is loaded; a sender's validation would have done it.
+            evm.ctx.journal_mut().load_account(caller)?;
+        }
+        self.run_system_call(evm)
+    }
+}
+
+impl<'a, V: View + ?Sized> Handler for FragmentHandler<'a, V> {
+    type Evm = Evm<'a, V>;
+    type Error = RunError;
+    type HaltReason = HaltReason;
+
+    fn reward_beneficiary(&self, evm: &mut Self::Evm, result: &mut FrameResult) -> Result<(), RunError> {
+        let ctx = &mut evm.ctx;
+        let reward = reward(ctx, result.gas());
+        let loaded = ctx.journal().inner.state.contains_key(&ctx.block.beneficiary);
+        // Before Spurious Dragon a reward of nothing still brings the account into being.
+        let creates = reward.is_zero() && !ctx.cfg.spec.is_enabled_in(SpecId::SPURIOUS_DRAGON);
+        if loaded || creates {
+            return Ok(post_execution::reward_beneficiary(ctx, result.gas())?);
+        }
+        let sender = ctx.tx.caller();
+        let home = ctx.db().placement().shard_of(sender);
+        ctx.db_mut().credit(home, reward);
+        Ok(())
+    }
+}
+
+/// What `post_execution::reward_beneficiary` pays: the gas used at the price above the base fee, which is burnt.
+fn reward<DB: revm::Database>(ctx: &MainnetContext<DB>, gas: &Gas) -> U256 {
+    let base_fee = u128::from(ctx.block.basefee);
+    let price = ctx.tx.effective_gas_price(base_fee);
+    let london = ctx.cfg.spec.is_enabled_in(SpecId::LONDON);
+    let paid = if london { price.saturating_sub(base_fee) } else { price };
+    U256::from(paid * u128::from(gas.used().saturating_sub(gas.reservoir())))
+}
