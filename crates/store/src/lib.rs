@@ -1,1 +1,29 @@
 //! RocksDB as ordered spaces: one synced batch in, snapshot reads out.
+//!
+//!   commit(writes) --> [ writes | link n: previous, digest ] --one batch--> log, synced --> guard: n
+//!                                                                           ^ crash point
+//!   open: owner lock -> guard -> RocksDB -> format -> identity -> links 1 by 1 -> link n against the guard
+//!
+//! Promise (I12): after kill -9 anywhere the state is that of the last synced batch, whole; a store that lost a synced
+//! batch, changed hands, or was written by a newer version does not open, and says why and what to do.
+//! Knows nothing of what the bytes mean, of shards' rules, clocks or networks.
+//!
+//! This is the only crate that links RocksDB. See HARDENING in `docs/decisions` for why each setting is as it is.
+
+mod error;
+mod guard;
+mod identity;
+mod link;
+mod memory;
+mod options;
+mod reader;
+mod room;
+mod store;
+
+pub use error::{Fault, StoreError};
+pub use identity::{FORMAT, Identity};
+pub use memory::Memory;
+pub use options::{Durability, Settings};
+pub use reader::{Reader, Snapshot};
+pub use room::Room;
+pub use store::{SPACES_COUNT_MAX, Store};
