@@ -8,10 +8,11 @@
 
 import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import solc from 'solc';
 
-const SOURCES = join(import.meta.dirname, 'src');
-const ARTIFACTS = join(import.meta.dirname, 'artifacts');
+const SOURCES = fileURLToPath(new URL('src', import.meta.url));
+const ARTIFACTS = fileURLToPath(new URL('artifacts', import.meta.url));
 
 const SETTINGS = {
   evmVersion: 'cancun',

@@ -23,7 +23,7 @@ contract Mailbox {
     event Dispatch(bytes32 indexed id, bytes message, uint64 gasLimit, uint64 deadlineMs, uint256 value);
 
     uint8 public constant VERSION = 3;
-    uint256 public constant BODY_BYTES_MAX = 4096;
+    uint256 public constant BODY_BYTES_MAX = 16 * 1024;
 
     /// The nonce of the next message, from 0.
     uint32 public nonce;

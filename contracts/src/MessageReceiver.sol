@@ -4,11 +4,11 @@ pragma solidity 0.8.37;
 /// What happened to a message, as the mailbox tells its sender.
 library Delivery {
     /// The recipient ran to its end and keeps the value.
-    uint8 internal constant DELIVERED = 0;
+    uint8 internal constant DELIVERED = 1;
     /// The recipient reverted or ran out of gas; the value is back with this call.
-    uint8 internal constant FAILED = 1;
+    uint8 internal constant FAILED = 2;
     /// The deadline passed first; the value is back with this call.
-    uint8 internal constant EXPIRED = 2;
+    uint8 internal constant EXPIRED = 3;
 }
 
 /// A contract that sends or receives messages.

@@ -8,6 +8,8 @@ import {Delivery, MessageReceiver, OnlyMailbox} from "./MessageReceiver.sol";
 contract Ping is MessageReceiver, OnlyMailbox {
     /// `id` was never sent, or has ended before.
     error NotWaiting(bytes32 id);
+    /// No message ends so.
+    error UnknownStatus(uint8 status);
     /// A sender does not receive messages.
     error NotReceiver();
 
@@ -61,9 +63,11 @@ contract Ping is MessageReceiver, OnlyMailbox {
         } else if (status == Delivery.FAILED) {
             stateOf[id] = State.Failed;
             failedCount += 1;
-        } else {
+        } else if (status == Delivery.EXPIRED) {
             stateOf[id] = State.Expired;
             expiredCount += 1;
+        } else {
+            revert UnknownStatus(status);
         }
         refundOf[id] = msg.value;
         emit Ended(id, status, msg.value);

@@ -2,27 +2,29 @@
 
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import solc from 'solc';
 import { createPublicClient, createTestClient, createWalletClient, getAddress, http } from 'viem';
 import { privateKeyToAccount } from 'viem/accounts';
 import { foundry } from 'viem/chains';
 import { ANVIL_KEY, startAnvil } from './anvil.mjs';
 
+const CONTRACTS = fileURLToPath(new URL('..', import.meta.url));
+
 /** The artifact of contract `name`. */
 export function artifact(name) {
-  return JSON.parse(readFileSync(join(import.meta.dirname, '..', 'artifacts', `${name}.json`), 'utf8'));
+  return JSON.parse(readFileSync(join(CONTRACTS, 'artifacts', `${name}.json`), 'utf8'));
 }
 
 /** The artifact of `test/<name>.sol`, a contract that only a test needs; it may import those of src. */
 export function compileTest(name) {
-  const here = import.meta.dirname;
   const content = (path) => ({ content: readFileSync(path, 'utf8') });
   const own = Object.fromEntries(
-    readdirSync(join(here, '..', 'src')).map((file) => [file, content(join(here, '..', 'src', file))]),
+    readdirSync(join(CONTRACTS, 'src')).map((file) => [file, content(join(CONTRACTS, 'src', file))]),
   );
   const input = {
     language: 'Solidity',
-    sources: { ...own, [`${name}.sol`]: content(join(here, `${name}.sol`)) },
+    sources: { ...own, [`${name}.sol`]: content(join(CONTRACTS, 'test', `${name}.sol`)) },
     settings: { outputSelection: { [`${name}.sol`]: { [name]: ['abi', 'evm.bytecode.object'] } } },
   };
   const { errors, contracts } = JSON.parse(solc.compile(JSON.stringify(input)));

@@ -8,7 +8,7 @@ import { startChain } from './chain.mjs';
 const SHARD = 2;
 const MAILBOX = `0x${'0'.repeat(28)}d07e${SHARD.toString(16).padStart(8, '0')}`;
 const STRANGER = '0x00000000000000000000000000000000000e15e1';
-const BODY_BYTES_MAX = 4096;
+const BODY_BYTES_MAX = 16 * 1024;
 const GAS_LIMIT = 200_000n;
 const FAR = 2n ** 63n;
 
@@ -106,11 +106,12 @@ describe('the mailbox', () => {
   });
 
   it('tells ping once how each message ended, with the refund', async () => {
-    for (const [status, state, refund] of [[0, 2, 0n], [1, 3, 77n], [2, 4, 78n]]) {
+    for (const [status, state, refund] of [[1, 2, 0n], [2, 3, 77n], [3, 4, 78n]]) {
       const args = [destination, recipient, numberToHex(status), GAS_LIMIT, FAR];
       const { logs } = await chain.send(ping, 'send', args, { value: refund });
       const { id } = parseEventLogs({ abi: ping.abi, logs, eventName: 'Sent' })[0].args;
       assert.equal(await chain.read(ping, 'stateOf', [id]), 1);
+      assert.equal((await asMailbox(ping, 'handleDelivery', [id, 0], refund)).status, 'reverted');
       assert.equal((await asMailbox(ping, 'handleDelivery', [id, status], refund)).status, 'success');
       assert.equal(await chain.read(ping, 'stateOf', [id]), state);
       assert.equal(await chain.read(ping, 'refundOf', [id]), refund);
