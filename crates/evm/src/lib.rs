@@ -23,6 +23,7 @@ mod execute;
 mod executed;
 mod handler;
 mod key;
+pub mod mainnet;
 mod payload;
 mod placement;
 mod recorder;

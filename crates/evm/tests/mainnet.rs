@@ -1,0 +1,216 @@
+//! I9 and I16 on real blocks: executed over shards, replayed under the witness, split, applied and put together again, a
+//! block of any fork gives the gas, logs, receipts and state that Ethereum mainnet has.
+
+use evm::mainnet::MainnetBlock;
+use evm::{
+    AccountState, Address, B256, Bytecode, CodeCache, ExecuteError, Executed, FeesKey, Lookup, Outcome, Payload,
+    PayloadVerifier, Placement, Replay, Replayer, State, StateKey, U256, View, execute,
+};
+use dovetail_evm as evm;
+use primitives::{ShardId, Verified};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+fn files() -> Option<Vec<PathBuf>> {
+    let data = std::env::var_os("DOVETAIL_DATA").map(PathBuf::from);
+    let data = data.unwrap_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")));
+    let entries = std::fs::read_dir(data.join("mainnet-blocks")).ok()?;
+    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "zst"));
+    files.sort();
+    (!files.is_empty()).then_some(files)
+}
+
+fn block(path: &PathBuf) -> MainnetBlock {
+    let json = zstd::decode_all(std::fs::File::open(path).expect("readable")).expect("zstd");
+    MainnetBlock::parse(&json).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// A network of shards in memory.
+struct Shards {
+    placement: Placement,
+    states: Vec<State>,
+}
+
+impl Shards {
+    fn new(placement: Placement, all: &State) -> Self {
+        let mut states = vec![State::default(); placement.shards_count() as usize];
+        for (address, account) in &all.accounts {
+            let state = &mut states[placement.shard_of(*address).0 as usize];
+            state.accounts.insert(*address, *account);
+            if let Some(code) = all.codes.get(&account.code_hash) {
+                state.codes.insert(account.code_hash, code.clone());
+            }
+        }
+        for ((address, slot), value) in &all.slots {
+            states[placement.shard_of(*address).0 as usize].set_slot(*address, *slot, *value);
+        }
+        Self { placement, states }
+    }
+
+    fn owner(&self, key: StateKey) -> &State {
+        &self.states[self.placement.owner(key).0 as usize]
+    }
+
+    /// What the participants do once all have voted yes: each finds its slice current, and applies its changes.
+    fn commit(&mut self, executed: &Executed) {
+        for shard in &executed.participants {
+            let slice = executed.slice(*shard, &self.placement);
+            let state = &mut self.states[shard.0 as usize];
+            for (address, account) in &slice.witness.accounts {
+                assert_eq!(state.accounts.get(address), account.as_ref(), "stale {address}");
+            }
+            for ((address, slot), value) in &slice.witness.slots {
+                assert_eq!(state.slot(*address, *slot), Lookup::Known(*value), "stale {address} {slot}");
+            }
+            for (key, wei) in &slice.witness.fees {
+                assert_eq!(state.fees(*key), Lookup::Known(*wei), "stale {key:?}");
+            }
+            state.apply(&slice.changes).expect("codes are what they are called");
+        }
+    }
+}
+
+impl View for Shards {
+    fn account(&self, address: Address) -> Lookup<Option<AccountState>> {
+        self.owner(StateKey::Account(address)).account(address)
+    }
+
+    fn slot(&self, address: Address, slot: U256) -> Lookup<U256> {
+        self.owner(StateKey::Slot(address, slot)).slot(address, slot)
+    }
+
+    fn fees(&self, key: FeesKey) -> Lookup<U256> {
+        self.owner(StateKey::Fees(key)).fees(key)
+    }
+
+    fn code(&self, hash: B256) -> Lookup<Bytecode> {
+        let code = self.states.iter().find_map(|state| state.codes.get(&hash));
+        code.cloned().map_or(Lookup::Unknown, Lookup::Known)
+    }
+}
+
+#[derive(Default)]
+struct Counts {
+    transactions: AtomicUsize,
+    crossing: AtomicUsize,
+    participants: AtomicUsize,
+    witness_bytes: AtomicUsize,
+    witness_bytes_most: AtomicUsize,
+}
+
+impl Counts {
+    fn add(&self, executed: &Executed) {
+        let participants = executed.participants.len();
+        let bytes = executed.witness.bytes_count();
+        self.transactions.fetch_add(1, Ordering::Relaxed);
+        self.crossing.fetch_add(usize::from(participants > 1), Ordering::Relaxed);
+        self.participants.fetch_add(participants, Ordering::Relaxed);
+        self.witness_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.witness_bytes_most.fetch_max(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Executes one payload on the shards, has it replayed under its witness, and commits it.
+fn step(shards: &mut Shards, block: &MainnetBlock, replayer: &Replayer, payload: Payload) -> Executed {
+    let params = block.params();
+    let recovered = Verified::by(&PayloadVerifier::new(params.clone()), payload).expect("a mainnet payload");
+    let executed = execute(&params, &shards.placement, &recovered, shards).expect("mainnet included it");
+    let replay = Replay { payload: recovered.into_inner(), witness: executed.witness.clone() };
+    let replayed = Verified::by(replayer, replay).expect("the witness is complete and exact");
+    assert_eq!(replayed.effects.digest(), executed.effects.digest());
+    assert_eq!(*replayed, executed);
+    shards.commit(&executed);
+    executed
+}
+
+fn replay(block: &MainnetBlock, placement: Placement, counts: &Counts) -> Result<(), String> {
+    let replayer = Replayer::new(block.params(), placement.clone(), Arc::default());
+    let mut shards = Shards::new(placement, block.pre_state());
+    let mut outcomes: Vec<Outcome> = Vec::new();
+    for payload in block.payloads() {
+        let executed = step(&mut shards, block, &replayer, payload);
+        if executed.effects.outcomes[0].transaction.is_some() {
+            counts.add(&executed);
+        }
+        outcomes.extend(executed.effects.outcomes);
+    }
+    let after = State::union(&shards.states).map_err(|error| error.to_string())?;
+    assert!(after.fees.is_empty(), "a block ends with its fees settled");
+    block.check(&outcomes, &after.settled()).map(|_| ()).map_err(|error| error.to_string())
+}
+
+fn hashed(shards_count: u32) -> Placement {
+    Placement::new(1, shards_count, BTreeMap::new()).expect("a placement")
+}
+
+/// A placement drawn from the block's own hash, so that every block has another and every run the same.
+fn drawn(block: &MainnetBlock, shards_count: u32) -> Placement {
+    let draw = |address: &Address| {
+        let bytes = [address.as_slice(), block.hash().as_slice()].concat();
+        ShardId(u32::from(alloy_primitives::keccak256(bytes)[0]) % shards_count)
+    };
+    let pinned = block.pre_state().accounts.keys().map(|address| (*address, draw(address))).collect();
+    Placement::new(1, shards_count, pinned).expect("a placement")
+}
+
+/// Runs `check` on every block, on two threads, and gathers what failed.
+fn every_block(check: impl Fn(&MainnetBlock) -> Result<(), String> + Sync) {
+    let Some(files) = files() else {
+        println!("skipped: no mainnet-blocks folder; set DOVETAIL_DATA to the folder that has it");
+        return;
+    };
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut failures = Vec::new();
+        while let Some(path) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let block = block(path);
+            if let Err(error) = check(&block) {
+                failures.push(format!("block {}: {error}", block.number()));
+            }
+        }
+        failures
+    };
+    let failures: Vec<String> = std::thread::scope(|scope| {
+        let workers = [scope.spawn(work), scope.spawn(work)];
+        workers.into_iter().flat_map(|worker| worker.join().expect("a block panicked")).collect()
+    });
+    assert!(failures.is_empty(), "{} of {} blocks differ:\n{}", failures.len(), files.len(), failures.join("\n"));
+    println!("{} blocks reproduced", files.len());
+}
+
+fn report(shards_count: u32, counts: &Counts) {
+    let get = |count: &AtomicUsize| count.load(Ordering::Relaxed) as f64;
+    let transactions = get(&counts.transactions);
+    println!(
+        "{shards_count} shards: {transactions} transactions, {:.1} % cross shards, {:.2} participants each, \
+         witness {:.0} bytes each and {:.0} at most",
+        100.0 * get(&counts.crossing) / transactions,
+        get(&counts.participants) / transactions,
+        get(&counts.witness_bytes) / transactions,
+        get(&counts.witness_bytes_most),
+    );
+}
+
+#[test]
+fn every_mainnet_block_is_reproduced_on_one_shard() {
+    let counts = Counts::default();
+    every_block(|block| replay(block, hashed(1), &counts));
+    report(1, &counts);
+}
+
+#[test]
+fn every_mainnet_block_is_reproduced_on_four_shards_placed_by_hash() {
+    let counts = Counts::default();
+    every_block(|block| replay(block, hashed(4), &counts));
+    report(4, &counts);
+}
+
+#[test]
+fn every_mainnet_block_is_reproduced_on_seven_shards_placed_at_random() {
+    let counts = Counts::default();
+    every_block(|block| replay(block, drawn(block, 7), &counts));
+    report(7, &counts);
+}
