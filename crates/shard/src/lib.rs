@@ -1,1 +1,56 @@
 //! A shard's machine: ledger, locks, inbox and outbox in one ordered log of blocks.
+//!
+//!   Local ------.
+//!   Prepare ----|      one step           one batch                    one block
+//!   Decision ---+--> [ Shard: Machine ] --> writes ---(synced)---> replies with receipts, questions to other shards
+//!   Deliver ----|         |    ^
+//!   Acknowledge '         |    '-- StateRoots <-- state_tree::advance, beside the commit path, on a snapshot
+//!                         v
+//!                      queries: what services read from the store
+//!
+//! Promise: what it answers was written first (R2); locks are held from a yes vote to the decision (R6) and by nothing else
+//! (I7); a committed part is applied once (I5), a message runs once (I14), and value is conserved (I8).
+//! Knows nothing of disks, clocks, sockets and threads; takes nothing about another shard on trust: facts come as
+//! [`primitives::Verified`].
+
+mod acknowledgements;
+mod applied;
+mod attempts;
+mod blocks;
+mod config;
+mod dispatch;
+mod execution;
+mod inbox;
+mod input;
+mod ledger;
+pub mod limits;
+mod locks;
+mod messages;
+mod outcomes;
+pub mod queries;
+mod shard;
+pub mod spaces;
+mod staged;
+pub mod state_tree;
+mod votes;
+
+#[cfg(test)]
+mod scenarios;
+#[cfg(test)]
+mod testing;
+
+pub use applied::{Applied, Cause, outcome_digest, system_id};
+pub use attempts::{AttemptRecord, invalid};
+pub use blocks::{Entry, LeafPlace, OutcomeLeaf, Tip};
+pub use config::{GenesisAccount, GenesisAccounts, OpenError, STORE_FORMAT, ShardConfig};
+pub use dispatch::DispatchError;
+pub use input::{
+    AcknowledgeRefusal, Answer, AttemptRefusal, Busy, DeliverRefusal, FreshValue, Input, LocalRefusal, Novelty,
+    Prepare, Reply, Send, SlotOutOfBounds, Ticket,
+};
+pub use locks::{Conflict, LOCKS_PER_ATTEMPT_COUNT_MAX, LockTable};
+pub use messages::{Acknowledgement, ConsumedRecord, HandlerEnd, SentRecord, ValueTotals};
+pub use outcomes::{OutcomeRecord, number_of};
+pub use shard::Shard;
+pub use spaces::SPACES;
+pub use votes::{VoteError, VoteVerifier};

@@ -1,0 +1,146 @@
+//! How own messages ended: their value is settled once, and their sender is told once.
+//!
+//!   delivered        -> tell the sender; burn what the mailbox held
+//!   failed, expired  -> tell the sender and give it the value with the call; if that fails, put it into its account
+//!
+//! Promise (I8, I14): the end of a message is taken once, from its destination alone; the value is never with both sides
+//! and never with neither. A sender whose handler fails loses the call, not the value.
+//! Knows nothing of who brings the receipt.
+
+use crate::applied::Cause;
+use crate::blocks::Entry;
+use crate::execution::RunRefusal;
+use crate::input::{AcknowledgeRefusal, Answer, Busy, Novelty};
+use crate::ledger;
+use crate::limits::HANDLE_DELIVERY_GAS;
+use crate::messages::{Acknowledgement, HandlerEnd, SentRecord};
+use crate::shard::Work;
+use crate::spaces::{self, SENT};
+use crate::staged::get_value;
+use alloy_primitives::{Address, U256, keccak256};
+use evm::{Funding, LockMode, RecoveredPayload, StateKey, Status, SystemTransaction};
+use primitives::Read;
+use proof::{Delivery, DeliveryStatus, Fact, Message, MessageId};
+use std::collections::BTreeMap;
+
+impl<R: Read> Work<'_, '_, R> {
+    /// Takes the end of an own message, or finds that it was taken before.
+    pub(crate) fn acknowledge(&mut self, fact: &Fact) -> Result<Answer, AcknowledgeRefusal> {
+        let delivery = Delivery::from_fact(fact)?;
+        let id = delivery.message;
+        let key = spaces::message_key(id);
+        let mut sent: SentRecord =
+            get_value(&self.ledger.staged, SENT, &key).ok_or(AcknowledgeRefusal::UnknownMessage { message: id })?;
+        let (expected, actual) = (sent.message.destination, delivery.destination);
+        if expected != actual {
+            return Err(AcknowledgeRefusal::WrongDestination { expected, actual });
+        }
+        if let Some(end) = &sent.end {
+            return Ok(Answer::Acknowledged { message: id, height: end.height, novelty: Novelty::Already });
+        }
+        let handler = self.settle(id, &sent.message, delivery.status)?;
+        let height = self.draft.height();
+        self.draft.push_entry(Entry::Acknowledged { message: id, status: delivery.status });
+        sent.end = Some(Acknowledgement { delivery, height, time: self.time, handler });
+        self.ledger.staged.put_value(SENT, key, &sent);
+        Ok(Answer::Acknowledged { message: id, height, novelty: Novelty::New })
+    }
+
+    /// Tells the sender and settles the value, or is busy before anything has happened.
+    fn settle(&mut self, id: MessageId, message: &Message, status: DeliveryStatus) -> Result<HandlerEnd, Busy> {
+        let sender = Address::from_word(message.sender);
+        if !message.value.is_zero() {
+            // What follows the call touches these alone, so that it cannot meet a lock half way.
+            self.check_free(&[self.shard.mailbox.address(), sender])?;
+        }
+        let is_refund = status != DeliveryStatus::Delivered;
+        let refund = if is_refund { message.value } else { U256::ZERO };
+        let handler = self.tell_sender(id, sender, status, refund)?;
+        if is_refund {
+            if handler != HandlerEnd::Ran {
+                self.move_held(id, message.value, Some(sender));
+            }
+            self.shard.value.refund(message.value);
+        } else {
+            self.move_held(id, message.value, None);
+            self.shard.value.burn(message.value);
+        }
+        Ok(handler)
+    }
+
+    fn check_free(&self, accounts: &[Address]) -> Result<(), Busy> {
+        let wanted: BTreeMap<_, _> =
+            accounts.iter().map(|account| (StateKey::Account(*account), LockMode::Exclusive)).collect();
+        match self.shard.locks.conflict(&wanted) {
+            Some(conflict) => Err(Busy::Locked { key: conflict.key, holder: conflict.holder }),
+            None => Ok(()),
+        }
+    }
+
+    /// Calls the sender's `handleDelivery` with bounded gas.
+    fn tell_sender(
+        &mut self,
+        id: MessageId,
+        sender: Address,
+        status: DeliveryStatus,
+        refund: U256,
+    ) -> Result<HandlerEnd, Busy> {
+        if self.shard.placement.shard_of(sender) != self.shard.me {
+            return Ok(HandlerEnd::Elsewhere);
+        }
+        if !ledger::account(&self.ledger.staged, sender).is_some_and(|account| account.has_code()) {
+            return Ok(HandlerEnd::NoCode);
+        }
+        let payload = self.system(SystemTransaction::Call {
+            caller: self.shard.mailbox.address(),
+            target: sender,
+            input: handle_delivery_call(id, status).into(),
+            gas_limit: HANDLE_DELIVERY_GAS.min(self.shard.params.gas_limit),
+            value: refund,
+            funding: Funding::Caller,
+        });
+        match self.run_own(&payload) {
+            Ok(run) if run.executed.effects.outcomes.iter().all(|outcome| outcome.status == Status::Success) => {
+                self.apply_run(Cause::Acknowledgement(id), &payload, run);
+                Ok(HandlerEnd::Ran)
+            }
+            Err(RunRefusal::Busy(busy)) => Err(busy),
+            Ok(_) | Err(_) => Ok(HandlerEnd::Failed),
+        }
+    }
+
+    /// Takes what the mailbox held for a message, and puts it into an account if there is one to put it.
+    fn move_held(&mut self, id: MessageId, value: U256, to: Option<Address>) {
+        if value.is_zero() {
+            return;
+        }
+        let burn = SystemTransaction::Burn { account: self.shard.mailbox.address(), value };
+        let increase = to.map(|account| SystemTransaction::Increase { balances: vec![(account, value)] });
+        for transaction in [Some(burn), increase].into_iter().flatten() {
+            let payload = self.system(transaction);
+            let run = self.run_own(&payload);
+            // Both accounts are this shard's and free; the mailbox holds the value since the message was sent.
+            debug_assert!(run.is_ok(), "settling {id}: {run:?}");
+            if let Ok(run) = run {
+                self.apply_run(Cause::Acknowledgement(id), &payload, run);
+            }
+        }
+    }
+
+    fn system(&self, transaction: SystemTransaction) -> RecoveredPayload {
+        RecoveredPayload::system(self.own_environment(), transaction)
+    }
+}
+
+/// `handleDelivery(bytes32 id, uint8 status)`, ABI encoded: 0 delivered, 1 failed, 2 expired.
+fn handle_delivery_call(id: MessageId, status: DeliveryStatus) -> Vec<u8> {
+    let status: u8 = match status {
+        DeliveryStatus::Delivered => 0,
+        DeliveryStatus::Failed => 1,
+        DeliveryStatus::Expired => 2,
+    };
+    let mut call = keccak256("handleDelivery(bytes32,uint8)")[..4].to_vec();
+    call.extend(id.0);
+    call.extend(U256::from(status).to_be_bytes::<32>());
+    call
+}

@@ -1,0 +1,398 @@
+//! A participant's side of attempts, with what `commit` leaves to the shard: readiness, locks, effects, receipts.
+//!
+//!   Prepare ---> derived? lagging? ---> commit ---> ready: slot, own slice current, sendable, locks free
+//!                     | refused            | yes: locks + part + record + vote leaf in one batch (R2)
+//!                                          | no:  record + vote leaf
+//!   Decision --> commit ---> apply the stored part (I5) or drop it; release locks either way
+//!   late ------> AskVotes to all others ---> Votes ---> Decision, without a coordinator (R8)
+//!
+//! Promise (I7): a lock belongs to an attempt that voted yes and is undecided, and there is one such attempt at most for a
+//! sender and nonce (R11).
+//! Knows nothing of who asks: a coordinator, another one, a peer, a stranger.
+
+use crate::applied::{Cause, Part};
+use crate::blocks::{Entry, LeafPlace};
+use crate::input::{Answer, AttemptRefusal, Busy, FreshValue, Pending, Prepare, Send, shards_of};
+use crate::ledger;
+use crate::limits::{ASKS_PER_STEP_COUNT_MAX, ATTEMPTS_LIVE_COUNT_MAX, HINT_VALUES_COUNT_MAX};
+use crate::locks::{LOCKS_PER_ATTEMPT_COUNT_MAX, LockTable};
+use crate::queries;
+use crate::shard::Work;
+use crate::spaces::{self, ATTEMPTS, PREPARED};
+use crate::staged::{get_value, own_value};
+use crate::votes::VoteVerifier;
+use alloy_primitives::Address;
+use borsh::{BorshDeserialize, BorshSerialize};
+use commit::participant::{Action, Answer as VoteAnswer, Record, Step, ask_at};
+use commit::{DecisionProof, Descriptor, Refusal, Rejection, VoteProof};
+use evm::Witness;
+use primitives::{AttemptId, Height, Read, ShardId, Time, Verified, encode};
+use proof::LeafKind;
+use std::collections::BTreeMap;
+
+/// Codes of [`Refusal::Invalid`] that this shard gives.
+pub mod invalid {
+    /// It sends a message that nobody could deliver.
+    pub const DISPATCH: u16 = 1;
+    /// It locks more keys here than an attempt may.
+    pub const TOO_MANY_LOCKS: u16 = 2;
+}
+
+/// How many prepared attempts are read at a time when a shard opens.
+const OPEN_PAGE_COUNT: usize = 256;
+
+/// All that this shard keeps of an attempt; for ever (R7).
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct AttemptRecord {
+    /// As `commit` keeps it.
+    pub record: Record,
+    /// The leaf of this shard's vote (R2).
+    pub vote: LeafPlace,
+    /// The block that learnt of the decision, if it was a yes.
+    pub decided: Option<Height>,
+}
+
+/// An attempt's yes vote, kept until its decision.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+struct Prepared {
+    descriptor: Descriptor,
+    part: Part,
+    /// Own senders and the nonces that the attempt spends (R11).
+    nonces: Vec<(Address, u64)>,
+}
+
+/// An undecided attempt in memory.
+#[derive(Debug)]
+pub(crate) struct Live {
+    descriptor: Descriptor,
+    nonces: Vec<(Address, u64)>,
+    /// How often the others were asked.
+    round: u32,
+    due: Time,
+    /// What the others answered; lost at a restart, and then asked for again.
+    votes: BTreeMap<ShardId, Verified<VoteProof>>,
+}
+
+impl Live {
+    fn new(descriptor: Descriptor, nonces: Vec<(Address, u64)>) -> Self {
+        Self { due: ask_at(descriptor.deadline, 0), descriptor, nonces, round: 0, votes: BTreeMap::new() }
+    }
+}
+
+/// The undecided attempts of a shard.
+#[derive(Debug, Default)]
+pub(crate) struct Attempts {
+    live: BTreeMap<AttemptId, Live>,
+    /// R11: one live attempt for each sender and nonce.
+    senders: BTreeMap<(Address, u64), AttemptId>,
+    due: std::collections::BTreeSet<(Time, AttemptId)>,
+}
+
+impl Attempts {
+    /// The attempts that the store says are undecided; takes their locks again.
+    pub(crate) fn open(read: &impl Read, locks: &mut LockTable) -> Self {
+        let mut attempts = Self::default();
+        let mut from = Vec::new();
+        loop {
+            let page = read.scan(PREPARED, &[], &from, OPEN_PAGE_COUNT);
+            for (_, bytes) in &page {
+                attempts.reopen(own_value(PREPARED, bytes), locks);
+            }
+            match page.last() {
+                Some((last, _)) if page.len() == OPEN_PAGE_COUNT => from = [&last[..], &[0]].concat(),
+                _ => return attempts,
+            }
+        }
+    }
+
+    fn reopen(&mut self, prepared: Prepared, locks: &mut LockTable) {
+        let attempt = prepared.descriptor.id();
+        let taken = locks.acquire(attempt, prepared.part.locks);
+        assert!(taken.is_ok(), "two undecided attempts in the store hold one key: {taken:?}");
+        self.insert(attempt, Live::new(prepared.descriptor, prepared.nonces));
+    }
+
+    /// How many there are.
+    pub(crate) fn live_count(&self) -> usize {
+        self.live.len()
+    }
+
+    /// When to look again at what is late.
+    pub(crate) fn due_at(&self) -> Option<Time> {
+        self.due.first().map(|(time, _)| *time)
+    }
+
+    fn insert(&mut self, attempt: AttemptId, live: Live) {
+        self.due.insert((live.due, attempt));
+        self.senders.extend(live.nonces.iter().map(|nonce| (*nonce, attempt)));
+        self.live.insert(attempt, live);
+    }
+
+    fn remove(&mut self, attempt: AttemptId) {
+        let Some(live) = self.live.remove(&attempt) else { return };
+        self.due.remove(&(live.due, attempt));
+        for nonce in &live.nonces {
+            self.senders.remove(nonce);
+        }
+    }
+
+    /// I7: live attempts and holders of locks are the same.
+    pub(crate) fn assert_valid(&self, locks: &LockTable) {
+        assert!(locks.holders().eq(self.live.keys().copied()), "a lock without a live attempt, or the reverse");
+        assert_eq!(self.due.len(), self.live.len(), "each live attempt is due once");
+        for (attempt, live) in &self.live {
+            assert!(self.due.contains(&(live.due, *attempt)), "{attempt} is due at another time");
+            assert!(
+                live.nonces.iter().all(|nonce| self.senders.get(nonce) == Some(attempt)),
+                "{attempt} shares a nonce"
+            );
+        }
+        let nonces: usize = self.live.values().map(|live| live.nonces.len()).sum();
+        assert_eq!(nonces, self.senders.len(), "a nonce is reserved for no live attempt");
+    }
+}
+
+/// What this shard keeps of an attempt.
+pub fn attempt(read: &impl Read, attempt: AttemptId) -> Option<AttemptRecord> {
+    get_value(read, ATTEMPTS, &spaces::attempt_key(attempt))
+}
+
+impl<R: Read> Work<'_, '_, R> {
+    /// Votes on an attempt, or answers with the vote that stands.
+    pub(crate) fn prepare(&mut self, prepare: &Prepare) -> Result<Pending, AttemptRefusal> {
+        let descriptor = &prepare.descriptor;
+        let id = descriptor.id();
+        let known = attempt(&self.ledger.staged, id);
+        if known.is_none() {
+            self.check_derived(prepare)?;
+            self.check_room()?;
+        }
+        let (mut hint, mut part) = (Vec::new(), None);
+        let step = self.shard.participant.prepare(
+            known.as_ref().map(|known| &known.record),
+            descriptor,
+            &prepare.homes,
+            self.time,
+            || self.ready(id, prepare, &mut hint).map(|ready| part = Some(ready)),
+        )?;
+        if let (Action::Lock, Some(part)) = (step.action, part) {
+            self.lock(id, descriptor, part, prepare);
+        }
+        self.answer_vote(id, known, step, hint)
+    }
+
+    /// Votes no if there is no vote yet, and answers with the vote that stands (R4, R5).
+    pub(crate) fn abort_request(&mut self, descriptor: &Descriptor) -> Result<Pending, AttemptRefusal> {
+        let id = descriptor.id();
+        let known = attempt(&self.ledger.staged, id);
+        let record = known.as_ref().map(|known| &known.record);
+        let step = self.shard.participant.abort_request(record, descriptor, self.time)?;
+        self.answer_vote(id, known, step, Vec::new())
+    }
+
+    /// Ends an attempt as its votes say (R1, R8).
+    pub(crate) fn decision(&mut self, proof: &DecisionProof) -> Result<Answer, AttemptRefusal> {
+        let (id, decision) = (proof.attempt(), proof.decide());
+        let known = attempt(&self.ledger.staged, id);
+        let record = known.as_ref().map(|known| &known.record);
+        let step = self.shard.participant.decision(record, proof, self.time)?;
+        let height = match (&known, step.action) {
+            (Some(known), Action::Apply | Action::Release) => self.end(id, known, step),
+            (Some(known), _) => known.decided.unwrap_or(known.vote.height),
+            (None, _) => {
+                self.answer_vote(id, None, step, Vec::new())?;
+                self.draft.height()
+            }
+        };
+        Ok(Answer::Decided { attempt: id, decision, height })
+    }
+
+    /// Keeps another participant's vote on a late attempt, and ends the attempt if the votes decide it (R8).
+    pub(crate) fn vote(&mut self, vote: Verified<VoteProof>) {
+        let id = vote.vote.attempt;
+        let Some(live) = self.shard.attempts.live.get_mut(&id) else { return };
+        let is_no = !vote.vote.verdict.is_yes();
+        if live.descriptor.epoch(vote.vote.shard) != Some(vote.vote.epoch) {
+            return; // R9: certified by another epoch than the attempt binds.
+        }
+        if is_no || !live.votes.contains_key(&vote.vote.shard) {
+            live.votes.insert(vote.vote.shard, vote);
+        }
+        if let Some(proof) = self.decide_alone(id) {
+            let decided = self.decision(&proof);
+            debug_assert!(decided.is_ok(), "the votes of a live attempt decide it: {decided:?}");
+        }
+    }
+
+    /// Asks the others about every attempt that is late (R8). R4: a timer may only ask.
+    pub(crate) fn ask_about_late(&mut self) {
+        for _ in 0..ASKS_PER_STEP_COUNT_MAX {
+            let Some((due, id)) = self.shard.attempts.due.first().copied().filter(|(due, _)| *due <= self.time) else {
+                return;
+            };
+            let Some(live) = self.shard.attempts.live.get_mut(&id) else { return };
+            let record = Record::Prepared { descriptor: live.descriptor.clone() };
+            let Some(ask) = self.shard.participant.late(&record, live.round, self.time) else { return };
+            self.shard.attempts.due.remove(&(due, id));
+            (live.round, live.due) = (live.round.saturating_add(1), ask.again);
+            self.shard.attempts.due.insert((live.due, id));
+            self.sends
+                .extend(ask.shards.iter().map(|to| Send::AskVotes { to: *to, descriptor: ask.descriptor.clone() }));
+        }
+    }
+
+    /// The decision that the collected votes and this shard's own make, if they make one.
+    fn decide_alone(&self, id: AttemptId) -> Option<DecisionProof> {
+        let live = self.shard.attempts.live.get(&id)?;
+        let others = || live.votes.values().cloned();
+        if live.votes.values().any(|vote| !vote.vote.verdict.is_yes()) {
+            return DecisionProof::new(live.descriptor.clone(), others().collect()).ok();
+        }
+        if live.votes.keys().filter(|shard| **shard != self.shard.me).count() + 1 < live.descriptor.participants.len() {
+            return None;
+        }
+        let own = self.own_vote(id)?;
+        DecisionProof::new(live.descriptor.clone(), others().chain([own]).collect()).ok()
+    }
+
+    /// This shard's own vote as a fact: checked like anyone's.
+    fn own_vote(&self, id: AttemptId) -> Option<Verified<VoteProof>> {
+        let known = attempt(&self.ledger.staged, id)?;
+        if known.vote.height == self.draft.height() {
+            return None; // Its block is not sealed yet; the next answer will do.
+        }
+        let receipt = queries::receipt_at(&self.ledger.staged, known.vote);
+        Verified::by(&VoteVerifier::new(&self.shard.verifier), receipt.to_bytes()).ok()
+    }
+
+    /// Whether the descriptor names what the execution is: same payload, witness and effects (R3), same shards.
+    fn check_derived(&self, prepare: &Prepare) -> Result<(), AttemptRefusal> {
+        let Prepare { descriptor, payload, executed, .. } = prepare;
+        let actual = executed.digest();
+        if descriptor.payload != actual || executed.payload != payload.digest() {
+            return Err(Rejection::WrongPayload { expected: descriptor.payload, actual }.into());
+        }
+        let named = shards_of(&descriptor.participants);
+        if named != executed.participants {
+            return Err(AttemptRefusal::Participants { named, executed: executed.participants.clone() });
+        }
+        if descriptor.homes != executed.homes {
+            let (named, executed) = (descriptor.homes.clone(), executed.homes.clone());
+            return Err(AttemptRefusal::Homes { named, executed });
+        }
+        Ok(())
+    }
+
+    fn check_room(&self) -> Result<(), Busy> {
+        self.shard.check_lag()?;
+        match self.shard.attempts.live.len() {
+            live if live >= ATTEMPTS_LIVE_COUNT_MAX => Err(Busy::Attempts { live }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether this shard can promise to commit: asked only while the vote is open.
+    fn ready(&self, id: AttemptId, prepare: &Prepare, hint: &mut Vec<FreshValue>) -> Result<Part, Refusal> {
+        let Prepare { payload, executed, .. } = prepare;
+        let shard = &*self.shard;
+        self.check_slot(&payload.payload().environment).map_err(|_| Refusal::Stale)?; // R10
+        let slice = executed.slice(shard.me, &shard.placement);
+        if slice.locks.len() > LOCKS_PER_ATTEMPT_COUNT_MAX {
+            return Err(Refusal::invalid(invalid::TOO_MANY_LOCKS, "it locks too many keys on one shard"));
+        }
+        // Locks first: what an undecided attempt holds exclusively is about to be stale anyway.
+        if let Some(conflict) = shard.locks.conflict(&slice.locks) {
+            return Err(Refusal::Conflict { holder: conflict.holder });
+        }
+        if let Some(holder) = self.own_nonces(prepare).iter().find_map(|nonce| shard.attempts.senders.get(nonce)) {
+            return Err(Refusal::Conflict { holder: *holder }); // R11
+        }
+        *hint = self.stale_values(&slice.witness);
+        if !hint.is_empty() {
+            return Err(Refusal::Stale);
+        }
+        let messages = shard.mailbox.messages(&executed.effects.outcomes, &shard.placement);
+        let messages = messages.map_err(|error| Refusal::invalid(invalid::DISPATCH, &error.to_string()))?;
+        let is_own = |sender| shard.placement.shard_of(sender) == shard.me;
+        Ok(Part::of(Cause::Attempt(id), shard.me, payload, executed, slice, messages, is_own))
+    }
+
+    /// The own senders and the nonces that the payload spends.
+    fn own_nonces(&self, prepare: &Prepare) -> Vec<(Address, u64)> {
+        let shard = &*self.shard;
+        let signed = prepare.payload.signed().map(|transaction| (transaction.sender(), transaction.nonce()));
+        signed.filter(|(sender, _)| shard.placement.shard_of(*sender) == shard.me).collect()
+    }
+
+    /// Which own values are not what the witness says, as they are now.
+    fn stale_values(&self, witness: &Witness) -> Vec<FreshValue> {
+        let staged = &self.ledger.staged;
+        let accounts = witness.accounts.iter().filter_map(|(address, claimed)| {
+            let account = ledger::account(staged, *address);
+            (account != *claimed).then_some(FreshValue::Account(*address, account))
+        });
+        let slots = witness.slots.iter().filter_map(|((address, slot), claimed)| {
+            let value = ledger::slot(staged, *address, *slot);
+            (value != *claimed).then_some(FreshValue::Slot(*address, *slot, value))
+        });
+        let fees = witness.fees.iter().filter_map(|(key, claimed)| {
+            let value = ledger::fees(staged, key.beneficiary);
+            (value != *claimed).then_some(FreshValue::Fees(*key, value))
+        });
+        accounts.chain(slots).chain(fees).take(HINT_VALUES_COUNT_MAX).collect()
+    }
+
+    /// Takes the locks and keeps the part, in the batch of the yes vote (R2).
+    fn lock(&mut self, id: AttemptId, descriptor: &Descriptor, part: Part, prepare: &Prepare) {
+        let nonces = self.own_nonces(prepare);
+        let taken = self.shard.locks.acquire(id, part.locks.clone());
+        debug_assert!(taken.is_ok(), "readiness has just found these locks free: {taken:?}");
+        self.shard.attempts.insert(id, Live::new(descriptor.clone(), nonces.clone()));
+        let prepared = Prepared { descriptor: descriptor.clone(), part, nonces };
+        self.ledger.staged.put_value(PREPARED, spaces::attempt_key(id), &prepared);
+    }
+
+    /// Records a new vote, or finds the one that stands.
+    fn answer_vote(
+        &mut self,
+        id: AttemptId,
+        known: Option<AttemptRecord>,
+        step: Step,
+        hint: Vec<FreshValue>,
+    ) -> Result<Pending, AttemptRefusal> {
+        match (step.answer, known) {
+            (Some(VoteAnswer::New(vote)), _) => {
+                let place = self.draft.push_leaf(LeafKind::Vote, encode(&vote));
+                self.draft.push_entry(Entry::Voted { attempt: id, yes: vote.verdict.is_yes() });
+                if let Some(record) = step.write {
+                    let record = AttemptRecord { record, vote: place, decided: None };
+                    self.ledger.staged.put_value(ATTEMPTS, spaces::attempt_key(id), &record);
+                }
+                Ok(Pending::Vote { vote, place, hint })
+            }
+            (Some(VoteAnswer::Existing(vote)), Some(known)) => Ok(Pending::Vote { vote, place: known.vote, hint }),
+            (_, _) => Err(Rejection::Busy.into()),
+        }
+    }
+
+    /// Applies or drops the stored part and releases the locks. The record no longer asks for it: once (I5).
+    fn end(&mut self, id: AttemptId, known: &AttemptRecord, step: Step) -> Height {
+        let height = self.draft.height();
+        let key = spaces::attempt_key(id);
+        let prepared: Option<Prepared> = get_value(&self.ledger.staged, PREPARED, &key);
+        if let Some(record) = step.write {
+            if let Some(decision) = record.decision() {
+                self.draft.push_entry(Entry::Decided { attempt: id, decision });
+            }
+            let record = AttemptRecord { record, vote: known.vote, decided: Some(height) };
+            self.ledger.staged.put_value(ATTEMPTS, key, &record);
+        }
+        self.ledger.staged.delete(PREPARED, key);
+        self.shard.locks.release(id);
+        self.shard.attempts.remove(id);
+        if let (Action::Apply, Some(prepared)) = (step.action, prepared) {
+            self.apply(prepared.part);
+        }
+        height
+    }
+}

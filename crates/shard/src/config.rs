@@ -1,0 +1,247 @@
+//! What a shard is told at start, and its first state.
+//!
+//! Promise: a store is opened only by the shard it belongs to, on the network and placement it was made for, in the format
+//! it was written in; a mismatch names both sides.
+
+use crate::blocks::Tip;
+use crate::ledger::Ledger;
+use crate::spaces::{self, CHANGES, HEADERS, HISTORY_TIP, IDENTITY, META, TIP};
+use crate::staged::{Staged, get_value};
+use crate::state_tree::{self, StateTreeError};
+use alloy_primitives::{Address, B256, U256, keccak256};
+use borsh::{BorshDeserialize, BorshSerialize};
+use evm::{AccountState, Changes, Data, NetworkParams, Placement};
+use primitives::{Digest, Domain, Epoch, Height, NetworkId, Read, ShardId, Space, Verified, Write};
+use proof::{Certificate, Header, History, PublicKey, ReceiptError, ReceiptVerifier, Signer, ValidatorSet};
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+/// The store format this build reads and writes.
+pub const STORE_FORMAT: u32 = 1;
+
+static AGREEMENT: LazyLock<Domain> = LazyLock::new(|| Domain::new("dovetail v1 network agreement"));
+
+/// Who a shard is, and whom it knows.
+#[derive(Debug)]
+pub struct ShardConfig {
+    /// What all shards of the network agree on.
+    pub params: NetworkParams,
+    /// This shard.
+    pub me: ShardId,
+    /// Who owns what.
+    pub placement: Placement,
+    /// Every shard's current validators, this one's included.
+    pub validators: BTreeMap<ShardId, ValidatorSet>,
+    /// This validator.
+    pub signer: Signer,
+}
+
+/// Why a shard does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The store has no shard in it.
+    #[error("the store is empty: write the genesis first")]
+    Empty,
+    /// Another build wrote it.
+    #[error("the store has format {actual}, this build reads {STORE_FORMAT}: use the build that wrote it")]
+    Format {
+        /// The store's format.
+        actual: u32,
+    },
+    /// It is another shard's.
+    #[error("the store belongs to shard {actual}, this is shard {expected}: check the data directory")]
+    Shard {
+        /// This shard.
+        expected: ShardId,
+        /// The store's.
+        actual: ShardId,
+    },
+    /// It is another network's.
+    #[error("the store belongs to network {actual}, this is network {expected}: check the data directory")]
+    Network {
+        /// This network.
+        expected: NetworkId,
+        /// The store's.
+        actual: NetworkId,
+    },
+    /// Parameters or placement are not those it was made with.
+    #[error("the store was made with other network parameters or another placement")]
+    Agreement,
+    /// A shard of the placement has no validators.
+    #[error("no validators are configured for shard {shard}")]
+    NoValidators {
+        /// Which.
+        shard: ShardId,
+    },
+    /// The key is no validator of this shard.
+    #[error("key {key} is no validator of shard {shard} in epoch {epoch}")]
+    NotValidator {
+        /// Whose.
+        key: PublicKey,
+        /// Which shard.
+        shard: ShardId,
+        /// Which epoch.
+        epoch: Epoch,
+    },
+    /// The newest block is not certified by this shard's validators: the store was written under another key.
+    #[error("the store's newest block is not certified by this shard's validators: {0}")]
+    ForeignBlock(ReceiptError),
+    /// The state tree does not say what genesis is.
+    #[error(transparent)]
+    StateTree(#[from] StateTreeError),
+}
+
+impl ShardConfig {
+    /// The network.
+    pub fn network(&self) -> NetworkId {
+        self.params.network
+    }
+
+    /// The epoch that certifies this shard's blocks.
+    pub fn epoch(&self) -> Epoch {
+        self.signer.epoch()
+    }
+
+    /// The current epoch of every shard.
+    pub fn epochs(&self) -> BTreeMap<ShardId, Epoch> {
+        self.validators.iter().map(|(shard, set)| (*shard, set.epoch())).collect()
+    }
+
+    /// A verifier of receipts of all shards.
+    pub fn verifier(&self) -> ReceiptVerifier {
+        ReceiptVerifier::with(self.network(), self.validators.iter().map(|(shard, set)| (*shard, set.clone())))
+    }
+
+    /// Checks that all shards are known and that the signer is one of this shard's validators.
+    pub(crate) fn check(&self) -> Result<(), OpenError> {
+        if let Some(shard) = self.placement.shards().find(|shard| !self.validators.contains_key(shard)) {
+            return Err(OpenError::NoValidators { shard });
+        }
+        let (key, epoch) = (self.signer.public(), self.signer.epoch());
+        match self.validators.get(&self.me) {
+            Some(set) if set.epoch() == epoch && set.place_of(&key).is_some() => Ok(()),
+            _ => Err(OpenError::NotValidator { key, shard: self.me, epoch }),
+        }
+    }
+
+    fn identity(&self) -> Identity {
+        Identity {
+            format: STORE_FORMAT,
+            network: self.network(),
+            shard: self.me,
+            agreement: AGREEMENT.hash_of(&(&self.params, &self.placement)),
+        }
+    }
+}
+
+/// Whose store it is. The format comes first and keeps its place in every format to come.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+struct Identity {
+    format: u32,
+    network: NetworkId,
+    shard: ShardId,
+    agreement: Digest,
+}
+
+/// Checks that the store behind `read` is the configured shard's.
+pub(crate) fn check_store(config: &ShardConfig, read: &impl Read) -> Result<(), OpenError> {
+    let stored = read.get(META, IDENTITY).ok_or(OpenError::Empty)?;
+    let format = u32::from_le_bytes(stored.first_chunk().copied().unwrap_or_default());
+    if format != STORE_FORMAT {
+        return Err(OpenError::Format { actual: format });
+    }
+    let (actual, expected): (Identity, _) = (crate::staged::own_value(META, &stored), config.identity());
+    if actual.network != expected.network {
+        return Err(OpenError::Network { expected: expected.network, actual: actual.network });
+    }
+    if actual.shard != expected.shard {
+        return Err(OpenError::Shard { expected: expected.shard, actual: actual.shard });
+    }
+    if actual.agreement != expected.agreement {
+        return Err(OpenError::Agreement);
+    }
+    check_newest_block(&config.verifier(), read)
+}
+
+/// A store whose newest block was signed by others is not this validator's to go on with.
+fn check_newest_block(verifier: &ReceiptVerifier, read: &impl Read) -> Result<(), OpenError> {
+    let tip: Tip = get_value(read, META, TIP).ok_or(OpenError::Empty)?;
+    match get_value::<(Header, Certificate)>(read, HEADERS, &spaces::height_key(tip.height)) {
+        Some(block) => Verified::by(verifier, block).map(|_| ()).map_err(OpenError::ForeignBlock),
+        None => Ok(()),
+    }
+}
+
+/// An account that exists from the start.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct GenesisAccount {
+    /// Transactions sent.
+    pub nonce: u64,
+    /// Wei.
+    pub balance: U256,
+    /// Code; empty for none.
+    pub code: Data,
+    /// Slots that are not zero.
+    pub storage: BTreeMap<U256, U256>,
+}
+
+/// The state before the first block: given in full to every shard, which keeps its part.
+pub type GenesisAccounts = BTreeMap<Address, GenesisAccount>;
+
+/// The writes that make an empty store the configured shard's, with its part of `accounts`.
+///
+/// # Errors
+/// Those of a configuration that no shard starts with.
+pub(crate) fn genesis(config: &ShardConfig, accounts: &GenesisAccounts) -> Result<Vec<Write>, OpenError> {
+    config.check()?;
+    let mut ledger = Ledger::new(&Nothing);
+    ledger.apply(&own_changes(config, accounts));
+    let changed = ledger.take_changed();
+    let mut staged = ledger.staged;
+    staged.put_value(CHANGES, spaces::height_key(Height(0)), &changed);
+    if let Some(advance) = state_tree::advance(&staged, 1)? {
+        staged.extend(advance.writes);
+    }
+    stage_identity(config, &mut staged);
+    Ok(staged.into_writes())
+}
+
+fn stage_identity<R: Read>(config: &ShardConfig, staged: &mut Staged<'_, R>) {
+    let (network, shard) = (config.network(), config.me);
+    staged.put_value(META, IDENTITY, &config.identity());
+    staged.put_value(META, TIP, &Tip::genesis(network, shard));
+    staged.put_value(META, HISTORY_TIP, &History::new(network, shard));
+}
+
+fn own_changes(config: &ShardConfig, accounts: &GenesisAccounts) -> Changes {
+    let mut changes = Changes::default();
+    for (address, account) in accounts.iter().filter(|(address, _)| config.placement.shard_of(**address) == config.me) {
+        let code_hash = code_hash(&account.code);
+        if !account.code.is_empty() {
+            changes.codes.insert(code_hash, account.code.clone());
+        }
+        let state = AccountState { nonce: account.nonce, balance: account.balance, code_hash };
+        changes.accounts.insert(*address, Some(state));
+        let slots = account.storage.iter().filter(|(_, value)| !value.is_zero());
+        changes.slots.extend(slots.map(|(slot, value)| ((*address, *slot), *value)));
+    }
+    changes
+}
+
+fn code_hash(code: &Data) -> B256 {
+    if code.is_empty() { AccountState::EMPTY.code_hash } else { keccak256(&**code) }
+}
+
+/// The store before there is one.
+#[derive(Debug)]
+struct Nothing;
+
+impl Read for Nothing {
+    fn get(&self, _: Space, _: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn scan(&self, _: Space, _: &[u8], _: &[u8], _: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
+        Vec::new()
+    }
+}

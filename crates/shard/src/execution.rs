@@ -1,0 +1,129 @@
+//! Transactions of one shard alone, and everything else that runs on a shard's own state within a step.
+//!
+//!   payload --> own view --> executed, or: not local | invalid | busy       nothing changes unless all of it is allowed
+//!
+//! Promise: a run sees this shard's state as of this point of the step and nothing else; it is refused if an undecided
+//! attempt holds a key that it reads or writes (R6), so it never sees half an attempt (I17).
+//! Knows nothing of votes and receipts.
+
+use crate::applied::{Cause, Part, transaction_ids};
+use crate::blocks::Entry;
+use crate::dispatch::DispatchError;
+use crate::input::{Answer, Busy, LocalRefusal, SlotOutOfBounds};
+use crate::ledger::OwnView;
+use crate::limits::{SLOT_AHEAD_MAX, SLOT_BEHIND_MAX};
+use crate::outcomes::{self, OutcomeRecord};
+use crate::shard::Work;
+use evm::{Environment, ExecuteError, Executed, Missing, RecoveredPayload, Slice};
+use primitives::Read;
+use proof::Message;
+use std::collections::BTreeSet;
+
+/// A run on this shard's own state that may be applied.
+#[derive(Debug)]
+pub(crate) struct OwnRun {
+    /// What it read and did.
+    pub(crate) executed: Executed,
+    /// The same, as this shard's part: all of it.
+    pub(crate) slice: Slice,
+    /// What it sends.
+    pub(crate) messages: Vec<Message>,
+}
+
+/// Why a run on this shard's own state may not be applied.
+#[derive(Debug)]
+pub(crate) enum RunRefusal {
+    /// It needs what others own.
+    NotLocal(BTreeSet<Missing>),
+    /// It does not run.
+    Execute(ExecuteError),
+    /// It sends what nobody could deliver.
+    Dispatch(DispatchError),
+    /// It meets a lock.
+    Busy(Busy),
+}
+
+impl From<RunRefusal> for LocalRefusal {
+    fn from(refusal: RunRefusal) -> Self {
+        match refusal {
+            RunRefusal::NotLocal(missing) => Self::NotLocal { missing },
+            RunRefusal::Execute(error) => Self::Execution(error),
+            RunRefusal::Dispatch(error) => Self::Dispatch(error),
+            RunRefusal::Busy(busy) => Self::Busy(busy),
+        }
+    }
+}
+
+impl<R: Read> Work<'_, '_, R> {
+    /// Executes a payload of which this shard is the only participant, or finds that it did before.
+    pub(crate) fn local(&mut self, payload: &RecoveredPayload) -> Answer {
+        if let Some(outcomes) = self.known_outcomes(payload) {
+            return Answer::Executed { outcomes };
+        }
+        match self.admit_local(payload) {
+            Ok(run) => Answer::Executed { outcomes: self.apply_local(payload, run) },
+            Err(refusal) => Answer::LocalRefused(refusal),
+        }
+    }
+
+    fn known_outcomes(&self, payload: &RecoveredPayload) -> Option<Vec<OutcomeRecord>> {
+        transaction_ids(payload).map(|id| outcomes::outcome(&self.ledger.staged, id)).collect()
+    }
+
+    fn admit_local(&self, payload: &RecoveredPayload) -> Result<OwnRun, LocalRefusal> {
+        self.shard.check_lag()?;
+        self.check_slot(&payload.payload().environment)?;
+        Ok(self.run_own(payload)?)
+    }
+
+    fn apply_local(&mut self, payload: &RecoveredPayload, run: OwnRun) -> Vec<OutcomeRecord> {
+        self.draft.push_entry(Entry::Executed { payload: payload.digest() });
+        self.apply_run(Cause::Local(payload.digest()), payload, run)
+    }
+
+    /// Applies a run of [`Work::run_own`]; nothing may have changed in between.
+    pub(crate) fn apply_run(&mut self, cause: Cause, payload: &RecoveredPayload, run: OwnRun) -> Vec<OutcomeRecord> {
+        let me = self.shard.me;
+        let part = Part::of(cause, me, payload, &run.executed, run.slice, run.messages, |_| true);
+        self.apply(part)
+    }
+
+    /// Runs `payload` on this shard's own state; changes nothing.
+    pub(crate) fn run_own(&self, payload: &RecoveredPayload) -> Result<OwnRun, RunRefusal> {
+        let shard = &*self.shard;
+        let view =
+            OwnView { read: &self.ledger.staged, placement: &shard.placement, me: shard.me, codes: &shard.codes };
+        let executed = evm::execute(&shard.params, &shard.placement, payload, &view).map_err(|error| match error {
+            ExecuteError::Missing(missing) => RunRefusal::NotLocal(missing),
+            error => RunRefusal::Execute(error),
+        })?;
+        if executed.participants.iter().any(|participant| *participant != shard.me) {
+            return Err(RunRefusal::NotLocal(BTreeSet::new()));
+        }
+        let slice = executed.slice(shard.me, &shard.placement);
+        if let Some(conflict) = shard.locks.conflict(&slice.locks) {
+            return Err(RunRefusal::Busy(Busy::Locked { key: conflict.key, holder: conflict.holder }));
+        }
+        let messages = shard.mailbox.messages(&executed.effects.outcomes, &shard.placement);
+        let messages = messages.map_err(RunRefusal::Dispatch)?;
+        Ok(OwnRun { executed, slice, messages })
+    }
+
+    /// R10: whether a payload's slot is one that this shard takes at its block time. A replayed block's time is not ours.
+    pub(crate) fn check_slot(&self, environment: &Environment) -> Result<(), SlotOutOfBounds> {
+        let Environment::Slot(slot) = environment else { return Ok(()) };
+        let start = self.shard.params.start_of(*slot);
+        let is_late = start.after(SLOT_BEHIND_MAX) < self.time;
+        let is_early = start > self.time.after(SLOT_AHEAD_MAX);
+        if is_late || is_early {
+            let current = self.shard.params.slot_at(self.time);
+            return Err(SlotOutOfBounds { slot: *slot, current });
+        }
+        Ok(())
+    }
+
+    /// The environment of what this shard runs by itself: the slot of its block time.
+    pub(crate) fn own_environment(&self) -> Environment {
+        Environment::Slot(self.shard.params.slot_at(self.time))
+    }
+}

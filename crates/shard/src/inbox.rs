@@ -1,0 +1,126 @@
+//! Messages for this shard: each runs its recipient once, or is provably refused, and never stands in the way of others.
+//!
+//!   fact --> for us? --> consumed before? --> deadline? --> run: handle(origin, sender, body) --> delivery leaf
+//!            | refused   | that delivery      | Expired    | Failed: reverted, out of gas, left the shard
+//!                                                          | busy: a key it needs is locked; nothing happened, try again
+//!
+//! Promise (I14): the set of consumed messages is state, written in the batch of the run; a message in it is answered
+//! with its delivery for ever.
+//! Knows nothing of relays: whoever brings the receipt.
+
+use crate::applied::Cause;
+use crate::blocks::Entry;
+use crate::execution::{OwnRun, RunRefusal};
+use crate::input::{Busy, DeliverRefusal, Novelty, Pending};
+use crate::messages::ConsumedRecord;
+use crate::shard::Work;
+use crate::spaces::{self, CONSUMED};
+use crate::staged::get_value;
+use alloy_primitives::{Address, U256, keccak256};
+use evm::{Funding, RecoveredPayload, Status, SystemTransaction};
+use primitives::Read;
+use proof::{Delivery, DeliveryStatus, Fact, LeafKind, Message, domain_of};
+
+/// How a message ends, and the run to apply if it was delivered.
+struct End {
+    status: DeliveryStatus,
+    detail: Vec<u8>,
+    gas_used: u64,
+    run: Option<(RecoveredPayload, OwnRun)>,
+}
+
+impl End {
+    fn without_run(status: DeliveryStatus, detail: &str) -> Self {
+        Self { status, detail: detail.as_bytes().to_vec(), gas_used: 0, run: None }
+    }
+}
+
+impl<R: Read> Work<'_, '_, R> {
+    /// Consumes a message, or finds that it was consumed before.
+    pub(crate) fn deliver(&mut self, fact: &Fact) -> Result<Pending, DeliverRefusal> {
+        let message = Message::from_fact(fact)?;
+        let expected = domain_of(self.shard.params.network, self.shard.me);
+        if message.destination != expected {
+            return Err(DeliverRefusal::WrongDestination { expected, actual: message.destination });
+        }
+        let key = spaces::message_key(message.id());
+        if let Some(ConsumedRecord { delivery, leaf, .. }) = get_value(&self.ledger.staged, CONSUMED, &key) {
+            return Ok(Pending::Delivery { delivery, place: leaf, novelty: Novelty::Already });
+        }
+        self.shard.check_lag()?;
+        let end = self.run_message(&message)?;
+        Ok(self.consume(message, end))
+    }
+
+    /// How the message would end now; changes nothing.
+    fn run_message(&self, message: &Message) -> Result<End, Busy> {
+        if self.time > message.deadline {
+            return Ok(End::without_run(DeliveryStatus::Expired, "")); // R10: by block time.
+        }
+        let failed = |why: &str| Ok(End::without_run(DeliveryStatus::Failed, why));
+        let recipient = Address::from_word(message.recipient);
+        if recipient.into_word() != message.recipient {
+            return failed("the recipient is not an address");
+        }
+        if self.shard.placement.shard_of(recipient) != self.shard.me {
+            return failed("the recipient is not on this shard");
+        }
+        if message.gas_limit > self.shard.params.gas_limit {
+            return failed("the gas limit is over the network's");
+        }
+        let call = SystemTransaction::Call {
+            caller: self.shard.mailbox.address(),
+            target: recipient,
+            input: handle_call(message).into(),
+            gas_limit: message.gas_limit,
+            value: message.value,
+            funding: Funding::Minted,
+        };
+        let payload = RecoveredPayload::system(self.own_environment(), call);
+        match self.run_own(&payload) {
+            Ok(run) => Ok(ran(payload, run)),
+            Err(RunRefusal::Busy(busy)) => Err(busy),
+            Err(RunRefusal::NotLocal(_)) => failed("the recipient called beyond its shard"),
+            Err(RunRefusal::Dispatch(error)) => failed(&error.to_string()),
+            Err(RunRefusal::Execute(error)) => failed(&error.to_string()),
+        }
+    }
+
+    /// Writes down that the message has ended so, with what its run did.
+    fn consume(&mut self, message: Message, end: End) -> Pending {
+        let id = message.id();
+        let delivery = Delivery::of(&message, end.status, &end.detail, end.gas_used);
+        if let Some((payload, run)) = end.run {
+            self.shard.value.mint(message.value);
+            self.apply_run(Cause::Delivery(id), &payload, run);
+        }
+        let leaf = self.draft.push_leaf(LeafKind::Delivery, delivery.to_bytes());
+        self.draft.push_entry(Entry::Delivered { message: id, status: end.status });
+        let record = ConsumedRecord { message, delivery: delivery.clone(), leaf, time: self.time };
+        self.ledger.staged.put_value(CONSUMED, spaces::message_key(id), &record);
+        Pending::Delivery { delivery, place: leaf, novelty: Novelty::New }
+    }
+}
+
+/// A run that did not succeed changes nothing: its value was never minted.
+fn ran(payload: RecoveredPayload, run: OwnRun) -> End {
+    let outcome = run.executed.effects.outcomes.first();
+    let (detail, gas_used) = outcome.map_or((Vec::new(), 0), |outcome| (outcome.output.to_vec(), outcome.gas_used));
+    if outcome.is_some_and(|outcome| outcome.status == Status::Success) {
+        End { status: DeliveryStatus::Delivered, detail, gas_used, run: Some((payload, run)) }
+    } else {
+        End { status: DeliveryStatus::Failed, detail, gas_used, run: None }
+    }
+}
+
+/// `handle(uint32 origin, bytes32 sender, bytes body)`, ABI encoded.
+fn handle_call(message: &Message) -> Vec<u8> {
+    let mut call = keccak256("handle(uint32,bytes32,bytes)")[..4].to_vec();
+    call.extend(U256::from(message.origin).to_be_bytes::<32>());
+    call.extend(message.sender);
+    call.extend(U256::from(3 * 32).to_be_bytes::<32>());
+    call.extend(U256::from(message.body.len()).to_be_bytes::<32>());
+    call.extend(&message.body);
+    call.resize(4 + (call.len() - 4).next_multiple_of(32), 0);
+    call
+}

@@ -1,0 +1,359 @@
+//! What goes into a shard's machine and what comes out of it.
+//!
+//! Promise: every input that claims something about elsewhere carries it as [`Verified`]; every input with a ticket gets
+//! exactly one reply with that ticket, in the step that took it.
+
+use crate::blocks::LeafPlace;
+use crate::dispatch::DispatchError;
+use crate::outcomes::OutcomeRecord;
+use crate::state_tree::Advance;
+use commit::{Decision, DecisionProof, Descriptor, Rejection, Vote, VoteProof};
+use evm::{AccountState, ExecuteError, Executed, FeesKey, Missing, RecoveredPayload, StateKey};
+use primitives::{AttemptId, Height, ShardId, Slot, Time, Verified};
+use proof::{Delivery, Fact, MessageError, MessageId, Receipt};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Connects a reply to its input; the host chooses it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// What comes in.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// Execute a payload of which this shard is the only participant. Handing it in again gives the same outcomes.
+    Local {
+        /// For the reply.
+        ticket: Ticket,
+        /// The transactions, their senders recovered.
+        payload: Box<Verified<RecoveredPayload>>,
+    },
+    /// Vote on an attempt.
+    Prepare {
+        /// For the reply.
+        ticket: Ticket,
+        /// All that the vote needs.
+        prepare: Box<Prepare>,
+    },
+    /// Vote no, if there is no vote yet.
+    AbortRequest {
+        /// For the reply.
+        ticket: Ticket,
+        /// On what.
+        descriptor: Box<Descriptor>,
+    },
+    /// End an attempt.
+    Decision {
+        /// For the reply.
+        ticket: Ticket,
+        /// The votes that end it.
+        proof: Box<DecisionProof>,
+    },
+    /// Other participants' answers about attempts that are late here (R8). No reply.
+    Votes(Vec<Verified<VoteProof>>),
+    /// Consume a message.
+    Deliver {
+        /// For the reply.
+        ticket: Ticket,
+        /// That its origin sent it.
+        fact: Box<Verified<Fact>>,
+    },
+    /// Learn how an own message ended.
+    Acknowledge {
+        /// For the reply.
+        ticket: Ticket,
+        /// That its destination says so.
+        fact: Box<Verified<Fact>>,
+    },
+    /// Roots that [`crate::state_tree::advance`] computed on an earlier snapshot. No reply.
+    StateRoots(Advance),
+    /// Attest a time even if nothing happens: no block to come will have an earlier one.
+    Attest {
+        /// For the reply.
+        ticket: Ticket,
+    },
+    /// Look at what is late. No reply.
+    Tick,
+}
+
+/// An attempt to vote on, and everything the vote needs.
+#[derive(Debug, Clone)]
+pub struct Prepare {
+    /// The attempt.
+    pub descriptor: Descriptor,
+    /// Its payload, the senders recovered.
+    pub payload: Verified<RecoveredPayload>,
+    /// The payload, replayed under its witness.
+    pub executed: Verified<Executed>,
+    /// The homes' certified votes; not needed at a home.
+    pub homes: Vec<Verified<VoteProof>>,
+}
+
+/// What goes to other shards.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Send {
+    /// Ask for the vote on a late attempt, as an abort request; answers come back as [`Input::Votes`] (R8).
+    AskVotes {
+        /// Whom.
+        to: ShardId,
+        /// About what.
+        descriptor: Descriptor,
+    },
+}
+
+/// What goes back to whoever gave an input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// Which input.
+    pub ticket: Ticket,
+    /// What became of it.
+    pub answer: Answer,
+}
+
+/// What became of an input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// A local payload was executed, now or before.
+    Executed {
+        /// One for each of its transactions.
+        outcomes: Vec<OutcomeRecord>,
+    },
+    /// A local payload was refused and changed nothing.
+    LocalRefused(LocalRefusal),
+    /// The shard's vote: the same for ever (R2).
+    Voted {
+        /// What it says.
+        vote: Vote,
+        /// Its leaf, believable everywhere.
+        receipt: Box<Receipt>,
+        /// With a no for a stale witness: what the own keys are now. Unsigned; saves a round trip, proves nothing.
+        hint: Vec<FreshValue>,
+    },
+    /// No vote was cast, or a decision was not taken.
+    AttemptRefused(AttemptRefusal),
+    /// The decision holds here, now or since before.
+    Decided {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// How it ended.
+        decision: Decision,
+        /// The block that says so.
+        height: Height,
+    },
+    /// The message was consumed, now or before.
+    Delivered {
+        /// How it ended.
+        delivery: Delivery,
+        /// The delivery's leaf.
+        receipt: Box<Receipt>,
+        /// Whether this input did it.
+        novelty: Novelty,
+    },
+    /// The message was not consumed; nothing changed.
+    DeliverRefused(DeliverRefusal),
+    /// The end of an own message is known, now or since before.
+    Acknowledged {
+        /// Which message.
+        message: MessageId,
+        /// The block that settled it.
+        height: Height,
+        /// Whether this input did it.
+        novelty: Novelty,
+    },
+    /// The delivery was not taken; nothing changed.
+    AcknowledgeRefused(AcknowledgeRefusal),
+    /// No block to come has a time at or before this one.
+    Attested {
+        /// The time.
+        time: Time,
+        /// The newest block.
+        height: Height,
+    },
+}
+
+/// Whether an input did something or found it done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Novelty {
+    /// It took effect in this step.
+    New,
+    /// It had taken effect before.
+    Already,
+}
+
+/// One of this shard's values as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FreshValue {
+    /// An account; none where there is none.
+    Account(alloy_primitives::Address, Option<AccountState>),
+    /// A slot.
+    Slot(alloy_primitives::Address, alloy_primitives::U256, alloy_primitives::U256),
+    /// A fragment of fees.
+    Fees(FeesKey, alloy_primitives::U256),
+}
+
+/// The shard is at one of its bounds, or a key is held; the same input may succeed later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Busy {
+    /// An undecided attempt holds a key that is needed.
+    #[error("{key} is held by {holder}, which is undecided")]
+    Locked {
+        /// Which key.
+        key: StateKey,
+        /// Who holds it.
+        holder: AttemptId,
+    },
+    /// The state root lags too far behind.
+    #[error("the state root is {lag} blocks behind: new work waits for it")]
+    Lagging {
+        /// By how many blocks.
+        lag: u64,
+    },
+    /// Too many undecided attempts.
+    #[error("{live} attempts are undecided: new work waits for them")]
+    Attempts {
+        /// How many.
+        live: usize,
+    },
+    /// Too many inputs in one step.
+    #[error("too many inputs at once")]
+    Inputs,
+}
+
+/// A slot that this shard does not take now (R10).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("slot {slot} is out of bounds: this shard is in slot {current}")]
+pub struct SlotOutOfBounds {
+    /// The payload's slot.
+    pub slot: Slot,
+    /// The slot of the shard's block time.
+    pub current: Slot,
+}
+
+/// Why a local payload is refused. The caller's fault unless it says busy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LocalRefusal {
+    /// Not now.
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    /// It touches other shards: it needs an attempt.
+    #[error("not local: it touches {} values of other shards", .missing.len())]
+    NotLocal {
+        /// Values of other shards, as far as they are known.
+        missing: BTreeSet<Missing>,
+    },
+    /// Its slot is too old or too early.
+    #[error(transparent)]
+    Slot(#[from] SlotOutOfBounds),
+    /// It can not be executed as it is: nonce, funds, gas, a failed bundle.
+    #[error("{0}")]
+    Execution(ExecuteError),
+    /// It sends a message that nobody could deliver.
+    #[error(transparent)]
+    Dispatch(#[from] DispatchError),
+}
+
+/// Why an attempt's input was not acted on. Nothing was written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AttemptRefusal {
+    /// By the rules of commit.
+    #[error(transparent)]
+    Commit(#[from] Rejection),
+    /// Not now.
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    /// The execution touches other shards than the attempt names.
+    #[error("the attempt names participants {named:?}, the execution touches {executed:?}")]
+    Participants {
+        /// The descriptor's.
+        named: BTreeSet<ShardId>,
+        /// By this shard's placement.
+        executed: BTreeSet<ShardId>,
+    },
+    /// The senders live on other shards than the attempt's homes.
+    #[error("the attempt names homes {named:?}, the senders are at {executed:?}")]
+    Homes {
+        /// The descriptor's.
+        named: BTreeSet<ShardId>,
+        /// By this shard's placement.
+        executed: BTreeSet<ShardId>,
+    },
+}
+
+/// Why a message was not consumed. Nothing was written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DeliverRefusal {
+    /// Not now.
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    /// The fact is no message of the shard that said it.
+    #[error(transparent)]
+    Message(#[from] MessageError),
+    /// It is for another domain.
+    #[error("the message is for domain {actual:#x}, this is {expected:#x}")]
+    WrongDestination {
+        /// This shard's domain.
+        expected: u32,
+        /// The message's.
+        actual: u32,
+    },
+}
+
+/// Why the end of a message was not taken. Nothing was written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AcknowledgeRefusal {
+    /// Not now.
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    /// The fact is no delivery of the shard that said it.
+    #[error(transparent)]
+    Message(#[from] MessageError),
+    /// This shard never sent it.
+    #[error("{message} was not sent by this shard")]
+    UnknownMessage {
+        /// Which.
+        message: MessageId,
+    },
+    /// Another shard than the message's destination says how it ended.
+    #[error("the message went to domain {expected:#x}, domain {actual:#x} speaks of it")]
+    WrongDestination {
+        /// Where it went.
+        expected: u32,
+        /// Who speaks.
+        actual: u32,
+    },
+}
+
+/// A reply that still needs the block of its step.
+#[derive(Debug)]
+pub(crate) enum Pending {
+    /// Complete.
+    Ready(Answer),
+    /// A vote, whose receipt is made when the block is sealed.
+    Vote {
+        /// The vote.
+        vote: Vote,
+        /// Its leaf.
+        place: LeafPlace,
+        /// Fresh values, if it is a stale no.
+        hint: Vec<FreshValue>,
+    },
+    /// A delivery, likewise.
+    Delivery {
+        /// The delivery.
+        delivery: Delivery,
+        /// Its leaf.
+        place: LeafPlace,
+        /// Whether this step did it.
+        novelty: Novelty,
+    },
+}
+
+impl From<Answer> for Pending {
+    fn from(answer: Answer) -> Self {
+        Self::Ready(answer)
+    }
+}
+
+/// The epochs and ids of `participants`.
+pub(crate) fn shards_of<T>(participants: &BTreeMap<ShardId, T>) -> BTreeSet<ShardId> {
+    participants.keys().copied().collect()
+}

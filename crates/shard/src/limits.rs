@@ -1,0 +1,36 @@
+//! Every bound of a shard that is not a message's or a lock's own.
+//!
+//! Promise (I19): no queue, table or message of the machine grows without one of these.
+
+use primitives::Millis;
+
+/// Most inputs that one step takes; those beyond are answered busy.
+pub const INPUTS_PER_STEP_COUNT_MAX: usize = 8192;
+
+/// Most undecided attempts at one time; a prepare beyond is answered busy, decisions always go through.
+pub const ATTEMPTS_LIVE_COUNT_MAX: usize = 65_536;
+
+/// Most messages that the transactions of one payload may send.
+pub const MESSAGES_PER_PAYLOAD_COUNT_MAX: usize = 64;
+
+/// Most questions about late attempts in one step; the rest follow in the next.
+pub const ASKS_PER_STEP_COUNT_MAX: usize = 256;
+
+/// How far behind the shard's block time a slot may have begun (R10): execution, queue and two phases fit in it.
+pub const SLOT_BEHIND_MAX: Millis = Millis(60_000);
+
+/// How far ahead of the shard's block time a slot may begin (R10): skew between machines.
+pub const SLOT_AHEAD_MAX: Millis = Millis(5_000);
+
+/// Gas of the call that tells a sender how its message ended. What it does beyond it is undone; the value is safe.
+pub const HANDLE_DELIVERY_GAS: u64 = 500_000;
+
+/// Most fresh values given as a hint with a stale no.
+pub const HINT_VALUES_COUNT_MAX: usize = 64;
+
+/// Most accounts checked by the debug self-check of one step; larger tables are checked every
+/// [`SELF_CHECK_EVERY_STEPS_COUNT`] steps.
+pub const SELF_CHECK_COUNT_MAX: usize = 512;
+
+/// How often a large table is checked in debug builds.
+pub const SELF_CHECK_EVERY_STEPS_COUNT: u64 = 256;

@@ -1,0 +1,60 @@
+//! What became of transactions, kept at the home of each sender for whoever asks later.
+//!
+//! Promise: an outcome is recorded in the block that applied it, once, under the transaction's hash and in the order of
+//! time; handing in a transaction again finds it.
+//! Knows nothing of how transactions are executed.
+
+use crate::blocks::LeafPlace;
+use crate::spaces::{self, OUTCOMES, OUTCOMES_BY_TIME};
+use crate::staged::{Staged, get_value};
+use alloy_primitives::{Address, B256};
+use borsh::{BorshDeserialize, BorshSerialize};
+use evm::{Data, Environment, Outcome};
+use primitives::{AttemptId, Height, Read, ShardId, Time};
+
+/// What a transaction did, where and when.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct OutcomeRecord {
+    /// The transaction's hash. Of a system transaction an id that no transaction hashes to.
+    pub transaction: B256,
+    /// The signed EIP-2718 bytes; empty for a system transaction.
+    pub bytes: Data,
+    /// Who signed; for a system transaction its caller, or zero.
+    pub sender: Address,
+    /// Status, gas, output, logs.
+    pub outcome: Outcome,
+    /// `block.number` as the transaction saw it: its slot, or the number of a replayed block.
+    pub number: u64,
+    /// The block of this shard that applied it.
+    pub height: Height,
+    /// Its place among the outcomes of that block, from 0.
+    pub index: u32,
+    /// The block's attested time.
+    pub time: Time,
+    /// Its leaf in the block's outbox.
+    pub leaf: LeafPlace,
+    /// The attempt that committed it; none if this shard was the only participant.
+    pub attempt: Option<AttemptId>,
+    /// The shards that took part, in order.
+    pub participants: Vec<ShardId>,
+}
+
+/// `block.number` in `environment`.
+pub fn number_of(environment: &Environment) -> u64 {
+    match environment {
+        Environment::Slot(slot) => slot.0,
+        Environment::Block(block) => block.number,
+    }
+}
+
+/// The record of a transaction, if this shard has it.
+pub fn outcome(read: &impl Read, transaction: B256) -> Option<OutcomeRecord> {
+    get_value(read, OUTCOMES, transaction.as_slice())
+}
+
+/// Stages `record` under its hash and its time.
+pub(crate) fn stage<R: Read>(staged: &mut Staged<'_, R>, record: &OutcomeRecord) {
+    staged.put_value(OUTCOMES, record.transaction.0, record);
+    let place = spaces::outcome_key(record.time, record.height, record.index);
+    staged.put(OUTCOMES_BY_TIME, place, record.transaction.to_vec());
+}

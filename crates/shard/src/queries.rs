@@ -1,0 +1,226 @@
+//! What a shard's services read: pure functions over a snapshot of the store.
+//!
+//! Promise: a receipt made here is the same for ever, whenever it is made (R2, R7); pages are bounded and resume from a
+//! cursor, so a slow reader costs nothing here (I19).
+//! Knows nothing of the machine's memory: what is not in the store is not known here.
+
+use crate::blocks::{Entry, LeafPlace, Tip};
+use crate::messages::{ConsumedRecord, SentRecord};
+use crate::outcomes::OutcomeRecord;
+use crate::spaces::{self, CONSUMED, ENTRIES, HEADERS, HISTORY, LEAVES, META, OUTCOMES_BY_TIME, SENT, TIME, TIP};
+use crate::staged::get_value;
+use crate::state_tree::{self, StateProof, StateTreeError};
+use alloy_primitives::B256;
+use evm::StateKey;
+use primitives::{Height, Read, Time};
+use proof::{Ancestry, Certificate, Header, History, Leaf, LeafKind, MessageId, NodeId, Outbox, Receipt};
+use std::collections::BTreeSet;
+
+pub use crate::applied::applied;
+pub use crate::attempts::attempt;
+pub use crate::ledger::{account, code, fees, slot, stored_value};
+pub use crate::outcomes::outcome;
+
+/// Most blocks that one outbox page looks through.
+pub const OUTBOX_BLOCKS_PER_PAGE_COUNT_MAX: usize = 256;
+
+/// Where a shard is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// The newest block.
+    pub tip: Tip,
+    /// No block to come has a time at or before this one.
+    pub attested: Time,
+    /// The newest header and its certificate; none before the first block.
+    pub newest: Option<(Header, Certificate)>,
+}
+
+/// Where the shard is; `None` before genesis.
+pub fn status(read: &impl Read) -> Option<Status> {
+    let tip: Tip = get_value(read, META, TIP)?;
+    let floor = get_value(read, META, TIME).map_or(tip.time, |time: Time| time.max(tip.time));
+    Some(Status { tip, attested: Time(floor.0.saturating_sub(1)), newest: header(read, tip.height) })
+}
+
+/// A block's header and certificate.
+pub fn header(read: &impl Read, height: Height) -> Option<(Header, Certificate)> {
+    get_value(read, HEADERS, &spaces::height_key(height))
+}
+
+/// A block without its outbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    /// Its header.
+    pub header: Header,
+    /// The signatures over it.
+    pub certificate: Certificate,
+    /// What it did.
+    pub entries: Vec<Entry>,
+}
+
+/// Up to `count_max` blocks from `from` on, without gaps.
+pub fn blocks(read: &impl Read, from: Height, count_max: usize) -> Vec<Block> {
+    let heights = from.0.max(1)..from.0.max(1).saturating_add(count_max as u64);
+    let block = |height| {
+        let (header, certificate) = header(read, Height(height))?;
+        let entries = get_value(read, ENTRIES, &spaces::height_key(Height(height)))?;
+        Some(Block { header, certificate, entries })
+    };
+    heights.map_while(block).collect()
+}
+
+/// The outbox of a block, with the header and certificate its receipts need.
+fn outbox(read: &impl Read, height: Height) -> Option<(Outbox, Header, Certificate)> {
+    let (header, certificate) = header(read, height)?;
+    let leaves: Vec<Leaf> = get_value(read, LEAVES, &spaces::height_key(height))?;
+    Some((Outbox::new(header.network, header.shard, height, leaves).ok()?, header, certificate))
+}
+
+/// The receipt of the leaf at `place`, if there is one. Hashes the whole block's outbox.
+pub fn receipt(read: &impl Read, place: LeafPlace) -> Option<Receipt> {
+    let (outbox, header, certificate) = outbox(read, place.height)?;
+    outbox.receipt(place.index, &header, &certificate).ok()
+}
+
+/// The receipt of the leaf at `place`, which this machine has written down.
+///
+/// # Panics
+/// If it is not there: the store has lost what was synced.
+pub(crate) fn receipt_at(read: &impl Read, place: LeafPlace) -> Receipt {
+    match receipt(read, place) {
+        Some(receipt) => receipt,
+        None => panic!("the store has lost leaf {} of block {}", place.index, place.height),
+    }
+}
+
+/// The same receipt, certified by the later block `later` instead of its own.
+pub fn receipt_under(read: &impl Read, place: LeafPlace, later: Height) -> Option<Receipt> {
+    let earlier = receipt(read, place)?;
+    let (header, certificate) = header(read, later)?;
+    let node = |id: NodeId| get_value(read, HISTORY, &id.key());
+    let path = History::prove(place.height, later, node).ok()?;
+    Some(Receipt { certificate, ancestry: Some(Ancestry { header, path }), ..earlier })
+}
+
+/// Leaves in outbox order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxPage {
+    /// Where each stands, and its receipt.
+    pub leaves: Vec<(LeafPlace, Receipt)>,
+    /// The first leaf not looked at.
+    pub next: LeafPlace,
+}
+
+/// Up to `count_max` leaves of `kinds` (all if empty) from `from` on, out of at most
+/// [`OUTBOX_BLOCKS_PER_PAGE_COUNT_MAX`] blocks.
+pub fn outbox_page(read: &impl Read, from: LeafPlace, count_max: usize, kinds: &BTreeSet<LeafKind>) -> OutboxPage {
+    let mut page = OutboxPage { leaves: Vec::new(), next: LeafPlace { height: from.height.max(Height(1)), ..from } };
+    if from.height.0 == 0 {
+        page.next.index = 0;
+    }
+    for _ in 0..OUTBOX_BLOCKS_PER_PAGE_COUNT_MAX {
+        let Some((outbox, header, certificate)) = outbox(read, page.next.height) else { break };
+        let wanted = |leaf: &Leaf| kinds.is_empty() || kinds.contains(&leaf.kind);
+        for (index, leaf) in (0..).zip(outbox.leaves()).skip(page.next.index as usize) {
+            if page.leaves.len() >= count_max {
+                return page;
+            }
+            if let (true, Ok(receipt)) = (wanted(leaf), outbox.receipt(index, &header, &certificate)) {
+                page.leaves.push((LeafPlace { index, ..page.next }, receipt));
+            }
+            page.next.index = index + 1;
+        }
+        page.next = LeafPlace { height: page.next.height.next(), index: 0 };
+    }
+    page
+}
+
+/// What this shard knows of a message, as its source and as its destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageLife {
+    /// If it was sent here.
+    pub sent: Option<SentRecord>,
+    /// If it was consumed here.
+    pub consumed: Option<ConsumedRecord>,
+}
+
+/// What this shard knows of a message.
+pub fn message(read: &impl Read, message: MessageId) -> MessageLife {
+    let key = spaces::message_key(message);
+    MessageLife { sent: get_value(read, SENT, &key), consumed: get_value(read, CONSUMED, &key) }
+}
+
+/// The place of a leaf by what it is about: an attempt's, message's or transaction's 32 bytes, as `kind` says.
+pub fn leaf_place(read: &impl Read, kind: LeafKind, id: [u8; 32]) -> Option<LeafPlace> {
+    match kind {
+        LeafKind::Vote => attempt(read, primitives::AttemptId(primitives::Digest::new(id))).map(|record| record.vote),
+        LeafKind::Message => message(read, MessageId(B256::new(id))).sent.map(|record| record.leaf),
+        LeafKind::Delivery => message(read, MessageId(B256::new(id))).consumed.map(|record| record.leaf),
+        LeafKind::Outcome => outcome(read, B256::new(id)).map(|record| record.leaf),
+    }
+}
+
+/// Where to go on in the order of time: time, height and index of an outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OutcomeCursor {
+    /// The attested time.
+    pub time: Time,
+    /// The block.
+    pub height: Height,
+    /// The place among the block's outcomes.
+    pub index: u32,
+}
+
+impl OutcomeCursor {
+    /// Before everything at `time` and after.
+    pub fn at(time: Time) -> Self {
+        Self { time, height: Height(0), index: 0 }
+    }
+
+    /// Just after `record`.
+    pub fn after(record: &OutcomeRecord) -> Self {
+        Self { time: record.time, height: record.height, index: record.index + 1 }
+    }
+}
+
+/// Up to `count_max` outcomes recorded from `from` on and before `to`, in order of time.
+pub fn outcomes(read: &impl Read, from: OutcomeCursor, to: Time, count_max: usize) -> Vec<OutcomeRecord> {
+    let start = spaces::outcome_key(from.time, from.height, from.index);
+    let entries = read.scan(OUTCOMES_BY_TIME, &[], &start, count_max);
+    let within = entries.into_iter().take_while(|(key, _)| spaces::number_of(key) < to.0);
+    within.filter_map(|(_, hash)| outcome(read, B256::try_from(&hash[..]).ok()?)).collect()
+}
+
+/// A value with what proves it under a certified state root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProvenValue {
+    /// The canonical bytes; none if there is nothing there.
+    pub value: Option<Vec<u8>>,
+    /// The path.
+    pub proof: StateProof,
+}
+
+/// Values of own keys after an earlier block, and the certified header that carries that block's state root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProvenState {
+    /// The newest header.
+    pub header: Header,
+    /// The signatures over it.
+    pub certificate: Certificate,
+    /// One for each key.
+    pub values: Vec<ProvenValue>,
+}
+
+/// Proves the values of `keys` under the newest header's state root; `None` before the first block.
+///
+/// # Errors
+/// [`StateTreeError`] if the tree cannot be read.
+pub fn prove_state(read: &impl Read, keys: &[StateKey]) -> Result<Option<ProvenState>, StateTreeError> {
+    let Some((header, certificate)) = status(read).and_then(|status| status.newest) else { return Ok(None) };
+    let prove = |key: &StateKey| {
+        let (value, proof) = state_tree::prove(read, key, header.state_height)?;
+        Ok(ProvenValue { value, proof })
+    };
+    let values = keys.iter().map(prove).collect::<Result<_, StateTreeError>>()?;
+    Ok(Some(ProvenState { header, certificate, values }))
+}

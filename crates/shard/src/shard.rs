@@ -1,0 +1,315 @@
+//! A shard's machine: one step takes a batch of inputs, makes at most one block, and answers each input.
+//!
+//!   inputs --> Work: ledger, draft block, replies, sends --> seal --> writes (one batch) --> receipts in the replies
+//!
+//! Promise: what is in memory here is a cache of the store; [`Shard::open`] on the store after any synced batch goes on as
+//! this machine would have (I12). R2's order is [`Output`]: no receipt leaves before its block is synced.
+//! Knows nothing of disks, clocks and sockets.
+
+use crate::attempts::Attempts;
+use crate::blocks::{Draft, LeafPlace, Sealed, Surroundings, Tip};
+use crate::config::{self, OpenError, ShardConfig};
+use crate::dispatch::Mailbox;
+use crate::input::{Answer, Busy, Input, Pending, Reply, Send, Ticket};
+use crate::ledger::Ledger;
+use crate::limits::{INPUTS_PER_STEP_COUNT_MAX, SELF_CHECK_COUNT_MAX, SELF_CHECK_EVERY_STEPS_COUNT};
+use crate::locks::LockTable;
+use crate::messages::ValueTotals;
+use crate::queries;
+use crate::spaces::{self, APPLIED_COUNT, CHANGES, HISTORY_TIP, META, TIME, TIP, VALUE};
+use crate::staged::get_value;
+use crate::state_tree::{self, Advance, STATE_ROOT_LAG_BLOCKS_MAX};
+use commit::Participant;
+use evm::{CodeCache, NetworkParams, Placement};
+use primitives::{Digest, Epoch, Height, Machine, Output, Read, ShardId, Time, Write};
+use proof::{History, Receipt, ReceiptVerifier, Signer};
+
+/// One shard of a network.
+#[derive(Debug)]
+pub struct Shard {
+    pub(crate) params: NetworkParams,
+    pub(crate) placement: Placement,
+    pub(crate) me: ShardId,
+    pub(crate) mailbox: Mailbox,
+    pub(crate) participant: Participant,
+    pub(crate) verifier: ReceiptVerifier,
+    epoch: Epoch,
+    signer: Signer,
+    tip: Tip,
+    /// No block to come has an earlier time.
+    time: Time,
+    history: History,
+    /// The newest state root, and the block it is of.
+    state: (Height, Digest),
+    pub(crate) locks: LockTable,
+    pub(crate) attempts: Attempts,
+    pub(crate) value: ValueTotals,
+    pub(crate) applied_count: u64,
+    pub(crate) codes: CodeCache,
+    steps_count: u64,
+}
+
+impl Shard {
+    /// The writes that make an empty store this shard's, with its part of `accounts`: one batch.
+    ///
+    /// # Errors
+    /// [`OpenError`] for a configuration that no shard starts with.
+    pub fn genesis(config: &ShardConfig, accounts: &config::GenesisAccounts) -> Result<Vec<Write>, OpenError> {
+        config::genesis(config, accounts)
+    }
+
+    /// The machine as the store behind `read` left it.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the store is not this shard's, or the configuration is not one to start with.
+    pub fn open(config: ShardConfig, read: &impl Read) -> Result<Self, OpenError> {
+        config.check()?;
+        config::check_store(&config, read)?;
+        let (network, me) = (config.network(), config.me);
+        let tip: Tip = get_value(read, META, TIP).ok_or(OpenError::Empty)?;
+        let mut locks = LockTable::default();
+        let attempts = Attempts::open(read, &mut locks);
+        Ok(Self {
+            mailbox: Mailbox { network, shard: me },
+            participant: Participant { network, shard: me, epochs: config.epochs() },
+            verifier: config.verifier(),
+            epoch: config.epoch(),
+            time: get_value(read, META, TIME).map_or(tip.time, |time: Time| time.max(tip.time)),
+            history: get_value(read, META, HISTORY_TIP).ok_or(OpenError::Empty)?,
+            state: state_tree::newest_root(read).ok_or(OpenError::Empty)?,
+            value: get_value(read, META, VALUE).unwrap_or_default(),
+            applied_count: get_value(read, META, APPLIED_COUNT).unwrap_or(0),
+            codes: CodeCache::default(),
+            steps_count: 0,
+            params: config.params,
+            placement: config.placement,
+            signer: config.signer,
+            me,
+            tip,
+            locks,
+            attempts,
+        })
+    }
+
+    /// This shard.
+    pub fn id(&self) -> ShardId {
+        self.me
+    }
+
+    /// The newest block.
+    pub fn tip(&self) -> &Tip {
+        &self.tip
+    }
+
+    /// The time below which no block to come lies.
+    pub fn time(&self) -> Time {
+        self.time
+    }
+
+    /// How many attempts are undecided.
+    pub fn live_count(&self) -> usize {
+        self.attempts.live_count()
+    }
+
+    /// How many keys are held.
+    pub fn locks_count(&self) -> usize {
+        self.locks.keys_count()
+    }
+
+    /// By how many blocks the newest state root lags.
+    pub fn state_lag(&self) -> u64 {
+        self.tip.height.0.saturating_sub(self.state.0.0)
+    }
+
+    /// Refuses new work while the state root lags too far: decisions, aborts and acknowledgements always go on.
+    pub(crate) fn check_lag(&self) -> Result<(), Busy> {
+        match self.state_lag() {
+            lag if lag > STATE_ROOT_LAG_BLOCKS_MAX => Err(Busy::Lagging { lag }),
+            _ => Ok(()),
+        }
+    }
+
+    fn surroundings(&self) -> Surroundings {
+        Surroundings {
+            network: self.params.network,
+            shard: self.me,
+            epoch: self.epoch,
+            time: self.time,
+            state: self.state,
+        }
+    }
+
+    /// Checks the tables against each other: all of them when small, now and then when large (I7).
+    fn assert_valid(&self) {
+        let small = self.locks.keys_count() <= SELF_CHECK_COUNT_MAX;
+        if small || self.steps_count.is_multiple_of(SELF_CHECK_EVERY_STEPS_COUNT) {
+            self.locks.assert_valid();
+            self.attempts.assert_valid(&self.locks);
+        }
+        assert!(self.history.count() == self.tip.height.0, "the history has one leaf for each block");
+        assert!(self.time >= self.tip.time, "time never goes back");
+        assert!(self.state.0 <= self.tip.height, "the state root is of a block that exists");
+    }
+}
+
+impl Machine for Shard {
+    type Input = Input;
+    type Send = Send;
+    type Reply = Reply;
+
+    fn step(&mut self, now: Time, inputs: Vec<Input>, read: &impl Read) -> Output<Send, Reply> {
+        self.steps_count += 1;
+        self.time = self.time.max(now); // R10: deadlines meet the block's time, and that never goes back.
+        let mut work = Work::new(self, read);
+        for (count, input) in inputs.into_iter().enumerate() {
+            if count < INPUTS_PER_STEP_COUNT_MAX {
+                work.take(input);
+            } else {
+                work.refuse_busy(&input);
+            }
+        }
+        work.ask_about_late();
+        let output = work.finish();
+        if cfg!(debug_assertions) {
+            self.assert_valid();
+        }
+        output
+    }
+}
+
+/// One step's work on a shard.
+#[derive(Debug)]
+pub(crate) struct Work<'s, 'a, R> {
+    /// The shard; what changes in it changes in the step's batch too.
+    pub(crate) shard: &'s mut Shard,
+    /// The state as the step sees it.
+    pub(crate) ledger: Ledger<'a, R>,
+    /// The step's block.
+    pub(crate) draft: Draft,
+    /// The step's block time (R10).
+    pub(crate) time: Time,
+    /// What goes to other shards.
+    pub(crate) sends: Vec<Send>,
+    replies: Vec<(Ticket, Pending)>,
+}
+
+impl<'s, 'a, R: Read> Work<'s, 'a, R> {
+    fn new(shard: &'s mut Shard, read: &'a R) -> Self {
+        let (draft, time) = (Draft::after(&shard.tip), shard.time);
+        Self { shard, ledger: Ledger::new(read), draft, time, sends: Vec::new(), replies: Vec::new() }
+    }
+
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Local { ticket, payload } => {
+                let answer = self.local(&payload);
+                self.reply(ticket, answer);
+            }
+            Input::Prepare { ticket, prepare } => {
+                let answer = self.prepare(&prepare).unwrap_or_else(|refusal| Answer::AttemptRefused(refusal).into());
+                self.reply(ticket, answer);
+            }
+            Input::AbortRequest { ticket, descriptor } => {
+                let answer = self.abort_request(&descriptor);
+                self.reply(ticket, answer.unwrap_or_else(|refusal| Answer::AttemptRefused(refusal).into()));
+            }
+            Input::Decision { ticket, proof } => {
+                let answer = self.decision(&proof).unwrap_or_else(Answer::AttemptRefused);
+                self.reply(ticket, answer);
+            }
+            Input::Votes(votes) => votes.into_iter().for_each(|vote| self.vote(vote)),
+            Input::Deliver { ticket, fact } => {
+                let answer = self.deliver(&fact).unwrap_or_else(|refusal| Answer::DeliverRefused(refusal).into());
+                self.reply(ticket, answer);
+            }
+            Input::Acknowledge { ticket, fact } => {
+                let answer = self.acknowledge(&fact).unwrap_or_else(Answer::AcknowledgeRefused);
+                self.reply(ticket, answer);
+            }
+            Input::StateRoots(advance) => self.state_roots(advance),
+            Input::Attest { ticket } => {
+                let answer = self.attest();
+                self.reply(ticket, answer);
+            }
+            Input::Tick => {}
+        }
+    }
+
+    /// Answers an input beyond the step's bound.
+    fn refuse_busy(&mut self, input: &Input) {
+        let busy = Busy::Inputs;
+        let (ticket, answer) = match input {
+            Input::Local { ticket, .. } => (ticket, Answer::LocalRefused(busy.into())),
+            Input::Prepare { ticket, .. } | Input::AbortRequest { ticket, .. } | Input::Decision { ticket, .. } => {
+                (ticket, Answer::AttemptRefused(busy.into()))
+            }
+            Input::Deliver { ticket, .. } => (ticket, Answer::DeliverRefused(busy.into())),
+            Input::Acknowledge { ticket, .. } => (ticket, Answer::AcknowledgeRefused(busy.into())),
+            Input::Attest { ticket } => {
+                (ticket, Answer::Attested { time: self.shard.tip.time, height: self.shard.tip.height })
+            }
+            Input::Votes(_) | Input::StateRoots(_) | Input::Tick => return,
+        };
+        self.reply(*ticket, answer);
+    }
+
+    fn reply(&mut self, ticket: Ticket, answer: impl Into<Pending>) {
+        self.replies.push((ticket, answer.into()));
+    }
+
+    /// Takes roots that follow the newest one; others were computed twice and change nothing.
+    fn state_roots(&mut self, advance: Advance) {
+        let newest = self.shard.state.0;
+        let follows = advance.from == Some(newest)
+            && advance.roots.iter().zip(newest.0 + 1..).all(|((height, _), expected)| height.0 == expected)
+            && advance.roots.last().is_some_and(|(height, _)| *height <= self.shard.tip.height);
+        if let (true, Some(last)) = (follows, advance.roots.last()) {
+            self.shard.state = *last;
+            self.ledger.staged.extend(advance.writes);
+        }
+    }
+
+    /// Makes the step's time durable without a block.
+    fn attest(&mut self) -> Answer {
+        self.ledger.staged.put_value(META, TIME, &self.time);
+        // Blocks to come may have this very time, so it is the millisecond before that is closed.
+        Answer::Attested { time: Time(self.time.0.saturating_sub(1)), height: self.shard.tip.height }
+    }
+
+    fn finish(mut self) -> Output<Send, Reply> {
+        let sealed = (!self.draft.is_empty()).then(|| self.seal());
+        let staged = &self.ledger.staged;
+        let receipt = |place: LeafPlace| match &sealed {
+            Some(block) if block.header.height == place.height => block.receipt(place),
+            _ => queries::receipt_at(staged, place),
+        };
+        let answered = |(ticket, pending): (Ticket, Pending)| Reply { ticket, answer: complete(pending, &receipt) };
+        let replies = std::mem::take(&mut self.replies).into_iter().map(answered).collect();
+        let wake = self.shard.attempts.due_at();
+        Output { writes: self.ledger.staged.into_writes(), sends: self.sends, replies, wake }
+    }
+
+    fn seal(&mut self) -> Sealed {
+        let draft = std::mem::replace(&mut self.draft, Draft::after(&self.shard.tip));
+        let shard = &mut *self.shard;
+        let (sealed, entries) = draft.seal(shard.surroundings(), &shard.tip, &shard.history, &shard.signer);
+        let changed = self.ledger.take_changed();
+        let staged = &mut self.ledger.staged;
+        staged.put_value(CHANGES, spaces::height_key(sealed.header.height), &changed);
+        staged.put_value(META, VALUE, &shard.value);
+        staged.put_value(META, APPLIED_COUNT, &shard.applied_count);
+        shard.tip = sealed.stage(&entries, &mut shard.history, staged);
+        sealed
+    }
+}
+
+/// The answer, with the receipt it waited for.
+fn complete(pending: Pending, receipt: &impl Fn(LeafPlace) -> Receipt) -> Answer {
+    match pending {
+        Pending::Ready(answer) => answer,
+        Pending::Vote { vote, place, hint } => Answer::Voted { vote, receipt: Box::new(receipt(place)), hint },
+        Pending::Delivery { delivery, place, novelty } => {
+            Answer::Delivered { delivery, receipt: Box::new(receipt(place)), novelty }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Every space of a shard's store, and how their keys are written.
+//!
+//! Promise: keys that are read in order are written so that their bytes sort in that order (big-endian numbers); one
+//! function writes each kind of key.
+//! Knows nothing of the machine that uses them.
+
+use alloy_primitives::{Address, B256, U256};
+use evm::FeesKey;
+use primitives::{AttemptId, Height, Space, Time};
+use proof::MessageId;
+
+/// Who this store belongs to, and the machine's small values: one key each.
+pub const META: Space = Space("shard_meta");
+/// Address -> account.
+pub const ACCOUNTS: Space = Space("shard_accounts");
+/// Address, slot -> 32 bytes; zero is absent.
+pub const SLOTS: Space = Space("shard_slots");
+/// keccak256 -> code.
+pub const CODES: Space = Space("shard_codes");
+/// Beneficiary -> wei: this shard's fragments of fees.
+pub const FEES: Space = Space("shard_fees");
+/// Height -> what the block changed in the state, until the state tree has it.
+pub const CHANGES: Space = Space("shard_changes");
+/// Version, path -> node of the state tree.
+pub const TREE_NODES: Space = Space("shard_tree_nodes");
+/// Height -> state root; and the newest.
+pub const TREE_ROOTS: Space = Space("shard_tree_roots");
+/// Version, node key -> nothing: nodes that no version from that one on needs.
+pub const TREE_STALE: Space = Space("shard_tree_stale");
+/// Key hash, version -> value.
+pub const TREE_VALUES: Space = Space("shard_tree_values");
+/// Version, key hash -> nothing: earlier values that no version from that one on needs.
+pub const TREE_VALUES_STALE: Space = Space("shard_tree_values_stale");
+/// Height -> header and certificate.
+pub const HEADERS: Space = Space("shard_headers");
+/// Height -> the block's log entries.
+pub const ENTRIES: Space = Space("shard_entries");
+/// Height -> the leaves of the block's outbox.
+pub const LEAVES: Space = Space("shard_leaves");
+/// Node id -> digest: the tree of earlier headers.
+pub const HISTORY: Space = Space("shard_history");
+/// Attempt -> what this shard has said of it and knows of it; for ever (R7).
+pub const ATTEMPTS: Space = Space("shard_attempts");
+/// Attempt -> locks and effects, from the yes vote to the decision.
+pub const PREPARED: Space = Space("shard_prepared");
+/// Sequence number -> what was applied: this shard's part in the order of the network.
+pub const APPLIED: Space = Space("shard_applied");
+/// Transaction hash -> its outcome, at the sender's home.
+pub const OUTCOMES: Space = Space("shard_outcomes");
+/// Time, height, index -> transaction hash.
+pub const OUTCOMES_BY_TIME: Space = Space("shard_outcomes_by_time");
+/// Message -> what became of it here: the set that makes it run once.
+pub const CONSUMED: Space = Space("shard_consumed");
+/// Message -> its life as its source knows it.
+pub const SENT: Space = Space("shard_sent");
+
+/// All of them: what a store for a shard is opened with.
+pub const SPACES: [Space; 22] = [
+    META,
+    ACCOUNTS,
+    SLOTS,
+    CODES,
+    FEES,
+    CHANGES,
+    TREE_NODES,
+    TREE_ROOTS,
+    TREE_STALE,
+    TREE_VALUES,
+    TREE_VALUES_STALE,
+    HEADERS,
+    ENTRIES,
+    LEAVES,
+    HISTORY,
+    ATTEMPTS,
+    PREPARED,
+    APPLIED,
+    OUTCOMES,
+    OUTCOMES_BY_TIME,
+    CONSUMED,
+    SENT,
+];
+
+/// In [`META`]: whose store this is.
+pub(crate) const IDENTITY: &[u8] = b"identity";
+/// In [`META`]: the newest block's height and header digest.
+pub(crate) const TIP: &[u8] = b"tip";
+/// In [`META`]: no block to come has an earlier time.
+pub(crate) const TIME: &[u8] = b"time";
+/// In [`META`]: the tree of headers, without its nodes.
+pub(crate) const HISTORY_TIP: &[u8] = b"history";
+/// In [`META`]: wei minted, burnt and in flight.
+pub(crate) const VALUE: &[u8] = b"value";
+/// In [`META`]: how many entries [`APPLIED`] has.
+pub(crate) const APPLIED_COUNT: &[u8] = b"applied count";
+/// In [`TREE_ROOTS`]: the newest. Sorts after every height.
+pub(crate) const NEWEST: &[u8] = b"newest root";
+
+/// A height as a key.
+pub(crate) fn height_key(height: Height) -> [u8; 8] {
+    height.0.to_be_bytes()
+}
+
+/// The height that a key starts with.
+pub(crate) fn height_of(key: &[u8]) -> Height {
+    Height(number_of(key))
+}
+
+/// A sequence number as a key.
+pub(crate) fn sequence_key(sequence: u64) -> [u8; 8] {
+    sequence.to_be_bytes()
+}
+
+/// The number that a key starts with; zero bytes stand for what is missing.
+pub(crate) fn number_of(key: &[u8]) -> u64 {
+    key.iter().chain(std::iter::repeat(&0)).take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+/// An account's key.
+pub(crate) fn account_key(address: Address) -> [u8; 20] {
+    address.into_array()
+}
+
+/// A slot's key: all slots of one account together.
+pub(crate) fn slot_key(address: Address, slot: U256) -> Vec<u8> {
+    [&address[..], &slot.to_be_bytes::<32>()].concat()
+}
+
+/// A code's key.
+pub(crate) fn code_key(hash: B256) -> [u8; 32] {
+    hash.0
+}
+
+/// A fragment's key: the shard is this one.
+pub(crate) fn fees_key(key: FeesKey) -> [u8; 20] {
+    key.beneficiary.into_array()
+}
+
+/// An attempt's key.
+pub(crate) fn attempt_key(attempt: AttemptId) -> [u8; 32] {
+    commit::participant::record_key(attempt)
+}
+
+/// A message's key.
+pub(crate) fn message_key(message: MessageId) -> [u8; 32] {
+    message.0.0
+}
+
+/// An outcome's place in the order of time.
+pub(crate) fn outcome_key(time: Time, height: Height, index: u32) -> Vec<u8> {
+    [&time.0.to_be_bytes()[..], &height.0.to_be_bytes(), &index.to_be_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_spaces_share_a_name() {
+        let names: std::collections::BTreeSet<_> = SPACES.iter().collect();
+        assert_eq!(names.len(), SPACES.len());
+    }
+
+    #[test]
+    fn keys_sort_as_their_numbers_do() {
+        assert!(height_key(Height(255)) < height_key(Height(256)));
+        assert!(outcome_key(Time(1), Height(9), 9) < outcome_key(Time(2), Height(1), 0));
+        assert_eq!(height_of(&height_key(Height(7))), Height(7));
+    }
+
+    #[test]
+    fn the_newest_root_sorts_after_every_height() {
+        assert!(NEWEST > &height_key(Height(u64::MAX >> 2))[..]);
+    }
+}

@@ -1,0 +1,274 @@
+//! The state tree: a Jellyfish Merkle tree over all of a shard's state, computed beside the commit path.
+//!
+//!   step n writes CHANGES[n] ----> advance(snapshot) ----> Input::StateRoot ----> step m > n: header.state_root is of n
+//!                                  (the host, any thread)   (roots and writes)
+//!
+//! Promise: the root after a block depends on the state alone, not on the order of its changes or on when it was computed
+//! (I11); a header's root is at most [`STATE_ROOT_LAG_BLOCKS_MAX`] blocks old; a proof shows a key's value or that it has
+//! none.
+//! Knows nothing of what state means: keys are canonical bytes of a [`StateKey`], values those the ledger stores.
+//! Source: Gao, Hu, Wu, "Jellyfish Merkle Tree", 2021, by crate `jmt` with keyed blake3 in place of SHA-256.
+
+use crate::spaces::{self, CHANGES, TREE_NODES, TREE_ROOTS, TREE_STALE, TREE_VALUES, TREE_VALUES_STALE};
+use crate::staged::{Staged, get_value, own_value};
+use borsh::{BorshDeserialize, BorshSerialize};
+use evm::StateKey;
+use jmt::storage::{LeafNode, Node, NodeKey, TreeReader};
+use jmt::{JellyfishMerkleTree, KeyHash, RootHash, SimpleHasher};
+use primitives::{Digest, Height, Read, Write, encode};
+use std::sync::LazyLock;
+
+/// How many blocks a header's state root may lag; beyond it the shard refuses new work until the root has caught up.
+pub const STATE_ROOT_LAG_BLOCKS_MAX: u64 = 4096;
+
+/// For how many blocks below the newest root proofs can still be made.
+pub const STATE_VERSIONS_KEPT_COUNT: u64 = 1024;
+
+/// How many stale nodes and values one [`advance`] removes at most, per block that it advances.
+const PRUNED_PER_BLOCK_COUNT_MAX: usize = 4096;
+
+/// Most bytes a state proof may have: 256 siblings of up to 65 bytes and a leaf.
+pub const STATE_PROOF_BYTES_MAX: usize = 32 * 1024;
+
+/// What one block changed in the state: canonical key, and the new value or `None` for gone.
+pub type BlockChanges = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+
+/// Blake3 under the tree's own key.
+struct Blake3(blake3::Hasher);
+
+static TREE_KEY: LazyLock<[u8; 32]> = LazyLock::new(|| blake3::derive_key("dovetail v1 state tree", &[]));
+
+impl SimpleHasher for Blake3 {
+    fn new() -> Self {
+        Self(blake3::Hasher::new_keyed(&TREE_KEY))
+    }
+
+    fn update(&mut self, data: &[u8]) {
+        self.0.update(data);
+    }
+
+    fn finalize(self) -> [u8; 32] {
+        *self.0.finalize().as_bytes()
+    }
+}
+
+/// What [`advance`] computed, to be fed back as one input: the machine alone writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Advance {
+    /// The newest root known when this was computed; `None` before genesis has one.
+    pub from: Option<Height>,
+    /// The root after each block that was advanced over, in order of height.
+    pub roots: Vec<(Height, Digest)>,
+    /// The tree's own changes.
+    pub writes: Vec<Write>,
+}
+
+/// Why the tree could not be read. The store is corrupt; nothing a client does leads here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StateTreeError {
+    /// A node or value that must be there is not.
+    #[error("state tree: {reason}")]
+    Corrupt {
+        /// What the tree said.
+        reason: String,
+    },
+    /// The version is newer than the newest root, or pruned.
+    #[error("no state tree of height {height}")]
+    NoVersion {
+        /// The height asked for.
+        height: Height,
+    },
+    /// The proof does not show this value of this key under this root.
+    #[error("the state proof does not hold: {reason}")]
+    Proof {
+        /// What failed.
+        reason: String,
+    },
+}
+
+/// The newest root and its height.
+pub fn newest_root(read: &impl Read) -> Option<(Height, Digest)> {
+    get_value(read, TREE_ROOTS, spaces::NEWEST)
+}
+
+/// The root after block `height`, if it was computed.
+pub fn root_at(read: &impl Read, height: Height) -> Option<Digest> {
+    get_value(read, TREE_ROOTS, &spaces::height_key(height))
+}
+
+/// Advances the tree over up to `blocks_count_max` blocks that follow its newest root. Some 30 µs for each changed key.
+///
+/// `None` if there is nothing to do. Run it on a snapshot, one at a time.
+///
+/// # Errors
+/// [`StateTreeError::Corrupt`].
+pub fn advance(read: &impl Read, blocks_count_max: usize) -> Result<Option<Advance>, StateTreeError> {
+    let from = newest_root(read).map(|(height, _)| height);
+    let first = from.map_or(Height(0), Height::next);
+    let blocks = read.scan(CHANGES, &[], &spaces::height_key(first), blocks_count_max);
+    if blocks.is_empty() {
+        return Ok(None);
+    }
+    let mut staged = Staged::new(read);
+    let mut roots = Vec::with_capacity(blocks.len());
+    for (key, changes) in blocks {
+        let height = spaces::height_of(&key);
+        let root = put_block(&mut staged, height, own_value(CHANGES, &changes))?;
+        staged.delete(CHANGES, key);
+        prune(&mut staged, height);
+        roots.push((height, root));
+    }
+    Ok(Some(Advance { from, roots, writes: staged.into_writes() }))
+}
+
+/// Adds one block's changes as version `height`.
+fn put_block<R: Read>(
+    staged: &mut Staged<'_, R>,
+    height: Height,
+    changes: BlockChanges,
+) -> Result<Digest, StateTreeError> {
+    let hashed: std::collections::BTreeMap<KeyHash, Option<Vec<u8>>> =
+        changes.into_iter().map(|(key, value)| (KeyHash::with::<Blake3>(key), value)).collect();
+    let (root, batch) = {
+        let nodes = Nodes(&*staged);
+        JellyfishMerkleTree::<_, Blake3>::new(&nodes).put_value_set(hashed.clone(), height.0).map_err(corrupt)?
+    };
+    for (key, node) in batch.node_batch.nodes() {
+        staged.put_value(TREE_NODES, node_key(key), node);
+    }
+    for stale in &batch.stale_node_index_batch {
+        let key = [&stale.stale_since_version.to_be_bytes()[..], &node_key(&stale.node_key)].concat();
+        staged.put(TREE_STALE, key, Vec::new());
+    }
+    for (key, value) in hashed {
+        staged.put_value(TREE_VALUES, value_key(key, height.0), &value);
+        staged.put(TREE_VALUES_STALE, [&height.0.to_be_bytes()[..], &key.0].concat(), Vec::new());
+    }
+    let root = Digest::new(root.0);
+    staged.put_value(TREE_ROOTS, spaces::height_key(height), &root);
+    staged.put_value(TREE_ROOTS, spaces::NEWEST, &(height, root));
+    Ok(root)
+}
+
+/// Removes what no version kept needs any more, a bounded number of entries.
+fn prune<R: Read>(staged: &mut Staged<'_, R>, newest: Height) {
+    let Some(floor) = newest.0.checked_sub(STATE_VERSIONS_KEPT_COUNT) else { return };
+    let is_due = |key: &[u8]| key < &floor.to_be_bytes()[..] || key.starts_with(&floor.to_be_bytes());
+    for (key, _) in staged.scan(TREE_STALE, &[], &[], PRUNED_PER_BLOCK_COUNT_MAX) {
+        if !is_due(&key) {
+            break;
+        }
+        staged.delete(TREE_NODES, &key[8..]);
+        staged.delete(TREE_STALE, key);
+    }
+    for (key, _) in staged.scan(TREE_VALUES_STALE, &[], &[], PRUNED_PER_BLOCK_COUNT_MAX) {
+        if !is_due(&key) {
+            break;
+        }
+        prune_values(staged, &key[8..], floor);
+        staged.delete(TREE_VALUES_STALE, key);
+    }
+    // An empty block copies the root node without making the earlier one stale.
+    staged.delete(TREE_NODES, floor.saturating_sub(1).to_be_bytes());
+    staged.delete(TREE_ROOTS, spaces::height_key(Height(floor.saturating_sub(1))));
+}
+
+/// Of one key's values up to version `floor` keeps the newest, and not even that if it says gone.
+fn prune_values<R: Read>(staged: &mut Staged<'_, R>, key_hash: &[u8], floor: u64) {
+    let values = staged.scan(TREE_VALUES, key_hash, key_hash, PRUNED_PER_BLOCK_COUNT_MAX);
+    let upto = values.iter().take_while(|(key, _)| key[32..] <= floor.to_be_bytes()[..]).count();
+    for (index, (key, value)) in values.into_iter().take(upto).enumerate() {
+        let gone = own_value::<Option<Vec<u8>>>(TREE_VALUES, &value).is_none();
+        if index + 1 < upto || gone {
+            staged.delete(TREE_VALUES, key);
+        }
+    }
+}
+
+/// Shows a key's value, or that it has none, under a state root.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct StateProof {
+    /// Canonical bytes of the tree's own proof: leaf and siblings.
+    bytes: Vec<u8>,
+}
+
+/// The value of `key` after block `height`, with its proof under the root of that height.
+///
+/// # Errors
+/// [`StateTreeError::NoVersion`] if that root is not computed yet or pruned.
+pub fn prove(
+    read: &impl Read,
+    key: &StateKey,
+    height: Height,
+) -> Result<(Option<Vec<u8>>, StateProof), StateTreeError> {
+    if root_at(read, height).is_none() {
+        return Err(StateTreeError::NoVersion { height });
+    }
+    let nodes = Nodes(read);
+    let tree = JellyfishMerkleTree::<_, Blake3>::new(&nodes);
+    let (value, proof) = tree.get_with_proof(KeyHash::with::<Blake3>(encode(key)), height.0).map_err(corrupt)?;
+    Ok((value, StateProof { bytes: encode(&proof) }))
+}
+
+/// Checks that under `root` the value of `key` is `value`, `None` for no value. Some 7 µs.
+///
+/// # Errors
+/// [`StateTreeError::Proof`].
+pub fn verify(root: Digest, key: &StateKey, value: Option<&[u8]>, proof: &StateProof) -> Result<(), StateTreeError> {
+    let refused = |reason: String| StateTreeError::Proof { reason };
+    let proof: jmt::proof::SparseMerkleProof<Blake3> =
+        primitives::decode(&proof.bytes, STATE_PROOF_BYTES_MAX).map_err(|error| refused(error.to_string()))?;
+    proof
+        .verify(RootHash(*root.as_bytes()), KeyHash::with::<Blake3>(encode(key)), value)
+        .map_err(|error| refused(error.to_string()))
+}
+
+/// The tree's nodes and values in a store.
+struct Nodes<'a, R>(&'a R);
+
+impl<R: Read> TreeReader for Nodes<'_, R> {
+    fn get_node_option(&self, key: &NodeKey) -> Result<Option<Node>, anyhow::Error> {
+        Ok(get_value(self.0, TREE_NODES, &node_key(key)))
+    }
+
+    fn get_value_option(&self, version: u64, key: KeyHash) -> Result<Option<Vec<u8>>, anyhow::Error> {
+        // Versions ascend within a key; the newest that is not above `version` counts.
+        let mut newest = None;
+        let mut from = value_key(key, 0);
+        loop {
+            let page = self.0.scan(TREE_VALUES, &key.0, &from, VALUES_PAGE_COUNT);
+            for (stored, value) in &page {
+                if stored[32..] > version.to_be_bytes()[..] {
+                    return Ok(newest);
+                }
+                newest = own_value(TREE_VALUES, value);
+            }
+            match page.last() {
+                Some((last, _)) if page.len() == VALUES_PAGE_COUNT => from = [&last[..], &[0]].concat(),
+                _ => return Ok(newest),
+            }
+        }
+    }
+
+    fn get_rightmost_leaf(&self) -> Result<Option<(NodeKey, LeafNode)>, anyhow::Error> {
+        Ok(None) // Only a restore asks, and nothing here restores.
+    }
+}
+
+/// How many values of one key are read at a time.
+const VALUES_PAGE_COUNT: usize = 64;
+
+/// Version, then the path's nibbles: all nodes of one version together, its root first.
+fn node_key(key: &NodeKey) -> Vec<u8> {
+    let nibbles = key.nibble_path().nibbles().map(u8::from);
+    key.version().to_be_bytes().into_iter().chain(nibbles).collect()
+}
+
+/// Key hash, then version: all values of one key together, in order of version.
+fn value_key(key: KeyHash, version: u64) -> Vec<u8> {
+    [&key.0[..], &version.to_be_bytes()].concat()
+}
+
+fn corrupt(error: anyhow::Error) -> StateTreeError {
+    StateTreeError::Corrupt { reason: format!("{error:#}") }
+}
