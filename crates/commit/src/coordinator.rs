@@ -17,11 +17,11 @@
 mod attempt;
 mod memory;
 
+use crate::PAYLOAD_BYTES_MAX;
 use crate::{Decision, DecisionProof, Descriptor, DescriptorError, Rejection, VoteProof};
-use crate::{PAYLOAD_BYTES_MAX, payload_digest};
 use attempt::{Attempt, Recorded};
 use memory::Memory;
-use primitives::{AttemptId, Digest, Machine, Millis, Output, Read, ShardId, Space, Time, Verified, Write};
+use primitives::{AttemptId, Machine, Millis, Output, Read, ShardId, Space, Time, Verified, Write};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -59,7 +59,7 @@ pub enum Input {
     Begin {
         /// The attempt.
         descriptor: Descriptor,
-        /// The bytes that [`Descriptor::payload`] is the digest of.
+        /// What the participants need to compute [`Descriptor::payload`]; opaque here.
         payload: Arc<[u8]>,
     },
     /// Votes, from whomever.
@@ -179,14 +179,6 @@ pub enum BeginError {
         /// Its size.
         actual: usize,
     },
-    /// The payload is not the one that the attempt binds (R3).
-    #[error("payload digest {actual}, the attempt binds {expected}")]
-    WrongPayload {
-        /// What the attempt binds.
-        expected: Digest,
-        /// What came.
-        actual: Digest,
-    },
     /// [`ATTEMPTS_COUNT_MAX`] attempts are in flight.
     #[error("{ATTEMPTS_COUNT_MAX} attempts are in flight")]
     Busy,
@@ -258,10 +250,6 @@ impl Coordinator {
         descriptor.check()?;
         if payload.len() > PAYLOAD_BYTES_MAX {
             return Err(BeginError::PayloadTooLong { actual: payload.len() });
-        }
-        let actual = payload_digest(payload);
-        if actual != descriptor.payload {
-            return Err(BeginError::WrongPayload { expected: descriptor.payload, actual });
         }
         if self.attempts.contains_key(&id) || self.memory.get(id).is_some() {
             return Err(BeginError::Known);

@@ -12,12 +12,6 @@ pub const PARTICIPANTS_COUNT_MAX: usize = 64;
 pub const PAYLOAD_BYTES_MAX: usize = 8 << 20;
 
 static ATTEMPT: LazyLock<Domain> = LazyLock::new(|| Domain::new("dovetail v1 attempt"));
-static PAYLOAD: LazyLock<Domain> = LazyLock::new(|| Domain::new("dovetail v1 attempt payload"));
-
-/// The digest of a payload's bytes, as [`Descriptor::payload`] binds it.
-pub fn payload_digest(payload: &[u8]) -> Digest {
-    PAYLOAD.hash(payload)
-}
 
 /// One try to commit one payload on exactly these participants.
 ///
@@ -31,7 +25,8 @@ pub struct Descriptor {
     pub participants: BTreeMap<ShardId, Epoch>,
     /// The participants where the fee is reserved; prepared first (R11, I15). Not empty.
     pub homes: BTreeSet<ShardId>,
-    /// [`payload_digest`] of the opaque payload: all participants vote on the same bytes.
+    /// The digest of what all participants vote on, as the layer that understands the payload computes it. A participant
+    /// that votes yes has checked it (R3, I3).
     pub payload: Digest,
     /// The try's number, from 1.
     pub number: u32,

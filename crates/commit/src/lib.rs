@@ -32,7 +32,7 @@ mod vote;
 
 pub use coordinator::Coordinator;
 pub use decision::{Decision, DecisionProof, Undecided, decide};
-pub use descriptor::{Descriptor, DescriptorError, PARTICIPANTS_COUNT_MAX, PAYLOAD_BYTES_MAX, payload_digest};
+pub use descriptor::{Descriptor, DescriptorError, PARTICIPANTS_COUNT_MAX, PAYLOAD_BYTES_MAX};
 pub use participant::Participant;
 pub use refusal::{DETAIL_BYTES_MAX, Refusal, Rejection};
 pub use vote::{EVIDENCE_BYTES_MAX, VOTE_BYTES_MAX, Verdict, Vote, VoteProof};
