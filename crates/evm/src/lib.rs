@@ -26,6 +26,7 @@ mod key;
 pub mod mainnet;
 mod payload;
 mod placement;
+mod prepared;
 mod recorder;
 mod replay;
 mod state;
@@ -47,6 +48,7 @@ pub use payload::{
     BUNDLE_COUNT_MAX, Funding, PAYLOAD_BYTES_MAX, Payload, PayloadError, PayloadVerifier, RecoveredPayload, Step,
     SystemTransaction, TransactionKind,
 };
+pub use prepared::Prepared;
 pub use placement::{Placement, PlacementError, SHARDS_COUNT_MAX, mailbox_address};
 pub use recorder::{MISSING_COUNT_MAX, Missing};
 pub use replay::{Replay, Replayer, WitnessError};

@@ -3,12 +3,12 @@
 
 use evm::mainnet::MainnetBlock;
 use evm::{
-    AccountState, Address, B256, Bytecode, CodeCache, ExecuteError, Executed, FeesKey, Lookup, Outcome, Payload,
+    AccountState, Address, B256, Bytecode, Executed, FeesKey, Lookup, Outcome, Payload,
     PayloadVerifier, Placement, Replay, Replayer, State, StateKey, U256, View, execute,
 };
 use dovetail_evm as evm;
 use primitives::{ShardId, Verified};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -129,17 +129,18 @@ fn step(shards: &mut Shards, block: &MainnetBlock, replayer: &Replayer, payload:
 fn replay(block: &MainnetBlock, placement: Placement, counts: &Counts) -> Result<(), String> {
     let replayer = Replayer::new(block.params(), placement.clone(), Arc::default());
     let mut shards = Shards::new(placement, block.pre_state());
-    let mut outcomes: Vec<Outcome> = Vec::new();
+    let (mut outcomes, mut wiped): (Vec<Outcome>, BTreeSet<Address>) = Default::default();
     for payload in block.payloads() {
         let executed = step(&mut shards, block, &replayer, payload);
         if executed.effects.outcomes[0].transaction.is_some() {
             counts.add(&executed);
         }
+        wiped.extend(executed.effects.changes.wiped);
         outcomes.extend(executed.effects.outcomes);
     }
     let after = State::union(&shards.states).map_err(|error| error.to_string())?;
     assert!(after.fees.is_empty(), "a block ends with its fees settled");
-    block.check(&outcomes, &after.settled()).map(|_| ()).map_err(|error| error.to_string())
+    block.check(&outcomes, &wiped, &after.settled()).map(|_| ()).map_err(|error| error.to_string())
 }
 
 fn hashed(shards_count: u32) -> Placement {

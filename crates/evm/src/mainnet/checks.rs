@@ -69,8 +69,14 @@ pub struct Reproduced {
 }
 
 impl MainnetBlock {
-    /// Compares a replay with the block: `outcomes` of all payloads in order, and the settled union of all states after.
-    pub fn check(&self, outcomes: &[Outcome], after: &State) -> Result<Reproduced, Mismatch> {
+    /// Compares a replay with the block: `outcomes` of all payloads in order, every account that was `wiped` by one of
+    /// them, and the settled union of all states after.
+    pub fn check(
+        &self,
+        outcomes: &[Outcome],
+        wiped: &BTreeSet<Address>,
+        after: &State,
+    ) -> Result<Reproduced, Mismatch> {
         let signed: Vec<&Outcome> = outcomes.iter().filter(|outcome| outcome.transaction.is_some()).collect();
         let (expected, actual) = (self.transactions.len(), signed.len());
         if expected != actual {
@@ -88,7 +94,7 @@ impl MainnetBlock {
             equal(expected, requests_hash(outcomes, closing))
                 .map_err(|(expected, actual)| Mismatch::RequestsHash { expected, actual })?;
         }
-        equal(self.post_digest, self.digest_of(after))
+        equal(self.post_digest, self.digest_of(wiped, after))
             .map_err(|(expected, actual)| Mismatch::PostDigest { expected, actual })?;
         let gas_used = self.header.gas_used;
         Ok(Reproduced { gas_used, receipts_root, requests_hash: self.header.requests_hash.is_some() })
@@ -105,9 +111,9 @@ impl MainnetBlock {
     }
 
     /// The file's `postDigest` of a settled state: keccak256 over the accounts that changed since the block began.
-    pub fn digest_of(&self, after: &State) -> B256 {
+    pub fn digest_of(&self, wiped: &BTreeSet<Address>, after: &State) -> B256 {
         let before = &self.pre_state;
-        let mut changed = changed_slots(before, after);
+        let mut changed = changed_slots(before, wiped, after);
         let addresses: BTreeSet<Address> = before.accounts.keys().chain(after.accounts.keys()).copied().collect();
         for address in addresses {
             if before.accounts.get(&address) != after.accounts.get(&address) {
@@ -126,12 +132,18 @@ fn equal(expected: B256, actual: B256) -> Result<(), (B256, B256)> {
     if expected == actual { Ok(()) } else { Err((expected, actual)) }
 }
 
-fn changed_slots(before: &State, after: &State) -> BTreeMap<Address, BTreeMap<U256, U256>> {
+/// Slots that changed. Of an account that was wiped those that were written since: the wipe itself is no write.
+fn changed_slots(
+    before: &State,
+    wiped: &BTreeSet<Address>,
+    after: &State,
+) -> BTreeMap<Address, BTreeMap<U256, U256>> {
     let mut changed: BTreeMap<Address, BTreeMap<U256, U256>> = BTreeMap::new();
     for key in before.slots.keys().chain(after.slots.keys()) {
-        if before.slots.get(key) != after.slots.get(key) {
-            let value = after.slots.get(key).copied().unwrap_or_default();
-            changed.entry(key.0).or_default().insert(key.1, value);
+        let then = before.slots.get(key).filter(|_| !wiped.contains(&key.0)).copied().unwrap_or_default();
+        let now = after.slots.get(key).copied().unwrap_or_default();
+        if then != now {
+            changed.entry(key.0).or_default().insert(key.1, now);
         }
     }
     changed
