@@ -1,0 +1,313 @@
+//! A connection to a gRPC server of the network, as every typed client uses it.
+//!
+//!   typed client -> deadline, retries with backoff -> bearer token -> channel (keepalive while idle, reconnects)
+//!
+//! Promise: every call ends by its deadline; a connection cut off silently is noticed within the keepalive's interval and
+//! timeout, idle or not, and made anew; only calls that say they are idempotent are tried again, and only when the server
+//! was unavailable.
+//!
+//! Deadlines travel with the call, so that the server gives up too. Knows nothing of what the calls mean.
+
+use crate::limits::{
+    BACKOFF_MAX, BACKOFF_MIN, CONNECT_TIMEOUT, HANDSHAKE_TIMEOUT, HEADER_LIST_BYTES_MAX, KEEPALIVE_INTERVAL,
+    KEEPALIVE_TIMEOUT, READ_DEADLINE, TRIES_COUNT_MAX, WRITE_DEADLINE,
+};
+use crate::rejection::{Reason, Rejection};
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::future::Future;
+use std::hash::{BuildHasher, Hasher};
+use std::time::{Duration, Instant};
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::{Request, Response, Status};
+
+/// Where to connect to, and as whom.
+#[derive(Clone, Default)]
+pub struct ClientSettings {
+    /// `http://host:port`, or `https://host:port` with [`ClientSettings::tls`].
+    pub endpoint: String,
+    /// How to check the server and show who we are.
+    pub tls: Option<ClientTls>,
+    /// Sent as `authorization: Bearer …`, never printed.
+    pub token: Option<String>,
+}
+
+impl ClientSettings {
+    /// A plain connection to `endpoint`, as within one machine or one mesh.
+    pub fn plain(endpoint: impl Into<String>) -> Self {
+        Self { endpoint: endpoint.into(), ..Self::default() }
+    }
+}
+
+impl fmt::Debug for ClientSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { endpoint, tls, token } = self;
+        f.debug_struct("ClientSettings")
+            .field("endpoint", endpoint)
+            .field("tls", &tls.is_some())
+            .field("token", &token.as_ref().map(|_| "redacted"))
+            .finish()
+    }
+}
+
+/// What a client needs for TLS, PEM each.
+#[derive(Clone, Default)]
+pub struct ClientTls {
+    /// The authority that signed the server's certificate.
+    pub authority: Vec<u8>,
+    /// The name in the server's certificate, where it is not the endpoint's host.
+    pub server_name: Option<String>,
+    /// Our own certificate and key, for servers that ask for one.
+    pub identity: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl fmt::Debug for ClientTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let identity = self.identity.as_ref().map(|_| "redacted");
+        f.debug_struct("ClientTls").field("server_name", &self.server_name).field("identity", &identity).finish()
+    }
+}
+
+/// Why settings make no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The endpoint is no URI, or TLS settings do not hold together.
+    #[error("endpoint {endpoint:?}: {reason}")]
+    Endpoint {
+        /// The endpoint.
+        endpoint: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A token with characters that a header may not have.
+    #[error("the bearer token has characters that a header may not have")]
+    Token,
+}
+
+/// What a gRPC client calls through.
+pub(crate) type Transport = InterceptedService<Channel, Bearer>;
+
+/// Puts the bearer token, if there is one, on every call.
+#[derive(Debug, Clone)]
+pub(crate) struct Bearer(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(token) = &self.0 {
+            request.metadata_mut().insert("authorization", token.clone());
+        }
+        Ok(request)
+    }
+}
+
+/// Whether a call may be made twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    /// Twice is as good as once.
+    Idempotent,
+    /// A second time may be answered otherwise; the caller decides.
+    Once,
+}
+
+/// How long a call may take, retries included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadlines {
+    /// For reads.
+    pub read: Duration,
+    /// For calls that wait for a block.
+    pub write: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self { read: READ_DEADLINE, write: WRITE_DEADLINE }
+    }
+}
+
+/// A connection to one server; cheap to clone, shared by all clones. Connects when first used, and again when cut.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    transport: Transport,
+    deadlines: Deadlines,
+}
+
+impl Connection {
+    /// A connection by `settings`; nothing is sent yet. Call it within a tokio runtime.
+    pub fn open(settings: &ClientSettings) -> Result<Self, ConnectError> {
+        let bearer = match &settings.token {
+            Some(token) => {
+                let mut value = MetadataValue::try_from(format!("Bearer {token}")).map_err(|_| ConnectError::Token)?;
+                value.set_sensitive(true);
+                Bearer(Some(value))
+            }
+            None => Bearer(None),
+        };
+        let channel = endpoint(settings)
+            .map_err(|error| ConnectError::Endpoint {
+                endpoint: settings.endpoint.clone(),
+                reason: std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string),
+            })?
+            .connect_lazy();
+        Ok(Self { transport: InterceptedService::new(channel, bearer), deadlines: Deadlines::default() })
+    }
+
+    /// This connection with other deadlines; the transport is shared.
+    #[must_use]
+    pub fn with_deadlines(&self, deadlines: Deadlines) -> Self {
+        Self { deadlines, ..self.clone() }
+    }
+
+    pub(crate) fn transport(&self) -> Transport {
+        self.transport.clone()
+    }
+
+    /// A read: idempotent.
+    pub(crate) async fn read<M, R, F>(&self, message: M, call: impl Fn(Request<M>) -> F) -> Result<R, Rejection>
+    where
+        M: Clone,
+        F: Future<Output = Result<Response<R>, Status>>,
+    {
+        self.call(self.deadlines.read, Repeat::Idempotent, message, call).await
+    }
+
+    /// A call that waits for a block.
+    pub(crate) async fn write<M, R, F>(
+        &self,
+        repeat: Repeat,
+        message: M,
+        call: impl Fn(Request<M>) -> F,
+    ) -> Result<R, Rejection>
+    where
+        M: Clone,
+        F: Future<Output = Result<Response<R>, Status>>,
+    {
+        self.call(self.deadlines.write, repeat, message, call).await
+    }
+
+    async fn call<M, R, F>(
+        &self,
+        deadline: Duration,
+        repeat: Repeat,
+        message: M,
+        call: impl Fn(Request<M>) -> F,
+    ) -> Result<R, Rejection>
+    where
+        M: Clone,
+        F: Future<Output = Result<Response<R>, Status>>,
+    {
+        let start = Instant::now();
+        let tries_count_max = if repeat == Repeat::Idempotent { TRIES_COUNT_MAX } else { 1 };
+        let mut tried = 1;
+        loop {
+            let remaining = deadline.saturating_sub(start.elapsed());
+            let mut request = Request::new(message.clone());
+            request.set_timeout(remaining);
+            let rejection = match call(request).await {
+                Ok(response) => return Ok(response.into_inner()),
+                Err(status) => Rejection::from(status),
+            };
+            let wait = backoff(tried);
+            let late = start.elapsed().saturating_add(wait) >= deadline;
+            if rejection.reason != Reason::Unavailable || tried >= tries_count_max || late {
+                return Err(rejection);
+            }
+            tokio::time::sleep(wait).await;
+            tried += 1;
+        }
+    }
+}
+
+/// How long to wait after try `tried`, from 1: doubles up to its maximum, then a random half of it is taken off, so that
+/// callers cut off together do not come back together.
+fn backoff(tried: u32) -> Duration {
+    let full = BACKOFF_MIN.saturating_mul(1 << tried.saturating_sub(1).min(16)).min(BACKOFF_MAX);
+    let random = RandomState::new().build_hasher().finish() % 1024;
+    full - full.mul_f64(random as f64 / 2048.0)
+}
+
+fn endpoint(settings: &ClientSettings) -> Result<Endpoint, tonic::transport::Error> {
+    let endpoint = Endpoint::from_shared(settings.endpoint.clone())?
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .tcp_keepalive(Some(KEEPALIVE_INTERVAL))
+        // Without these a channel never recovers from a partition: its retries hang on the dead connection.
+        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .keep_alive_while_idle(true)
+        .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
+        .http2_adaptive_window(true);
+    match &settings.tls {
+        Some(tls) => endpoint.tls_config(tls_config(tls)),
+        None => Ok(endpoint),
+    }
+}
+
+fn tls_config(tls: &ClientTls) -> ClientTlsConfig {
+    let config =
+        ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&tls.authority)).timeout(HANDSHAKE_TIMEOUT);
+    let config = match &tls.server_name {
+        Some(name) => config.domain_name(name),
+        None => config,
+    };
+    match &tls.identity {
+        Some((certificate, key)) => config.identity(Identity::from_pem(certificate, key)),
+        None => config,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    fn unreachable_server() -> Connection {
+        Connection::open(&ClientSettings::plain("http://127.0.0.1:1")).unwrap()
+    }
+
+    async fn tries(repeat: Repeat, status: fn() -> Status) -> u32 {
+        let tried = AtomicU32::new(0);
+        let refused = unreachable_server().write::<_, (), _>(repeat, (), |_| {
+            tried.fetch_add(1, Ordering::Relaxed);
+            async { Err(status()) }
+        });
+        assert!(refused.await.is_err());
+        tried.into_inner()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idempotent_call_is_tried_a_bounded_number_of_times() {
+        assert_eq!(tries(Repeat::Idempotent, || Status::unavailable("gone")).await, TRIES_COUNT_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_may_not_repeat_is_tried_once() {
+        assert_eq!(tries(Repeat::Once, || Status::unavailable("gone")).await, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_is_not_tried_again() {
+        assert_eq!(tries(Repeat::Idempotent, || Status::resource_exhausted("busy")).await, 1);
+    }
+
+    #[test]
+    fn waits_grow_and_stay_bounded() {
+        for tried in 1..40 {
+            assert!(backoff(tried) <= BACKOFF_MAX && backoff(tried) >= BACKOFF_MIN / 2);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_that_is_no_uri_is_refused() {
+        let refused = Connection::open(&ClientSettings::plain("not a uri"));
+        assert!(matches!(refused, Err(ConnectError::Endpoint { .. })));
+    }
+
+    #[test]
+    fn a_token_is_never_printed() {
+        let settings = ClientSettings { token: Some("hunter2".into()), ..ClientSettings::plain("http://x") };
+        assert!(!format!("{settings:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,180 @@
+//! Every bound on what enters or leaves as bytes, in one place.
+//!
+//! `proto/` names these constants in its comments; [`crate::bounds`] applies the field bounds to the bytes of a message
+//! before anything is decoded; [`crate::server`] and [`crate::client`] apply the rest.
+
+use std::time::Duration;
+
+// Sizes of single values.
+
+/// Bytes of a text for people or of a name.
+pub const TEXT_BYTES_MAX: usize = 1024;
+/// Bytes of a digest, id, hash, slot number or amount: exactly so many.
+pub const WORD_BYTES: usize = 32;
+/// Bytes of an address: exactly so many.
+pub const ADDRESS_BYTES: usize = 20;
+/// Bytes of a signed transaction, without blobs.
+pub const TRANSACTION_BYTES_MAX: usize = evm::TRANSACTION_BYTES_MAX;
+/// Bytes of a payload: environment and transactions.
+pub const PAYLOAD_BYTES_MAX: usize = evm::PAYLOAD_BYTES_MAX;
+/// Bytes of what an attempt's payload digest binds: payload, witness and digest of the effects.
+pub const PREPARED_BYTES_MAX: usize = commit::PAYLOAD_BYTES_MAX;
+/// Bytes of an attempt's descriptor: 64 participants of 12 bytes, as many homes of 4, and the fixed fields.
+pub const DESCRIPTOR_BYTES_MAX: usize = 2 << 10;
+/// Bytes of a receipt: leaf, path, header and a large set's certificate.
+pub const RECEIPT_BYTES_MAX: usize = proof::RECEIPT_BYTES_MAX;
+/// Bytes of a block header.
+pub const HEADER_BYTES_MAX: usize = 1 << 10;
+/// Bytes of a certificate: signatures of [`VALIDATORS_COUNT_MAX`] and what they sign.
+pub const CERTIFICATE_BYTES_MAX: usize = 20 << 10;
+/// Bytes of a message between contracts with its fields.
+pub const MESSAGE_BYTES_MAX: usize = proof::MESSAGE_BODY_BYTES_MAX + 256;
+/// Bytes of one contract's code.
+pub const CODE_BYTES_MAX: usize = 256 << 10;
+/// Bytes of an outcome: output and logs of a transaction.
+pub const OUTCOME_BYTES_MAX: usize = 4 << 20;
+/// Bytes of a value as the state tree stores it.
+pub const STATE_VALUE_BYTES_MAX: usize = 256;
+/// Bytes of a state proof: 256 levels of 32 bytes and the leaf.
+pub const STATE_PROOF_BYTES_MAX: usize = 16 << 10;
+/// Bytes of a placement with its pinned addresses.
+pub const PLACEMENT_BYTES_MAX: usize = 4 << 20;
+/// Bytes of the network's parameters.
+pub const PARAMETERS_BYTES_MAX: usize = 4 << 10;
+
+// Counts of repeated fields.
+
+/// Shards of a network.
+pub const SHARDS_COUNT_MAX: usize = evm::SHARDS_COUNT_MAX as usize;
+/// Shards of an attempt.
+pub const PARTICIPANTS_COUNT_MAX: usize = commit::PARTICIPANTS_COUNT_MAX;
+/// Validators of a shard.
+pub const VALIDATORS_COUNT_MAX: usize = proof::VALIDATORS_COUNT_MAX;
+/// Attempts in one prepare call.
+pub const PREPARES_COUNT_MAX: usize = 256;
+/// Fresh values beside one vote.
+pub const HINT_VALUES_COUNT_MAX: usize = 64;
+/// Attempts in one vote query.
+pub const QUERIES_COUNT_MAX: usize = 1024;
+/// Decisions in one call.
+pub const DECISIONS_COUNT_MAX: usize = 256;
+/// Attempts in one abort request.
+pub const ABORTS_COUNT_MAX: usize = 256;
+/// Payloads in one local submission.
+pub const TRANSACTIONS_COUNT_MAX: usize = 1024;
+/// Transactions of one bundle or payload.
+pub const BUNDLE_COUNT_MAX: usize = evm::BUNDLE_COUNT_MAX;
+/// State keys in one read.
+pub const STATE_KEYS_COUNT_MAX: usize = 4096;
+/// Codes in one read.
+pub const CODES_COUNT_MAX: usize = 64;
+/// Slots in one state proof.
+pub const PROOF_SLOTS_COUNT_MAX: usize = 64;
+/// Outcomes in one page.
+pub const OUTCOMES_COUNT_MAX: usize = 1024;
+/// Blocks in one page.
+pub const BLOCKS_COUNT_MAX: usize = 256;
+/// Outbox leaves in one page.
+pub const OUTBOX_COUNT_MAX: usize = 256;
+/// Kinds a reader of an outbox may name.
+pub const LEAF_KINDS_COUNT_MAX: usize = 8;
+/// Receipts handed in by one call.
+pub const RECEIPTS_COUNT_MAX: usize = 256;
+/// Events of a message's life at a relay.
+pub const TRACE_EVENTS_COUNT_MAX: usize = 256;
+/// Routes of a relay.
+pub const ROUTES_COUNT_MAX: usize = 4096;
+/// Dead letters in one page.
+pub const DEAD_LETTERS_COUNT_MAX: usize = 256;
+
+// Whole gRPC messages, in both directions.
+
+/// Bytes of a message of `ParticipantService`: a few full payloads, or many small ones.
+pub const PARTICIPANT_MESSAGE_BYTES_MAX: usize = 32 << 20;
+/// Bytes of a message of `ShardService`.
+pub const SHARD_MESSAGE_BYTES_MAX: usize = 32 << 20;
+/// Bytes of a message of `CoordinatorService`.
+pub const COORDINATOR_MESSAGE_BYTES_MAX: usize = 16 << 20;
+/// Bytes of a message of `RelayService`.
+pub const RELAY_MESSAGE_BYTES_MAX: usize = 20 << 20;
+/// Bytes to which a client or a paging server fills one message of a batch, below every service's bound.
+pub const BATCH_BYTES_TARGET: usize = 12 << 20;
+/// Levels of messages within messages.
+pub const NESTING_DEPTH_MAX: usize = 8;
+
+// Connections.
+
+/// Connections a gRPC server holds at once; more wait in the kernel's queue.
+pub const CONNECTIONS_COUNT_MAX: usize = 1024;
+/// Streams one connection may have open at once.
+pub const STREAMS_COUNT_MAX: u32 = 256;
+/// Calls one connection may have in work at once; more are refused with `RESOURCE_EXHAUSTED`.
+pub const CALLS_PER_CONNECTION_COUNT_MAX: usize = 256;
+/// Calls a server may have in work at once over all connections; more are refused with `RESOURCE_EXHAUSTED`.
+pub const CALLS_COUNT_MAX: usize = 4096;
+/// Long-lived streams (blocks, lives of transactions) a server serves at once.
+pub const WATCHERS_COUNT_MAX: usize = 1024;
+/// Bytes of one request's headers.
+pub const HEADER_LIST_BYTES_MAX: u32 = 16 << 10;
+/// Streams reset before they were accepted that a connection may have pending (rapid reset).
+pub const PENDING_RESETS_COUNT_MAX: usize = 64;
+/// Between two keepalive pings, idle or not.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// How long a ping may go unanswered before the connection is dropped.
+pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a new connection may take to say its first byte, and to finish TLS.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a client tries to connect.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// After this a connection is asked to go, so that none lives for ever.
+pub const CONNECTION_AGE_MAX: Duration = Duration::from_secs(60 * 60);
+/// After this a long-lived stream ends; its reader resumes from its cursor. Lets a connection asked to go, go.
+pub const STREAM_AGE_MAX: Duration = Duration::from_secs(10 * 60);
+/// How long the server works on a call before it gives up.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a server waits for calls in work when it drains.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+// Deadlines and retries of clients.
+
+/// Deadline of a read.
+pub const READ_DEADLINE: Duration = Duration::from_secs(5);
+/// Deadline of a call that waits for a block, prepares included.
+pub const WRITE_DEADLINE: Duration = Duration::from_secs(20);
+/// Tries of an idempotent call that meets an unavailable server, the first included.
+pub const TRIES_COUNT_MAX: u32 = 4;
+/// Wait after the first try; doubles with each, with jitter.
+pub const BACKOFF_MIN: Duration = Duration::from_millis(50);
+/// Longest wait between two tries.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(1);
+
+// Ethereum JSON-RPC.
+
+/// Bytes of a request, batches included.
+pub const JSONRPC_REQUEST_BYTES_MAX: u32 = 5 << 20;
+/// Bytes of a response.
+pub const JSONRPC_RESPONSE_BYTES_MAX: u32 = 32 << 20;
+/// Connections, HTTP and WebSocket.
+pub const JSONRPC_CONNECTIONS_COUNT_MAX: u32 = 512;
+/// Calls in one batch.
+pub const JSONRPC_BATCH_COUNT_MAX: u32 = 100;
+/// Subscriptions of one WebSocket connection.
+pub const JSONRPC_SUBSCRIPTIONS_COUNT_MAX: u32 = 64;
+/// Messages waiting for one slow WebSocket reader before it is dropped.
+pub const JSONRPC_BUFFER_COUNT_MAX: u32 = 1024;
+/// Slots one log query may span.
+pub const LOGS_SLOTS_MAX: u64 = 10_000;
+/// Logs one query may return.
+pub const LOGS_COUNT_MAX: usize = 10_000;
+/// Addresses or topics of one filter position.
+pub const FILTER_VALUES_COUNT_MAX: usize = 1_000;
+/// Filters installed at once.
+pub const FILTERS_COUNT_MAX: usize = 1_024;
+/// A filter nobody asked about for so long is removed.
+pub const FILTER_IDLE_MAX: Duration = Duration::from_secs(5 * 60);
+/// Slots one fee history may span.
+pub const FEE_HISTORY_SLOTS_MAX: u64 = 1_024;
+/// Reward percentiles one fee history may ask for.
+pub const FEE_PERCENTILES_COUNT_MAX: usize = 100;
+/// Storage keys one state proof may ask for.
+pub const PROOF_KEYS_COUNT_MAX: usize = PROOF_SLOTS_COUNT_MAX;

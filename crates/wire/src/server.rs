@@ -1,0 +1,250 @@
+//! A gRPC server with every limit set: services are added, everything else is already so.
+//!
+//!   accept (bounded) -> first byte, TLS (timed) -> HTTP/2 (streams, headers, resets, keepalive, age)
+//!     -> calls (bounded per connection and in all, the rest shed) -> peer and token -> field bounds -> service
+//!
+//! Promise (I19): nothing a peer sends, or fails to send or read, grows this process without a bound of
+//! [`crate::limits`]. Health and reflection are always there; health needs no token, so that probes work.
+//!
+//! On a drain it refuses new connections, ends long-lived streams, finishes calls in work, and stops when they are done
+//! or after [`DRAIN_TIMEOUT`].
+
+mod auth;
+mod listener;
+
+pub use auth::Access;
+pub use listener::Listener;
+
+use crate::coordinator::{CoordinatorApi, CoordinatorServer};
+use crate::limits::{
+    CALL_TIMEOUT, CALLS_COUNT_MAX, CALLS_PER_CONNECTION_COUNT_MAX, CONNECTION_AGE_MAX, COORDINATOR_MESSAGE_BYTES_MAX,
+    DRAIN_TIMEOUT, HANDSHAKE_TIMEOUT, HEADER_LIST_BYTES_MAX, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT,
+    PARTICIPANT_MESSAGE_BYTES_MAX, PENDING_RESETS_COUNT_MAX, RELAY_MESSAGE_BYTES_MAX, SHARD_MESSAGE_BYTES_MAX,
+    STREAMS_COUNT_MAX,
+};
+use crate::participant::{ParticipantApi, ParticipantServer};
+use crate::proto::v1::coordinator_service_server::CoordinatorServiceServer;
+use crate::proto::v1::participant_service_server::ParticipantServiceServer;
+use crate::proto::v1::relay_service_server::RelayServiceServer;
+use crate::proto::v1::shard_service_server::ShardServiceServer;
+use crate::relay::{RelayApi, RelayServer};
+use crate::shard::{ShardApi, ShardServer};
+use crate::stream::Drain;
+use auth::AccessLayer;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use tokio::sync::watch;
+use tonic::server::NamedService;
+use tonic::service::RoutesBuilder;
+use tonic::transport::{Certificate, Identity, ServerTlsConfig};
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+use tower::ServiceBuilder;
+use tower::limit::GlobalConcurrencyLimitLayer;
+use tower::load_shed::LoadShedLayer;
+
+/// What a server needs for TLS, PEM each.
+#[derive(Clone)]
+pub struct ServerTls {
+    /// The server's certificate chain.
+    pub certificate: Vec<u8>,
+    /// Its key.
+    pub key: Vec<u8>,
+    /// Who signs clients' certificates. With it, a client without one is refused.
+    pub clients_authority: Option<Vec<u8>>,
+}
+
+impl fmt::Debug for ServerTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerTls").field("asks_clients", &self.clients_authority.is_some()).finish_non_exhaustive()
+    }
+}
+
+/// What differs between servers; the limits do not.
+#[derive(Debug, Clone, Default)]
+pub struct ServerSettings {
+    /// TLS; none for loopback and for meshes that bring their own.
+    pub tls: Option<ServerTls>,
+    /// Who may call.
+    pub access: Access,
+}
+
+/// Why a server did not start or did not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The descriptors of this build are broken.
+    #[error("reflection: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// TLS settings do not hold together, or the transport failed.
+    #[error("transport: {}", describe(.0))]
+    Transport(#[from] tonic::transport::Error),
+    /// The address cannot be bound.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Which address.
+        address: std::net::SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+}
+
+/// The transport hides what went wrong behind a generic sentence; its source says it.
+fn describe(error: &tonic::transport::Error) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+}
+
+/// A server while services are added to it.
+pub struct ServerBuilder {
+    settings: ServerSettings,
+    routes: RoutesBuilder,
+    health: HealthReporter,
+    names: Vec<&'static str>,
+    draining: watch::Sender<bool>,
+}
+
+impl fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerBuilder").field("settings", &self.settings).field("services", &self.names).finish()
+    }
+}
+
+/// Adds a tonic service with its message bound in both directions.
+macro_rules! add {
+    ($self:ident, $server:ident, $service:expr, $bytes_max:ident) => {{
+        let mut builder = $self;
+        let service =
+            $server::new($service).max_decoding_message_size($bytes_max).max_encoding_message_size($bytes_max);
+        builder.names.push(name_of(&service));
+        builder.routes.add_service(service);
+        builder
+    }};
+}
+
+fn name_of<S: NamedService>(_: &S) -> &'static str {
+    S::NAME
+}
+
+impl ServerBuilder {
+    /// A server with health and reflection.
+    pub fn new(settings: ServerSettings) -> Result<Self, ServerError> {
+        let (health, health_service) = tonic_health::server::health_reporter();
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(crate::proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .build_v1()?;
+        let mut routes = RoutesBuilder::default();
+        routes.add_service(health_service).add_service(reflection);
+        Ok(Self { settings, routes, health, names: Vec::new(), draining: watch::Sender::new(false) })
+    }
+
+    /// Serves `ParticipantService` by `api`.
+    #[must_use]
+    pub fn participant<A: ParticipantApi>(self, api: Arc<A>) -> Self {
+        add!(self, ParticipantServiceServer, ParticipantServer::new(api), PARTICIPANT_MESSAGE_BYTES_MAX)
+    }
+
+    /// Serves `ShardService` by `api`.
+    #[must_use]
+    pub fn shard<A: ShardApi>(self, api: Arc<A>) -> Self {
+        let drain = self.drain();
+        add!(self, ShardServiceServer, ShardServer::new(api, drain), SHARD_MESSAGE_BYTES_MAX)
+    }
+
+    /// Serves `CoordinatorService` by `api`.
+    #[must_use]
+    pub fn coordinator<A: CoordinatorApi>(self, api: Arc<A>) -> Self {
+        let drain = self.drain();
+        add!(self, CoordinatorServiceServer, CoordinatorServer::new(api, drain), COORDINATOR_MESSAGE_BYTES_MAX)
+    }
+
+    /// Serves `RelayService` by `api`.
+    #[must_use]
+    pub fn relay<A: RelayApi>(self, api: Arc<A>) -> Self {
+        add!(self, RelayServiceServer, RelayServer::new(api), RELAY_MESSAGE_BYTES_MAX)
+    }
+
+    /// What tells `grpc.health.v1.Health` how the process is. Services serve from the start; a host that is not ready
+    /// says so through this.
+    pub fn health(&self) -> Health {
+        Health { reporter: self.health.clone(), names: self.names.clone() }
+    }
+
+    fn drain(&self) -> Drain {
+        Drain::new(self.draining.subscribe())
+    }
+
+    /// Serves on `listener` until `shutdown` ends, then drains.
+    pub async fn serve(self, listener: Listener, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
+        let health = self.health();
+        health.set(ServingStatus::Serving).await;
+        let Self { settings, routes, draining, .. } = self;
+        let layers = ServiceBuilder::new()
+            .layer(LoadShedLayer::new())
+            .layer(GlobalConcurrencyLimitLayer::new(CALLS_COUNT_MAX))
+            .layer(AccessLayer::new(settings.access.clone()));
+        let router = transport(&settings)?.layer(layers).add_routes(routes.routes());
+        let drain = async {
+            shutdown.await;
+            health.set(ServingStatus::NotServing).await;
+            draining.send_replace(true);
+        };
+        let mut drained = draining.subscribe();
+        let late = async {
+            // The sender lives as long as this function: an error cannot be.
+            let _ = drained.wait_for(|draining| *draining).await;
+            tokio::time::sleep(DRAIN_TIMEOUT).await;
+        };
+        tokio::select! {
+            served = router.serve_with_incoming_shutdown(listener.into_connections(), drain) => Ok(served?),
+            () = late => Ok(()),
+        }
+    }
+}
+
+/// The state of a server's services, as `grpc.health.v1.Health` tells it.
+#[derive(Debug, Clone)]
+pub struct Health {
+    reporter: HealthReporter,
+    names: Vec<&'static str>,
+}
+
+impl Health {
+    /// Says of every service, and of the server as a whole, that it is in `status`.
+    pub async fn set(&self, status: ServingStatus) {
+        self.reporter.set_service_status("", status).await;
+        for name in &self.names {
+            self.reporter.set_service_status(name, status).await;
+        }
+    }
+}
+
+/// The transport with all its limits.
+fn transport(settings: &ServerSettings) -> Result<tonic::transport::Server, ServerError> {
+    let server = tonic::transport::Server::builder()
+        .max_concurrent_streams(STREAMS_COUNT_MAX)
+        .concurrency_limit_per_connection(CALLS_PER_CONNECTION_COUNT_MAX)
+        .load_shed(true)
+        .timeout(CALL_TIMEOUT)
+        .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
+        .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_COUNT_MAX))
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .http2_adaptive_window(Some(true))
+        // No grace beside it: with one, tonic 0.14 cuts the connection without ever asking it to go. Streams end by
+        // themselves (STREAM_AGE_MAX), so a connection that was asked does go.
+        .max_connection_age(CONNECTION_AGE_MAX);
+    match &settings.tls {
+        Some(tls) => Ok(server.tls_config(tls_config(tls))?),
+        None => Ok(server),
+    }
+}
+
+fn tls_config(tls: &ServerTls) -> ServerTlsConfig {
+    let identity = Identity::from_pem(&tls.certificate, &tls.key);
+    let config = ServerTlsConfig::new().identity(identity).timeout(HANDSHAKE_TIMEOUT);
+    match &tls.clients_authority {
+        Some(authority) => config.client_ca_root(Certificate::from_pem(authority)),
+        None => config,
+    }
+}

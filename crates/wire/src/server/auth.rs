@@ -1,0 +1,165 @@
+//! Who may call: by address, by bearer token. (By certificate: TLS with a clients' authority.)
+
+use crate::rejection::{Reason, Rejection};
+use alloy_primitives::{B256, keccak256};
+use futures_util::future::{Either, Ready, ready};
+use http::{Request, Response};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+use std::task::{Context, Poll};
+use tonic::Status;
+use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
+use tower::{Layer, Service};
+
+/// Calls under this path need no token.
+const HEALTH_PATH: &str = "/grpc.health.v1.Health/";
+
+/// Who may call a server. By default everyone who reaches it.
+#[derive(Clone, Default)]
+pub struct Access {
+    /// keccak256 of the token, so that comparing takes the same time wherever two tokens part.
+    token: Option<B256>,
+    peers: BTreeSet<IpAddr>,
+}
+
+impl Access {
+    /// Those who send `authorization: Bearer <token>`.
+    #[must_use]
+    pub fn with_token(mut self, token: &str) -> Self {
+        self.token = Some(keccak256(token));
+        self
+    }
+
+    /// Those whose connection comes from one of `peers`; of none, everyone.
+    #[must_use]
+    pub fn with_peers(mut self, peers: impl IntoIterator<Item = IpAddr>) -> Self {
+        self.peers.extend(peers);
+        self
+    }
+
+    fn check<B>(&self, request: &Request<B>) -> Result<(), Rejection> {
+        self.check_peer(request)?;
+        self.check_token(request)
+    }
+
+    fn check_peer<B>(&self, request: &Request<B>) -> Result<(), Rejection> {
+        if self.peers.is_empty() {
+            return Ok(());
+        }
+        match peer(request) {
+            Some(peer) if self.peers.contains(&peer) => Ok(()),
+            Some(peer) => {
+                let rejection = Rejection::new(Reason::PermissionDenied, format!("{peer} may not call this server"));
+                Err(rejection.with("peer", peer))
+            }
+            None => Err(Rejection::new(Reason::PermissionDenied, "the connection has no address")),
+        }
+    }
+
+    fn check_token<B>(&self, request: &Request<B>) -> Result<(), Rejection> {
+        let Some(expected) = self.token.filter(|_| !request.uri().path().starts_with(HEALTH_PATH)) else {
+            return Ok(());
+        };
+        let header = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+        match header.and_then(|value| value.strip_prefix("Bearer ")) {
+            Some(token) if keccak256(token) == expected => Ok(()),
+            Some(_) => Err(Rejection::new(Reason::Unauthenticated, "the bearer token is not this server's")),
+            None => Err(Rejection::new(Reason::Unauthenticated, "this server asks for a bearer token")),
+        }
+    }
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Access").field("token", &self.token.is_some()).field("peers", &self.peers).finish()
+    }
+}
+
+fn peer<B>(request: &Request<B>) -> Option<IpAddr> {
+    let plain = request.extensions().get::<TcpConnectInfo>();
+    let tls = || request.extensions().get::<TlsConnectInfo<TcpConnectInfo>>().map(TlsConnectInfo::get_ref);
+    plain.or_else(tls)?.remote_addr().map(|address| address.ip().to_canonical())
+}
+
+/// Puts an [`Access`] before a service.
+#[derive(Debug, Clone)]
+pub(crate) struct AccessLayer {
+    access: Access,
+}
+
+impl AccessLayer {
+    pub(crate) fn new(access: Access) -> Self {
+        Self { access }
+    }
+}
+
+impl<S> Layer<S> for AccessLayer {
+    type Service = Guarded<S>;
+
+    fn layer(&self, inner: S) -> Guarded<S> {
+        Guarded { inner, access: self.access.clone() }
+    }
+}
+
+/// A service behind an [`Access`].
+#[derive(Debug, Clone)]
+pub(crate) struct Guarded<S> {
+    inner: S,
+    access: Access,
+}
+
+impl<S, B, R> Service<Request<B>> for Guarded<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    R: Default,
+{
+    type Response = Response<R>;
+    type Error = S::Error;
+    type Future = Either<S::Future, Ready<Result<Response<R>, S::Error>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        match self.access.check(&request) {
+            Ok(()) => Either::Left(self.inner.call(request)),
+            Err(rejection) => Either::Right(ready(Ok(Status::from(rejection).into_http()))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(path: &str, token: Option<&str>) -> Request<()> {
+        let request = Request::builder().uri(path);
+        match token {
+            Some(token) => request.header("authorization", format!("Bearer {token}")).body(()).unwrap(),
+            None => request.body(()).unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_call_without_the_token_is_refused_and_health_is_not() {
+        let access = Access::default().with_token("secret");
+        let reason = |request| access.check(&request).map_err(|rejection| rejection.reason);
+        assert_eq!(reason(request("/dovetail.v1.ShardService/Deliver", Some("secret"))), Ok(()));
+        assert_eq!(reason(request("/dovetail.v1.ShardService/Deliver", Some("other"))), Err(Reason::Unauthenticated));
+        assert_eq!(reason(request("/dovetail.v1.ShardService/Deliver", None)), Err(Reason::Unauthenticated));
+        assert_eq!(reason(request("/grpc.health.v1.Health/Check", None)), Ok(()));
+    }
+
+    #[test]
+    fn a_stranger_is_refused() {
+        let access = Access::default().with_peers(["10.0.0.1".parse().unwrap()]);
+        assert_eq!(access.check(&request("/x", None)).unwrap_err().reason, Reason::PermissionDenied);
+    }
+
+    #[test]
+    fn a_token_is_never_printed() {
+        assert!(!format!("{:?}", Access::default().with_token("hunter2")).contains("hunter2"));
+    }
+}
