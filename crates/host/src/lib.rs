@@ -1,1 +1,32 @@
 //! Runs a machine: loop, timers, health, metrics, drain.
+//!
+//!   callers            queue (bounded)        the host's thread                                      callers, senders
+//!   call(input) ------> | | | | |  --drain--> step(now, inputs) --> commit, synced --> hand out --> replies, sends
+//!                                                ^ timer (wake)   ^ crash point 1   ^ crash point 2
+//!
+//! Promise (R2): nothing leaves a step before its batch is on the disk, because what hands out takes only a
+//! `Committed` step, and committing is the only way to make one. A store that fails stops the host before anything is
+//! handed out. The wall clock is read here and nowhere below (I18), and what it says never decreases.
+//! Knows nothing of what its machine decides, nor of how bytes travel.
+
+mod clock;
+mod crash;
+mod handle;
+mod health;
+mod http;
+pub mod keys;
+pub mod logging;
+mod metrics;
+mod runner;
+mod settings;
+pub mod shutdown;
+mod step;
+
+pub use clock::Clock;
+pub use crash::{CRASH_VARIABLE, CrashPoint, CrashPointError};
+pub use handle::{CallError, Class, Handle, Handout, Ticket};
+pub use health::{Health, State};
+pub use http::serve as serve_http;
+pub use metrics::Instruments;
+pub use runner::{Bounds, Host, HostError, Lifeline, Running};
+pub use settings::{SettingsError, load as load_settings};

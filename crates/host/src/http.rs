@@ -1,0 +1,67 @@
+//! The operator's endpoint: `/metrics` for Prometheus, `/healthz` and `/readyz` for Kubernetes. Read only, no secrets.
+
+use crate::{Health, State as Life};
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
+use std::io;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Clone)]
+struct Shown {
+    registry: Arc<Registry>,
+    health: Health,
+}
+
+/// Serves on `listener` until `stop`.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    registry: Arc<Registry>,
+    health: Health,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    axum::serve(listener, router(registry, health)).with_graceful_shutdown(stop.cancelled_owned()).await
+}
+
+fn router(registry: Arc<Registry>, health: Health) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .with_state(Shown { registry, health })
+}
+
+async fn metrics(State(shown): State<Shown>) -> Response {
+    let mut text = String::new();
+    match encode(&mut text, &shown.registry) {
+        Ok(()) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+async fn healthz(State(shown): State<Shown>) -> (StatusCode, String) {
+    match shown.health.state() {
+        Life::Failed(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("failed: {reason}\n")),
+        Life::Starting | Life::Ready | Life::Draining => (StatusCode::OK, "alive\n".to_owned()),
+    }
+}
+
+async fn readyz(State(shown): State<Shown>) -> (StatusCode, String) {
+    match shown.health.state() {
+        Life::Ready => (StatusCode::OK, "ready\n".to_owned()),
+        Life::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n".to_owned()),
+        Life::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned()),
+        Life::Failed(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("failed: {reason}\n")),
+    }
+}

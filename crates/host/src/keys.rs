@@ -1,0 +1,165 @@
+//! Where a process has its secret key from: a file that only its owner may read, or an environment variable.
+
+use proof::{KeyError, PublicKey, SecretKey};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// The longest key file: 64 digits, a prefix and some white space.
+const KEY_FILE_BYTES_MAX: u64 = 256;
+/// What group and others may do with a key file: nothing.
+const MODE_OTHERS: u32 = 0o077;
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFileError {
+    /// The file cannot be read or written.
+    #[error("the key file {path}: {error}", path = path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// Others may read the file.
+    #[error(
+        "the key file {path} has mode {mode:04o}, so others may read it: run 'chmod 600 {path}', \
+         and think about who may have read the key",
+        path = path.display()
+    )]
+    Mode {
+        /// Which file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// The file is there already.
+    #[error("the key file {path} exists and is not overwritten: name another, or move it away", path = path.display())]
+    Exists {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The variable is not set.
+    #[error("the environment variable {name} is not set: put the secret key there, or name a key file")]
+    NotSet {
+        /// Which variable.
+        name: String,
+    },
+    /// What is there is no key.
+    #[error("{place}: {error}")]
+    Key {
+        /// The file or variable.
+        place: String,
+        /// What is wrong with it.
+        error: KeyError,
+    },
+    /// The system has no randomness.
+    #[error("no randomness from the system: {0}")]
+    Randomness(getrandom::Error),
+}
+
+/// The secret key in the file at `path`: 64 hexadecimal digits.
+///
+/// # Errors
+/// [`KeyFileError::Mode`] if group or others have any right to the file.
+pub fn read_file(path: &Path) -> Result<SecretKey, KeyFileError> {
+    let failed = |error| KeyFileError::File { path: path.to_owned(), error };
+    let file = File::open(path).map_err(failed)?;
+    let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o7777;
+    if mode & MODE_OTHERS != 0 {
+        return Err(KeyFileError::Mode { path: path.to_owned(), mode });
+    }
+    let mut text = Zeroizing::new(String::new());
+    file.take(KEY_FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
+    SecretKey::from_hex(&text)
+        .map_err(|error| KeyFileError::Key { place: format!("the key file {}", path.display()), error })
+}
+
+/// The secret key in the environment variable `name`: 64 hexadecimal digits.
+///
+/// # Errors
+/// [`KeyFileError::NotSet`] or [`KeyFileError::Key`].
+pub fn read_environment(name: &str) -> Result<SecretKey, KeyFileError> {
+    let text = std::env::var(name).map_err(|_| KeyFileError::NotSet { name: name.to_owned() })?;
+    SecretKey::from_hex(&Zeroizing::new(text))
+        .map_err(|error| KeyFileError::Key { place: format!("the environment variable {name}"), error })
+}
+
+/// Draws a new key and writes it to `path`, which must not exist, for its owner alone. Returns the public key.
+///
+/// # Errors
+/// [`KeyFileError::Exists`] rather than replacing a key.
+pub fn generate(path: &Path) -> Result<PublicKey, KeyFileError> {
+    let mut seed = Zeroizing::new([0; 32]);
+    getrandom::fill(seed.as_mut()).map_err(KeyFileError::Randomness)?;
+    let key =
+        SecretKey::from_bytes(&seed).map_err(|error| KeyFileError::Key { place: "a new key".to_owned(), error })?;
+    write_file(path, &key)?;
+    Ok(key.public())
+}
+
+/// Writes `key` to `path`, which must not exist, for its owner alone.
+///
+/// # Errors
+/// [`KeyFileError::Exists`] rather than replacing a key.
+pub fn write_file(path: &Path, key: &SecretKey) -> Result<(), KeyFileError> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::AlreadyExists => KeyFileError::Exists { path: path.to_owned() },
+        _ => KeyFileError::File { path: path.to_owned(), error },
+    };
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(failed)?;
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+    let text = Zeroizing::new(hex::encode(key.to_bytes().as_ref()) + "\n");
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generated_key_is_read_back_and_is_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys/shard-0.key");
+        let public = generate(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(read_file(&path).unwrap().public(), public);
+    }
+
+    #[test]
+    fn a_key_file_that_others_may_read_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        generate(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let refusal = read_file(&path).unwrap_err();
+        assert!(matches!(refusal, KeyFileError::Mode { mode: 0o640, .. }));
+        assert!(refusal.to_string().contains("chmod 600"));
+    }
+
+    #[test]
+    fn a_key_is_never_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let public = generate(&path).unwrap();
+        assert!(matches!(generate(&path), Err(KeyFileError::Exists { .. })));
+        assert_eq!(read_file(&path).unwrap().public(), public);
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused_without_being_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        fs::write(&path, "my secret words").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let refusal = read_file(&path).unwrap_err();
+        assert!(matches!(refusal, KeyFileError::Key { .. }));
+        assert!(!refusal.to_string().contains("secret words"));
+        assert!(matches!(read_file(&folder.path().join("none")), Err(KeyFileError::File { .. })));
+        assert!(matches!(read_environment("DOVETAIL_TEST_NO_SUCH_KEY"), Err(KeyFileError::NotSet { .. })));
+    }
+}

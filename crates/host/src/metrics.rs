@@ -1,0 +1,67 @@
+//! What a host counts and measures, under `dovetail_host_`.
+
+use crate::CallError;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+/// The instruments of one host. Clones count into the same.
+#[derive(Debug, Clone)]
+pub struct Instruments {
+    pub(crate) steps: Counter,
+    pub(crate) step_inputs: Histogram,
+    pub(crate) step_seconds: Histogram,
+    pub(crate) commit_seconds: Histogram,
+    pub(crate) queue_depth: Gauge,
+    pub(crate) sends_dropped: Counter,
+    pub(crate) disk_full: Gauge,
+    calls_refused: Family<Refusal, Counter>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Refusal {
+    reason: &'static str,
+}
+
+impl Instruments {
+    /// Makes the instruments and enters them in `registry`.
+    pub fn register(registry: &mut Registry) -> Self {
+        let instruments = Self {
+            steps: Counter::default(),
+            step_inputs: Histogram::new(exponential_buckets(1.0, 2.0, 12)),
+            // 10 µs to 5 s: a step is computation, a commit is one sync.
+            step_seconds: Histogram::new(exponential_buckets(1e-5, 2.0, 20)),
+            commit_seconds: Histogram::new(exponential_buckets(1e-5, 2.0, 20)),
+            queue_depth: Gauge::default(),
+            sends_dropped: Counter::default(),
+            disk_full: Gauge::default(),
+            calls_refused: Family::default(),
+        };
+        let host = registry.sub_registry_with_prefix("dovetail_host");
+        host.register("steps", "Steps of the machine", instruments.steps.clone());
+        host.register("step_inputs", "Inputs per step", instruments.step_inputs.clone());
+        host.register("step_seconds", "Time in the machine per step", instruments.step_seconds.clone());
+        host.register(
+            "commit_seconds",
+            "Time to commit a step's batch, sync included",
+            instruments.commit_seconds.clone(),
+        );
+        host.register("queue_depth", "Inputs that wait for a step", instruments.queue_depth.clone());
+        host.register("sends_dropped", "Sends dropped because no sender took them", instruments.sends_dropped.clone());
+        host.register("disk_full", "1 while the disk is too full for new work", instruments.disk_full.clone());
+        host.register("calls_refused", "Calls refused before the machine saw them", instruments.calls_refused.clone());
+        instruments
+    }
+
+    pub(crate) fn call_refused(&self, error: CallError) {
+        let reason = match error {
+            CallError::Busy => "busy",
+            CallError::DiskFull => "disk_full",
+            CallError::Stopped => "stopped",
+        };
+        self.calls_refused.get_or_create(&Refusal { reason }).inc();
+    }
+}
