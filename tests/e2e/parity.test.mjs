@@ -18,7 +18,7 @@ const GAS_PRICE = parseGwei('20');
 const BUDGET = parseEther('10');
 const SLOTS_COUNT = 12;
 
-const KEY = generatePrivateKey();
+const KEY = process.env.DOVETAIL_PARITY_KEY ?? generatePrivateKey();
 const USER = privateKeyToAddress(KEY);
 
 /** The scenario: what to deploy and call, in order. Contracts are named by their place among the deployments. */
@@ -110,6 +110,7 @@ describe('the network beside one EVM', () => {
     const tested = await openChain(under.rpc, under.accounts[PAYERS.parity % under.accounts.length].private_key);
     anvil = await startAnvil({ from: import.meta.url, args: ['--chain-id', `${tested.id}`, '--hardfork', HARDFORK] });
     chains = [await openChain(anvil.rpc, ANVIL_KEY), tested];
+    console.log(`DOVETAIL_PARITY_KEY=${KEY}`);
     wallets = await both((chain) => chain.user(BUDGET, KEY));
   });
   after(() => Promise.all([under.stop(), anvil?.stop()]));

@@ -26,7 +26,7 @@ import {
   zeroHash,
 } from 'viem';
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts';
-import { PAYERS, POLL_MS, artifact, openChain, post, rawCall } from './chain.mjs';
+import { PAYERS, POLL_MS, artifact, isBaseline, openChain, post, rawCall } from './chain.mjs';
 import { network } from './network.mjs';
 
 const NOBODY = getAddress('0x00000000000000000000000000000000000e15e1');
@@ -521,5 +521,5 @@ function highSignature({ r, s, yParity }) {
 }
 
 function skipOnBaseline(reason) {
-  return process.env.DOVETAIL_NETWORK && JSON.parse(process.env.DOVETAIL_NETWORK).baseline ? reason : false;
+  return isBaseline() && reason;
 }
