@@ -72,10 +72,10 @@ pub enum CertificateError {
         quorum: usize,
     },
     /// A signature does not verify.
-    #[error("the signature of validator {key} does not verify")]
+    #[error("the signature of validator {place} of the set does not verify")]
     Signature {
-        /// Whose it is said to be.
-        key: PublicKey,
+        /// The place in the set of the validator whose it is said to be.
+        place: usize,
     },
     /// Two certificates to be merged are not of one epoch and header.
     #[error("certificates of different headers or epochs do not merge")]
@@ -121,8 +121,8 @@ impl Certificate {
         }
         let digest = signed_digest(header, &expected);
         for (place, signature) in places.into_iter().zip(&self.signatures) {
-            let key = set.keys()[place];
-            key.verify(&digest, signature).map_err(|_| CertificateError::Signature { key })?;
+            let key = &set.keys()[place];
+            key.verify(&digest, signature).map_err(|_| CertificateError::Signature { place })?;
         }
         Ok(())
     }
@@ -173,11 +173,11 @@ fn signed_digest(header: &Header, digest: &Digest) -> Digest {
 }
 
 /// A key that is not in a set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("key {key} is no validator of epoch {epoch}")]
 pub struct NotMember {
-    /// Whose.
-    pub key: PublicKey,
+    /// Whose, as text.
+    pub key: String,
     /// Which set's.
     pub epoch: Epoch,
 }
@@ -197,7 +197,7 @@ impl Signer {
         let public = key.public();
         match set.place_of(&public) {
             Some(place) => Ok(Self { key, place, members: set.keys().len(), epoch: set.epoch() }),
-            None => Err(NotMember { key: public, epoch: set.epoch() }),
+            None => Err(NotMember { key: public.to_string(), epoch: set.epoch() }),
         }
     }
 

@@ -1,7 +1,9 @@
 //! The tree over all earlier headers of a shard, so that any later certificate proves any earlier block.
 //!
+//! ```text
 //!   header h carries root(digests of headers 1 .. h-1); leaf i is header i+1
 //!   peaks: the tops of the perfect subtrees, one for each bit of the count     13 headers = 8 + 4 + 1
+//! ```
 //!
 //! Promise: appending costs one hash amortised and keeps at most 62 digests in memory; a node once complete never
 //! changes, so it is written once and serves proofs under every later header.

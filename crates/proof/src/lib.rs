@@ -1,8 +1,10 @@
 //! Merkle trees, headers, certificates and receipts: how a fact about one shard is believed on another.
 //!
+//! ```text
 //!   leaf -- path --> outbox root -- in --> header -- digest --> certificate <-- signed by -- validators of the epoch
 //!                                             |
 //!                                             +-- history path --> a later header, when only that one is certified
+//! ```
 //!
 //! Promise (DESIGN §3): there is one way to cross a shard boundary, a [`Receipt`] through a [`ReceiptVerifier`], and
 //! changing any bit of a receipt makes it fail.

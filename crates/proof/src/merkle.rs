@@ -1,5 +1,6 @@
 //! A binary Merkle tree whose proofs have no freedom.
 //!
+//! ```text
 //!   root = H_root(kind, network, shard, height, count, top)
 //!                            top
 //!                     +-------+-------+            a node is H_node(left, right)
@@ -8,6 +9,7 @@
 //!              node     node          |
 //!             +-+-+    +-+-+          |
 //!            [a] [b]  [c] [d]        [e]           a leaf is H_leaf(index, bytes)
+//! ```
 //!
 //! Promise: the shape follows from the count, the count is in the root, the sides follow from the index, the index is in
 //! the leaf. So a path is siblings and nothing else, of exactly one length, and any other index, count, place, order,

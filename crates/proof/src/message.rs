@@ -1,8 +1,10 @@
 //! What a contract says to a contract of another domain.
 //!
+//! ```text
 //!   v3 part   version(1)=3 | nonce(4) | origin(4) | sender(32) | destination(4) | recipient(32) | body    big-endian
 //!   terms     gas limit(8) | deadline in ms(8) | value(32)                                                big-endian
 //!   id        keccak256(v3 part | terms)             v3 id = keccak256(v3 part)
+//! ```
 //!
 //! The v3 part is Hyperlane's, byte for byte, and its id is kept beside ours for their contracts and tools. The terms
 //! (what the destination may spend, until when, and what travels along) follow it at a fixed length of 48 bytes, so that

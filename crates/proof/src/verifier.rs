@@ -1,7 +1,7 @@
 //! The one check that turns a receipt into a fact.
 //!
 //! Promise: context (network, validator sets) comes from this verifier's own configuration and never from the receipt
-//! (Wormhole, 2022); every way in, whatever its transport, ends here (CrossCurve, 2026).
+//! (Wormhole, 2022); every way in, whatever its transport, ends here (Crosscurve, 2026).
 //! Cheap checks first: a receipt whose hashes do not fit costs no signature check.
 
 use crate::{
@@ -174,5 +174,47 @@ impl Verifier<(Header, Certificate)> for ReceiptVerifier {
         self.check_header(&header)?;
         self.check_certificate(&header, &certificate)?;
         Ok(header)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::{self, Chain};
+
+    #[test]
+    fn many_receipts_of_one_block_cost_one_signature_check() {
+        let verifier = sample::verifier();
+        let chain = Chain::new();
+        let receipt = chain.receipt(9, 0);
+        let key = checked_key(&receipt.header, &receipt.certificate);
+        assert!(!verifier.checked.contains(&key));
+        assert!(verifier.verify(receipt).is_ok());
+        assert!(verifier.checked.contains(&key));
+        // A verifier that only remembers, and could not check: the second receipt is believed by memory alone.
+        let mut spoiled = chain.receipt(9, 1);
+        spoiled.certificate.signatures[0] = spoiled.certificate.signatures[1];
+        assert!(verifier.verify(spoiled.clone()).is_err());
+        verifier.checked.insert(checked_key(&spoiled.header, &spoiled.certificate));
+        assert!(verifier.verify(spoiled).is_ok());
+    }
+
+    #[test]
+    fn a_refused_certificate_is_not_remembered() {
+        let verifier = sample::verifier();
+        let mut receipt = Chain::new().receipt(9, 0);
+        receipt.certificate.signatures[0] = receipt.certificate.signatures[1];
+        for _ in 0..2 {
+            let result = verifier.verify(receipt.clone());
+            assert!(matches!(result, Err(ReceiptError::Certificate(CertificateError::Signature { .. }))));
+        }
+    }
+
+    #[test]
+    fn a_certified_header_is_believed_by_itself() {
+        let (header, certificate) = Chain::new().certified(4);
+        assert_eq!(sample::verifier().verify((header.clone(), certificate.clone())), Ok(header.clone()));
+        let forged = Header { time: primitives::Time(1), ..header };
+        assert!(sample::verifier().verify((forged, certificate)).is_err());
     }
 }
