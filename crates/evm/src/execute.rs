@@ -259,7 +259,7 @@ impl<'a, V: View + ?Sized> Run<'a, V> {
         let state = self.evm.ctx.journal_mut().finalize();
         self.recorder().absorb(state);
         let gas_price = transaction.env.effective_gas_price(u128::from(self.block.base_fee));
-        let outcome = outcome(result);
+        let outcome = finished(result);
         Ok(Outcome { transaction: Some(transaction.hash), kind: transaction.env.tx_type, gas_price, ..outcome })
     }
 
@@ -275,7 +275,7 @@ impl<'a, V: View + ?Sized> Run<'a, V> {
         } else {
             self.recorder().restore(before);
         }
-        Ok(outcome(result))
+        Ok(finished(result))
     }
 
     /// Adds wei and touches the account, as the fork has it: from Spurious Dragon on an empty account does not stay.
@@ -310,20 +310,25 @@ impl<'a, V: View + ?Sized> Run<'a, V> {
     }
 
     fn refusal(&mut self, index: usize, step: &Step, error: RunError) -> ExecuteError {
-        match (error, step) {
-            // What an eager run made up may well be invalid; what it lacks comes first.
-            (EVMError::Database(Stop::Missing), _) => ExecuteError::Missing(self.recorder().take_missing()),
-            (EVMError::Database(Stop::BlockHash { number }), _) if self.recorder().missing().is_empty() => {
-                ExecuteError::BlockHash { number }
-            }
-            _ if !self.recorder().missing().is_empty() => ExecuteError::Missing(self.recorder().take_missing()),
-            (EVMError::Database(Stop::TooMuch), _) => ExecuteError::TooMuch,
-            (EVMError::Transaction(invalid), Step::Signed(transaction)) => {
-                let sender = transaction.sender();
-                ExecuteError::Invalid { index, sender, reason: reason(invalid, &transaction.env, self.block) }
-            }
-            (error, _) => ExecuteError::Evm { reason: error.to_string() },
+        // What an eager run made up may well be invalid; what it lacks comes first.
+        let missing = self.recorder().take_missing();
+        match step {
+            _ if !missing.is_empty() => ExecuteError::Missing(missing),
+            Step::Signed(transaction) => refused(index, &transaction.env, self.block, error),
+            Step::System(_) => refused(index, &TxEnv::default(), self.block, error),
         }
+    }
+}
+
+/// What an error of revm amounts to, once nothing is missing.
+pub(crate) fn refused(index: usize, env: &TxEnv, block: &BlockEnvironment, error: RunError) -> ExecuteError {
+    match error {
+        EVMError::Database(Stop::BlockHash { number }) => ExecuteError::BlockHash { number },
+        EVMError::Database(Stop::TooMuch) => ExecuteError::TooMuch,
+        EVMError::Transaction(invalid) => {
+            ExecuteError::Invalid { index, sender: env.caller, reason: reason(invalid, env, block) }
+        }
+        error => ExecuteError::Evm { reason: error.to_string() },
     }
 }
 
@@ -340,7 +345,8 @@ fn done(status: Status) -> Outcome {
     }
 }
 
-fn outcome(result: ExecutionResult<HaltReason>) -> Outcome {
+/// The outcome that a result of revm amounts to.
+pub(crate) fn finished(result: ExecutionResult<HaltReason>) -> Outcome {
     let gas_used = result.tx_gas_used();
     match result {
         ExecutionResult::Success { logs, output, .. } => {

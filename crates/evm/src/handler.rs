@@ -6,7 +6,8 @@ use alloy_primitives::U256;
 use revm::context::{BlockEnv, CfgEnv, Context, ContextSetters, ContextTr, JournalTr, Transaction, TxEnv};
 use revm::context_interface::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction};
 use revm::handler::{FrameResult, Handler, MainnetContext, post_execution, pre_execution};
-use revm::interpreter::Gas;
+use revm::context_interface::journaled_state::account::JournaledAccountTr;
+use revm::interpreter::{Gas, InitialAndFloorGas};
 use revm::primitives::hardfork::SpecId;
 use revm::{MainBuilder, MainnetEvm};
 use std::marker::PhantomData;
@@ -64,6 +65,43 @@ impl<'a, V: View + ?Sized> Handler for FragmentHandler<'a, V> {
         let sender = ctx.tx.caller();
         let home = ctx.db().placement().shard_of(sender);
         ctx.db_mut().credit(home, reward);
+        Ok(())
+    }
+}
+
+/// Mainnet's phases for a call that nobody signed: no nonce, no fee, and contracts may call too.
+pub(crate) struct SimulationHandler<'a, V: ?Sized>(PhantomData<&'a V>);
+
+impl<V: ?Sized> Default for SimulationHandler<'_, V> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<'a, V: View + ?Sized> Handler for SimulationHandler<'a, V> {
+    type Evm = Evm<'a, V>;
+    type Error = RunError;
+    type HaltReason = HaltReason;
+
+    fn validate_against_state_and_deduct_caller(
+        &self,
+        evm: &mut Self::Evm,
+        _gas: &mut InitialAndFloorGas,
+    ) -> Result<(), RunError> {
+        let (tx, journal) = evm.ctx.tx_journal_mut();
+        let mut caller = journal.load_account_with_code_mut(tx.caller)?.data;
+        let balance = *caller.balance();
+        if balance < tx.value {
+            let (fee, balance) = (Box::new(tx.value), Box::new(balance));
+            return Err(InvalidTransaction::LackOfFundForMaxFee { fee, balance }.into());
+        }
+        if tx.kind.is_call() {
+            caller.bump_nonce();
+        }
+        Ok(())
+    }
+
+    fn reward_beneficiary(&self, _evm: &mut Self::Evm, _result: &mut FrameResult) -> Result<(), RunError> {
         Ok(())
     }
 }

@@ -29,6 +29,7 @@ mod placement;
 mod prepared;
 mod recorder;
 mod replay;
+mod simulate;
 mod state;
 mod transaction;
 mod view;
@@ -52,6 +53,7 @@ pub use prepared::Prepared;
 pub use placement::{Placement, PlacementError, SHARDS_COUNT_MAX, mailbox_address};
 pub use recorder::{MISSING_COUNT_MAX, Missing};
 pub use replay::{Replay, Replayer, WitnessError};
+pub use simulate::{CallRequest, ESTIMATE_RUNS_MAX, EstimateError, estimate, simulate};
 pub use state::{Overlap, State};
 pub use transaction::{
     RecoveredTransaction, SignedTransaction, TRANSACTION_BYTES_MAX, TransactionError, TransactionVerifier,

@@ -1,0 +1,111 @@
+//! What a call would do: `eth_call` and `eth_estimateGas` over a view. Nothing is signed, paid or changed.
+
+use crate::execute::{finished, refused};
+use crate::handler::{SimulationHandler, evm};
+use crate::recorder::{Curiosity, Recorder};
+use crate::{Data, Environment, ExecuteError, NetworkParams, Outcome, Placement, Status, View};
+use alloy_primitives::{Address, TxKind, U256};
+use revm::context::{Cfg, ContextSetters, ContextTr, TxEnv};
+use revm::handler::Handler;
+
+/// The most runs that an estimate takes.
+pub const ESTIMATE_RUNS_MAX: usize = 32;
+
+/// A call as a wallet describes it. There is no price: it costs nothing to ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallRequest {
+    /// CALLER and ORIGIN; may be anyone, also a contract.
+    pub from: Address,
+    /// The called account; none creates a contract.
+    pub to: Option<Address>,
+    /// Wei sent along, which the caller must have.
+    pub value: U256,
+    /// Call data, or init code.
+    pub input: Data,
+    /// Gas it may use; none for as much as a transaction can have.
+    pub gas_limit: Option<u64>,
+}
+
+/// Why there is no estimate.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EstimateError {
+    /// It does not succeed with any amount of gas.
+    #[error("the call does not succeed with {} gas: {:?}", .gas_limit, .outcome.status)]
+    Failed {
+        /// The most gas it was given.
+        gas_limit: u64,
+        /// What becomes of it then; the output is the reason.
+        outcome: Box<Outcome>,
+    },
+    /// It cannot be run.
+    #[error(transparent)]
+    Execute(#[from] ExecuteError),
+}
+
+/// Runs `call` over `view` as the first of its slot or block. BASEFEE and GASPRICE are zero, and no nonce is asked for.
+pub fn simulate<V: View + ?Sized>(
+    params: &NetworkParams,
+    placement: &Placement,
+    environment: &Environment,
+    call: &CallRequest,
+    view: &V,
+) -> Result<Outcome, ExecuteError> {
+    let block = params.block(environment)?;
+    let recorder = Recorder::new(view, params, (environment, &block), placement, Curiosity::Eager);
+    let mut block_env = block.block_env();
+    block_env.basefee = 0;
+    let mut cfg = block.cfg_env(params.network);
+    cfg.disable_nonce_check = true;
+    let most = block.gas_limit.min(cfg.tx_gas_limit_cap());
+    let mut evm = evm(recorder, block_env, cfg);
+    let tx = TxEnv {
+        caller: call.from,
+        kind: call.to.map_or(TxKind::Create, TxKind::Call),
+        value: call.value,
+        data: call.input.0.clone(),
+        gas_limit: call.gas_limit.map_or(most, |limit| limit.min(most)),
+        chain_id: Some(params.network.0),
+        ..TxEnv::default()
+    };
+    evm.ctx.set_tx(tx.clone());
+    let result = SimulationHandler::default().run(&mut evm);
+    let missing = evm.ctx.db_mut().take_missing();
+    if !missing.is_empty() {
+        return Err(ExecuteError::Missing(missing));
+    }
+    result.map(finished).map_err(|error| refused(0, &tx, &block, error))
+}
+
+/// The least gas limit, within a hundredth, that `call` succeeds with.
+pub fn estimate<V: View + ?Sized>(
+    params: &NetworkParams,
+    placement: &Placement,
+    environment: &Environment,
+    call: &CallRequest,
+    view: &V,
+) -> Result<u64, EstimateError> {
+    let run = |gas_limit: Option<u64>| {
+        simulate(params, placement, environment, &CallRequest { gas_limit, ..call.clone() }, view)
+    };
+    let outcome = run(call.gas_limit)?;
+    let most = call.gas_limit.unwrap_or(params.gas_limit).min(params.gas_limit);
+    if outcome.status != Status::Success {
+        return Err(EstimateError::Failed { gas_limit: most, outcome: Box::new(outcome) });
+    }
+    // Refunds come at the end and calls keep back a 64th, so what was used need not be enough.
+    let (mut low, mut high) = (outcome.gas_used.saturating_sub(1), most.max(outcome.gas_used));
+    let mut next = outcome.gas_used;
+    for _ in 0..ESTIMATE_RUNS_MAX {
+        if high <= low + 1 || (high - low) * 100 <= high {
+            break;
+        }
+        match run(Some(next)) {
+            Ok(outcome) if outcome.status == Status::Success => high = next,
+            // Too little gas even to start is too little too.
+            Ok(_) | Err(ExecuteError::Invalid { .. }) => low = next,
+            Err(error) => return Err(error.into()),
+        }
+        next = (low + high).div_ceil(2).min(low.saturating_mul(2).max(low + 1));
+    }
+    Ok(high)
+}
