@@ -17,6 +17,7 @@ mod http;
 pub mod keys;
 pub mod logging;
 mod metrics;
+pub mod network;
 mod runner;
 mod settings;
 pub mod shutdown;

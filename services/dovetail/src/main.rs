@@ -1,3 +1,80 @@
-//! The dovetail command line.
+//! The command line: devnet, demo, replay, trace, verify, and the services themselves.
 
-fn main() {}
+use clap::{Parser, Subcommand};
+use dovetail::{demo, devnet, keys, receipt, replay, trace};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Many EVM shards that behave as one chain.
+#[derive(Debug, Parser)]
+#[command(name = "dovetail", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs a shard node.
+    Executor(Config),
+    /// Runs a coordinator node.
+    Coordinator(Config),
+    /// Runs a relay node.
+    Relay(Config),
+    /// Starts a network of real processes on loopback, prints its endpoints, and keeps it up until it is stopped.
+    Devnet(devnet::Arguments),
+    /// Shows the whole of dovetail on a fresh network and checks the result against one plain EVM.
+    Demo(demo::Arguments),
+    /// Runs real Ethereum blocks through coordinator and shards and compares them with their headers.
+    Replay(replay::Arguments),
+    /// Tells the life of a message, with times.
+    Trace(trace::Arguments),
+    /// Exports Merkle receipts and checks them offline.
+    #[command(subcommand)]
+    Receipt(receipt::Command),
+    /// Makes and shows validators' keys.
+    #[command(subcommand)]
+    Keys(keys::Command),
+}
+
+/// What a service is started with.
+#[derive(Debug, clap::Args)]
+struct Config {
+    /// The service's TOML file; docs/configuration.md documents every field.
+    #[arg(long, env = "DOVETAIL_CONFIG")]
+    config: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&eyre::Report::new(error)),
+    };
+    match runtime.block_on(run(arguments.command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+async fn run(command: Command) -> eyre::Result<()> {
+    match command {
+        Command::Executor(config) => Ok(executor_service::run(&config.config).await?),
+        Command::Coordinator(config) => Ok(coordinator_service::run(&config.config).await?),
+        Command::Relay(config) => Ok(relay_service::run(&config.config).await?),
+        Command::Devnet(arguments) => devnet::run(arguments).await,
+        Command::Demo(arguments) => demo::run(arguments).await,
+        Command::Replay(arguments) => replay::run(arguments).await,
+        Command::Trace(arguments) => trace::run(arguments).await,
+        Command::Receipt(command) => receipt::run(command).await,
+        Command::Keys(command) => keys::run(&command),
+    }
+}
+
+fn fail(error: &eyre::Report) -> ExitCode {
+    eprintln!("dovetail: {error}");
+    for cause in error.chain().skip(1) {
+        eprintln!("  because: {cause}");
+    }
+    ExitCode::FAILURE
+}

@@ -1,0 +1,274 @@
+//! The description of a network: what all its nodes and the command line must agree on.
+//!
+//! One TOML file, the same bytes on every node: parameters, shards with their endpoints and validators, placement, and the
+//! name of the genesis file beside it. Nothing in it is secret.
+//!
+//! Promise: a node that starts has checked all of it; an unknown field, a key that is no key or a pin to a shard that does
+//! not exist stops it with the file's name and what is wrong.
+
+use alloy_primitives::{Address, B256, Bytes, U256};
+use evm::{Environments, NetworkParams, Placement, PlacementError, Spec, UnknownSpec};
+use primitives::{Epoch, Millis, NetworkId, ShardId};
+use proof::{KeyError, PublicKey, ValidatorSet, ValidatorSetError};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The shortest slot: below it, clocks of ordinary machines differ by more than a slot.
+pub const SLOT_MS_MIN: u64 = 50;
+
+/// The longest slot.
+pub const SLOT_MS_MAX: u64 = 60_000;
+
+/// Why a network file describes no network.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkError {
+    /// The file could not be read.
+    #[error("cannot read {path}: {source}")]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Not TOML of this shape, or not JSON for a genesis file. The text names line and field.
+    #[error("{path} is malformed: {reason}")]
+    Malformed {
+        /// Which file.
+        path: PathBuf,
+        /// Where and what.
+        reason: String,
+    },
+    /// Network id zero.
+    #[error("network id 0 is never valid")]
+    ZeroNetwork,
+    /// A slot length out of bounds.
+    #[error("slot_ms is {actual}, allowed are {SLOT_MS_MIN} to {SLOT_MS_MAX}")]
+    SlotLength {
+        /// What the file says.
+        actual: u64,
+    },
+    /// Shards are not numbered 0, 1, 2, … in order.
+    #[error("shard number {actual} stands where {expected} is expected: shards are numbered from 0 without gaps")]
+    ShardNumber {
+        /// What the file says.
+        actual: u32,
+        /// What comes next.
+        expected: u32,
+    },
+    /// A fork nobody knows.
+    #[error(transparent)]
+    Fork(#[from] UnknownSpec),
+    /// A placement that cannot be.
+    #[error(transparent)]
+    Placement(#[from] PlacementError),
+    /// A validator's key is no key.
+    #[error("shard {shard}, validator {index}: {source}")]
+    Key {
+        /// Whose.
+        shard: u32,
+        /// Its place in the list.
+        index: usize,
+        /// What is wrong with it.
+        source: KeyError,
+    },
+    /// The validators are no set.
+    #[error("shard {shard}: {source}")]
+    Validators {
+        /// Whose.
+        shard: u32,
+        /// What is wrong.
+        source: ValidatorSetError,
+    },
+    /// A shard that the network does not have.
+    #[error("shard {shard} is not in the network, which has shards 0 to {last}")]
+    UnknownShard {
+        /// Which.
+        shard: ShardId,
+        /// The last there is.
+        last: u32,
+    },
+}
+
+/// Where block environments come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EnvironmentSource {
+    /// From slots: an ordinary network.
+    Slots,
+    /// From the payloads: a network that replays another chain's blocks. It takes system transactions from anyone, so it
+    /// is for replays alone.
+    Replay,
+}
+
+/// One shard of the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShardEntry {
+    /// Its number.
+    pub shard: u32,
+    /// Its gRPC endpoint, `http://host:port` or `https://host:port`.
+    pub endpoint: String,
+    /// The epoch of its validators, from 1.
+    pub epoch: u64,
+    /// Its validators' ed25519 public keys, 32 bytes of hex each.
+    pub validators: Vec<String>,
+}
+
+/// The file as it is written; [`Network`] is what it means.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkFile {
+    /// EIP-155 chain id.
+    pub network: u64,
+    /// Length of a slot in milliseconds.
+    pub slot_ms: u64,
+    /// Base fee in wei per gas, constant.
+    pub base_fee_wei: u64,
+    /// Most gas one transaction may ask for.
+    pub gas_limit: u64,
+    /// Who receives priority fees.
+    pub beneficiary: Address,
+    /// The fork's name, such as `osaka`.
+    pub fork: String,
+    /// Where block environments come from.
+    pub environments: EnvironmentSource,
+    /// The placement's version, from 1.
+    pub placement_version: u64,
+    /// The genesis file, relative to this one. None: an empty state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub genesis: Option<PathBuf>,
+    /// The shards, in order.
+    pub shards: Vec<ShardEntry>,
+    /// Addresses that are not where their hash puts them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pinned: BTreeMap<Address, u32>,
+}
+
+/// An account at genesis.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GenesisAccount {
+    /// Wei.
+    pub balance: U256,
+    /// Transactions sent.
+    pub nonce: u64,
+    /// Code; empty for an ordinary account.
+    #[serde(skip_serializing_if = "is_no_code")]
+    pub code: Bytes,
+    /// Storage slots that are not zero.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub storage: BTreeMap<U256, U256>,
+}
+
+/// The state a network starts from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Genesis {
+    /// Every account that exists.
+    pub accounts: BTreeMap<Address, GenesisAccount>,
+    /// Further codes, known by hash without an account of their own.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub codes: BTreeMap<B256, Bytes>,
+}
+
+/// A network, checked.
+#[derive(Debug, Clone)]
+pub struct Network {
+    /// What every transaction sees.
+    pub params: NetworkParams,
+    /// Which shard owns what.
+    pub placement: Placement,
+    /// Each shard's endpoint.
+    pub endpoints: BTreeMap<ShardId, String>,
+    /// Each shard's validators.
+    pub validators: BTreeMap<ShardId, ValidatorSet>,
+    /// The state it starts from.
+    pub genesis: Genesis,
+}
+
+impl Network {
+    /// The network that the file at `path` describes, with the genesis file it names.
+    pub fn load(path: &Path) -> Result<Self, NetworkError> {
+        let text = read(path)?;
+        let file: NetworkFile = toml::from_str(&text).map_err(|error| malformed(path, &error))?;
+        let genesis = match &file.genesis {
+            Some(name) => load_genesis(&path.parent().unwrap_or(Path::new(".")).join(name))?,
+            None => Genesis::default(),
+        };
+        Self::new(&file, genesis)
+    }
+
+    /// The network that `file` and `genesis` describe.
+    pub fn new(file: &NetworkFile, genesis: Genesis) -> Result<Self, NetworkError> {
+        if file.network == 0 {
+            return Err(NetworkError::ZeroNetwork);
+        }
+        if !(SLOT_MS_MIN..=SLOT_MS_MAX).contains(&file.slot_ms) {
+            return Err(NetworkError::SlotLength { actual: file.slot_ms });
+        }
+        let mut endpoints = BTreeMap::new();
+        let mut validators = BTreeMap::new();
+        for (expected, entry) in (0..).zip(&file.shards) {
+            if entry.shard != expected {
+                return Err(NetworkError::ShardNumber { actual: entry.shard, expected });
+            }
+            endpoints.insert(ShardId(entry.shard), entry.endpoint.clone());
+            validators.insert(ShardId(entry.shard), validator_set(entry)?);
+        }
+        let pinned = file.pinned.iter().map(|(address, shard)| (*address, ShardId(*shard))).collect();
+        let placement = Placement::new(file.placement_version, endpoints.len() as u32, pinned)?;
+        Ok(Self { params: params(file)?, placement, endpoints, validators, genesis })
+    }
+
+    /// The epoch of the validators that certify for `shard` now.
+    pub fn epoch(&self, shard: ShardId) -> Result<Epoch, NetworkError> {
+        self.validators(shard).map(ValidatorSet::epoch)
+    }
+
+    /// The validators of `shard`.
+    pub fn validators(&self, shard: ShardId) -> Result<&ValidatorSet, NetworkError> {
+        let last = self.placement.shards_count() - 1;
+        self.validators.get(&shard).ok_or(NetworkError::UnknownShard { shard, last })
+    }
+}
+
+fn params(file: &NetworkFile) -> Result<NetworkParams, NetworkError> {
+    Ok(NetworkParams {
+        network: NetworkId(file.network),
+        slot_length: Millis(file.slot_ms),
+        base_fee: file.base_fee_wei,
+        gas_limit: file.gas_limit,
+        beneficiary: file.beneficiary,
+        spec: file.fork.parse::<Spec>()?,
+        environments: match file.environments {
+            EnvironmentSource::Slots => Environments::Slots,
+            EnvironmentSource::Replay => Environments::Replay,
+        },
+    })
+}
+
+fn validator_set(entry: &ShardEntry) -> Result<ValidatorSet, NetworkError> {
+    let key = |(index, text): (usize, &String)| {
+        text.parse::<PublicKey>().map_err(|source| NetworkError::Key { shard: entry.shard, index, source })
+    };
+    let keys = entry.validators.iter().enumerate().map(key).collect::<Result<_, _>>()?;
+    ValidatorSet::new(Epoch(entry.epoch), keys)
+        .map_err(|source| NetworkError::Validators { shard: entry.shard, source })
+}
+
+fn is_no_code(code: &Bytes) -> bool {
+    code.0.is_empty()
+}
+
+fn load_genesis(path: &Path) -> Result<Genesis, NetworkError> {
+    serde_json::from_str(&read(path)?).map_err(|error| malformed(path, &error))
+}
+
+fn read(path: &Path) -> Result<String, NetworkError> {
+    std::fs::read_to_string(path).map_err(|source| NetworkError::Unreadable { path: path.to_owned(), source })
+}
+
+fn malformed(path: &Path, error: &dyn std::fmt::Display) -> NetworkError {
+    NetworkError::Malformed { path: path.to_owned(), reason: error.to_string() }
+}

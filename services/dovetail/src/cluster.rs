@@ -1,0 +1,340 @@
+//! A whole network as child processes of this one: what devnet, demo, replay, tests and benches run on.
+//!
+//! ```text
+//! dovetail demo ──┬─ dovetail executor 0 … n-1     each its own folder, store, key and log file
+//!                 ├─ dovetail coordinator 0 …
+//!                 └─ dovetail relay 0 …
+//! ```
+//!
+//! Promise: real processes over loopback TCP, which can be killed and started again on the same ports and folders; when
+//! the cluster is dropped, none is left.
+
+use crate::process::Process;
+use alloy_primitives::Address;
+use eyre::{Context, Result, eyre};
+use host::network::{EnvironmentSource, Genesis, Network, NetworkFile, ShardEntry};
+use primitives::ShardId;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long all nodes together may take to be ready.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What to start.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The EIP-155 chain id.
+    pub network: u64,
+    /// How many shards.
+    pub shards: u32,
+    /// How many coordinators.
+    pub coordinators: u32,
+    /// How many relays.
+    pub relays: u32,
+    /// Length of a slot in milliseconds.
+    pub slot_ms: u64,
+    /// The fork's name.
+    pub fork: String,
+    /// Ordinary, or replaying.
+    pub environments: EnvironmentSource,
+    /// Addresses that are not where their hash puts them.
+    pub pinned: BTreeMap<Address, u32>,
+    /// The state to start from.
+    pub genesis: Genesis,
+    /// Extra environment of the child processes.
+    pub environment: Vec<(String, String)>,
+    /// The program to start: `dovetail` itself.
+    pub program: PathBuf,
+}
+
+impl Plan {
+    /// An ordinary network of `shards` shards, one coordinator and two relays, run by this program.
+    pub fn new(shards: u32) -> Result<Self> {
+        Ok(Self {
+            network: 31_337,
+            shards,
+            coordinators: 1,
+            relays: 2,
+            slot_ms: 250,
+            fork: "osaka".to_owned(),
+            environments: EnvironmentSource::Slots,
+            pinned: BTreeMap::new(),
+            genesis: Genesis::default(),
+            environment: Vec::new(),
+            program: std::env::current_exe().wrap_err("this program has no path")?,
+        })
+    }
+}
+
+/// One process of the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Node {
+    /// A shard's.
+    Executor(u32),
+    /// A coordinator.
+    Coordinator(u32),
+    /// A relay.
+    Relay(u32),
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Executor(number) => write!(f, "executor-{number}"),
+            Self::Coordinator(number) => write!(f, "coordinator-{number}"),
+            Self::Relay(number) => write!(f, "relay-{number}"),
+        }
+    }
+}
+
+/// Where a node listens.
+#[derive(Debug, Clone, Copy)]
+struct Ports {
+    grpc: SocketAddr,
+    metrics: SocketAddr,
+    rpc: SocketAddr,
+}
+
+/// A running network.
+#[derive(Debug)]
+pub struct Cluster {
+    dir: PathBuf,
+    plan: Plan,
+    network: Network,
+    ports: BTreeMap<Node, Ports>,
+    running: BTreeMap<Node, Process>,
+}
+
+impl Cluster {
+    /// Starts the network of `plan` with everything it keeps under `dir`, and waits until every node is ready.
+    pub fn start(plan: Plan, dir: &Path) -> Result<Self> {
+        let nodes = nodes(&plan);
+        let ports = reserve(&nodes)?;
+        let network = write_network(&plan, &ports, dir)?;
+        let mut cluster = Self { dir: dir.to_owned(), plan, network, ports, running: BTreeMap::new() };
+        for node in &nodes {
+            cluster.write_settings(*node)?;
+            cluster.spawn(*node)?;
+        }
+        for node in nodes {
+            cluster.wait_ready(node)?;
+        }
+        Ok(cluster)
+    }
+
+    /// The network as its nodes know it.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The network file.
+    pub fn network_path(&self) -> PathBuf {
+        self.dir.join("network.toml")
+    }
+
+    /// A node's gRPC endpoint.
+    pub fn endpoint(&self, node: Node) -> String {
+        format!("http://{}", self.ports[&node].grpc)
+    }
+
+    /// A coordinator's Ethereum JSON-RPC endpoint.
+    pub fn rpc(&self, coordinator: u32) -> String {
+        format!("http://{}", self.ports[&Node::Coordinator(coordinator)].rpc)
+    }
+
+    /// A node's metrics endpoint.
+    pub fn metrics(&self, node: Node) -> String {
+        format!("http://{}/metrics", self.ports[&node].metrics)
+    }
+
+    /// A node's log file.
+    pub fn log(&self, node: Node) -> PathBuf {
+        self.dir.join(format!("{node}.log"))
+    }
+
+    /// The process id of a running node.
+    pub fn pid(&self, node: Node) -> Option<u32> {
+        self.running.get(&node).map(Process::id)
+    }
+
+    /// Kills a node with SIGKILL and waits until it is gone.
+    pub fn kill(&mut self, node: Node) -> Result<()> {
+        let process = self.running.remove(&node).ok_or_else(|| eyre!("{node} is not running"))?;
+        process.kill().wrap_err_with(|| format!("cannot kill {node}"))
+    }
+
+    /// Starts a killed node again, on its ports and its folder, without waiting.
+    pub fn restart(&mut self, node: Node) -> Result<()> {
+        self.restart_with(node, &[])
+    }
+
+    /// Starts a killed node again with more environment, such as a crash point.
+    pub fn restart_with(&mut self, node: Node, environment: &[(String, String)]) -> Result<()> {
+        self.spawn_with(node, environment)
+    }
+
+    /// Waits until a node answers that it is ready.
+    pub fn wait_ready(&mut self, node: Node) -> Result<()> {
+        let address = self.ports[&node].metrics;
+        let until = Instant::now() + READY_TIMEOUT;
+        loop {
+            if is_ready(address) {
+                return Ok(());
+            }
+            if let Some(status) = self.running.get_mut(&node).and_then(Process::exited) {
+                let log = std::fs::read_to_string(self.log(node)).unwrap_or_default();
+                let tail = log.lines().rev().take(5).collect::<Vec<_>>();
+                let tail = tail.into_iter().rev().collect::<Vec<_>>().join("\n");
+                return Err(eyre!("{node} ended with {status} while starting:\n{tail}"));
+            }
+            if Instant::now() > until {
+                return Err(eyre!("{node} was not ready within {READY_TIMEOUT:?}; see {}", self.log(node).display()));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Whether the node's process has ended by itself, for instance at a crash point.
+    pub fn has_exited(&mut self, node: Node) -> bool {
+        self.running.get_mut(&node).is_none_or(|process| process.exited().is_some())
+    }
+
+    /// Forgets a node that has ended by itself, so that it can be started again.
+    pub fn reap(&mut self, node: Node) {
+        if self.has_exited(node) {
+            self.running.remove(&node);
+        }
+    }
+
+    /// Stops every node with SIGTERM, relays and coordinators first, and waits for them to drain.
+    pub fn stop(mut self) -> Result<()> {
+        let mut last = Ok(());
+        while let Some((node, process)) = self.running.pop_last() {
+            let stopped = process.terminate().wrap_err_with(|| format!("{node} did not stop cleanly"));
+            last = last.and(stopped);
+        }
+        last
+    }
+
+    fn spawn(&mut self, node: Node) -> Result<()> {
+        self.spawn_with(node, &[])
+    }
+
+    fn spawn_with(&mut self, node: Node, more: &[(String, String)]) -> Result<()> {
+        let kind = match node {
+            Node::Executor(_) => "executor",
+            Node::Coordinator(_) => "coordinator",
+            Node::Relay(_) => "relay",
+        };
+        let settings = self.dir.join(format!("{node}.toml"));
+        let environment = self.plan.environment.iter().chain(more);
+        let process = Process::spawn(&self.plan.program, kind, &settings, environment, &self.log(node))
+            .wrap_err_with(|| format!("cannot start {node}"))?;
+        self.running.insert(node, process);
+        Ok(())
+    }
+
+    fn write_settings(&self, node: Node) -> Result<()> {
+        let (network, data, ports) = (self.network_path(), self.dir.join(node.to_string()), self.ports[&node]);
+        let text = match node {
+            Node::Executor(shard) => toml::to_string(&executor_service::Settings {
+                network,
+                shard,
+                listen: ports.grpc,
+                metrics_listen: ports.metrics,
+                data,
+                key: key_path(&self.dir, shard),
+            }),
+            Node::Coordinator(_) => toml::to_string(&coordinator_service::Settings {
+                network,
+                listen: ports.grpc,
+                rpc_listen: ports.rpc,
+                metrics_listen: ports.metrics,
+                data,
+            }),
+            Node::Relay(_) => toml::to_string(&relay_service::Settings {
+                network,
+                listen: ports.grpc,
+                metrics_listen: ports.metrics,
+                data,
+            }),
+        };
+        Ok(std::fs::write(self.dir.join(format!("{node}.toml")), text?)?)
+    }
+}
+
+fn nodes(plan: &Plan) -> Vec<Node> {
+    let executors = (0..plan.shards).map(Node::Executor);
+    let coordinators = (0..plan.coordinators).map(Node::Coordinator);
+    executors.chain(coordinators).chain((0..plan.relays).map(Node::Relay)).collect()
+}
+
+/// Free ports on loopback: all held open together while they are chosen, so that they differ.
+fn reserve(nodes: &[Node]) -> Result<BTreeMap<Node, Ports>> {
+    let mut held = Vec::new();
+    let mut free = || -> Result<SocketAddr> {
+        let listener = TcpListener::bind("127.0.0.1:0").wrap_err("no free port on loopback")?;
+        let address = listener.local_addr()?;
+        held.push(listener);
+        Ok(address)
+    };
+    nodes.iter().map(|node| Ok((*node, Ports { grpc: free()?, metrics: free()?, rpc: free()? }))).collect()
+}
+
+fn write_network(plan: &Plan, ports: &BTreeMap<Node, Ports>, dir: &Path) -> Result<Network> {
+    let entry = |shard: u32| -> Result<ShardEntry> {
+        let path = key_path(dir, shard);
+        let key = match host::keys::load(&path) {
+            Ok(key) => key,
+            Err(_) => host::keys::generate(&path)?,
+        };
+        Ok(ShardEntry {
+            shard,
+            endpoint: format!("http://{}", ports[&Node::Executor(shard)].grpc),
+            epoch: 1,
+            validators: vec![key.public().to_string()],
+        })
+    };
+    let file = NetworkFile {
+        network: plan.network,
+        slot_ms: plan.slot_ms,
+        base_fee_wei: 1_000_000_000,
+        gas_limit: 60_000_000,
+        beneficiary: Address::with_last_byte(0xfe),
+        fork: plan.fork.clone(),
+        environments: plan.environments,
+        placement_version: 1,
+        genesis: Some(PathBuf::from("genesis.json")),
+        shards: (0..plan.shards).map(entry).collect::<Result<_>>()?,
+        pinned: plan.pinned.clone(),
+    };
+    std::fs::write(dir.join("genesis.json"), serde_json::to_vec(&plan.genesis)?)?;
+    std::fs::write(dir.join("network.toml"), toml::to_string(&file)?)?;
+    Ok(Network::load(&dir.join("network.toml"))?)
+}
+
+fn key_path(dir: &Path, shard: u32) -> PathBuf {
+    dir.join(format!("executor-{shard}.key"))
+}
+
+/// Whether the node behind `address` says it is ready: one plain HTTP request, so that waiting needs no client.
+fn is_ready(address: SocketAddr) -> bool {
+    use std::io::{Read, Write};
+    let Ok(mut stream) = std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200)) else {
+        return false;
+    };
+    let _ = stream.set_read_timeout(Some(Duration::from_millis(500)));
+    let mut answer = [0; 16];
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").is_ok()
+        && stream.read(&mut answer).is_ok_and(|count| answer[..count].starts_with(b"HTTP/1.1 200"))
+}
+
+impl Cluster {
+    /// The shard's executor.
+    pub fn executor(shard: ShardId) -> Node {
+        Node::Executor(shard.0)
+    }
+}

@@ -1,0 +1,14 @@
+//! The command line: devnet, demo, replay, trace, verify, and the services themselves.
+//!
+//! As a library it is the network of real processes that tests and benches start: [`cluster::Cluster`].
+
+pub mod cluster;
+pub mod contracts;
+pub mod demo;
+pub mod devnet;
+pub mod keys;
+pub mod process;
+pub mod receipt;
+pub mod replay;
+pub mod trace;
+pub mod wallet;

@@ -1,0 +1,85 @@
+//! One child process: started, killed, asked to stop, and never left behind.
+
+use eyre::{Result, WrapErr, eyre};
+use std::fs::OpenOptions;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a child may take to drain after SIGTERM.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A running child.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+}
+
+impl Process {
+    /// Starts `program kind --config settings`, its output appended to `log`.
+    pub fn spawn<'a>(
+        program: &Path,
+        kind: &str,
+        settings: &Path,
+        environment: impl Iterator<Item = &'a (String, String)>,
+        log: &Path,
+    ) -> Result<Self> {
+        let file = OpenOptions::new().create(true).append(true).open(log)?;
+        let child = Command::new(program)
+            .arg(kind)
+            .arg("--config")
+            .arg(settings)
+            .envs(environment.map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .spawn()?;
+        Ok(Self { child })
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How it ended, if it has.
+    pub fn exited(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
+    /// SIGKILL, and wait.
+    pub fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// SIGTERM, and wait for a clean end.
+    pub fn terminate(mut self) -> Result<()> {
+        self.signal("TERM")?;
+        let until = Instant::now() + DRAIN_TIMEOUT;
+        while Instant::now() < until {
+            if let Some(status) = self.exited() {
+                return if status.success() { Ok(()) } else { Err(eyre!("it ended with {status}")) };
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Err(eyre!("it was still running {DRAIN_TIMEOUT:?} after SIGTERM"))
+    }
+
+    /// Sends a signal by name, such as `STOP` and `CONT`.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.id().to_string()).status();
+        let status = status.wrap_err("cannot run kill")?;
+        if status.success() { Ok(()) } else { Err(eyre!("cannot send SIG{name} to process {}", self.id())) }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.exited().is_none() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! What the service's calls share: the machine's handle, the checks before it, and the network.
+
+use crate::checks::Checks;
+use host::network::Network;
+use host::{CallError, Class, Handle};
+use primitives::ShardId;
+use shard::{Answer, Input, Reply, Ticket};
+use std::sync::Arc;
+use wire::{Reason, Rejection};
+
+/// A running shard.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) handle: Handle<Input, Reply>,
+    pub(crate) checks: Arc<Checks>,
+    pub(crate) network: Network,
+    pub(crate) me: ShardId,
+}
+
+impl Node {
+    /// Gives the machine an input and waits for its answer, which comes after the step is synced (R2).
+    pub(crate) async fn ask(&self, class: Class, input: impl FnOnce(Ticket) -> Input) -> Result<Answer, Rejection> {
+        let reply = self.handle.call(class, |ticket| input(Ticket(ticket.0))).await;
+        reply.map(|reply| reply.answer).map_err(refused)
+    }
+
+    /// Asks with every fact, all at once so that they share a step, and puts rejections back in their places.
+    pub(crate) async fn ask_each<F, T>(
+        &self,
+        class: Class,
+        facts: Vec<Result<F, Rejection>>,
+        input: impl Fn(Ticket, F) -> Input,
+        convert: impl Fn(Answer) -> Result<T, Rejection>,
+    ) -> Vec<Result<T, Rejection>> {
+        let calls = facts.into_iter().map(|fact| {
+            let (input, convert) = (&input, &convert);
+            async move {
+                let fact = fact?;
+                convert(self.ask(class, |ticket| input(ticket, fact)).await?)
+            }
+        });
+        futures_util::future::join_all(calls).await
+    }
+}
+
+/// An answer of a kind that the input does not have: a bug, told instead of a panic.
+pub(crate) fn unexpected(answer: &Answer) -> Rejection {
+    Rejection::new(Reason::Internal, format!("the machine gave an answer of another kind: {answer:?}"))
+}
+
+fn refused(error: CallError) -> Rejection {
+    let reason = match error {
+        CallError::Busy => Reason::Busy,
+        CallError::DiskFull => Reason::DiskFull,
+        CallError::Stopped => Reason::Unavailable,
+    };
+    Rejection::new(reason, error.to_string())
+}

@@ -1,0 +1,25 @@
+//! What a shard node is told.
+
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// The executor's TOML file; each field may also come from the environment as `DOVETAIL_EXECUTOR_<FIELD>`.
+///
+/// A field it does not know stops the start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The network file, the same on every node.
+    pub network: PathBuf,
+    /// Which of its shards this node is.
+    pub shard: u32,
+    /// Where gRPC listens.
+    pub listen: SocketAddr,
+    /// Where `/metrics`, `/healthz` and `/readyz` listen.
+    pub metrics_listen: SocketAddr,
+    /// The store's folder; made if it is not there.
+    pub data: PathBuf,
+    /// The validator's ed25519 secret key: a file of mode 0600.
+    pub key: PathBuf,
+}

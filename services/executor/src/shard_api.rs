@@ -1,0 +1,208 @@
+//! `ShardService` on the machine and on snapshots of its store.
+
+use crate::checks::{self, Checks};
+use crate::convert;
+use crate::node::{Node, unexpected};
+use alloy_primitives::{Address, B256, U256};
+use evm::{Payload, StateKey};
+use host::Class;
+use primitives::{Height, Read, Time, Verified};
+use proof::{Fact, LeafKind, MessageId, Receipt};
+use shard::{Answer, Input, LeafPlace, OutcomeRecord, queries};
+use std::collections::{BTreeMap, BTreeSet};
+use wire::participant::Answers;
+use wire::shard::{
+    CertifiedBlock, Delivered, Mark, MessageLife, OutboxLeaf, OutboxPage, OutcomeCursor, OutcomePage,
+    OutcomeQuery, ShardApi, ShardStatus, StateProof, StateProofs, StateRead,
+};
+use wire::state::{ReadValue, StateValue};
+use wire::{Reason, Rejection};
+
+impl ShardApi for Node {
+    async fn status(&self) -> Result<ShardStatus, Rejection> {
+        let (attested, height) = self.attest().await?;
+        let reader = self.handle.reader();
+        let newest = queries::header(&reader.snapshot(), height);
+        let validators = self.network.validators(self.me).map_err(|_| not_found("validators"))?;
+        Ok(ShardStatus {
+            network: self.network.params.network,
+            shard: self.me,
+            validators: validators.clone(),
+            head: height,
+            head_time: newest.as_ref().map_or(Time(0), |(header, _)| header.time),
+            attested,
+            header: newest.map(|(header, _)| header),
+            placement_version: self.network.placement.version(),
+            environments: self.network.params.environments,
+        })
+    }
+
+    async fn submit_local(&self, payloads: Vec<Payload>) -> Result<Answers<Vec<OutcomeRecord>>, Rejection> {
+        let checked = checks::each(&self.checks, payloads, Checks::payload).await?;
+        let input = |ticket, payload| Input::Local { ticket, payload: Box::new(payload) };
+        let outcomes = |answer| match answer {
+            Answer::Executed { outcomes } => Ok(outcomes),
+            Answer::LocalRefused(refusal) => Err(convert::local_refusal(refusal)),
+            other => Err(unexpected(&other)),
+        };
+        Ok(self.ask_each(Class::New, checked, input, outcomes).await)
+    }
+
+    async fn read_state(&self, keys: Vec<StateKey>, code_hashes: BTreeSet<B256>) -> Result<StateRead, Rejection> {
+        if let Some(key) = keys.iter().find(|key| self.network.placement.owner(**key) != self.me) {
+            let owner = self.network.placement.owner(*key);
+            let text = format!("{key} belongs to shard {owner}, this is shard {}", self.me);
+            return Err(Rejection::new(Reason::WrongShard, text));
+        }
+        let reader = self.handle.reader();
+        let snapshot = reader.snapshot();
+        let status = queries::status(&snapshot).ok_or_else(|| not_found("genesis"))?;
+        let codes = code_hashes.into_iter();
+        let codes = codes.filter_map(|hash| Some((hash, queries::code(&snapshot, hash)?.into()))).collect::<BTreeMap<_, _>>();
+        Ok(StateRead {
+            height: status.tip.height,
+            time: status.tip.time,
+            values: keys.iter().map(|key| read_value(&snapshot, key)).collect(),
+            codes,
+        })
+    }
+
+    async fn prove_state(&self, address: Address, slots: Vec<U256>) -> Result<StateProofs, Rejection> {
+        let slots = slots.into_iter().map(|slot| StateKey::Slot(address, slot));
+        let keys: Vec<StateKey> = std::iter::once(StateKey::Account(address)).chain(slots).collect();
+        let reader = self.handle.reader();
+        let proven = queries::prove_state(&reader.snapshot(), &keys)
+            .map_err(|error| Rejection::new(Reason::StoreFailed, error.to_string()))?
+            .ok_or_else(|| not_found("a certified block"))?;
+        let proof = |value: queries::ProvenValue| StateProof {
+            value: value.value.unwrap_or_default(),
+            proof: primitives::encode(&value.proof),
+        };
+        Ok(StateProofs {
+            header: proven.header,
+            certificate: proven.certificate,
+            proofs: proven.values.into_iter().map(proof).collect(),
+        })
+    }
+
+    async fn outcome(&self, transaction: B256) -> Result<OutcomeRecord, Rejection> {
+        queries::outcome(&self.handle.reader().snapshot(), transaction).ok_or_else(|| not_found("the transaction"))
+    }
+
+    async fn outcomes(&self, query: OutcomeQuery) -> Result<OutcomePage, Rejection> {
+        // The time first: what is attested now bounds every block that the snapshot may miss.
+        let (attested, _) = self.attest().await?;
+        let from = query.cursor.unwrap_or_else(|| OutcomeCursor::at(query.from));
+        let outcomes = queries::outcomes(&self.handle.reader().snapshot(), from, query.to, query.count_max);
+        let is_full = outcomes.len() >= query.count_max;
+        let next = outcomes.last().filter(|_| is_full).map(OutcomeCursor::after);
+        Ok(OutcomePage { outcomes, next, attested })
+    }
+
+    async fn blocks(&self, from: Height, count_max: usize) -> Result<Vec<CertifiedBlock>, Rejection> {
+        let blocks = queries::blocks(&self.handle.reader().snapshot(), from, count_max);
+        let block = |block: queries::Block| CertifiedBlock { header: block.header, certificate: block.certificate };
+        Ok(blocks.into_iter().map(block).collect())
+    }
+
+    async fn wait_block(&self, height: Height) -> Result<(), Rejection> {
+        let mut committed = self.handle.committed();
+        loop {
+            committed.mark_unchanged();
+            let tip = queries::status(&self.handle.reader().snapshot()).map(|status| status.tip.height);
+            if tip >= Some(height) {
+                return Ok(());
+            }
+            let stopped = |_| Rejection::new(Reason::Unavailable, "the process is stopping");
+            committed.changed().await.map_err(stopped)?;
+        }
+    }
+
+    async fn outbox(
+        &self,
+        cursor: LeafPlace,
+        count_max: usize,
+        kinds: BTreeSet<LeafKind>,
+    ) -> Result<OutboxPage, Rejection> {
+        let page = queries::outbox_page(&self.handle.reader().snapshot(), cursor, count_max, &kinds);
+        let leaf = |(place, receipt)| OutboxLeaf { place, receipt };
+        Ok(OutboxPage { leaves: page.leaves.into_iter().map(leaf).collect(), next: page.next })
+    }
+
+    async fn receipt(&self, kind: LeafKind, id: B256) -> Result<Receipt, Rejection> {
+        let reader = self.handle.reader();
+        let snapshot = reader.snapshot();
+        let place = queries::leaf_place(&snapshot, kind, id.0).ok_or_else(|| not_found("the leaf"))?;
+        queries::receipt(&snapshot, place).ok_or_else(convert::lost)
+    }
+
+    async fn message(&self, id: MessageId) -> Result<MessageLife, Rejection> {
+        let life = queries::message(&self.handle.reader().snapshot(), id);
+        if life.sent.is_none() && life.consumed.is_none() {
+            return Err(not_found("the message"));
+        }
+        Ok(message_life(life))
+    }
+
+    async fn deliver(&self, receipts: Vec<Receipt>) -> Result<Answers<Delivered>, Rejection> {
+        let checked = checks::each(&self.checks, receipts, Checks::fact).await?;
+        Ok(self.ask_each(Class::UnderWay, checked, deliver_input, delivered).await)
+    }
+}
+
+impl Node {
+    /// A time that no block to come will have or undercut, and the newest block's height.
+    async fn attest(&self) -> Result<(Time, Height), Rejection> {
+        match self.ask(Class::UnderWay, |ticket| Input::Attest { ticket }).await? {
+            Answer::Attested { time, height } => Ok((time, height)),
+            other => Err(unexpected(&other)),
+        }
+    }
+}
+
+fn deliver_input(ticket: shard::Ticket, fact: Verified<Fact>) -> Input {
+    match fact.leaf.kind {
+        LeafKind::Delivery => Input::Acknowledge { ticket, fact: Box::new(fact) },
+        // What is no message is refused by the machine, with its reason.
+        LeafKind::Message | LeafKind::Vote | LeafKind::Outcome => Input::Deliver { ticket, fact: Box::new(fact) },
+    }
+}
+
+fn delivered(answer: Answer) -> Result<Delivered, Rejection> {
+    match answer {
+        Answer::Delivered { receipt, novelty, .. } => {
+            Ok(Delivered { novelty, height: receipt.header.height, receipt: Some(*receipt) })
+        }
+        Answer::Acknowledged { height, novelty, .. } => Ok(Delivered { novelty, height, receipt: None }),
+        Answer::DeliverRefused(refusal) => Err(convert::deliver_refusal(&refusal)),
+        Answer::AcknowledgeRefused(refusal) => Err(convert::acknowledge_refusal(&refusal)),
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn read_value(read: &impl Read, key: &StateKey) -> ReadValue {
+    let value = match key {
+        StateKey::Account(address) => StateValue::Account(queries::account(read, *address)),
+        StateKey::Slot(address, slot) => StateValue::Slot(queries::slot(read, *address, *slot)),
+        StateKey::Fees(fees) => StateValue::Fees(queries::fees(read, fees.beneficiary)),
+    };
+    ReadValue { value, locked_by: queries::locked_by(read, key) }
+}
+
+fn message_life(life: queries::MessageLife) -> MessageLife {
+    let (sent, consumed) = (life.sent, life.consumed);
+    let end = sent.as_ref().and_then(|sent| sent.end.as_ref());
+    let delivery = consumed.as_ref().map(|record| &record.delivery).or(end.map(|end| &end.delivery));
+    MessageLife {
+        dispatched: sent.as_ref().map(|sent| Mark { height: sent.leaf.height, time: sent.time }),
+        delivered: consumed.as_ref().map(|record| Mark { height: record.leaf.height, time: record.time }),
+        acknowledged: end.map(|end| Mark { height: end.height, time: end.time }),
+        status: delivery.map(|delivery| delivery.status),
+        detail: delivery.map(|delivery| String::from_utf8_lossy(&delivery.detail).into_owned()).unwrap_or_default(),
+        message: sent.map(|sent| sent.message).or(consumed.map(|record| record.message)),
+    }
+}
+
+fn not_found(what: &str) -> Rejection {
+    Rejection::new(Reason::NotFound, format!("{what} is not known here"))
+}

@@ -1,0 +1,21 @@
+//! What a relay node is told.
+
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// The relay's TOML file; each field may also come from the environment as `DOVETAIL_RELAY_<FIELD>`.
+///
+/// A field it does not know stops the start. A relay has no key: nobody has to believe it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The network file, the same on every node.
+    pub network: PathBuf,
+    /// Where gRPC listens.
+    pub listen: SocketAddr,
+    /// Where `/metrics`, `/healthz` and `/readyz` listen.
+    pub metrics_listen: SocketAddr,
+    /// The store's folder; made if it is not there.
+    pub data: PathBuf,
+}
