@@ -18,15 +18,15 @@ use crate::limits::{ASKS_PER_STEP_COUNT_MAX, ATTEMPTS_LIVE_COUNT_MAX, HINT_VALUE
 use crate::locks::{LOCKS_PER_ATTEMPT_COUNT_MAX, LockTable};
 use crate::queries;
 use crate::shard::Work;
-use crate::spaces::{self, ATTEMPTS, PREPARED};
+use crate::spaces::{self, ATTEMPTS, HOLDERS, PREPARED};
 use crate::staged::{get_value, own_value};
 use crate::votes::VoteVerifier;
 use alloy_primitives::Address;
 use borsh::{BorshDeserialize, BorshSerialize};
 use commit::participant::{Action, Answer as VoteAnswer, Record, Step, ask_at};
 use commit::{DecisionProof, Descriptor, Refusal, Rejection, VoteProof};
-use evm::Witness;
-use primitives::{AttemptId, Height, Read, ShardId, Time, Verified, encode};
+use evm::{LockMode, StateKey, Witness};
+use primitives::{AttemptId, Digest, Height, Read, ShardId, Time, Verified, encode};
 use proof::LeafKind;
 use std::collections::BTreeMap;
 
@@ -155,6 +155,18 @@ impl Attempts {
 /// What this shard keeps of an attempt.
 pub fn attempt(read: &impl Read, attempt: AttemptId) -> Option<AttemptRecord> {
     get_value(read, ATTEMPTS, &spaces::attempt_key(attempt))
+}
+
+/// The undecided attempt that may change `key`, if there is one: a read beside it may be of half an attempt (I17).
+pub fn locked_by(read: &impl Read, key: &StateKey) -> Option<AttemptId> {
+    let prefix = spaces::holder_prefix(key);
+    let (holder, _) = read.scan(HOLDERS, &prefix, &prefix, 1).into_iter().next()?;
+    Some(AttemptId(Digest::new(holder[prefix.len()..].try_into().ok()?)))
+}
+
+/// The keys that an attempt with these locks may change.
+fn changing(locks: &BTreeMap<StateKey, LockMode>) -> impl Iterator<Item = &StateKey> {
+    locks.iter().filter(|(_, mode)| **mode != LockMode::Shared).map(|(key, _)| key)
 }
 
 impl<R: Read> Work<'_, '_, R> {
@@ -348,6 +360,9 @@ impl<R: Read> Work<'_, '_, R> {
         let taken = self.shard.locks.acquire(id, part.locks.clone());
         debug_assert!(taken.is_ok(), "readiness has just found these locks free: {taken:?}");
         self.shard.attempts.insert(id, Live::new(descriptor.clone(), nonces.clone()));
+        for key in changing(&part.locks) {
+            self.ledger.staged.put(HOLDERS, spaces::holder_key(key, id), Vec::new());
+        }
         let prepared = Prepared { descriptor: descriptor.clone(), part, nonces };
         self.ledger.staged.put_value(PREPARED, spaces::attempt_key(id), &prepared);
     }
@@ -386,6 +401,9 @@ impl<R: Read> Work<'_, '_, R> {
             }
             let record = AttemptRecord { record, vote: known.vote, decided: Some(height) };
             self.ledger.staged.put_value(ATTEMPTS, key, &record);
+        }
+        for key in prepared.iter().flat_map(|prepared| changing(&prepared.part.locks)) {
+            self.ledger.staged.delete(HOLDERS, spaces::holder_key(key, id));
         }
         self.ledger.staged.delete(PREPARED, key);
         self.shard.locks.release(id);

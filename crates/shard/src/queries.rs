@@ -17,7 +17,7 @@ use proof::{Ancestry, Certificate, Header, History, Leaf, LeafKind, MessageId, N
 use std::collections::BTreeSet;
 
 pub use crate::applied::applied;
-pub use crate::attempts::attempt;
+pub use crate::attempts::{attempt, locked_by};
 pub use crate::ledger::{account, code, fees, slot, stored_value};
 pub use crate::outcomes::outcome;
 

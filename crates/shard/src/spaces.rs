@@ -5,7 +5,7 @@
 //! Knows nothing of the machine that uses them.
 
 use alloy_primitives::{Address, B256, U256};
-use evm::FeesKey;
+use evm::{FeesKey, StateKey};
 use primitives::{AttemptId, Height, Space, Time};
 use proof::MessageId;
 
@@ -43,6 +43,8 @@ pub const HISTORY: Space = Space("shard_history");
 pub const ATTEMPTS: Space = Space("shard_attempts");
 /// Attempt -> locks and effects, from the yes vote to the decision.
 pub const PREPARED: Space = Space("shard_prepared");
+/// State key and attempt: who may change what, of the attempts in [`PREPARED`].
+pub const HOLDERS: Space = Space("shard_holders");
 /// Sequence number -> what was applied: this shard's part in the order of the network.
 pub const APPLIED: Space = Space("shard_applied");
 /// Transaction hash -> its outcome, at the sender's home.
@@ -55,7 +57,7 @@ pub const CONSUMED: Space = Space("shard_consumed");
 pub const SENT: Space = Space("shard_sent");
 
 /// All of them: what a store for a shard is opened with.
-pub const SPACES: [Space; 22] = [
+pub const SPACES: [Space; 23] = [
     META,
     ACCOUNTS,
     SLOTS,
@@ -73,6 +75,7 @@ pub const SPACES: [Space; 22] = [
     HISTORY,
     ATTEMPTS,
     PREPARED,
+    HOLDERS,
     APPLIED,
     OUTCOMES,
     OUTCOMES_BY_TIME,
@@ -138,6 +141,16 @@ pub(crate) fn fees_key(key: FeesKey) -> [u8; 20] {
 /// An attempt's key.
 pub(crate) fn attempt_key(attempt: AttemptId) -> [u8; 32] {
     commit::participant::record_key(attempt)
+}
+
+/// Where the holders of a state key are.
+pub(crate) fn holder_prefix(key: &StateKey) -> Vec<u8> {
+    primitives::encode(key)
+}
+
+/// A holder's key.
+pub(crate) fn holder_key(key: &StateKey, attempt: AttemptId) -> Vec<u8> {
+    [&holder_prefix(key)[..], attempt.0.as_bytes()].concat()
 }
 
 /// A message's key.

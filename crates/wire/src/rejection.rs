@@ -112,6 +112,8 @@ reasons! {
     WrongEffects "WRONG_EFFECTS" FailedPrecondition never;
     /// A message that does not fit its bounds or goes where no route leads.
     BadMessage "BAD_MESSAGE" InvalidArgument never;
+    /// It touches other shards, so it needs an attempt: send it to a coordinator.
+    NotLocal "NOT_LOCAL" FailedPrecondition never;
     /// No route leads there.
     NoRoute "NO_ROUTE" NotFound never;
     /// A log or state query over more than is served.
@@ -138,6 +140,8 @@ reasons! {
     Paused "PAUSED" FailedPrecondition again;
     /// At a bound of what is held at once.
     Busy "BUSY" ResourceExhausted again;
+    /// The disk is too full for new work.
+    DiskFull "DISK_FULL" ResourceExhausted again;
     /// Stopping, starting, or cut off from a shard it needs.
     Unavailable "UNAVAILABLE" Unavailable again;
     /// It took too long; whether it happened is unknown.

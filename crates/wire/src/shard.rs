@@ -4,10 +4,14 @@
 
 mod client;
 pub(crate) mod convert;
+mod machine;
 mod server;
 
 pub use client::ShardClient;
 pub use server::ShardServer;
+
+pub use ::shard::Novelty;
+pub use ::shard::queries::OutcomeCursor;
 
 use crate::participant::Answers;
 use crate::rejection::Rejection;
@@ -84,17 +88,6 @@ pub struct CertifiedBlock {
     pub certificate: Certificate,
 }
 
-/// A place among a shard's outcomes, in log order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct OutcomeCursor {
-    /// Attested time of the block.
-    pub time: Time,
-    /// The block.
-    pub height: Height,
-    /// The place among the block's outcomes.
-    pub index: u32,
-}
-
 /// Which outcomes are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutcomeQuery {
@@ -161,15 +154,6 @@ pub struct MessageLife {
     pub status: Option<DeliveryStatus>,
     /// Why it failed, for a person.
     pub detail: String,
-}
-
-/// Whether a receipt did something or found it done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Novelty {
-    /// It took effect now.
-    New,
-    /// It had taken effect before.
-    Already,
 }
 
 /// A receipt that has taken effect.

@@ -6,9 +6,11 @@ use crate::convert::{
 };
 use crate::limits::OUTCOME_BYTES_MAX;
 use crate::proto::v1;
-use alloy_primitives::{Address, B256, U256, keccak256};
-use evm::{AccountState, Data, FeesKey, Outcome, StateKey};
+use alloy_primitives::{B256, U256, keccak256};
+use evm::{AccountState, Data, FeesKey, StateKey};
 use primitives::{AttemptId, Height, ShardId, Time};
+
+pub use ::shard::{LeafPlace, OutcomeRecord};
 
 /// The value of a [`StateKey`], of the kind that the key names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,42 +39,6 @@ pub struct FreshValue {
     pub key: StateKey,
     /// What it is.
     pub value: StateValue,
-}
-
-/// What an executed transaction did, as its sender's shard recorded it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OutcomeRecord {
-    /// The transaction's hash. Of a system transaction an id that no transaction hashes to.
-    pub transaction: B256,
-    /// The signed EIP-2718 bytes; empty for a system transaction.
-    pub bytes: Data,
-    /// Who signed; for a system transaction its caller, or zero.
-    pub sender: Address,
-    /// Status, gas, output, logs.
-    pub outcome: Outcome,
-    /// `block.number` as the transaction saw it: its slot, or the number of a replayed block.
-    pub number: u64,
-    /// The block of the shard that applied it.
-    pub height: Height,
-    /// Its place among the outcomes of that block, from 0.
-    pub index: u32,
-    /// The block's attested time.
-    pub time: Time,
-    /// Its leaf in the shard's outbox.
-    pub leaf: LeafPlace,
-    /// The attempt that committed it; none if the shard was the only participant.
-    pub attempt: Option<AttemptId>,
-    /// The shards that took part, in order.
-    pub participants: Vec<ShardId>,
-}
-
-/// A leaf's place in a shard's outboxes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LeafPlace {
-    /// The block.
-    pub height: Height,
-    /// The leaf's index in the block's outbox.
-    pub index: u32,
 }
 
 impl From<StateKey> for v1::StateKey {
