@@ -4,7 +4,7 @@
 //!       Begin            every home voted yes           all voted yes | some no         all that may lock acked
 //!   ---------> Homes ---------------------> Rest ---------------------------> Deciding ------------------> forgotten
 //!     * log      |   Prepare, again and again |                               * log      Decide, again      * log
-//!                '---- at the deadline: RequestAbort instead; the answers are votes
+//!                '---- at the deadline, or when one will never vote: RequestAbort instead; the answers are votes
 //! ```
 //!
 //! Promise: it never decides by its own clock and never without votes (R1, R4); what it sends more than once is safe to
@@ -18,8 +18,8 @@ mod attempt;
 mod memory;
 
 use crate::PAYLOAD_BYTES_MAX;
-use crate::{Decision, DecisionProof, Descriptor, DescriptorError, Rejection, VoteProof};
-use attempt::{Attempt, Recorded};
+use crate::{Decision, DecisionProof, Descriptor, DescriptorError, VoteProof};
+use attempt::{Attempt, Objected, Recorded};
 use memory::Memory;
 use primitives::{AttemptId, Machine, Millis, Output, Read, ShardId, Space, Time, Verified, Write};
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,7 +48,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { resend_min: Millis(400), resend_max: Millis(5_000) }
+        Self { resend_min: Millis(1_000), resend_max: Millis(8_000) }
     }
 }
 
@@ -70,8 +70,8 @@ pub enum Input {
         attempt: AttemptId,
         /// Who.
         shard: ShardId,
-        /// Why.
-        rejection: Rejection,
+        /// Whether that may change.
+        objection: Objection,
     },
     /// A participant has carried out the decision. Unproven: a lie only stops a courtesy.
     Applied {
@@ -80,6 +80,15 @@ pub enum Input {
         /// Who.
         shard: ShardId,
     },
+}
+
+/// What a participant says that would not act on a message and cast no vote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Objection {
+    /// Not now; the same message may be taken later.
+    Later,
+    /// Never, in the participant's words.
+    Never(String),
 }
 
 /// What goes to participants.
@@ -156,14 +165,14 @@ pub enum Reply {
         /// How it ended.
         decision: Decision,
     },
-    /// A participant cannot vote on it, so it is left to its participants, who abort it among themselves (R8).
+    /// Nobody who is still silent will ever vote on it: it is left to those who have, who end it among themselves (R8).
     Abandoned {
         /// Which.
         attempt: AttemptId,
-        /// Who cannot.
+        /// Who would not vote.
         shard: ShardId,
         /// Why.
-        rejection: Rejection,
+        reason: String,
     },
 }
 
@@ -280,17 +289,19 @@ impl Coordinator {
         }
     }
 
-    fn rejected(&mut self, id: AttemptId, shard: ShardId, rejection: Rejection, out: &mut Output<Send, Reply>) {
+    fn objected(&mut self, now: Time, id: AttemptId, shard: ShardId, reason: String, out: &mut Output<Send, Reply>) {
         let Some(attempt) = self.attempts.get_mut(&id) else { return };
-        if rejection == Rejection::Busy || attempt.descriptor.epoch(shard).is_none() {
-            return; // Said again when its time comes.
-        }
         if attempt.decision().is_some() {
             return self.applied(id, shard, out); // It will never do better; its operator has the alarm.
         }
-        out.sends.extend(attempt.farewell());
-        out.replies.push(Reply::Abandoned { attempt: id, shard, rejection });
-        self.forget(id, out);
+        match attempt.object(shard) {
+            Objected::Nothing => {}
+            Objected::GivesUp => self.say_anew(now, id, out),
+            Objected::Hopeless => {
+                out.replies.push(Reply::Abandoned { attempt: id, shard, reason });
+                self.forget(id, out);
+            }
+        }
     }
 
     fn applied(&mut self, id: AttemptId, shard: ShardId, out: &mut Output<Send, Reply>) {
@@ -362,7 +373,10 @@ impl Machine for Coordinator {
             match input {
                 Input::Begin { descriptor, payload } => self.begin(now, descriptor, payload, &mut out),
                 Input::Votes(votes) => votes.into_iter().for_each(|proof| self.vote(now, proof, &mut out)),
-                Input::Rejected { attempt, shard, rejection } => self.rejected(attempt, shard, rejection, &mut out),
+                Input::Rejected { objection: Objection::Later, .. } => {} // Said again when its time comes.
+                Input::Rejected { attempt, shard, objection: Objection::Never(reason) } => {
+                    self.objected(now, attempt, shard, reason, &mut out);
+                }
                 Input::Applied { attempt, shard } => self.applied(attempt, shard, &mut out),
             }
         }

@@ -4,10 +4,10 @@
 mod world;
 
 use dovetail_commit::coordinator::{
-    ATTEMPTS, ATTEMPTS_COUNT_MAX, BeginError, Coordinator, DECISIONS, Input, Reply, Send, Settings, VOTES,
+    ATTEMPTS, ATTEMPTS_COUNT_MAX, BeginError, Coordinator, DECISIONS, Input, Objection, Reply, Send, Settings, VOTES,
 };
 use dovetail_commit::participant::{Action, Record, Step};
-use dovetail_commit::{Decision, DecisionProof, Descriptor, Participant, Refusal, Rejection, VoteProof};
+use dovetail_commit::{Decision, DecisionProof, Descriptor, Participant, Refusal, VoteProof};
 use primitives::{AttemptId, Machine, Millis, ShardId, Time, Verified};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -413,15 +413,32 @@ fn a_doubled_vote_and_a_vote_of_another_attempt_change_nothing() {
 }
 
 #[test]
-fn an_attempt_that_a_participant_cannot_vote_on_is_left_to_its_participants() {
+fn a_participant_that_will_never_vote_ends_the_attempt_by_the_others_noes() {
     let (mut coordinator, store, descriptor) = alone();
     coordinator.step(Time(1), vec![begin(&descriptor)], &store);
-    let reject = |rejection| Input::Rejected { attempt: descriptor.id(), shard: ShardId(0), rejection };
-    let busy = coordinator.step(Time(2), vec![reject(Rejection::Busy)], &store);
-    assert_eq!((busy.replies, coordinator.in_flight()), (vec![], 1), "busy is said again");
-    let output = coordinator.step(Time(3), vec![reject(Rejection::UnknownShard { shard: ShardId(2) })], &store);
-    assert_eq!(kinds(&output.sends), [(0, "request abort"), (1, "request abort"), (2, "request abort")]);
-    assert!(matches!(output.replies[..], [Reply::Abandoned { .. }]));
+    coordinator.step(Time(2), vec![Input::Votes(vec![yes(&descriptor, 0)])], &store);
+    let object = |objection| Input::Rejected { attempt: descriptor.id(), shard: ShardId(2), objection };
+    let later = coordinator.step(Time(3), vec![object(Objection::Later)], &store);
+    assert_eq!((later.sends, later.replies), (vec![], vec![]), "later is later");
+    let never = coordinator.step(Time(4), vec![object(Objection::Never("no".to_owned()))], &store);
+    assert_eq!(kinds(&never.sends), [(1, "request abort"), (2, "request abort")]);
+    assert_eq!(never.replies, [], "R4: an objection is not a vote");
+    let output = coordinator.step(Time(5), vec![Input::Votes(vec![no(&descriptor, 1)])], &store);
+    assert_eq!(kinds(&output.sends), [(0, "decide"), (2, "decide")]);
+}
+
+#[test]
+fn an_attempt_that_no_silent_participant_will_vote_on_is_abandoned() {
+    let (mut coordinator, store, descriptor) = alone();
+    coordinator.step(Time(1), vec![begin(&descriptor)], &store);
+    coordinator.step(Time(2), vec![Input::Votes(vec![yes(&descriptor, 0), yes(&descriptor, 1)])], &store);
+    let never = || {
+        let objection = Objection::Never("wrong epoch".to_owned());
+        Input::Rejected { attempt: descriptor.id(), shard: ShardId(2), objection }
+    };
+    coordinator.step(Time(3), vec![never()], &store);
+    let output = coordinator.step(Time(4), vec![never()], &store);
+    assert!(matches!(output.replies[..], [Reply::Abandoned { shard: ShardId(2), .. }]));
     assert_eq!((coordinator.in_flight(), output.wake), (0, None));
 }
 

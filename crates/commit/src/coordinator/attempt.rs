@@ -25,6 +25,8 @@ pub(super) struct Attempt {
     stage: Stage,
     /// Who may have been sent a prepare, and so may hold a lock.
     asked: BTreeSet<ShardId>,
+    /// Who objects to voting on it; once anyone does, the silent are asked to abort.
+    objecting: BTreeSet<ShardId>,
     /// When to say it again.
     pub(super) due: Time,
     /// How often this stage has been said.
@@ -51,6 +53,16 @@ pub(super) enum Recorded {
     NeedsNoDecision,
 }
 
+/// What an objection changed.
+pub(super) enum Objected {
+    /// Nothing to say about it.
+    Nothing,
+    /// It cannot commit any more: the silent are asked to abort.
+    GivesUp,
+    /// Of the silent, all object to that too.
+    Hopeless,
+}
+
 impl Attempt {
     pub(super) fn new(descriptor: Descriptor, payload: Arc<[u8]>) -> Self {
         let asked = descriptor.homes.clone();
@@ -59,7 +71,8 @@ impl Attempt {
 
     fn at(descriptor: Descriptor, payload: Arc<[u8]>, stage: Stage, asked: BTreeSet<ShardId>) -> Self {
         let id = descriptor.id();
-        Self { descriptor: Arc::new(descriptor), id, payload, stage, asked, due: Time(0), said: 0 }
+        let (descriptor, objecting) = (Arc::new(descriptor), BTreeSet::new());
+        Self { descriptor, id, payload, stage, asked, objecting, due: Time(0), said: 0 }
     }
 
     /// The log entry to be synced before the first prepare goes out.
@@ -142,7 +155,10 @@ impl Attempt {
             Stage::Deciding { proof, waiting } => {
                 waiting.iter().map(|to| Send::Decide { to: *to, proof: proof.clone() }).collect()
             }
-            // R4: past the deadline it does not decide, it asks the silent to.
+            // R4: neither an objection nor the deadline decides; the silent are asked to.
+            Stage::Voting { votes } if !self.objecting.is_empty() => {
+                self.voteless(votes).map(|to| self.request_abort(to)).collect()
+            }
             Stage::Voting { votes } if now >= self.descriptor.deadline => {
                 self.silent(votes).into_iter().map(|to| self.request_abort(to)).collect()
             }
@@ -150,9 +166,22 @@ impl Attempt {
         }
     }
 
-    /// A last word to everybody, without waiting for an answer.
-    pub(super) fn farewell(&self) -> Vec<Send> {
-        self.descriptor.participants.keys().map(|to| self.request_abort(*to)).collect()
+    /// Takes into account that a participant will never act on what it was last sent.
+    pub(super) fn object(&mut self, shard: ShardId) -> Objected {
+        let Stage::Voting { votes } = &self.stage else { return Objected::Nothing };
+        if votes.contains_key(&shard) || self.descriptor.epoch(shard).is_none() {
+            return Objected::Nothing;
+        }
+        if self.objecting.is_empty() {
+            self.objecting.insert(shard);
+            return Objected::GivesUp;
+        }
+        self.objecting.insert(shard);
+        if self.voteless(votes).all(|silent| self.objecting.contains(&silent)) {
+            Objected::Hopeless
+        } else {
+            Objected::Nothing
+        }
     }
 
     /// When to say it again after saying it at `now`: after `wait`, but not sleeping through the deadline.
@@ -164,13 +193,18 @@ impl Attempt {
         }
     }
 
+    /// Those who have not voted.
+    fn voteless(&self, votes: &BTreeMap<ShardId, Verified<VoteProof>>) -> impl Iterator<Item = ShardId> {
+        self.descriptor.participants.keys().copied().filter(|shard| !votes.contains_key(shard))
+    }
+
     /// Those of the present stage who have not voted: homes as long as one is silent, then everybody (R11).
     fn silent(&self, votes: &BTreeMap<ShardId, Verified<VoteProof>>) -> Vec<ShardId> {
         let homes: Vec<_> = missing_homes(&self.descriptor, votes).collect();
         if !homes.is_empty() {
             return homes;
         }
-        self.descriptor.participants.keys().copied().filter(|shard| !votes.contains_key(shard)).collect()
+        self.voteless(votes).collect()
     }
 
     fn prepare(&self, to: ShardId, votes: &BTreeMap<ShardId, Verified<VoteProof>>) -> Send {
