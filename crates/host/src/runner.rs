@@ -97,11 +97,23 @@ pub struct Running<M: Machine> {
     pub lifeline: Lifeline,
 }
 
-/// Stops a host, and says how it ended.
+/// Stops a host, and says how it ended. Dropping it drains the host and waits for its end: a process must not end while a
+/// thread of it is inside RocksDB.
 #[derive(Debug)]
 pub struct Lifeline {
     drain: CancellationToken,
     ended: oneshot::Receiver<Result<(), HostError>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Drop for Lifeline {
+    fn drop(&mut self) {
+        self.drain.cancel();
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread was told by `ended`, and by the log.
+            let _ = thread.join();
+        }
+    }
 }
 
 impl Lifeline {
@@ -131,9 +143,6 @@ where
     ///
     /// # Errors
     /// [`HostError::CrashPoint`] or [`HostError::Thread`].
-    ///
-    /// # Panics
-    /// Outside a tokio runtime.
     pub fn spawn(self) -> Result<Running<M>, HostError> {
         let crash_point = crash::from_environment()?;
         if let Some(point) = crash_point {
@@ -168,15 +177,17 @@ where
             wake: None,
             host: self,
         };
-        let runtime = runtime::Handle::current();
-        thread::Builder::new()
+        // A runtime of its own, for timers and wake-ups on this one thread: the host outlives its callers' runtime.
+        let runtime = runtime::Builder::new_current_thread().enable_time().build().map_err(HostError::Thread)?;
+        let thread = thread::Builder::new()
             .name(name)
             .spawn(move || {
                 // Nobody may listen for the end any more; then there is nobody to tell.
                 let _ = end.send(runner.run(&runtime));
             })
             .map_err(HostError::Thread)?;
-        Ok(Running { handle: Handle::new(shared), handouts, lifeline: Lifeline { drain, ended } })
+        let lifeline = Lifeline { drain, ended, thread: Some(thread) };
+        Ok(Running { handle: Handle::new(shared), handouts, lifeline })
     }
 }
 
@@ -213,7 +224,7 @@ enum Woken<I> {
 }
 
 impl<M: Machine> Runner<M> {
-    fn run(mut self, runtime: &runtime::Handle) -> Result<(), HostError> {
+    fn run(mut self, runtime: &runtime::Runtime) -> Result<(), HostError> {
         info!(host = self.host.name, sequence = self.host.store.sequence(), "host started");
         let result = self.steps(runtime);
         match &result {
@@ -223,7 +234,7 @@ impl<M: Machine> Runner<M> {
         result
     }
 
-    fn steps(&mut self, runtime: &runtime::Handle) -> Result<(), HostError> {
+    fn steps(&mut self, runtime: &runtime::Runtime) -> Result<(), HostError> {
         let mut inputs = Vec::new();
         loop {
             self.step(inputs)?;
@@ -238,8 +249,8 @@ impl<M: Machine> Runner<M> {
     fn step(&mut self, inputs: Vec<M::Input>) -> Result<(), HostError> {
         let instruments = &self.host.instruments;
         instruments.steps.inc();
-        instruments.step_inputs.observe(inputs.len() as f64);
-        instruments.queue_depth.set(self.queue.len() as i64);
+        instruments.step_inputs.observe(f64::from(u32::try_from(inputs.len()).unwrap_or(u32::MAX)));
+        instruments.queue_depth.set(i64::try_from(self.queue.len()).unwrap_or(i64::MAX));
         let now = self.host.clock.now();
         let begun = Instant::now();
         let stepped = Stepped::new(self.host.machine.step(now, inputs, &self.reader));

@@ -1,9 +1,10 @@
 //! The operator's endpoint.
+#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 mod fixture;
 
+use dovetail_host::{Bounds, Class, Health, Instruments, State, serve_http};
 use fixture::{SETTINGS, add, host as make_host};
-use host::{Bounds, Class, Health, Instruments, State, serve_http};
 use prometheus_client::registry::Registry;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,9 +1,10 @@
 //! What a host promises its callers and its machine.
+#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 mod fixture;
 
+use dovetail_host::{Bounds, CallError, Class, HostError};
 use fixture::{Input, SETTINGS, add, host, start, store, sum};
-use host::{Bounds, CallError, Class, HostError};
 use std::sync::mpsc;
 use std::task::Poll;
 use store::Settings;
@@ -163,7 +164,7 @@ async fn sends_that_nobody_takes_are_dropped_and_replies_still_come() {
 }
 
 /// Holds the machine inside a step; it goes on when the test says so.
-async fn hold(handle: &host::Handle<Input, fixture::Reply>) -> mpsc::Sender<()> {
+async fn hold(handle: &dovetail_host::Handle<Input, fixture::Reply>) -> mpsc::Sender<()> {
     let (begun, has_begun) = mpsc::channel();
     let (say_go, go) = mpsc::channel();
     handle.tell(Class::UnderWay, Input::Hold { begun, go }).await.unwrap();
@@ -173,4 +174,13 @@ async fn hold(handle: &host::Handle<Input, fixture::Reply>) -> mpsc::Sender<()> 
 
 async fn poll_once<F: Future>(mut future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
     std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
+}
+
+#[tokio::test]
+async fn a_host_that_is_dropped_ends_before_its_process_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = start(folder.path());
+    running.handle.tell(Class::New, Input::Add { ticket: None, value: 3 }).await.unwrap();
+    drop(running);
+    assert_eq!(sum(&store(folder.path(), SETTINGS).reader()), 3);
 }

@@ -1,9 +1,10 @@
 //! A host as a process: killed at its crash points, and told to stop.
+#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 mod fixture;
 
+use dovetail_host::{Class, shutdown};
 use fixture::{SETTINGS, add, start, store, sum};
-use host::{Class, shutdown};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};

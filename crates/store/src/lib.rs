@@ -8,7 +8,7 @@
 //! batch, changed hands, or was written by a newer version does not open, and says why and what to do.
 //! Knows nothing of what the bytes mean, of shards' rules, clocks or networks.
 //!
-//! This is the only crate that links RocksDB. See HARDENING in `docs/decisions` for why each setting is as it is.
+//! This is the only crate that links RocksDB. `options.rs` says why each setting is as it is.
 
 mod error;
 mod guard;

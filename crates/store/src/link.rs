@@ -69,11 +69,14 @@ fn preimage(sequence: u64, previous: &Digest, writes: &[Write]) -> Vec<u8> {
         match write {
             Write::Put { space, key, value } => {
                 out.push(1);
-                [space.0.as_bytes(), key, value].iter().for_each(|part| append(&mut out, part));
+                append(&mut out, space.0.as_bytes());
+                append(&mut out, key);
+                append(&mut out, value);
             }
             Write::Delete { space, key } => {
                 out.push(2);
-                [space.0.as_bytes(), key].iter().for_each(|part| append(&mut out, part));
+                append(&mut out, space.0.as_bytes());
+                append(&mut out, key);
             }
         }
     }

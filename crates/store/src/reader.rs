@@ -39,12 +39,7 @@ impl Shared {
         self.db.get_cf_opt(family, key, options).map_err(|error| self.poison("reading a value", &error))
     }
 
-    fn scan(
-        &self,
-        space: Space,
-        range: &Range<'_>,
-        mut options: ReadOptions,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Fault> {
+    fn scan(&self, space: Space, range: &Range<'_>, mut options: ReadOptions) -> Result<Vec<Entry>, Fault> {
         let family = self.family(space)?;
         if let Some(end) = range.end() {
             options.set_iterate_upper_bound(end);
@@ -59,6 +54,9 @@ impl Shared {
         Ok(entries)
     }
 }
+
+/// A key and its value.
+type Entry = (Vec<u8>, Vec<u8>);
 
 /// Which keys a scan wants.
 struct Range<'a> {
@@ -111,7 +109,7 @@ impl Read for Reader {
         self.shared.get(space, key, &ReadOptions::default()).ok().flatten()
     }
 
-    fn scan(&self, space: Space, prefix: &[u8], from: &[u8], count_max: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
+    fn scan(&self, space: Space, prefix: &[u8], from: &[u8], count_max: usize) -> Vec<Entry> {
         self.shared.scan(space, &Range { prefix, from, count_max }, ReadOptions::default()).unwrap_or_default()
     }
 }
@@ -148,7 +146,7 @@ impl Read for Snapshot<'_> {
         self.shared.get(space, key, &self.options()).ok().flatten()
     }
 
-    fn scan(&self, space: Space, prefix: &[u8], from: &[u8], count_max: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
+    fn scan(&self, space: Space, prefix: &[u8], from: &[u8], count_max: usize) -> Vec<Entry> {
         self.shared.scan(space, &Range { prefix, from, count_max }, self.options()).unwrap_or_default()
     }
 }

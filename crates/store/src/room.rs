@@ -1,8 +1,10 @@
 //! Room on the disk: a high-water mark for new work, and a reserve that is given up so that work under way can end.
 //!
-//!   free space   ---------|--------------------|------------------> plenty: all is taken
-//!                 scarce   bytes_free_min / 2   bytes_free_min      low: new work is refused
-//!                 the reserve file is given up, decisions are still written
+//! ```text
+//!   free space  0 ----------------|---------------------|-------------------->
+//!               reserve given up  bytes_free_min / 2    bytes_free_min
+//!               new work refused, decisions written     all taken
+//! ```
 
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use std::fs::{self, OpenOptions};
@@ -27,15 +29,15 @@ pub enum Room {
 pub(crate) struct Reserve {
     folder: PathBuf,
     bytes_free_min: u64,
-    bytes_reserve: u64,
+    bytes: u64,
     held: bool,
 }
 
 impl Reserve {
     /// The reserve of the store at `folder`, given up at once if there is no room for it.
-    pub(crate) fn open(folder: &Path, bytes_free_min: u64, bytes_reserve: u64) -> io::Result<Self> {
-        let mut reserve = Self { folder: folder.to_owned(), bytes_free_min, bytes_reserve, held: false };
-        reserve.held = fs::metadata(reserve.path()).is_ok_and(|file| file.len() == bytes_reserve);
+    pub(crate) fn open(folder: &Path, bytes_free_min: u64, bytes: u64) -> io::Result<Self> {
+        let mut reserve = Self { folder: folder.to_owned(), bytes_free_min, bytes, held: false };
+        reserve.held = fs::metadata(reserve.path()).is_ok_and(|file| file.len() == bytes);
         reserve.check()?;
         Ok(reserve)
     }
@@ -49,7 +51,7 @@ impl Reserve {
         if bytes_free < self.bytes_free_min {
             return Ok(Room::Low { bytes_free });
         }
-        if !self.held && bytes_free > self.bytes_free_min.saturating_add(self.bytes_reserve) {
+        if !self.held && bytes_free > self.bytes_free_min.saturating_add(self.bytes) {
             self.take();
         }
         Ok(Room::Plenty)
@@ -62,13 +64,13 @@ impl Reserve {
     fn give_up(&mut self) -> io::Result<()> {
         fs::remove_file(self.path())?;
         self.held = false;
-        warn!(folder = %self.folder.display(), bytes = self.bytes_reserve, "disk is nearly full, reserve given up");
+        warn!(folder = %self.folder.display(), bytes = self.bytes, "disk is nearly full, reserve given up");
         Ok(())
     }
 
     /// Takes the reserve; without one the store still works, so a failure is no error.
     fn take(&mut self) {
-        if self.bytes_reserve == 0 {
+        if self.bytes == 0 {
             return;
         }
         let allocated = OpenOptions::new()
@@ -76,7 +78,7 @@ impl Reserve {
             .create(true)
             .truncate(true)
             .open(self.path())
-            .and_then(|file| Ok(fallocate(&file, FallocateFlags::empty(), 0, self.bytes_reserve)?));
+            .and_then(|file| Ok(fallocate(&file, FallocateFlags::empty(), 0, self.bytes)?));
         self.held = allocated.is_ok();
         if !self.held {
             // A part of a reserve holds space and helps no one.

@@ -1,13 +1,14 @@
 //! kill -9 in the middle of committing.
+#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 mod fixture;
 
+use dovetail_store::StoreError;
 use fixture::{A, B, batch, open};
 use primitives::Read;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use store::StoreError;
 
 const CHILD_FOLDER: &str = "DOVETAIL_STORE_TEST_FOLDER";
 

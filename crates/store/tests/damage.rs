@@ -1,13 +1,14 @@
 //! What a store makes of bytes that are not what was written.
+#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 mod fixture;
 
+use dovetail_store::StoreError;
 use fixture::{A, B, batch, crash_image, filled, log_file, open};
 use primitives::Read;
 use rocksdb::{ColumnFamilyDescriptor, DB, Options};
 use std::fs;
 use std::path::Path;
-use store::StoreError;
 
 const BATCHES_COUNT: u64 = 40;
 const TRIALS_COUNT: usize = 128;

@@ -1,13 +1,14 @@
 //! Who may open a store.
+#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 mod fixture;
 
+use dovetail_store::{Durability, FORMAT, Fault, Identity, Settings, Store, StoreError};
 use fixture::{A, B, SETTINGS, batch, filled, identity, open};
 use primitives::{Read, Space};
 use rocksdb::{ColumnFamilyDescriptor, DB, Options};
 use std::fs;
 use std::path::Path;
-use store::{Durability, FORMAT, Fault, Identity, Settings, Store, StoreError};
 
 #[test]
 fn a_store_keeps_what_it_was_given() {

@@ -1,11 +1,12 @@
 //! What a store gives back, and that a store in memory gives the same.
+#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 mod fixture;
 
+use dovetail_store::Memory;
 use fixture::{A, B, open};
 use primitives::{Read, Space, Write};
 use proptest::prelude::*;
-use store::Memory;
 
 #[test]
 fn the_later_of_two_writes_to_one_key_wins() {

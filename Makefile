@@ -1,0 +1,46 @@
+# What a newcomer types. Each first makes the machine ready (scripts/setup, quick when it is) and leaves everything it
+# builds in a cache folder, ${DOVETAIL_CACHE:-$HOME/.cache/dovetail}.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+READY = scripts/setup; source "$${DOVETAIL_CACHE:-$$HOME/.cache/dovetail}/env"
+READY_FOR_TESTS = scripts/setup tests; source "$${DOVETAIL_CACHE:-$$HOME/.cache/dovetail}/env"
+# A network of this many shards for `make devnet`.
+SHARDS ?= 4
+
+.PHONY: help demo devnet test lint bench setup
+
+help:
+	@sed -n 's/^## //p' Makefile
+
+## make demo     build, start an embedded network, show what it can do, check it against one EVM
+demo:
+	@$(READY)
+	cargo build -p dovetail
+	exec "$$CARGO_TARGET_DIR/debug/dovetail" demo
+
+## make devnet   build, start a network of SHARDS=4 shards and leave it up; ctrl-C ends it
+devnet:
+	@$(READY)
+	cargo build -p dovetail
+	exec "$$CARGO_TARGET_DIR/debug/dovetail" devnet --shards $(SHARDS)
+
+## make test     all tests: crates, scenarios, then end to end with real clients
+test:
+	@$(READY_FOR_TESTS)
+	scripts/test
+
+## make lint     formatting, clippy, licences and advisories, protobuf
+lint:
+	@$(READY_FOR_TESTS)
+	scripts/lint
+
+## make bench    every bench with its baseline in the same run (release build)
+bench:
+	@$(READY)
+	cargo bench -p dovetail-benches
+
+## make setup    only make the machine ready
+setup:
+	@$(READY)
