@@ -40,7 +40,13 @@ impl AccountState {
     /// As revm takes it: the code is left out, so that revm asks for it by its hash.
     pub(crate) fn info(&self) -> AccountInfo {
         // A default code would turn a contract into an account without code.
-        AccountInfo { balance: self.balance, nonce: self.nonce, code_hash: self.code_hash, account_id: None, code: None }
+        AccountInfo {
+            balance: self.balance,
+            nonce: self.nonce,
+            code_hash: self.code_hash,
+            account_id: None,
+            code: None,
+        }
     }
 
     /// As revm gives it.

@@ -161,10 +161,9 @@ impl NetworkParams {
             base_fee: if spec.includes(SpecId::LONDON) { self.base_fee } else { 0 },
             difficulty: U256::ZERO,
             randomness: spec.includes(SpecId::MERGE).then(|| B256::new(*random.as_bytes())),
-            blob: spec.includes(SpecId::CANCUN).then_some(BlobEnvironment {
-                excess_gas: 0,
-                update_fraction: BLOB_BASE_FEE_UPDATE_FRACTION_PRAGUE,
-            }),
+            blob: spec
+                .includes(SpecId::CANCUN)
+                .then_some(BlobEnvironment { excess_gas: 0, update_fraction: BLOB_BASE_FEE_UPDATE_FRACTION_PRAGUE }),
             hashes: BTreeMap::new(),
         }
     }
@@ -238,10 +237,16 @@ impl BlockEnvironment {
         }
     }
 
+    /// The most blobs a transaction may name (EIP-4844, EIP-7691, EIP-7594).
+    fn blobs_count_max(&self) -> u64 {
+        if self.spec.id() == SpecId::PRAGUE { 9 } else { 6 }
+    }
+
     /// The fork and network, as revm takes them.
     pub(crate) fn cfg_env(&self, network: NetworkId) -> CfgEnv {
         let mut cfg = CfgEnv::new_with_spec(self.spec.id()).with_chain_id(network.0);
         cfg.set_spec_and_mainnet_gas_params(self.spec.id());
+        cfg.max_blobs_per_tx = Some(self.blobs_count_max());
         cfg
     }
 }

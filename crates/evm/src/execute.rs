@@ -354,9 +354,7 @@ pub(crate) fn finished(result: ExecutionResult<HaltReason>) -> Outcome {
             let logs = logs.into_iter().map(Into::into).collect();
             Outcome { gas_used, logs, created, output: output.into_data().into(), ..done(Status::Success) }
         }
-        ExecutionResult::Revert { output, .. } => {
-            Outcome { gas_used, output: output.into(), ..done(Status::Reverted) }
-        }
+        ExecutionResult::Revert { output, .. } => Outcome { gas_used, output: output.into(), ..done(Status::Reverted) },
         ExecutionResult::Halt { .. } => Outcome { gas_used, ..done(Status::Halted) },
     }
 }
@@ -373,9 +371,7 @@ fn reason(invalid: InvalidTransaction, env: &TxEnv, block: &BlockEnvironment) ->
         | Cause::GasFloorMoreThanGasLimit { gas_floor: required, gas_limit: limit } => {
             Invalid::IntrinsicGas { limit, required }
         }
-        Cause::GasPriceLessThanBasefee => {
-            Invalid::PriceBelowBaseFee { price: env.gas_price, base_fee: block.base_fee }
-        }
+        Cause::GasPriceLessThanBasefee => Invalid::PriceBelowBaseFee { price: env.gas_price, base_fee: block.base_fee },
         Cause::PriorityFeeGreaterThanMaxFee => Invalid::PriorityAbovePrice,
         Cause::RejectCallerWithCode => Invalid::SenderHasCode,
         other => Invalid::Rule { reason: other.to_string() },

@@ -49,8 +49,8 @@ pub use payload::{
     BUNDLE_COUNT_MAX, Funding, PAYLOAD_BYTES_MAX, Payload, PayloadError, PayloadVerifier, RecoveredPayload, Step,
     SystemTransaction, TransactionKind,
 };
-pub use prepared::Prepared;
 pub use placement::{Placement, PlacementError, SHARDS_COUNT_MAX, mailbox_address};
+pub use prepared::Prepared;
 pub use recorder::{MISSING_COUNT_MAX, Missing};
 pub use replay::{Replay, Replayer, WitnessError};
 pub use simulate::{CallRequest, ESTIMATE_RUNS_MAX, EstimateError, estimate, simulate};

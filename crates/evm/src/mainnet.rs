@@ -34,10 +34,8 @@ pub const BLOCK_BYTES_MAX: usize = 256 << 20;
 const FORMAT: &str = "mainnet-block/v1";
 
 /// When mainnet first and then again raised its blob count, seconds (EIP-7892).
-const BLOB_SCHEDULE: [(u64, u64); 2] = [
-    (1_767_747_671, eip7892::BPO2_BASE_UPDATE_FRACTION),
-    (1_765_290_071, eip7892::BPO1_BASE_UPDATE_FRACTION),
-];
+const BLOB_SCHEDULE: [(u64, u64); 2] =
+    [(1_767_747_671, eip7892::BPO2_BASE_UPDATE_FRACTION), (1_765_290_071, eip7892::BPO1_BASE_UPDATE_FRACTION)];
 
 /// Why bytes are not a mainnet block.
 #[derive(Debug, thiserror::Error)]

@@ -140,7 +140,7 @@ pub enum PayloadError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// A signed one, with its sender.
-    Signed(RecoveredTransaction),
+    Signed(Box<RecoveredTransaction>),
     /// The protocol's own.
     System(SystemTransaction),
 }
@@ -179,7 +179,7 @@ impl RecoveredPayload {
     /// The signed transactions, in order.
     pub fn signed(&self) -> impl Iterator<Item = &RecoveredTransaction> {
         self.steps.iter().filter_map(|step| match step {
-            Step::Signed(transaction) => Some(transaction),
+            Step::Signed(transaction) => Some(&**transaction),
             Step::System(_) => None,
         })
     }
@@ -197,16 +197,11 @@ impl PayloadVerifier {
         Self { params }
     }
 
-    fn step(
-        &self,
-        verifier: &TransactionVerifier,
-        index: usize,
-        kind: &TransactionKind,
-    ) -> Result<Step, PayloadError> {
+    fn step(&self, verifier: &TransactionVerifier, index: usize, kind: &TransactionKind) -> Result<Step, PayloadError> {
         match kind {
             TransactionKind::Signed(signed) => verifier
                 .verify(signed.clone())
-                .map(Step::Signed)
+                .map(|transaction| Step::Signed(Box::new(transaction)))
                 .map_err(|error| PayloadError::Transaction { index, error }),
             TransactionKind::System(system) if self.params.environments == Environments::Replay => {
                 Ok(Step::System(system.clone()))

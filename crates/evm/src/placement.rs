@@ -52,11 +52,7 @@ pub struct Placement {
 
 impl Placement {
     /// The placement over shards 0 to `shards_count` - 1 with these addresses pinned.
-    pub fn new(
-        version: u64,
-        shards_count: u32,
-        pinned: BTreeMap<Address, ShardId>,
-    ) -> Result<Self, PlacementError> {
+    pub fn new(version: u64, shards_count: u32, pinned: BTreeMap<Address, ShardId>) -> Result<Self, PlacementError> {
         if shards_count == 0 || shards_count > SHARDS_COUNT_MAX {
             return Err(PlacementError::ShardsCount { actual: shards_count });
         }

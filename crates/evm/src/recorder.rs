@@ -6,7 +6,9 @@
 //! Recording happens here and not per opcode, so that everything revm reads is certified: a written slot (SSTORE gas
 //! depends on its value), emptiness at a created address (EIP-684), targets of EIP-7702 delegations.
 
-use crate::{AccountState, Changes, Data, FeesKey, Lookup, NetworkParams, Placement, StateKey, View, WITNESS_BYTES_MAX};
+use crate::{
+    AccountState, Changes, Data, FeesKey, Lookup, NetworkParams, Placement, StateKey, View, WITNESS_BYTES_MAX,
+};
 use crate::{BlockEnvironment, Environment, Witness};
 use alloy_primitives::{Address, B256, U256};
 use primitives::ShardId;
@@ -259,7 +261,11 @@ impl<'a, V: View + ?Sized> Recorder<'a, V> {
         draft.wiped.retain(|address| matches!(witness.accounts.get(address), Some(Some(_))));
         let wiped = draft.wiped;
         draft.slots.retain(|key, value| {
-            if wiped.contains(&key.0) { !value.is_zero() } else { witness.slots.get(key).unwrap_or(&U256::ZERO) != value }
+            if wiped.contains(&key.0) {
+                !value.is_zero()
+            } else {
+                witness.slots.get(key).unwrap_or(&U256::ZERO) != value
+            }
         });
         let hashes: BTreeSet<B256> = draft.accounts.values().flatten().map(|account| account.code_hash).collect();
         draft.codes.retain(|hash, _| hashes.contains(hash));

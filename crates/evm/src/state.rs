@@ -69,7 +69,8 @@ impl State {
         let mut all = Self::default();
         for state in states {
             merge(&mut all.accounts, &state.accounts).map_err(|key| Overlap(crate::StateKey::Account(key)))?;
-            merge(&mut all.slots, &state.slots).map_err(|(address, slot)| Overlap(crate::StateKey::Slot(address, slot)))?;
+            merge(&mut all.slots, &state.slots)
+                .map_err(|(address, slot)| Overlap(crate::StateKey::Slot(address, slot)))?;
             merge(&mut all.fees, &state.fees).map_err(|key| Overlap(crate::StateKey::Fees(key)))?;
             all.codes.extend(state.codes.iter().map(|(hash, code)| (*hash, code.clone())));
         }

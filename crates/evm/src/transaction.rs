@@ -181,6 +181,9 @@ fn tx_env(envelope: &EthereumTxEnvelope<TxEip4844>, caller: Address) -> TxEnv {
         blob_hashes: envelope.blob_versioned_hashes().unwrap_or_default().to_vec(),
         max_fee_per_blob_gas: envelope.max_fee_per_blob_gas().unwrap_or_default(),
         // Recovered here once, so that no replay pays for it.
-        authorization_list: authorizations.iter().map(|signed| Either::Right(signed.clone().into_recovered())).collect(),
+        authorization_list: authorizations
+            .iter()
+            .map(|signed| Either::Right(signed.clone().into_recovered()))
+            .collect(),
     }
 }

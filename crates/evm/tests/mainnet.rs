@@ -1,12 +1,12 @@
 //! I9 and I16 on real blocks: executed over shards, replayed under the witness, split, applied and put together again, a
 //! block of any fork gives the gas, logs, receipts and state that Ethereum mainnet has.
 
+use dovetail_evm as evm;
 use evm::mainnet::MainnetBlock;
 use evm::{
-    AccountState, Address, B256, Bytecode, Executed, FeesKey, Lookup, Outcome, Payload,
-    PayloadVerifier, Placement, Replay, Replayer, State, StateKey, U256, View, execute,
+    AccountState, Address, B256, Bytecode, Executed, FeesKey, Lookup, Outcome, Payload, PayloadVerifier, Placement,
+    Replay, Replayer, State, StateKey, U256, View, execute,
 };
-use dovetail_evm as evm;
 use primitives::{ShardId, Verified};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -118,10 +118,10 @@ fn step(shards: &mut Shards, block: &MainnetBlock, replayer: &Replayer, payload:
     let params = block.params();
     let recovered = Verified::by(&PayloadVerifier::new(params.clone()), payload).expect("a mainnet payload");
     let executed = execute(&params, &shards.placement, &recovered, shards).expect("mainnet included it");
-    let replay = Replay { payload: recovered.into_inner(), witness: executed.witness.clone() };
-    let replayed = Verified::by(replayer, replay).expect("the witness is complete and exact");
-    assert_eq!(replayed.effects.digest(), executed.effects.digest());
-    assert_eq!(*replayed, executed);
+    let claim = Replay { payload: recovered.into_inner(), witness: executed.witness.clone() };
+    let again = Verified::by(replayer, claim).expect("the witness is complete and exact");
+    assert_eq!(again.effects.digest(), executed.effects.digest());
+    assert_eq!(*again, executed);
     shards.commit(&executed);
     executed
 }
@@ -182,16 +182,17 @@ fn every_block(check: impl Fn(&MainnetBlock) -> Result<(), String> + Sync) {
     println!("{} blocks reproduced", files.len());
 }
 
+#[allow(clippy::cast_precision_loss, reason = "counts for people to read")]
 fn report(shards_count: u32, counts: &Counts) {
-    let get = |count: &AtomicUsize| count.load(Ordering::Relaxed) as f64;
-    let transactions = get(&counts.transactions);
+    let read = |count: &AtomicUsize| count.load(Ordering::Relaxed) as f64;
+    let transactions = read(&counts.transactions);
     println!(
         "{shards_count} shards: {transactions} transactions, {:.1} % cross shards, {:.2} participants each, \
          witness {:.0} bytes each and {:.0} at most",
-        100.0 * get(&counts.crossing) / transactions,
-        get(&counts.participants) / transactions,
-        get(&counts.witness_bytes) / transactions,
-        get(&counts.witness_bytes_most),
+        100.0 * read(&counts.crossing) / transactions,
+        read(&counts.participants) / transactions,
+        read(&counts.witness_bytes) / transactions,
+        read(&counts.witness_bytes_most),
     );
 }
 

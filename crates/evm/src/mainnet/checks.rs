@@ -123,7 +123,8 @@ impl MainnetBlock {
         if !self.has_beneficiary {
             changed.remove(&self.header.beneficiary);
         }
-        let bytes = changed.iter().flat_map(|(address, slots)| account_bytes(*address, after.accounts.get(address), slots));
+        let bytes =
+            changed.iter().flat_map(|(address, slots)| account_bytes(*address, after.accounts.get(address), slots));
         keccak256(bytes.collect::<Vec<u8>>())
     }
 }
@@ -133,11 +134,7 @@ fn equal(expected: B256, actual: B256) -> Result<(), (B256, B256)> {
 }
 
 /// Slots that changed. Of an account that was wiped those that were written since: the wipe itself is no write.
-fn changed_slots(
-    before: &State,
-    wiped: &BTreeSet<Address>,
-    after: &State,
-) -> BTreeMap<Address, BTreeMap<U256, U256>> {
+fn changed_slots(before: &State, wiped: &BTreeSet<Address>, after: &State) -> BTreeMap<Address, BTreeMap<U256, U256>> {
     let mut changed: BTreeMap<Address, BTreeMap<U256, U256>> = BTreeMap::new();
     for key in before.slots.keys().chain(after.slots.keys()) {
         let then = before.slots.get(key).filter(|_| !wiped.contains(&key.0)).copied().unwrap_or_default();
@@ -201,5 +198,8 @@ fn deposit(log: &crate::Log) -> Vec<u8> {
     if log.address != eip6110::MAINNET_DEPOSIT_CONTRACT_ADDRESS || log.topics.first() != Some(&EVENT) {
         return Vec::new();
     }
-    FIELDS.iter().flat_map(|(start, length)| log.data.get(*start..start + length).unwrap_or_default().to_vec()).collect()
+    FIELDS
+        .iter()
+        .flat_map(|(start, length)| log.data.get(*start..start + length).unwrap_or_default().to_vec())
+        .collect()
 }
