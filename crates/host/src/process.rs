@@ -1,0 +1,91 @@
+//! A service's process from start to end: logging, signals, health, metrics; then serve, and drain when asked to.
+//!
+//! ```text
+//! start: logging -> signals -> /metrics /healthz /readyz (not ready)
+//! serve: listen -> ready -> SIGTERM | the host ends -> not ready -> calls finish -> queue drains -> store synced -> end
+//! ```
+
+use crate::{Health, HostError, Instruments, State, logging, serve_http, shutdown};
+use prometheus_client::registry::Registry;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use wire::server::{Listener, ServerBuilder, ServerError};
+
+/// Why a process does not start or did not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// Logging could not be set up.
+    #[error(transparent)]
+    Logging(#[from] logging::LoggingError),
+    /// The host stopped.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// gRPC does not listen or failed.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// The metrics endpoint does not listen, or signals are refused.
+    #[error("cannot serve metrics on {address}: {error}")]
+    Metrics {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The system refuses signal handlers.
+    #[error("cannot take signals: {0}")]
+    Signals(io::Error),
+}
+
+/// A process that has started and does not serve yet.
+#[derive(Debug)]
+pub struct Process {
+    /// Cancelled when the process is asked to stop.
+    pub stop: CancellationToken,
+    /// What it says about itself.
+    pub health: Health,
+    /// Where its host counts.
+    pub instruments: Instruments,
+}
+
+impl Process {
+    /// Sets up logging, signals and the HTTP endpoint for metrics and probes.
+    pub async fn start(metrics_listen: SocketAddr) -> Result<Self, ProcessError> {
+        logging::init()?;
+        let stop = shutdown::on_signal().map_err(ProcessError::Signals)?;
+        let health = Health::new();
+        let mut registry = Registry::with_prefix("dovetail");
+        let instruments = Instruments::register(&mut registry);
+        let failed = |error| ProcessError::Metrics { address: metrics_listen, error };
+        let listener = TcpListener::bind(metrics_listen).await.map_err(failed)?;
+        tokio::spawn(serve_http(listener, Arc::new(registry), health.clone(), CancellationToken::new()));
+        Ok(Self { stop, health, instruments })
+    }
+
+    /// Serves gRPC until the process is asked to stop or the host ends; then drains both.
+    pub async fn serve(
+        self,
+        server: ServerBuilder,
+        listen: SocketAddr,
+        mut lifeline: crate::Lifeline,
+    ) -> Result<(), ProcessError> {
+        let listener = Listener::bind(listen).await?;
+        tracing::info!(address = %listener.address(), "gRPC served");
+        self.health.set(State::Ready);
+        let serving = server.serve(listener, self.stop.clone().cancelled_owned());
+        tokio::pin!(serving);
+        let served = tokio::select! {
+            served = &mut serving => served,
+            ended = lifeline.ended() => return Ok(ended?),
+            () = self.stop.cancelled() => {
+                self.health.set(State::Draining);
+                serving.await
+            }
+        };
+        lifeline.drain();
+        lifeline.ended().await?;
+        Ok(served?)
+    }
+}
