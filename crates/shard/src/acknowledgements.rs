@@ -132,15 +132,10 @@ impl<R: Read> Work<'_, '_, R> {
     }
 }
 
-/// `handleDelivery(bytes32 id, uint8 status)`, ABI encoded: 0 delivered, 1 failed, 2 expired.
+/// `handleDelivery(bytes32 id, uint8 status)`, ABI encoded: the status is the number that the delivery's leaf has.
 fn handle_delivery_call(id: MessageId, status: DeliveryStatus) -> Vec<u8> {
-    let status: u8 = match status {
-        DeliveryStatus::Delivered => 0,
-        DeliveryStatus::Failed => 1,
-        DeliveryStatus::Expired => 2,
-    };
     let mut call = keccak256("handleDelivery(bytes32,uint8)")[..4].to_vec();
     call.extend(id.0);
-    call.extend(U256::from(status).to_be_bytes::<32>());
+    call.extend(U256::from(status as u8).to_be_bytes::<32>());
     call
 }

@@ -42,8 +42,8 @@ pub struct LockTable {
 
 impl LockTable {
     /// The first of `wanted` that somebody holds in a mode that does not go with it.
-    pub fn conflict<'a>(&self, wanted: impl IntoIterator<Item = (&'a StateKey, &'a LockMode)>) -> Option<Conflict> {
-        wanted.into_iter().find_map(|(key, mode)| {
+    pub fn conflict(&self, wanted: &BTreeMap<StateKey, LockMode>) -> Option<Conflict> {
+        wanted.iter().find_map(|(key, mode)| {
             let held = self.keys.get(key).filter(|held| !held.mode.is_compatible(*mode))?;
             Some(Conflict { key: *key, holder: *held.holders.first()? })
         })

@@ -1,1 +1,8 @@
+//! Whole journeys over several shards: real signatures, real revm, stores in memory, and a crash wherever one is asked for.
 
+mod blocks;
+mod commit;
+mod crashes;
+mod messages;
+mod state;
+mod world;

@@ -1,0 +1,196 @@
+//! The log: headers, receipts, and what the queries make of them.
+
+use super::world::{ETHER, S0, S1, START, World, user};
+use crate::queries::{self, OutcomeCursor};
+use crate::{Answer, Cause, Input, LeafPlace, OpenError, Shard};
+use primitives::{Height, Machine, Read, Time, Verified};
+use proof::{Header, LeafKind};
+
+fn busy_world() -> World {
+    let on = |seed, shard| (user(seed).address(), shard);
+    let mut world = World::new(2, [on(1, S0), on(2, S0), on(3, S1), on(4, S1)]);
+    for _ in 0..3 {
+        let local = world.transfer(&user(1), user(2).address(), ETHER);
+        world.local(S0, &local);
+        let cross = world.transfer(&user(2), user(3).address(), ETHER);
+        world.commit(&cross);
+        world.wait(700);
+    }
+    world
+}
+
+#[test]
+fn headers_form_one_chain_and_every_certificate_holds() {
+    let world = busy_world();
+    for shard in [S0, S1] {
+        let blocks = queries::blocks(world.store(shard), Height(1), 100);
+        assert_eq!(blocks.len() as u64, world.nodes[&shard].machine.tip().height.0);
+        let mut parent = Header::genesis_parent(super::world::NETWORK, shard);
+        let mut time = Time(0);
+        for block in blocks {
+            assert_eq!(block.header.parent, parent);
+            assert!(block.header.time >= time);
+            (parent, time) = (block.header.digest(), block.header.time);
+            assert!(!block.entries.is_empty(), "a block has entries");
+            Verified::by(&world.verifier, (block.header, block.certificate)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn every_leaf_has_a_receipt_that_verifies_under_its_own_and_any_later_header() {
+    let world = busy_world();
+    let store = world.store(S0);
+    let tip = world.nodes[&S0].machine.tip().height;
+    let from = LeafPlace { height: Height(0), index: 0 };
+    let page = queries::outbox_page(store, from, 1000, &[].into());
+    assert!(page.leaves.len() >= 9);
+    assert_eq!(page.next, LeafPlace { height: tip.next(), index: 0 });
+    for (place, receipt) in page.leaves {
+        assert_eq!(queries::receipt(store, place), Some(receipt.clone()));
+        let fact = world.fact(receipt);
+        for later in place.height.0 + 1..=tip.0 {
+            let under = queries::receipt_under(store, place, Height(later)).unwrap();
+            assert_eq!(world.fact(under), fact);
+        }
+    }
+}
+
+#[test]
+fn pages_of_the_outbox_have_no_gaps() {
+    let world = busy_world();
+    let all = queries::outbox_page(world.store(S0), LeafPlace { height: Height(0), index: 0 }, 1000, &[].into());
+    let mut next = LeafPlace { height: Height(0), index: 0 };
+    let mut paged = Vec::new();
+    while paged.len() < all.leaves.len() {
+        let page = queries::outbox_page(world.store(S0), next, 2, &[].into());
+        assert!(page.next > next);
+        next = page.next;
+        paged.extend(page.leaves);
+    }
+    assert_eq!(paged, all.leaves);
+    let votes = queries::outbox_page(
+        world.store(S0),
+        LeafPlace { height: Height(0), index: 0 },
+        1000,
+        &[LeafKind::Vote].into(),
+    );
+    assert_eq!(votes.leaves.len(), 3);
+}
+
+#[test]
+fn outcomes_are_listed_in_order_of_time_and_resume_from_a_cursor() {
+    let world = busy_world();
+    let store = world.store(S0);
+    let all = queries::outcomes(store, OutcomeCursor::at(START), Time(u64::MAX), 100);
+    assert_eq!(all.len(), 6);
+    let first = queries::outcomes(store, OutcomeCursor::at(START), Time(u64::MAX), 2);
+    let rest = queries::outcomes(store, OutcomeCursor::after(&first[1]), Time(u64::MAX), 100);
+    assert_eq!([first, rest].concat(), all);
+    let second = queries::outcomes(store, OutcomeCursor::at(Time(START.0 + 700)), Time(START.0 + 1400), 100);
+    assert_eq!(second.len(), 2);
+    for record in all {
+        let place = queries::leaf_place(store, LeafKind::Outcome, record.transaction.0).unwrap();
+        let fact = world.fact(queries::receipt(store, place).unwrap());
+        let leaf: crate::OutcomeLeaf = primitives::decode(&fact.leaf.body, 1024).unwrap();
+        assert_eq!(leaf.outcome, crate::outcome_digest(&record.outcome));
+    }
+}
+
+#[test]
+fn the_logs_of_all_shards_name_each_attempt_and_its_payload() {
+    let world = busy_world();
+    let (log0, log1) = (queries::applied(world.store(S0), 0, 100), queries::applied(world.store(S1), 0, 100));
+    let attempts = |log: &[crate::Applied]| -> Vec<Cause> {
+        log.iter().map(|record| record.cause).filter(|cause| matches!(cause, Cause::Attempt(_))).collect()
+    };
+    assert_eq!(attempts(&log0), attempts(&log1));
+    assert_eq!(log0.len(), 6);
+    assert!(log0.iter().all(|record| record.payload.is_some() && !record.locks.is_empty()));
+    assert!(log1.iter().all(|record| record.payload.is_none()));
+}
+
+#[test]
+fn the_union_of_the_shards_equals_one_evm_run_of_the_log() {
+    let world = busy_world();
+    let union = world.union().settled();
+    let fresh = World::new(1, []);
+    let mut plain = fresh.union();
+    for record in queries::applied(world.store(S0), 0, 100) {
+        let payload = record.payload.unwrap();
+        let verifier = evm::PayloadVerifier::new(world.params.clone());
+        let recovered = Verified::by(&verifier, payload).unwrap();
+        let run = evm::execute(&world.params, &fresh.placement, &recovered, &plain).unwrap();
+        plain.apply(&run.effects.changes).unwrap();
+    }
+    let mailbox = evm::mailbox_address(S1); // One shard has no second mailbox.
+    let mut settled = plain.settled();
+    settled.accounts.insert(mailbox, union.accounts[&mailbox]);
+    assert_eq!(settled.accounts, union.accounts);
+    assert_eq!(settled.slots, union.slots);
+}
+
+#[test]
+fn a_step_that_changes_nothing_makes_no_block() {
+    let mut world = busy_world();
+    let tip = *world.nodes[&S0].machine.tip();
+    world.wait(1000);
+    assert_eq!(world.step(S0, vec![Input::Tick]), Some(vec![]));
+    assert_eq!(*world.nodes[&S0].machine.tip(), tip);
+}
+
+#[test]
+fn an_attested_time_is_kept_over_a_restart() {
+    let mut world = busy_world();
+    world.wait(5_000);
+    let answer = world.ask(S0, |ticket| Input::Attest { ticket });
+    let Answer::Attested { time, .. } = answer else { panic!("{answer:?}") };
+    assert_eq!(time, Time(world.now.0 - 1));
+    world.restart(S0);
+    assert_eq!(queries::status(world.store(S0)).unwrap().attested, time);
+    world.now = START; // The machine's clock jumps back; block time does not.
+    let local = world.transfer(&user(1), user(2).address(), ETHER);
+    let record = world.local(S0, &local).remove(0);
+    assert!(record.time > time);
+}
+
+#[test]
+fn a_store_of_another_shard_is_refused() {
+    let world = busy_world();
+    let config = super::world::config(S1, &world.params, &world.placement);
+    let refused = Shard::open(config, world.store(S0));
+    assert!(matches!(refused, Err(OpenError::Shard { expected, actual }) if (expected, actual) == (S1, S0)));
+}
+
+#[test]
+fn a_store_made_for_another_placement_is_refused() {
+    let world = busy_world();
+    let other = evm::Placement::new(2, 2, [].into()).unwrap();
+    let config = super::world::config(S0, &world.params, &other);
+    assert!(matches!(Shard::open(config, world.store(S0)), Err(OpenError::Agreement)));
+}
+
+#[test]
+fn an_empty_store_and_one_of_a_newer_format_are_refused() {
+    let world = busy_world();
+    let config = || super::world::config(S0, &world.params, &world.placement);
+    let empty = crate::testing::MemoryStore::default();
+    assert!(matches!(Shard::open(config(), &empty), Err(OpenError::Empty)));
+    let mut newer = world.store(S0).clone();
+    let mut identity = newer.get(crate::spaces::META, b"identity").unwrap();
+    identity[0] = 2;
+    newer.sync(vec![primitives::Write::put(crate::spaces::META, *b"identity", identity)]);
+    assert!(matches!(Shard::open(config(), &newer), Err(OpenError::Format { actual: 2 })));
+}
+
+#[test]
+fn inputs_beyond_a_steps_bound_are_answered_busy() {
+    let mut world = busy_world();
+    let inputs = (0..=crate::limits::INPUTS_PER_STEP_COUNT_MAX as u64)
+        .map(|ticket| Input::Attest { ticket: crate::Ticket(ticket) })
+        .collect::<Vec<_>>();
+    let count = inputs.len();
+    let node = world.nodes.get_mut(&S0).unwrap();
+    let output = node.machine.step(world.now, inputs, &node.store);
+    assert_eq!(output.replies.len(), count, "each ticket is answered");
+}

@@ -1,0 +1,435 @@
+//! Attempts over shards: votes, decisions, locks, and what happens when the coordinator does not.
+
+use super::world::{ETHER, S0, S1, World, user};
+use crate::spaces::PREPARED;
+use crate::{Answer, AttemptRefusal, Busy, FreshValue, Input, LocalRefusal, Prepare, Send};
+use alloy_primitives::{Address, TxKind, U256};
+use commit::{Decision, Refusal, Rejection, Verdict, VoteProof};
+use primitives::{Epoch, Verified};
+
+/// Users 1 and 2 on shard 0, users 3 and 4 on shard 1.
+fn world() -> World {
+    let on = |seed, shard| (user(seed).address(), shard);
+    World::new(2, [on(1, S0), on(2, S0), on(3, S1), on(4, S1)])
+}
+
+fn verdict(answer: &Answer) -> &Verdict {
+    match answer {
+        Answer::Voted { vote, .. } => &vote.verdict,
+        other => panic!("no vote: {other:?}"),
+    }
+}
+
+fn refusal(answer: &Answer) -> &Refusal {
+    match verdict(answer) {
+        Verdict::No(refusal) => refusal,
+        Verdict::Yes => panic!("a yes"),
+    }
+}
+
+/// A prepared transfer of one ether from user `from` to user `to`.
+fn attempt(world: &World, from: u8, to: u8) -> Prepare {
+    world.attempt(&world.transfer(&user(from), user(to).address(), ETHER), 1)
+}
+
+fn with_homes(prepare: &Prepare, homes: Vec<Verified<VoteProof>>) -> Prepare {
+    Prepare { homes, ..prepare.clone() }
+}
+
+#[test]
+fn a_transfer_across_two_shards_commits_on_both() {
+    let mut world = world();
+    let payload = world.transfer(&user(1), user(3).address(), ETHER);
+    let prepare = world.commit(&payload);
+    assert_eq!(prepare.descriptor.participants.len(), 2);
+    assert_eq!(world.balance(user(3).address()), ETHER * U256::from(101));
+    let fee = U256::from(21_000 * 10);
+    assert_eq!(world.balance(user(1).address()), ETHER * U256::from(99) - fee);
+    world.assert_quiet();
+    let hash = payload.signed().next().unwrap().hash();
+    let record = crate::queries::outcome(world.store(S0), hash).unwrap();
+    assert_eq!((record.attempt, record.participants), (Some(prepare.descriptor.id()), vec![S0, S1]));
+    assert_eq!(crate::queries::outcome(world.store(S1), hash), None);
+}
+
+#[test]
+fn a_local_transfer_needs_no_votes_and_is_executed_once() {
+    let mut world = world();
+    let payload = world.transfer(&user(1), user(2).address(), ETHER);
+    let first = world.local(S0, &payload);
+    assert_eq!(world.local(S0, &payload), first);
+    assert_eq!(world.balance(user(2).address()), ETHER * U256::from(101));
+    assert_eq!(world.nodes[&S0].machine.tip().height.0, 1);
+}
+
+#[test]
+fn a_local_payload_that_leaves_the_shard_is_refused_with_what_it_lacks() {
+    let mut world = world();
+    let payload = world.transfer(&user(1), user(3).address(), ETHER);
+    let answer = world.ask(S0, |ticket| Input::Local { ticket, payload: Box::new(payload.clone()) });
+    let Answer::LocalRefused(LocalRefusal::NotLocal { missing }) = answer else { panic!("{answer:?}") };
+    assert!(!missing.is_empty());
+    assert_eq!(world.batches, 0, "a refusal writes nothing");
+}
+
+#[test]
+fn a_local_payload_that_cannot_run_is_refused() {
+    let mut world = world();
+    let bytes = world.sign_at(&user(1), TxKind::Call(user(2).address()), ETHER, Vec::new(), 7);
+    let payload = world.payload(&[bytes]);
+    let answer = world.ask(S0, |ticket| Input::Local { ticket, payload: Box::new(payload.clone()) });
+    assert!(matches!(answer, Answer::LocalRefused(LocalRefusal::Execution(_))), "{answer:?}");
+}
+
+#[test]
+fn a_slot_far_from_block_time_is_refused() {
+    let mut world = world();
+    let payload = world.transfer(&user(1), user(2).address(), ETHER);
+    let prepare = attempt(&world, 1, 3);
+    world.wait(120_000);
+    let answer = world.ask(S0, |ticket| Input::Local { ticket, payload: Box::new(payload.clone()) });
+    assert!(matches!(answer, Answer::LocalRefused(LocalRefusal::Slot(_))), "{answer:?}");
+    let mut late = prepare;
+    late.descriptor.deadline = world.now.after(primitives::Millis(1));
+    assert_eq!(refusal(&world.prepare(S0, &late)), &Refusal::Stale);
+}
+
+#[test]
+fn a_yes_vote_outlives_a_restart() {
+    let mut world = world();
+    let prepare = attempt(&world, 1, 3);
+    let before = world.prepare(S0, &prepare);
+    let locks = world.nodes[&S0].machine.locks_count();
+    world.restart(S0);
+    assert_eq!(world.nodes[&S0].machine.locks_count(), locks);
+    assert_eq!(world.prepare(S0, &prepare), before);
+}
+
+#[test]
+fn a_vote_is_for_ever_the_same() {
+    let mut world = world();
+    let mut prepare = attempt(&world, 1, 3);
+    let first = world.prepare(S0, &prepare);
+    let votes = world.prepare_all(&mut prepare);
+    for shard in [S0, S1] {
+        world.decide(shard, &prepare.descriptor, &votes);
+    }
+    world.wait(1_000_000);
+    let descriptor = prepare.descriptor.clone();
+    assert_eq!(world.prepare(S0, &prepare), first);
+    let asked = world.ask(S0, |ticket| Input::AbortRequest { ticket, descriptor: Box::new(descriptor.clone()) });
+    assert_eq!(asked, first);
+}
+
+#[test]
+fn a_tombstone_makes_a_later_prepare_a_no() {
+    let mut world = world();
+    let prepare = attempt(&world, 1, 3);
+    let descriptor = prepare.descriptor.clone();
+    let asked = world.ask(S0, |ticket| Input::AbortRequest { ticket, descriptor: Box::new(descriptor.clone()) });
+    assert_eq!(refusal(&asked), &Refusal::AbortRequested);
+    world.restart(S0);
+    assert_eq!(world.prepare(S0, &prepare), asked);
+    assert_eq!(world.nodes[&S0].machine.locks_count(), 0);
+}
+
+#[test]
+fn an_abort_request_after_a_yes_changes_nothing() {
+    let mut world = world();
+    let prepare = attempt(&world, 1, 3);
+    let yes = world.prepare(S0, &prepare);
+    let descriptor = prepare.descriptor.clone();
+    world.wait(1_000_000);
+    let asked = world.ask(S0, |ticket| Input::AbortRequest { ticket, descriptor: Box::new(descriptor.clone()) });
+    assert_eq!(asked, yes);
+    assert_eq!(world.nodes[&S0].machine.live_count(), 1);
+}
+
+#[test]
+fn a_decision_before_the_prepare_is_harmless() {
+    let mut world = world();
+    let prepare = attempt(&world, 1, 3);
+    let descriptor = prepare.descriptor.clone();
+    let no = world.ask(S0, |ticket| Input::AbortRequest { ticket, descriptor: Box::new(descriptor.clone()) });
+    let vote = world.vote(&no);
+    let decided = world.decide(S1, &prepare.descriptor, &[vote]);
+    assert!(matches!(decided, Answer::Decided { decision: Decision::Abort, .. }), "{decided:?}");
+    assert_eq!(refusal(&world.prepare(S1, &prepare)), &Refusal::AlreadyAborted);
+    world.assert_quiet();
+}
+
+#[test]
+fn a_decision_is_applied_once_however_often_it_comes() {
+    let mut world = world();
+    let mut prepare = attempt(&world, 1, 3);
+    let votes = world.prepare_all(&mut prepare);
+    let first = world.decide(S1, &prepare.descriptor, &votes);
+    let batches = world.batches;
+    assert_eq!(world.decide(S1, &prepare.descriptor, &votes), first);
+    world.restart(S1);
+    assert_eq!(world.decide(S1, &prepare.descriptor, &votes), first);
+    assert_eq!(world.batches, batches, "the second and third write nothing");
+    assert_eq!(world.balance(user(3).address()), ETHER * U256::from(101));
+}
+
+#[test]
+fn nobody_locks_before_the_homes_have_voted() {
+    let mut world = world();
+    let prepare = attempt(&world, 1, 3);
+    let refused = world.prepare(S1, &prepare);
+    assert_eq!(refused, Answer::AttemptRefused(Rejection::HomesMissing { home: S0 }.into()));
+    assert_eq!(world.nodes[&S1].machine.locks_count(), 0);
+    let home = world.prepare(S0, &prepare);
+    let home = world.vote(&home);
+    assert_eq!(verdict(&world.prepare(S1, &with_homes(&prepare, vec![home]))), &Verdict::Yes);
+}
+
+#[test]
+fn an_attempt_that_names_fewer_shards_than_it_touches_is_refused() {
+    let mut world = world();
+    let mut prepare = attempt(&world, 1, 3);
+    prepare.descriptor.participants.remove(&S1);
+    let refused = world.prepare(S0, &prepare);
+    assert!(matches!(refused, Answer::AttemptRefused(AttemptRefusal::Participants { .. })), "{refused:?}");
+}
+
+#[test]
+fn an_attempt_with_another_payload_digest_is_refused() {
+    let mut world = world();
+    let other = attempt(&world, 2, 4);
+    let mut prepare = attempt(&world, 1, 3);
+    prepare.descriptor.payload = other.descriptor.payload;
+    let refused = world.prepare(S0, &prepare);
+    let wrong = matches!(&refused, Answer::AttemptRefused(AttemptRefusal::Commit(Rejection::WrongPayload { .. })));
+    assert!(wrong, "{refused:?}");
+}
+
+#[test]
+fn an_attempt_of_another_epoch_is_refused() {
+    let mut world = world();
+    let mut prepare = attempt(&world, 1, 3);
+    prepare.descriptor.participants.insert(S1, Epoch(2));
+    let refused = world.prepare(S0, &prepare);
+    let wrong = matches!(&refused, Answer::AttemptRefused(AttemptRefusal::Commit(Rejection::WrongEpoch { .. })));
+    assert!(wrong, "{refused:?}");
+}
+
+#[test]
+fn a_prepare_past_its_deadline_is_a_no() {
+    let mut world = world();
+    let prepare = attempt(&world, 1, 3);
+    world.wait(10_000);
+    assert!(matches!(refusal(&world.prepare(S0, &prepare)), Refusal::Expired { .. }));
+}
+
+#[test]
+fn a_stale_witness_is_a_no_with_fresh_values() {
+    let mut world = world();
+    let prepare = attempt(&world, 1, 3);
+    let local = world.transfer(&user(1), user(2).address(), ETHER);
+    world.local(S0, &local);
+    let answer = world.prepare(S0, &prepare);
+    assert_eq!(refusal(&answer), &Refusal::Stale);
+    let Answer::Voted { hint, .. } = answer else { panic!() };
+    assert_eq!(hint, [FreshValue::Account(user(1).address(), world.account(user(1).address()))]);
+}
+
+#[test]
+fn a_conflict_is_an_immediate_no_and_the_next_attempt_succeeds() {
+    let mut world = world();
+    let mut first = attempt(&world, 1, 3);
+    let second = attempt(&world, 2, 3);
+    let votes = world.prepare_all(&mut first);
+    // Both write user 3 on shard 1; their homes have different senders.
+    let home = world.prepare(S0, &second);
+    let home = world.vote(&home);
+    let answer = world.prepare(S1, &with_homes(&second, vec![home.clone()]));
+    assert_eq!(refusal(&answer), &Refusal::Conflict { holder: first.descriptor.id() });
+    let no = world.vote(&answer);
+    for shard in [S0, S1] {
+        world.decide(shard, &first.descriptor, &votes);
+        world.decide(shard, &second.descriptor, std::slice::from_ref(&no));
+    }
+    world.assert_quiet();
+    let again = world.transfer(&user(2), user(3).address(), ETHER);
+    world.commit(&again);
+    assert_eq!(world.balance(user(3).address()), ETHER * U256::from(102));
+}
+
+#[test]
+fn a_local_transaction_waits_for_an_undecided_attempt() {
+    let mut world = world();
+    let mut prepare = attempt(&world, 1, 3);
+    let votes = world.prepare_all(&mut prepare);
+    let local = world.transfer(&user(2), user(1).address(), ETHER);
+    let answer = world.ask(S0, |ticket| Input::Local { ticket, payload: Box::new(local.clone()) });
+    assert!(matches!(answer, Answer::LocalRefused(LocalRefusal::Busy(Busy::Locked { .. }))), "{answer:?}");
+    world.decide(S0, &prepare.descriptor, &votes);
+    world.local(S0, &local);
+}
+
+#[test]
+fn one_sender_and_nonce_has_one_live_attempt() {
+    let mut world = world();
+    let first = attempt(&world, 1, 3);
+    let second = attempt(&world, 1, 4);
+    world.prepare(S0, &first);
+    assert_eq!(refusal(&world.prepare(S0, &second)), &Refusal::Conflict { holder: first.descriptor.id() });
+}
+
+#[test]
+fn write_skew_is_refused() {
+    // Each reads the counter it does not write: read locks held to the decision make one of them fail (R6).
+    let (a, b) = (Address::repeat_byte(0xaa), Address::repeat_byte(0xbb));
+    let mut world = skewed_world(a, b);
+    let mut first = world.attempt(&call(&world, 1, a), 1);
+    let second = world.attempt(&call(&world, 3, b), 1);
+    assert_eq!(first.descriptor.participants.len(), 2);
+    let votes = world.prepare_all(&mut first);
+    assert!(votes.iter().all(|vote| vote.vote.verdict.is_yes()));
+    let answer = world.prepare(S1, &second);
+    assert_eq!(refusal(&answer), &Refusal::Conflict { holder: first.descriptor.id() });
+    for shard in [S0, S1] {
+        world.decide(shard, &first.descriptor, &votes);
+    }
+    // Tried again with what it read before, it is refused by the shard whose value has changed since.
+    let again = Prepare { descriptor: renumbered(&second), ..second };
+    let home = world.prepare(S1, &again);
+    let home = world.vote(&home);
+    assert_eq!(refusal(&world.prepare(S0, &with_homes(&again, vec![home]))), &Refusal::Stale);
+}
+
+#[test]
+fn read_locks_are_held_to_the_decision() {
+    let (a, b) = (Address::repeat_byte(0xaa), Address::repeat_byte(0xbb));
+    let mut world = skewed_world(a, b);
+    let mut first = world.attempt(&call(&world, 1, a), 1);
+    let votes = world.prepare_all(&mut first);
+    // The first only reads b's slot on shard 1; a local write of it has to wait for the decision.
+    let write = call(&world, 4, Address::repeat_byte(0xcc));
+    let answer = world.ask(S1, |ticket| Input::Local { ticket, payload: Box::new(write.clone()) });
+    assert!(matches!(answer, Answer::LocalRefused(LocalRefusal::Busy(Busy::Locked { .. }))), "{answer:?}");
+    world.decide(S1, &first.descriptor, &votes);
+    world.local(S1, &write);
+}
+
+fn renumbered(prepare: &Prepare) -> commit::Descriptor {
+    commit::Descriptor { number: 2, ..prepare.descriptor.clone() }
+}
+
+fn call(world: &World, seed: u8, to: Address) -> Verified<evm::RecoveredPayload> {
+    world.payload(&[world.sign(&user(seed), TxKind::Call(to), U256::ZERO, Vec::new())])
+}
+
+/// `a` on shard 0 and `b` on shard 1 each set their own slot 0 to what the other returns plus one when called with no
+/// data, and return their slot when called with data. `c` on shard 1 sets `b` by way of a call with 32 bytes of nothing.
+fn skewed_world(a: Address, b: Address) -> World {
+    use crate::{GenesisAccount, GenesisAccounts};
+    let c = Address::repeat_byte(0xcc);
+    let with_code = |code: Vec<u8>| GenesisAccount { nonce: 1, code: code.into(), ..Default::default() };
+    let mut accounts: GenesisAccounts =
+        (1..=4).map(|seed| (user(seed).address(), GenesisAccount { balance: ETHER, ..Default::default() })).collect();
+    accounts.insert(a, with_code(skewed(b)));
+    accounts.insert(b, with_code(skewed(a)));
+    accounts.insert(c, with_code(poke(b)));
+    let on = |seed, shard| (user(seed).address(), shard);
+    let pinned = [on(1, S0), on(2, S0), on(3, S1), on(4, S1), (a, S0), (b, S1), (c, S1)];
+    World::with_accounts(2, pinned, &accounts)
+}
+
+/// No data: slot 0 = 1 + what `other` returns to one byte of data. One byte: returns slot 0. More: slot 0 += 1.
+fn skewed(other: Address) -> Vec<u8> {
+    let mut code = vec![0x36, 0x80, 0x60, 1, 0x14, 0x60, 0x38, 0x57]; // size == 1: jump to 0x38
+    code.extend([0x60, 1, 0x10, 0x60, 0x44, 0x57]); // 1 < size: jump to 0x44
+    code.extend([0x60, 32, 0x60, 0, 0x60, 1, 0x60, 0, 0x73]); // staticcall(gas, other, 0, 1, 0, 32)
+    code.extend(other);
+    code.extend([0x5a, 0xfa, 0x50]);
+    code.extend([0x60, 0, 0x51, 0x60, 1, 0x01, 0x60, 0, 0x55, 0x00]); // slot 0 = returned + 1
+    assert_eq!(code.len(), 0x38);
+    code.extend([0x5b, 0x60, 0, 0x54, 0x60, 0, 0x52, 0x60, 32, 0x60, 0, 0xf3]); // return slot 0
+    assert_eq!(code.len(), 0x44);
+    code.extend([0x5b, 0x60, 0, 0x54, 0x60, 1, 0x01, 0x60, 0, 0x55, 0x00]); // slot 0 += 1
+    code
+}
+
+/// Calls `target` with two bytes of data.
+fn poke(target: Address) -> Vec<u8> {
+    let mut code = vec![0x60, 0, 0x60, 0, 0x60, 2, 0x60, 0, 0x60, 0, 0x73];
+    code.extend(target);
+    code.extend([0x5a, 0xf1, 0x00]);
+    code
+}
+
+#[test]
+fn a_late_attempt_is_finished_by_its_participants_without_a_coordinator() {
+    let mut world = world();
+    let mut prepare = attempt(&world, 1, 3);
+    world.prepare_all(&mut prepare); // The coordinator dies with the votes in its hand.
+    world.wait(10_400);
+    world.step(S0, vec![Input::Tick]);
+    assert_eq!(world.sends, [], "not before deadline and grace");
+    world.wait(200);
+    world.step(S0, vec![Input::Tick]);
+    assert_eq!(world.sends, [Send::AskVotes { to: S1, descriptor: prepare.descriptor.clone() }]);
+    world.answer_questions(S0);
+    world.step(S1, vec![Input::Tick]);
+    world.answer_questions(S1);
+    world.assert_quiet();
+    assert_eq!(world.balance(user(3).address()), ETHER * U256::from(101));
+}
+
+#[test]
+fn a_late_attempt_that_one_shard_never_saw_is_aborted_by_asking() {
+    let mut world = world();
+    let prepare = attempt(&world, 1, 3);
+    world.prepare(S0, &prepare);
+    world.restart(S0);
+    world.wait(11_000);
+    world.step(S0, vec![Input::Tick]);
+    world.answer_questions(S0);
+    world.assert_quiet();
+    assert_eq!(world.balance(user(1).address()), ETHER * U256::from(100));
+    assert_eq!(world.store(S0).count(PREPARED), 0);
+}
+
+#[test]
+fn asking_goes_on_with_growing_waits_until_there_is_a_decision() {
+    let mut world = world();
+    let prepare = attempt(&world, 1, 3);
+    world.prepare(S0, &prepare);
+    let mut asked = Vec::new();
+    for _ in 0..200 {
+        world.wait(100);
+        world.step(S0, vec![Input::Tick]);
+        if !std::mem::take(&mut world.sends).is_empty() {
+            asked.push(world.now.0);
+        }
+    }
+    let waits: Vec<u64> = asked.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert_eq!(waits, [500, 1000, 2000, 4000]);
+    assert_eq!(world.nodes[&S0].machine.live_count(), 1, "R4: no clock ends an attempt");
+}
+
+#[test]
+fn a_bundle_of_which_one_fails_cannot_be_prepared() {
+    let world = world();
+    let revert = world.sign(&user(2), TxKind::Create, U256::ZERO, vec![0xfe]);
+    let pay = world.sign(&user(1), TxKind::Call(user(3).address()), ETHER, Vec::new());
+    let payload = world.payload(&[pay, revert]);
+    let placement = &world.placement;
+    let run = evm::execute(&world.params, placement, &payload, &evm::State::default());
+    assert!(run.is_err());
+}
+
+#[test]
+fn a_bundle_of_two_homes_commits_everywhere() {
+    let mut world = world();
+    let first = world.sign(&user(1), TxKind::Call(user(4).address()), ETHER, Vec::new());
+    let second = world.sign(&user(3), TxKind::Call(user(2).address()), ETHER, Vec::new());
+    let payload = world.payload(&[first, second]);
+    let prepare = world.commit(&payload);
+    assert_eq!(prepare.descriptor.homes.len(), 2);
+    assert_eq!(world.balance(user(4).address()), ETHER * U256::from(101));
+    assert_eq!(world.balance(user(2).address()), ETHER * U256::from(101));
+    world.assert_quiet();
+}

@@ -1,0 +1,310 @@
+//! Messages between contracts of two shards, their value, and relays that repeat themselves.
+
+use super::world::{ETHER, NETWORK, S0, S1, World, artifact, user};
+use crate::spaces::CONSUMED;
+use crate::{AcknowledgeRefusal, Answer, Busy, DeliverRefusal, HandlerEnd, Input, LocalRefusal, Novelty, queries};
+use alloy_primitives::{Address, TxKind, U256, keccak256};
+use primitives::{Time, Verified};
+use proof::{DeliveryStatus, Fact, LeafKind, MessageId, domain_of};
+
+/// A network with a Ping on shard 0 and a Pong on shard 1, deployed by ordinary transactions.
+struct Post {
+    world: World,
+    ping: Address,
+    pong: Address,
+}
+
+fn selector(signature: &str) -> Vec<u8> {
+    keccak256(signature)[..4].to_vec()
+}
+
+fn word(value: u64) -> [u8; 32] {
+    U256::from(value).to_be_bytes::<32>()
+}
+
+fn post() -> Post {
+    let (ping, pong) = (user(1).address().create(0), user(2).address().create(0));
+    let on = |seed, shard| (user(seed).address(), shard);
+    let mut world = World::new(2, [on(1, S0), on(2, S1), on(3, S0), (ping, S0), (pong, S1)]);
+    for (seed, shard, name) in [(1, S0, "Ping"), (2, S1, "Pong")] {
+        let code = [artifact(name, "bytecode"), evm::mailbox_address(shard).into_word().to_vec()].concat();
+        let payload = world.payload(&[world.sign(&user(seed), TxKind::Create, U256::ZERO, code)]);
+        let outcomes = world.local(shard, &payload);
+        assert_eq!(outcomes[0].outcome.status, evm::Status::Success);
+    }
+    Post { world, ping, pong }
+}
+
+impl Post {
+    /// Ping sends `body` to `to` on shard 1 with value; the message leaf as a fact.
+    fn send(&mut self, to: Address, value: U256, deadline: Time) -> Verified<Fact> {
+        let sent = self.world.facts(S0, LeafKind::Message).len();
+        let mut call = selector("send(uint32,bytes32,bytes,uint64,uint64)");
+        call.extend(word(u64::from(domain_of(NETWORK, S1))));
+        call.extend(to.into_word());
+        call.extend(word(5 * 32_u64));
+        call.extend(word(500_000_u64));
+        call.extend(word(deadline.0));
+        call.extend(word(5_u64));
+        call.extend(b"hello");
+        call.extend([0; 27]);
+        let bytes = self.world.sign(&user(1), TxKind::Call(self.ping), value, call);
+        let payload = self.world.payload(&[bytes]);
+        let outcomes = self.world.local(S0, &payload);
+        assert_eq!(outcomes[0].outcome.status, evm::Status::Success, "{:?}", outcomes[0].outcome);
+        let mut facts = self.world.facts(S0, LeafKind::Message);
+        assert_eq!(facts.len(), sent + 1);
+        facts.remove(sent)
+    }
+
+    fn refuse_all(&mut self) {
+        let call = [selector("setRefusing(bool)"), word(1_u64).to_vec()].concat();
+        let payload = self.world.payload(&[self.world.sign(&user(2), TxKind::Call(self.pong), U256::ZERO, call)]);
+        self.world.local(S1, &payload);
+    }
+
+    fn received_count(&self) -> U256 {
+        self.world.slot(self.pong, 0)
+    }
+
+    fn soon(&self) -> Time {
+        Time(self.world.now.0 + 60_000)
+    }
+}
+
+fn delivered(answer: &Answer) -> (DeliveryStatus, Novelty) {
+    match answer {
+        Answer::Delivered { delivery, novelty, .. } => (delivery.status, *novelty),
+        other => panic!("not delivered: {other:?}"),
+    }
+}
+
+fn id_of(fact: &Fact) -> MessageId {
+    proof::Message::from_fact(fact).unwrap().id()
+}
+
+#[test]
+fn a_message_runs_once_however_often_it_is_delivered() {
+    let mut post = post();
+    let deadline = post.soon();
+    let fact = post.send(post.pong, U256::ZERO, deadline);
+    let first = post.world.deliver(S1, &fact);
+    assert_eq!(delivered(&first), (DeliveryStatus::Delivered, Novelty::New));
+    post.world.restart(S1);
+    let again = post.world.deliver(S1, &fact);
+    assert_eq!(delivered(&again), (DeliveryStatus::Delivered, Novelty::Already));
+    let receipts = |answer: &Answer| match answer {
+        Answer::Delivered { receipt, .. } => receipt.clone(),
+        _ => panic!(),
+    };
+    assert_eq!(receipts(&first), receipts(&again));
+    assert_eq!(post.received_count(), U256::from(1));
+}
+
+#[test]
+fn a_message_delivered_twice_in_one_batch_runs_once() {
+    let mut post = post();
+    let deadline = post.soon();
+    let fact = post.send(post.pong, U256::ZERO, deadline);
+    let deliver = |ticket| Input::Deliver { ticket: crate::Ticket(ticket), fact: Box::new(fact.clone()) };
+    let answers = post.world.step(S1, vec![deliver(1), deliver(2)]).unwrap();
+    assert_eq!(delivered(&answers[0]), (DeliveryStatus::Delivered, Novelty::New));
+    assert_eq!(delivered(&answers[1]), (DeliveryStatus::Delivered, Novelty::Already));
+    assert_eq!(post.received_count(), U256::from(1));
+}
+
+#[test]
+fn value_travels_with_a_message_and_is_conserved() {
+    let mut post = post();
+    let supply = post.world.supply();
+    let deadline = post.soon();
+    let fact = post.send(post.pong, ETHER, deadline);
+    assert_eq!(post.world.balance(evm::mailbox_address(S0)), ETHER, "held by the mailbox");
+    let answer = post.world.deliver(S1, &fact);
+    assert_eq!(post.world.balance(post.pong), ETHER);
+    assert_eq!(post.world.supply(), supply + ETHER, "minted there, not yet burnt here");
+    let delivery = post.world.delivery_fact(&answer);
+    let acknowledged = post.world.acknowledge(S0, &delivery);
+    assert!(matches!(acknowledged, Answer::Acknowledged { novelty: Novelty::New, .. }), "{acknowledged:?}");
+    assert_eq!(post.world.balance(evm::mailbox_address(S0)), U256::ZERO);
+    assert_eq!(post.world.supply(), supply);
+}
+
+#[test]
+fn an_acknowledgement_is_taken_once() {
+    let mut post = post();
+    let deadline = post.soon();
+    let fact = post.send(post.pong, ETHER, deadline);
+    let answer = post.world.deliver(S1, &fact);
+    let delivery = post.world.delivery_fact(&answer);
+    post.world.acknowledge(S0, &delivery);
+    post.world.restart(S0);
+    let batches = post.world.batches;
+    let again = post.world.acknowledge(S0, &delivery);
+    assert!(matches!(again, Answer::Acknowledged { novelty: Novelty::Already, .. }), "{again:?}");
+    assert_eq!(post.world.batches, batches);
+    let life = queries::message(post.world.store(S0), id_of(&fact));
+    assert_eq!(life.sent.unwrap().end.unwrap().handler, HandlerEnd::Ran);
+    assert_eq!(post.world.slot(post.ping, 3), U256::from(1), "deliveredCount");
+}
+
+#[test]
+fn a_poisonous_recipient_fails_alone_and_its_sender_is_refunded() {
+    let mut post = post();
+    post.refuse_all();
+    let supply = post.world.supply();
+    let deadline = post.soon();
+    let poison = post.send(post.pong, ETHER, deadline);
+    let plain = post.send(user(2).address(), ETHER, deadline);
+    let answer = post.world.deliver(S1, &poison);
+    assert_eq!(delivered(&answer), (DeliveryStatus::Failed, Novelty::New));
+    assert_eq!(post.world.balance(post.pong), U256::ZERO);
+    let next = post.world.deliver(S1, &plain);
+    assert_eq!(delivered(&next), (DeliveryStatus::Delivered, Novelty::New));
+    for answer in [answer, next] {
+        let delivery = post.world.delivery_fact(&answer);
+        post.world.acknowledge(S0, &delivery);
+    }
+    assert_eq!(post.world.balance(post.ping), ETHER, "given back with the call");
+    assert_eq!(post.world.slot(post.ping, 4), U256::from(1), "failedCount");
+    assert_eq!(post.world.supply(), supply);
+}
+
+#[test]
+fn an_expired_message_is_refused_and_refunded() {
+    let mut post = post();
+    let deadline = Time(post.world.now.0 + 5_000);
+    let fact = post.send(post.pong, ETHER, deadline);
+    post.world.wait(5_001);
+    let answer = post.world.deliver(S1, &fact);
+    assert_eq!(delivered(&answer), (DeliveryStatus::Expired, Novelty::New));
+    assert_eq!(post.received_count(), U256::ZERO);
+    let delivery = post.world.delivery_fact(&answer);
+    post.world.acknowledge(S0, &delivery);
+    assert_eq!(post.world.balance(post.ping), ETHER);
+    assert_eq!(post.world.slot(post.ping, 5), U256::from(1), "expiredCount");
+}
+
+#[test]
+fn a_refund_reaches_a_sender_whose_handler_fails() {
+    // A user is the sender, so there is no handler at all; the value comes back nevertheless.
+    let mut post = post();
+    post.refuse_all();
+    let before = post.world.balance(user(3).address());
+    let mut call = selector("dispatch(uint32,bytes32,bytes,uint64,uint64)");
+    call.extend(word(u64::from(domain_of(NETWORK, S1))));
+    call.extend(post.pong.into_word());
+    call.extend(word(5 * 32_u64));
+    call.extend(word(500_000_u64));
+    call.extend(word(post.soon().0));
+    call.extend(word(0_u64));
+    let bytes = post.world.sign(&user(3), TxKind::Call(evm::mailbox_address(S0)), ETHER, call);
+    let payload = post.world.payload(&[bytes]);
+    let gas = post.world.local(S0, &payload)[0].outcome.gas_used;
+    let fact = post.world.facts(S0, LeafKind::Message).remove(0);
+    let answer = post.world.deliver(S1, &fact);
+    let delivery = post.world.delivery_fact(&answer);
+    post.world.acknowledge(S0, &delivery);
+    assert_eq!(post.world.balance(user(3).address()), before - U256::from(gas * 10));
+    let life = queries::message(post.world.store(S0), id_of(&fact));
+    assert_eq!(life.sent.unwrap().end.unwrap().handler, HandlerEnd::NoCode);
+}
+
+#[test]
+fn a_message_for_another_shard_is_refused() {
+    let mut post = post();
+    let deadline = post.soon();
+    let fact = post.send(post.pong, U256::ZERO, deadline);
+    let answer = post.world.deliver(S0, &fact);
+    assert!(matches!(answer, Answer::DeliverRefused(DeliverRefusal::WrongDestination { .. })), "{answer:?}");
+}
+
+#[test]
+fn a_leaf_of_another_kind_is_no_message_and_no_delivery() {
+    let mut post = post();
+    let deadline = post.soon();
+    let message = post.send(post.pong, U256::ZERO, deadline);
+    let outcome = post.world.facts(S0, LeafKind::Outcome).remove(0);
+    let answer = post.world.deliver(S1, &outcome);
+    assert!(matches!(answer, Answer::DeliverRefused(DeliverRefusal::Message(_))), "{answer:?}");
+    let answer = post.world.acknowledge(S0, &message);
+    assert!(matches!(answer, Answer::AcknowledgeRefused(AcknowledgeRefusal::Message(_))), "{answer:?}");
+}
+
+#[test]
+fn the_end_of_a_message_nobody_sent_is_refused() {
+    let mut post = post();
+    let deadline = post.soon();
+    let fact = post.send(post.pong, U256::ZERO, deadline);
+    let answer = post.world.deliver(S1, &fact);
+    let delivery = post.world.delivery_fact(&answer);
+    let refused = post.world.acknowledge(S1, &delivery);
+    assert_eq!(refused, Answer::AcknowledgeRefused(AcknowledgeRefusal::UnknownMessage { message: id_of(&fact) }));
+}
+
+#[test]
+fn a_locked_recipient_makes_the_relay_try_again_and_nothing_else() {
+    let mut post = post();
+    let deadline = post.soon();
+    let fact = post.send(post.pong, U256::ZERO, deadline);
+    // An undecided attempt from shard 0 calls Pong.
+    let call = [selector("setRefusing(bool)"), word(0_u64).to_vec()].concat();
+    let payload = post.world.payload(&[post.world.sign(&user(3), TxKind::Call(post.pong), ETHER, Vec::new())]);
+    assert_eq!(call.len(), 36);
+    let mut prepare = post.world.attempt(&payload, 1);
+    let votes = post.world.prepare_all(&mut prepare);
+    let answer = post.world.deliver(S1, &fact);
+    assert!(matches!(answer, Answer::Delivered { .. }), "a shared lock on the account is no conflict: {answer:?}");
+    for shard in [S0, S1] {
+        post.world.decide(shard, &prepare.descriptor, &votes);
+    }
+    let fact = post.send(user(2).address(), U256::from(5), deadline);
+    let paying = post.world.transfer(&user(3), user(2).address(), ETHER);
+    let mut prepare = post.world.attempt(&paying, 1);
+    let votes = post.world.prepare_all(&mut prepare);
+    let answer = post.world.deliver(S1, &fact);
+    assert!(matches!(answer, Answer::DeliverRefused(DeliverRefusal::Busy(Busy::Locked { .. }))), "{answer:?}");
+    assert_eq!(post.world.store(S1).count(CONSUMED), 1);
+    for shard in [S0, S1] {
+        post.world.decide(shard, &prepare.descriptor, &votes);
+    }
+    assert_eq!(delivered(&post.world.deliver(S1, &fact)), (DeliveryStatus::Delivered, Novelty::New));
+}
+
+#[test]
+fn a_message_to_a_domain_that_is_no_shard_cannot_be_sent() {
+    let mut post = post();
+    let mut call = selector("dispatch(uint32,bytes32,bytes,uint64,uint64)");
+    call.extend(word(1_u64));
+    call.extend(post.pong.into_word());
+    call.extend(word(5 * 32_u64));
+    call.extend(word(500_000_u64));
+    call.extend(word(post.soon().0));
+    call.extend(word(0_u64));
+    let bytes = post.world.sign(&user(3), TxKind::Call(evm::mailbox_address(S0)), U256::ZERO, call);
+    let payload = post.world.payload(&[bytes]);
+    let answer = post.world.ask(S0, |ticket| Input::Local { ticket, payload: Box::new(payload.clone()) });
+    assert!(matches!(answer, Answer::LocalRefused(LocalRefusal::Dispatch(_))), "{answer:?}");
+}
+
+#[test]
+fn a_message_sent_by_a_cross_shard_transaction_leaves_with_its_commit() {
+    let mut post = post();
+    // User 2 lives on shard 1 and sends through Ping on shard 0.
+    let mut call = selector("send(uint32,bytes32,bytes,uint64,uint64)");
+    call.extend(word(u64::from(domain_of(NETWORK, S1))));
+    call.extend(post.pong.into_word());
+    call.extend(word(5 * 32_u64));
+    call.extend(word(500_000_u64));
+    call.extend(word(post.soon().0));
+    call.extend(word(0_u64));
+    let payload = post.world.payload(&[post.world.sign(&user(2), TxKind::Call(post.ping), U256::ZERO, call)]);
+    let mut prepare = post.world.attempt(&payload, 1);
+    let votes = post.world.prepare_all(&mut prepare);
+    assert_eq!(post.world.facts(S0, LeafKind::Message).len(), 0, "nothing is said before the decision");
+    for shard in [S0, S1] {
+        post.world.decide(shard, &prepare.descriptor, &votes);
+    }
+    let fact = post.world.facts(S0, LeafKind::Message).remove(0);
+    assert_eq!(delivered(&post.world.deliver(S1, &fact)), (DeliveryStatus::Delivered, Novelty::New));
+}
