@@ -6,6 +6,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 READY = scripts/setup; source "$${DOVETAIL_CACHE:-$$HOME/.cache/dovetail}/env"
 READY_FOR_TESTS = scripts/setup tests; source "$${DOVETAIL_CACHE:-$$HOME/.cache/dovetail}/env"
+READY_FOR_LINT = scripts/setup lint; source "$${DOVETAIL_CACHE:-$$HOME/.cache/dovetail}/env"
 # A network of this many shards for `make devnet`.
 SHARDS ?= 4
 
@@ -33,7 +34,7 @@ test:
 
 ## make lint     formatting, clippy, licences and advisories, protobuf
 lint:
-	@$(READY_FOR_TESTS)
+	@$(READY_FOR_LINT)
 	scripts/lint
 
 ## make bench    every bench with its baseline in the same run (release build)
