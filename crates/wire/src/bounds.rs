@@ -347,6 +347,7 @@ mod tests {
     use crate::codec::decode;
     use crate::proto::v1;
     use prost::Message as _;
+    use prost::bytes::Bytes;
 
     #[test]
     fn every_repeated_field_byte_string_and_text_has_a_bound() {
@@ -384,7 +385,7 @@ mod tests {
 
     #[test]
     fn a_bomb_one_level_down_is_refused() {
-        let prepare = v1::Prepare { home_votes: vec![Vec::new(); PARTICIPANTS_COUNT_MAX + 1], ..Default::default() };
+        let prepare = v1::Prepare { home_votes: vec![Bytes::new(); PARTICIPANTS_COUNT_MAX + 1], ..Default::default() };
         let bytes = v1::PrepareRequest { prepares: vec![prepare] }.encode_to_vec();
         assert!(matches!(decode::<v1::PrepareRequest>(&bytes), Err(BoundError::Count { field: "home_votes", .. })));
     }
@@ -401,13 +402,13 @@ mod tests {
 
     #[test]
     fn a_full_list_is_taken() {
-        let request = v1::QueryVotesRequest { attempts: vec![vec![7; WORD_BYTES]; QUERIES_COUNT_MAX] };
+        let request = v1::QueryVotesRequest { attempts: vec![vec![7; WORD_BYTES].into(); QUERIES_COUNT_MAX] };
         assert_eq!(decode(&request.encode_to_vec()), Ok(request));
     }
 
     #[test]
     fn a_byte_string_over_its_bound_is_refused() {
-        let request = v1::QueryVotesRequest { attempts: vec![vec![7; WORD_BYTES + 1]] };
+        let request = v1::QueryVotesRequest { attempts: vec![vec![7; WORD_BYTES + 1].into()] };
         let refused = decode::<v1::QueryVotesRequest>(&request.encode_to_vec());
         let (message, field) = ("QueryVotesRequest", "attempts");
         assert_eq!(refused, Err(BoundError::Bytes { message, field, max: WORD_BYTES, actual: WORD_BYTES + 1 }));
@@ -415,14 +416,14 @@ mod tests {
 
     #[test]
     fn a_single_field_given_twice_is_refused() {
-        let once = v1::GetReceiptRequest { kind: 0, id: vec![1; 32] }.encode_to_vec();
+        let once = v1::GetReceiptRequest { kind: 0, id: vec![1; 32].into() }.encode_to_vec();
         let twice = [once.clone(), once].concat();
         assert!(matches!(decode::<v1::GetReceiptRequest>(&twice), Err(BoundError::Count { field: "id", .. })));
     }
 
     #[test]
     fn an_unknown_field_is_skipped() {
-        let mut bytes = v1::GetReceiptRequest { kind: 1, id: vec![1; 32] }.encode_to_vec();
+        let mut bytes = v1::GetReceiptRequest { kind: 1, id: vec![1; 32].into() }.encode_to_vec();
         bytes.extend([0xfa, 0x07, 0x02, 0xaa, 0xbb]); // field 127, two bytes
         assert!(decode::<v1::GetReceiptRequest>(&bytes).is_ok());
     }

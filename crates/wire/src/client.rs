@@ -269,11 +269,12 @@ mod tests {
 
     async fn tries(repeat: Repeat, status: fn() -> Status) -> u32 {
         let tried = AtomicU32::new(0);
-        let refused = unreachable_server().write::<_, (), _>(repeat, (), |_| {
+        let server = unreachable_server();
+        let call = |_| {
             tried.fetch_add(1, Ordering::Relaxed);
             async { Err(status()) }
-        });
-        assert!(refused.await.is_err());
+        };
+        assert!(server.write::<_, (), _>(repeat, (), call).await.is_err());
         tried.into_inner()
     }
 

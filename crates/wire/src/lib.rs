@@ -13,14 +13,14 @@
 //! Knows nothing of how a service does what it is asked: services implement [`participant::ParticipantApi`],
 //! [`shard::ShardApi`], [`coordinator::CoordinatorApi`], [`relay::RelayApi`] and [`jsonrpc::Chain`].
 
+mod batch;
 pub mod bounds;
 pub mod client;
 pub mod codec;
 pub mod convert;
 pub mod coordinator;
 pub mod facts;
-// pub mod jsonrpc;
-mod batch;
+pub mod jsonrpc;
 pub mod limits;
 pub mod participant;
 pub mod proto;

@@ -220,7 +220,8 @@ impl TryFrom<v1::OutcomeRecord> for OutcomeRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use evm::{Log, Status};
+    use alloy_primitives::Address;
+    use evm::{Log, Outcome, Status};
 
     /// An outcome with every part set.
     pub(crate) fn outcome_record() -> OutcomeRecord {

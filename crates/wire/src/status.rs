@@ -4,10 +4,12 @@
 //!
 //! A caller sees the same [`Rejection`] that the service made; a status of other making becomes the nearest reason.
 
+mod evm;
+mod shard;
+
 use crate::proto::v1;
 use crate::rejection::{Reason, Rejection, cut};
 use commit::{DescriptorError, Refusal, Undecided};
-use evm::{EnvironmentError, PayloadError, PlacementError, TransactionError};
 use primitives::DecodeError;
 use proof::{CertificateError, HeaderError, MessageError, ReceiptError};
 use std::collections::HashMap;
@@ -224,52 +226,6 @@ impl From<MessageError> for Rejection {
     }
 }
 
-impl From<TransactionError> for Rejection {
-    fn from(error: TransactionError) -> Self {
-        let text = error.to_string();
-        match error {
-            TransactionError::TooLong { .. } => Self::new(Reason::OverBound, text),
-            TransactionError::Malformed { .. } => Self::new(Reason::Malformed, text),
-            TransactionError::ChainId { expected, actual } => {
-                Self::new(Reason::WrongChainId, text).with("expected", expected).with("actual", actual)
-            }
-            TransactionError::Unprotected => Self::new(Reason::WrongChainId, text),
-            TransactionError::Signature => Self::new(Reason::BadSignature, text),
-        }
-    }
-}
-
-impl From<EnvironmentError> for Rejection {
-    fn from(error: EnvironmentError) -> Self {
-        let reason = match error {
-            EnvironmentError::BlockRefused => Reason::WrongEnvironment,
-        };
-        Self::new(reason, error.to_string())
-    }
-}
-
-impl From<PayloadError> for Rejection {
-    fn from(error: PayloadError) -> Self {
-        let text = error.to_string();
-        match error {
-            PayloadError::Count { .. } => Self::new(Reason::OverBound, text),
-            PayloadError::SystemRefused { .. } => Self::new(Reason::WrongEnvironment, text),
-            PayloadError::Environment(error) => error.into(),
-            PayloadError::Transaction { index, error } => Self::from(error).with("index", index),
-        }
-    }
-}
-
-impl From<PlacementError> for Rejection {
-    fn from(error: PlacementError) -> Self {
-        let reason = match &error {
-            PlacementError::ShardsCount { .. } => Reason::InvalidArgument,
-            PlacementError::UnknownShard { .. } => Reason::UnknownShard,
-        };
-        Self::new(reason, error.to_string())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -315,7 +271,7 @@ mod tests {
         assert_eq!(rejection.reason, Reason::WrongEpoch);
         assert_eq!(rejection.metadata["expected"], "3");
         assert_eq!(rejection.metadata["actual"], "4");
-        let error = TransactionError::ChainId { expected: NetworkId(1337), actual: 1 };
+        let error = ::evm::TransactionError::ChainId { expected: NetworkId(1337), actual: 1 };
         assert_eq!(Rejection::from(error).reason, Reason::WrongChainId);
     }
 

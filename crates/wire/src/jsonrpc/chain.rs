@@ -1,0 +1,167 @@
+//! What a node offers to the JSON-RPC: the one trait between them.
+
+use crate::rejection::Rejection;
+use crate::state::OutcomeRecord;
+use alloy_primitives::{Address, B256, U256};
+use evm::{CallRequest, Data, NetworkParams, Outcome, Status};
+use primitives::Slot;
+use std::future::Future;
+
+/// How far back [`Chain::slot_of_hash`] looks by default: one hash a slot, some 10 ms in all.
+pub const HASH_SEARCH_SLOTS_MAX: u64 = 100_000;
+
+/// The most runs an estimate takes.
+pub const ESTIMATE_RUNS_MAX: usize = 32;
+
+/// A closed slot and what was decided in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlotBlock {
+    /// Which.
+    pub slot: Slot,
+    /// Outcomes in an order consistent with every shard's log; for ever the same.
+    pub outcomes: Vec<OutcomeRecord>,
+}
+
+/// Where a transaction is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// Taken in, not yet in a closed slot.
+    Pending {
+        /// The signed bytes.
+        bytes: Data,
+        /// Who signed.
+        sender: Address,
+    },
+    /// In a closed slot.
+    Placed {
+        /// Which.
+        slot: Slot,
+        /// Its place among the slot's outcomes.
+        index: usize,
+    },
+}
+
+/// An account as wallets see it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AccountView {
+    /// Transactions sent.
+    pub nonce: u64,
+    /// Wei, fragments of fees included.
+    pub balance: U256,
+    /// Its code; empty for none.
+    pub code: Data,
+}
+
+/// Why there is no estimate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallFailure {
+    /// It could not be run.
+    Rejected(Rejection),
+    /// It was run and does not succeed, whatever the gas.
+    Failed(Box<Outcome>),
+}
+
+impl From<Rejection> for CallFailure {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+/// The network as one chain; a service implements it.
+///
+/// # Errors
+/// A [`Rejection`]: a shard that cannot be reached, a bound, or the transaction's own fault.
+pub trait Chain: Send + Sync + 'static {
+    /// What all shards agree on.
+    fn params(&self) -> &NetworkParams;
+
+    /// The first slot this network has.
+    fn earliest(&self) -> Slot;
+
+    /// The last closed slot: every shard's attested time is past its end.
+    fn head(&self) -> impl Future<Output = Result<Slot, Rejection>> + Send;
+
+    /// Waits until the head is after `slot`, and says where it is.
+    fn wait_head(&self, slot: Slot) -> impl Future<Output = Result<Slot, Rejection>> + Send;
+
+    /// What was decided in `slot`, which is closed.
+    fn block(&self, slot: Slot) -> impl Future<Output = Result<SlotBlock, Rejection>> + Send;
+
+    /// Up to `count_max` closed slots from `from` to `to`, both included, in which anything was decided; in order.
+    fn occupied(
+        &self,
+        from: Slot,
+        to: Slot,
+        count_max: usize,
+    ) -> impl Future<Output = Result<Vec<Slot>, Rejection>> + Send;
+
+    /// Where a transaction is, by its hash; none if it is unknown.
+    fn transaction(&self, hash: B256) -> impl Future<Output = Result<Option<Found>, Rejection>> + Send;
+
+    /// An account, latest.
+    fn account(&self, address: Address) -> impl Future<Output = Result<AccountView, Rejection>> + Send;
+
+    /// A storage slot, latest.
+    fn storage(&self, address: Address, slot: U256) -> impl Future<Output = Result<U256, Rejection>> + Send;
+
+    /// Runs a call on the latest state; nothing changes.
+    fn call(&self, call: CallRequest) -> impl Future<Output = Result<Outcome, Rejection>> + Send;
+
+    /// Takes a signed transaction in; answers its hash once it is accepted.
+    fn send_raw(&self, transaction: Data) -> impl Future<Output = Result<B256, Rejection>> + Send;
+
+    /// The next nonce of `address` when transactions under way are counted. By default those are not known.
+    fn next_nonce(&self, address: Address) -> impl Future<Output = Result<u64, Rejection>> + Send {
+        async move { Ok(self.account(address).await?.nonce) }
+    }
+
+    /// Wei per gas that get a transaction in sooner. Nothing does, by default: there is no auction.
+    fn priority_fee(&self) -> u128 {
+        0
+    }
+
+    /// The slot whose block has this hash. Hashes are those of numbers, so the last [`HASH_SEARCH_SLOTS_MAX`] are tried.
+    fn slot_of_hash(&self, hash: B256) -> impl Future<Output = Result<Option<Slot>, Rejection>> + Send {
+        async move {
+            let head = self.head().await?.0;
+            let oldest = self.earliest().0.max(head.saturating_sub(HASH_SEARCH_SLOTS_MAX));
+            Ok((oldest..=head).rev().find(|slot| self.params().block_hash(*slot) == hash).map(Slot))
+        }
+    }
+
+    /// The least gas limit, within a hundredth, that `call` succeeds with.
+    fn estimate(&self, call: CallRequest) -> impl Future<Output = Result<u64, CallFailure>> + Send {
+        estimate(self, call)
+    }
+}
+
+/// Binary search over [`Chain::call`], from what the first run used.
+async fn estimate<C: Chain + ?Sized>(chain: &C, call: CallRequest) -> Result<u64, CallFailure> {
+    let most = call.gas_limit.unwrap_or(u64::MAX).min(chain.params().gas_limit);
+    let run = |gas_limit| chain.call(CallRequest { gas_limit: Some(gas_limit), ..call.clone() });
+    let outcome = run(most).await?;
+    if outcome.status != Status::Success {
+        return Err(CallFailure::Failed(Box::new(outcome)));
+    }
+    // Refunds come at the end and calls keep back a 64th, so what was used need not be enough.
+    let (mut low, mut high) = (outcome.gas_used.saturating_sub(1), most.max(outcome.gas_used));
+    let mut next = outcome.gas_used;
+    for _ in 0..ESTIMATE_RUNS_MAX {
+        if high <= low + 1 || (high - low) * 100 <= high {
+            break;
+        }
+        match run(next).await {
+            Ok(outcome) if outcome.status == Status::Success => high = next,
+            Ok(_) => low = next,
+            // Too little gas even to start is too little too.
+            Err(rejection) if too_little(&rejection) => low = next,
+            Err(rejection) => return Err(rejection.into()),
+        }
+        next = (low + high).div_ceil(2).min(low.saturating_mul(2).max(low + 1));
+    }
+    Ok(high)
+}
+
+fn too_little(rejection: &Rejection) -> bool {
+    rejection.reason == crate::rejection::Reason::IntrinsicGasTooLow
+}

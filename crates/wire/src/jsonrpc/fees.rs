@@ -1,0 +1,101 @@
+//! Fees. The base fee is a parameter of the network and never changes, so the history says just that.
+
+use super::chain::{Chain, SlotBlock};
+use super::error::invalid_params;
+use super::node::Node;
+use crate::limits::{FEE_HISTORY_SLOTS_MAX, FEE_PERCENTILES_COUNT_MAX};
+use alloy_rpc_types_eth::{BlockNumberOrTag, FeeHistory};
+use jsonrpsee::types::ErrorObjectOwned;
+use primitives::Slot;
+use std::collections::BTreeMap;
+
+impl<C: Chain> Node<C> {
+    /// What gas costs now: base fee and what the chain suggests on top.
+    pub(super) fn gas_price(&self) -> u128 {
+        self.base_fee() + self.chain.priority_fee()
+    }
+
+    fn base_fee(&self) -> u128 {
+        u128::from(self.chain.params().block_of(Slot(0)).base_fee)
+    }
+
+    /// The fees of up to [`FEE_HISTORY_SLOTS_MAX`] closed slots up to `newest`.
+    pub(super) async fn fee_history(
+        &self,
+        count: u64,
+        newest: BlockNumberOrTag,
+        percentiles: Option<Vec<f64>>,
+    ) -> Result<FeeHistory, ErrorObjectOwned> {
+        let percentiles = percentiles.map(checked).transpose()?;
+        let unknown = || invalid_params("the newest block is not closed yet");
+        let newest = self.slot_of_tag(newest).await?.ok_or_else(unknown)?;
+        let available = newest.0 - self.chain.earliest().0 + 1;
+        let count = count.min(FEE_HISTORY_SLOTS_MAX).min(available);
+        if count == 0 {
+            return Ok(FeeHistory { oldest_block: newest.0, ..FeeHistory::default() });
+        }
+        let oldest = newest.0 + 1 - count;
+        let blocks = self.blocks_between(Slot(oldest), newest, count as usize).await?;
+        let gas_limit = self.chain.params().gas_limit as f64;
+        let gas_used = |slot| blocks.get(&slot).map_or(0, gas_used);
+        let reward = percentiles.map(|percentiles| {
+            (oldest..=newest.0).map(|slot| rewards(blocks.get(&slot), self.base_fee(), &percentiles)).collect()
+        });
+        Ok(FeeHistory {
+            base_fee_per_gas: vec![self.base_fee(); count as usize + 1],
+            gas_used_ratio: (oldest..=newest.0).map(|slot| gas_used(slot) as f64 / gas_limit).collect(),
+            base_fee_per_blob_gas: Vec::new(),
+            blob_gas_used_ratio: Vec::new(),
+            oldest_block: oldest,
+            reward,
+        })
+    }
+
+    async fn blocks_between(
+        &self,
+        from: Slot,
+        to: Slot,
+        count_max: usize,
+    ) -> Result<BTreeMap<u64, SlotBlock>, ErrorObjectOwned> {
+        let mut blocks = BTreeMap::new();
+        for slot in self.chain.occupied(from, to, count_max).await? {
+            blocks.insert(slot.0, self.chain.block(slot).await?);
+        }
+        Ok(blocks)
+    }
+}
+
+fn checked(percentiles: Vec<f64>) -> Result<Vec<f64>, ErrorObjectOwned> {
+    if percentiles.len() > FEE_PERCENTILES_COUNT_MAX {
+        return Err(invalid_params(format!("at most {FEE_PERCENTILES_COUNT_MAX} reward percentiles are allowed")));
+    }
+    let is_sound = percentiles.iter().all(|percentile| (0.0..=100.0).contains(percentile));
+    if is_sound && percentiles.is_sorted() {
+        return Ok(percentiles);
+    }
+    Err(invalid_params("reward percentiles are numbers from 0 to 100 in ascending order"))
+}
+
+fn gas_used(block: &SlotBlock) -> u64 {
+    block.outcomes.iter().map(|record| record.outcome.gas_used).sum()
+}
+
+/// The priority fees paid at the percentiles of a block's gas; zeros of an empty block.
+fn rewards(block: Option<&SlotBlock>, base_fee: u128, percentiles: &[f64]) -> Vec<u128> {
+    let Some(block) = block else { return vec![0; percentiles.len()] };
+    let signed = block.outcomes.iter().filter(|record| !record.bytes.is_empty()).map(|record| &record.outcome);
+    let mut paid: Vec<(u128, u64)> =
+        signed.map(|outcome| (outcome.gas_price.saturating_sub(base_fee), outcome.gas_used)).collect();
+    paid.sort_unstable();
+    let total: u64 = paid.iter().map(|(_, gas)| gas).sum();
+    let at = |percentile: &f64| {
+        let threshold = total as f64 * percentile / 100.0;
+        let mut gas = 0;
+        let reached = paid.iter().find(|(_, used)| {
+            gas += used;
+            gas as f64 >= threshold
+        });
+        reached.map_or(0, |(fee, _)| *fee)
+    };
+    percentiles.iter().map(at).collect()
+}

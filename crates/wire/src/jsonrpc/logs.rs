@@ -1,0 +1,110 @@
+//! Queries for logs: over closed slots, bounded in slots read and logs returned.
+
+use super::chain::Chain;
+use super::error::{LIMIT_CODE, error, invalid_params};
+use super::node::Node;
+use super::view::BlockView;
+use crate::limits::{FILTER_VALUES_COUNT_MAX, LOGS_COUNT_MAX, LOGS_SLOTS_MAX};
+use alloy_rpc_types_eth::{BlockNumberOrTag, Filter, FilterBlockOption, Log};
+use jsonrpsee::types::ErrorObjectOwned;
+use primitives::Slot;
+
+/// Slots looked up at a time.
+const OCCUPIED_PAGE_COUNT: usize = 256;
+
+/// Logs of a range, as far as the bounds let it be read.
+#[derive(Debug)]
+pub(super) struct LogPage {
+    pub(super) logs: Vec<Log>,
+    /// The first slot not read.
+    pub(super) next: Slot,
+}
+
+/// Checks that a filter names no more addresses and topics than are allowed.
+pub(super) fn check(filter: &Filter) -> Result<(), ErrorObjectOwned> {
+    let largest = filter.topics.iter().map(|topic| topic.len()).chain([filter.address.len()]).max().unwrap_or_default();
+    if largest <= FILTER_VALUES_COUNT_MAX {
+        return Ok(());
+    }
+    Err(invalid_params(format!("{largest} addresses or topics where at most {FILTER_VALUES_COUNT_MAX} are allowed")))
+}
+
+impl<C: Chain> Node<C> {
+    /// The slots that `filter` names, both included; none if they are empty or not closed yet.
+    pub(super) async fn range(&self, filter: &Filter) -> Result<Option<(Slot, Slot)>, ErrorObjectOwned> {
+        let (from, to) = match filter.block_option {
+            FilterBlockOption::AtBlockHash(hash) => {
+                let unknown = || error(super::error::SERVER_ERROR_CODE, "unknown block");
+                let slot = self.chain.slot_of_hash(hash).await?.ok_or_else(unknown)?;
+                return Ok(Some((slot, slot)));
+            }
+            FilterBlockOption::Range { from_block, to_block } => (from_block, to_block),
+        };
+        let from = self.edge(from.unwrap_or(BlockNumberOrTag::Latest)).await?;
+        let to = self.edge(to.unwrap_or(BlockNumberOrTag::Latest)).await?;
+        let head = self.chain.head().await?;
+        if from > to && to < head {
+            return Err(invalid_params(format!("invalid block range: from {from} to {to}")));
+        }
+        let (from, to) = (from.max(self.chain.earliest()), to.min(head));
+        Ok((from <= to).then_some((from, to)))
+    }
+
+    /// The slot at one end of a range; a number stands for itself, closed or not.
+    async fn edge(&self, tag: BlockNumberOrTag) -> Result<Slot, ErrorObjectOwned> {
+        match tag {
+            BlockNumberOrTag::Number(number) => Ok(Slot(number)),
+            tag => Ok(self.slot_of_tag(tag).await?.unwrap_or(self.chain.earliest())),
+        }
+    }
+
+    /// All logs that match `filter`, or an error that says the range is too wide.
+    pub(super) async fn logs(&self, filter: &Filter) -> Result<Vec<Log>, ErrorObjectOwned> {
+        check(filter)?;
+        let Some((from, to)) = self.range(filter).await? else { return Ok(Vec::new()) };
+        let page = self.log_page(filter, from, to).await?;
+        if page.next > to {
+            return Ok(page.logs);
+        }
+        let message = format!(
+            "query returned more than {LOGS_COUNT_MAX} results or spans more than {LOGS_SLOTS_MAX} blocks with \
+             transactions; it was read up to block {}: ask for a smaller range",
+            page.next.0.saturating_sub(1)
+        );
+        Err(error(LIMIT_CODE, message))
+    }
+
+    /// Matching logs of slots from `from` to `to`, up to the bounds; ends between two slots.
+    pub(super) async fn log_page(&self, filter: &Filter, from: Slot, to: Slot) -> Result<LogPage, ErrorObjectOwned> {
+        let mut page = LogPage { logs: Vec::new(), next: from };
+        let mut read = 0;
+        while page.next <= to {
+            let slots = self.chain.occupied(page.next, to, OCCUPIED_PAGE_COUNT).await?;
+            let is_last = slots.len() < OCCUPIED_PAGE_COUNT;
+            for slot in slots {
+                if read == LOGS_SLOTS_MAX || page.logs.len() >= LOGS_COUNT_MAX {
+                    page.next = slot;
+                    return Ok(page);
+                }
+                page.logs.extend(self.logs_in(filter, slot).await?);
+                page.next = Slot(slot.0 + 1);
+                read += 1;
+            }
+            if is_last {
+                page.next = Slot(to.0 + 1);
+            }
+        }
+        Ok(page)
+    }
+
+    /// Matching logs of one closed slot.
+    async fn logs_in(&self, filter: &Filter, slot: Slot) -> Result<Vec<Log>, ErrorObjectOwned> {
+        let block = self.chain.block(slot).await?;
+        let view = BlockView { params: self.chain.params(), block: &block };
+        let mut logs = Vec::new();
+        for index in 0..block.outcomes.len() {
+            logs.extend(view.logs_of(index)?.into_iter().filter(|log| filter.matches(&log.inner)));
+        }
+        Ok(logs)
+    }
+}

@@ -1,0 +1,523 @@
+//! The methods over a small chain in memory.
+
+use super::chain::{AccountView, CallFailure, Chain, Found, SlotBlock};
+use super::methods::module;
+use super::node::Node;
+use crate::limits::FILTERS_COUNT_MAX;
+use crate::rejection::{Reason, Rejection};
+use crate::state::{LeafPlace, OutcomeRecord};
+use alloy_consensus::{EthereumTxEnvelope, SignableTransaction, TxEip1559, TxEip4844};
+use alloy_eips::eip2718::Encodable2718;
+use alloy_primitives::{Address, B256, U256, address, hex, keccak256};
+use alloy_signer::SignerSync;
+use alloy_signer_local::PrivateKeySigner;
+use evm::{CallRequest, Data, Environments, Log, NetworkParams, Outcome, Spec, Status};
+use jsonrpsee::RpcModule;
+use primitives::{Height, Millis, NetworkId, ShardId, Slot, Time};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::watch;
+
+const EARLIEST: u64 = 1_000;
+const TOKEN: Address = address!("00000000000000000000000000000000000000aa");
+
+/// Slots with outcomes, and a head that moves.
+struct MemoryChain {
+    params: NetworkParams,
+    blocks: BTreeMap<Slot, SlotBlock>,
+    head: watch::Sender<u64>,
+    sender: Address,
+    /// The least gas a call succeeds with.
+    gas_needed: u64,
+}
+
+fn params() -> NetworkParams {
+    NetworkParams {
+        network: NetworkId(1337),
+        slot_length: Millis(500),
+        base_fee: 7,
+        gas_limit: 30_000_000,
+        beneficiary: Address::repeat_byte(0xfe),
+        spec: Spec::default(),
+        environments: Environments::Slots,
+    }
+}
+
+fn signed(nonce: u64) -> (Data, Address) {
+    let signer = PrivateKeySigner::from_bytes(&B256::repeat_byte(7)).unwrap();
+    let transaction = TxEip1559 {
+        chain_id: 1337,
+        nonce,
+        gas_limit: 50_000,
+        max_fee_per_gas: 10,
+        max_priority_fee_per_gas: 3,
+        to: TOKEN.into(),
+        ..TxEip1559::default()
+    };
+    let signature = signer.sign_hash_sync(&transaction.signature_hash()).unwrap();
+    let envelope = EthereumTxEnvelope::<TxEip4844>::from(transaction.into_signed(signature));
+    (envelope.encoded_2718().into(), signer.address())
+}
+
+fn record(nonce: u64, slot: u64, index: u32) -> OutcomeRecord {
+    let (bytes, sender) = signed(nonce);
+    let log = Log { address: TOKEN, topics: vec![B256::repeat_byte(nonce as u8)], data: vec![1].into() };
+    OutcomeRecord {
+        transaction: keccak256(&*bytes),
+        bytes,
+        sender,
+        outcome: Outcome {
+            transaction: None,
+            kind: 2,
+            status: Status::Success,
+            gas_used: 40_000,
+            gas_price: 10,
+            output: Data::default(),
+            logs: vec![log.clone(), log],
+            created: None,
+        },
+        number: slot,
+        height: Height(1),
+        index,
+        time: Time(slot * 500),
+        leaf: LeafPlace { height: Height(1), index },
+        attempt: None,
+        participants: vec![ShardId(0)],
+    }
+}
+
+/// A delivery of a message: nobody signed it.
+fn system_record(slot: u64, index: u32) -> OutcomeRecord {
+    let mut record = record(99, slot, index);
+    record.transaction = B256::repeat_byte(0x5e);
+    record.bytes = Data::default();
+    record.outcome.kind = 0;
+    record.outcome.gas_price = 0;
+    record
+}
+
+/// Slots 1000 to 2000; in 1010 two transactions and a delivery, in 1500 one transaction.
+fn chain() -> MemoryChain {
+    let blocks = [
+        (1010, vec![record(0, 1010, 0), record(1, 1010, 1), system_record(1010, 2)]),
+        (1500, vec![record(2, 1500, 0)]),
+    ];
+    let blocks = blocks.map(|(slot, outcomes)| (Slot(slot), SlotBlock { slot: Slot(slot), outcomes }));
+    let head = watch::Sender::new(2_000);
+    MemoryChain { params: params(), blocks: blocks.into(), head, sender: signed(0).1, gas_needed: 100_000 }
+}
+
+impl Chain for MemoryChain {
+    fn params(&self) -> &NetworkParams {
+        &self.params
+    }
+
+    fn earliest(&self) -> Slot {
+        Slot(EARLIEST)
+    }
+
+    async fn head(&self) -> Result<Slot, Rejection> {
+        Ok(Slot(*self.head.borrow()))
+    }
+
+    async fn wait_head(&self, slot: Slot) -> Result<Slot, Rejection> {
+        let mut head = self.head.subscribe();
+        let head = *head.wait_for(|head| *head > slot.0).await.unwrap();
+        Ok(Slot(head))
+    }
+
+    async fn block(&self, slot: Slot) -> Result<SlotBlock, Rejection> {
+        Ok(self.blocks.get(&slot).cloned().unwrap_or(SlotBlock { slot, outcomes: Vec::new() }))
+    }
+
+    async fn occupied(&self, from: Slot, to: Slot, count_max: usize) -> Result<Vec<Slot>, Rejection> {
+        Ok(self.blocks.range(from..=to).map(|(slot, _)| *slot).take(count_max).collect())
+    }
+
+    async fn transaction(&self, hash: B256) -> Result<Option<Found>, Rejection> {
+        if hash == B256::repeat_byte(0xee) {
+            let (bytes, sender) = signed(3);
+            return Ok(Some(Found::Pending { bytes, sender }));
+        }
+        let places = self.blocks.values().flat_map(|block| {
+            block.outcomes.iter().enumerate().map(move |(index, record)| (record.transaction, block.slot, index))
+        });
+        let mut found = places.filter(|(known, ..)| *known == hash);
+        Ok(found.next().map(|(_, slot, index)| Found::Placed { slot, index }))
+    }
+
+    async fn account(&self, address: Address) -> Result<AccountView, Rejection> {
+        let code = if address == TOKEN { vec![0x60, 0x00].into() } else { Data::default() };
+        Ok(AccountView { nonce: 3, balance: U256::from(5), code })
+    }
+
+    async fn storage(&self, _: Address, slot: U256) -> Result<U256, Rejection> {
+        Ok(slot + U256::from(1))
+    }
+
+    async fn call(&self, call: CallRequest) -> Result<Outcome, Rejection> {
+        let mut outcome = record(0, 0, 0).outcome;
+        let gas_limit = call.gas_limit.unwrap_or(self.params.gas_limit);
+        outcome.gas_used = 80_000.min(gas_limit);
+        outcome.output = vec![7; 32].into();
+        if gas_limit < 21_000 {
+            return Err(Rejection::new(Reason::IntrinsicGasTooLow, "under 21000"));
+        }
+        if gas_limit < self.gas_needed {
+            outcome.status = Status::Halted;
+        }
+        if call.input.first() == Some(&0xff) {
+            outcome.status = Status::Reverted;
+            outcome.output = call.input[1..].to_vec().into();
+        }
+        Ok(outcome)
+    }
+
+    async fn send_raw(&self, transaction: Data) -> Result<B256, Rejection> {
+        match transaction.first() {
+            Some(2) => Ok(keccak256(&*transaction)),
+            Some(1) => Err(Rejection::new(Reason::NonceTooLow, "nonce 1 is too low: the sender's next is 3")),
+            Some(3) => Err(Rejection::new(Reason::InsufficientFunds, "up to 9 wei needed, the sender has 5")),
+            _ => Err(Rejection::new(Reason::Malformed, "malformed transaction: unexpected type")),
+        }
+    }
+
+    async fn next_nonce(&self, _: Address) -> Result<u64, Rejection> {
+        Ok(4)
+    }
+}
+
+fn methods() -> RpcModule<Node<MemoryChain>> {
+    module(Node::new(Arc::new(chain()))).unwrap()
+}
+
+async fn ask(module: &RpcModule<Node<MemoryChain>>, method: &str, params: Value) -> Value {
+    let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
+    let (response, _) = module.raw_json_request(&request, 1).await.unwrap();
+    serde_json::from_str(response.get()).unwrap()
+}
+
+async fn answer(method: &str, params: Value) -> Value {
+    let response = ask(&methods(), method, params).await;
+    assert!(response["error"].is_null(), "{method}: {response}");
+    response["result"].clone()
+}
+
+async fn refusal(method: &str, params: Value) -> (i64, String) {
+    let response = ask(&methods(), method, params).await;
+    let error = &response["error"];
+    assert!(error.is_object(), "{method}: {response}");
+    (error["code"].as_i64().unwrap(), error["message"].as_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn constants_are_what_wallets_expect() {
+    assert_eq!(answer("eth_chainId", json!([])).await, "0x539");
+    assert_eq!(answer("net_version", json!([])).await, "1337");
+    assert_eq!(answer("eth_blockNumber", json!([])).await, "0x7d0");
+    assert_eq!(answer("eth_gasPrice", json!([])).await, "0x7");
+    assert_eq!(answer("eth_maxPriorityFeePerGas", json!([])).await, "0x0");
+    assert_eq!(answer("eth_syncing", json!([])).await, false);
+    assert_eq!(answer("net_listening", json!([])).await, true);
+    assert_eq!(answer("eth_accounts", json!([])).await, json!([]));
+    let hash = answer("web3_sha3", json!(["0x68656c6c6f"])).await;
+    assert_eq!(hash, json!(keccak256(b"hello")));
+    assert!(answer("web3_clientVersion", json!([])).await.as_str().unwrap().starts_with("dovetail/v"));
+}
+
+#[tokio::test]
+async fn an_unknown_method_is_exactly_32601() {
+    assert_eq!(refusal("eth_sendTransaction", json!([])).await.0, -32601);
+    assert_eq!(refusal("debug_traceCall", json!([])).await.0, -32601);
+}
+
+#[tokio::test]
+async fn bad_parameters_are_32602() {
+    assert_eq!(refusal("eth_getBalance", json!(["0x12"])).await.0, -32602);
+    assert_eq!(refusal("eth_getBalance", json!([])).await.0, -32602);
+    assert_eq!(refusal("eth_getBlockByNumber", json!(["new"])).await.0, -32602);
+    assert_eq!(refusal("eth_feeHistory", json!(["x", "latest", []])).await.0, -32602);
+    assert_eq!(refusal("eth_sendRawTransaction", json!(["0x99"])).await.0, -32602);
+}
+
+#[tokio::test]
+async fn state_is_read_at_the_latest_block() {
+    let sender = json!(chain().sender);
+    for tag in ["latest", "pending", "safe", "finalized", "0x7d0", "0x7cf"] {
+        assert_eq!(answer("eth_getBalance", json!([sender, tag])).await, "0x5", "{tag}");
+    }
+    assert_eq!(answer("eth_getBalance", json!([sender])).await, "0x5");
+    assert_eq!(answer("eth_getTransactionCount", json!([sender, "latest"])).await, "0x3");
+    assert_eq!(answer("eth_getTransactionCount", json!([sender, "pending"])).await, "0x4");
+    assert_eq!(answer("eth_getCode", json!([TOKEN, "latest"])).await, "0x6000");
+    let slot = answer("eth_getStorageAt", json!([TOKEN, "0x1", "latest"])).await;
+    assert_eq!(slot, json!(B256::with_last_byte(2)));
+}
+
+#[tokio::test]
+async fn a_block_since_which_nothing_happened_has_the_latest_state() {
+    let sender = json!(chain().sender);
+    // Slot 1500 holds the last transaction.
+    assert_eq!(answer("eth_getBalance", json!([sender, "0x5dc"])).await, "0x5");
+    let (code, message) = refusal("eth_getBalance", json!([sender, "0x5db"])).await;
+    assert_eq!(code, -32000);
+    assert!(message.starts_with("historical state of block 1499 is not available"), "{message}");
+    assert_eq!(refusal("eth_getBalance", json!([sender, "earliest"])).await.0, -32000);
+    assert_eq!(refusal("eth_getBalance", json!([sender, "0x7d1"])).await, (-32000, "header not found".to_owned()));
+}
+
+#[tokio::test]
+async fn a_block_is_found_by_number_tag_and_hash() {
+    let block = answer("eth_getBlockByNumber", json!(["0x3f2", false])).await;
+    assert_eq!(block["number"], "0x3f2");
+    assert_eq!(block["hash"], json!(params().block_hash(1010)));
+    assert_eq!(block["parentHash"], json!(params().block_hash(1009)));
+    assert_eq!(block["timestamp"], "0x1f9");
+    assert_eq!(block["baseFeePerGas"], "0x7");
+    assert_eq!(block["gasUsed"], format!("{:#x}", 120_000));
+    assert_eq!(block["transactions"].as_array().unwrap().len(), 3);
+    let by_hash = answer("eth_getBlockByHash", json!([block["hash"], false])).await;
+    assert_eq!(by_hash, block);
+    for tag in ["latest", "safe", "finalized", "pending"] {
+        assert_eq!(answer("eth_getBlockByNumber", json!([tag, false])).await["number"], "0x7d0", "{tag}");
+    }
+    assert_eq!(answer("eth_getBlockByNumber", json!(["earliest", false])).await["number"], "0x3e8");
+    assert_eq!(answer("eth_getBlockByNumber", json!(["0x7d1", false])).await, Value::Null);
+    assert_eq!(answer("eth_getBlockByNumber", json!(["0x0", false])).await, Value::Null);
+    assert_eq!(answer("eth_getBlockByHash", json!([B256::repeat_byte(1), true])).await, Value::Null);
+    assert_eq!(answer("eth_getBlockTransactionCountByNumber", json!(["0x3f2"])).await, "0x3");
+}
+
+#[tokio::test]
+async fn a_full_block_shows_its_transactions() {
+    let block = answer("eth_getBlockByNumber", json!(["0x3f2", true])).await;
+    let transactions = block["transactions"].as_array().unwrap();
+    assert_eq!(transactions[1]["nonce"], "0x1");
+    assert_eq!(transactions[1]["type"], "0x2");
+    assert_eq!(transactions[1]["from"], json!(chain().sender));
+    assert_eq!(transactions[1]["transactionIndex"], "0x1");
+    assert_eq!(transactions[2]["type"], "0x7e");
+    assert_eq!(answer("eth_getTransactionByHash", json!([transactions[1]["hash"]])).await, transactions[1]);
+    let by_index = answer("eth_getTransactionByBlockNumberAndIndex", json!(["0x3f2", "0x1"])).await;
+    assert_eq!(by_index, transactions[1]);
+    assert_eq!(answer("eth_getTransactionByBlockNumberAndIndex", json!(["0x3f2", "0x9"])).await, Value::Null);
+}
+
+#[tokio::test]
+async fn the_roots_and_the_bloom_are_those_of_the_content() {
+    let block = answer("eth_getBlockByNumber", json!(["0x5dc", true])).await;
+    let envelope: EthereumTxEnvelope<TxEip4844> = serde_json::from_value(block["transactions"][0].clone()).unwrap();
+    let root = alloy_consensus::proofs::calculate_transaction_root(&[envelope]);
+    assert_eq!(block["transactionsRoot"], json!(root));
+    let receipt = answer("eth_getTransactionReceipt", json!([block["transactions"][0]["hash"]])).await;
+    assert_eq!(receipt["logsBloom"], block["logsBloom"]);
+    let typed: alloy_consensus::ReceiptEnvelope<alloy_rpc_types_eth::Log> = serde_json::from_value(receipt).unwrap();
+    let plain = typed.map_logs(|log| log.inner);
+    assert_eq!(block["receiptsRoot"], json!(alloy_consensus::proofs::calculate_receipt_root(&[plain])));
+}
+
+#[tokio::test]
+async fn a_receipt_counts_gas_and_logs_within_its_block() {
+    let hash = record(1, 1010, 1).transaction;
+    let receipt = answer("eth_getTransactionReceipt", json!([hash])).await;
+    assert_eq!(receipt["status"], "0x1");
+    assert_eq!(receipt["type"], "0x2");
+    assert_eq!(receipt["gasUsed"], format!("{:#x}", 40_000));
+    assert_eq!(receipt["cumulativeGasUsed"], format!("{:#x}", 80_000));
+    assert_eq!(receipt["effectiveGasPrice"], "0xa");
+    assert_eq!(receipt["to"], json!(TOKEN));
+    assert_eq!(receipt["logs"][0]["logIndex"], "0x2");
+    assert_eq!(receipt["logs"][1]["logIndex"], "0x3");
+    assert_eq!(receipt["blockNumber"], "0x3f2");
+    let receipts = answer("eth_getBlockReceipts", json!(["0x3f2"])).await;
+    assert_eq!(receipts.as_array().unwrap().len(), 3);
+    assert_eq!(receipts[1], receipt);
+}
+
+#[tokio::test]
+async fn an_unknown_or_pending_transaction_has_no_receipt() {
+    assert_eq!(answer("eth_getTransactionReceipt", json!([B256::repeat_byte(9)])).await, Value::Null);
+    assert_eq!(answer("eth_getTransactionByHash", json!([B256::repeat_byte(9)])).await, Value::Null);
+    let pending = B256::repeat_byte(0xee);
+    assert_eq!(answer("eth_getTransactionReceipt", json!([pending])).await, Value::Null);
+    let transaction = answer("eth_getTransactionByHash", json!([pending])).await;
+    assert_eq!(transaction["blockHash"], Value::Null);
+    assert_eq!(transaction["nonce"], "0x3");
+}
+
+#[tokio::test]
+async fn logs_are_filtered_by_range_address_and_topic() {
+    let count = async |filter: Value| answer("eth_getLogs", json!([filter])).await.as_array().unwrap().len();
+    assert_eq!(count(json!({"fromBlock": "0x0", "toBlock": "latest"})).await, 8);
+    assert_eq!(count(json!({"fromBlock": "0x3f3", "toBlock": "latest"})).await, 2);
+    assert_eq!(count(json!({"fromBlock": "earliest", "toBlock": "0x3f2", "address": TOKEN})).await, 6);
+    assert_eq!(count(json!({"fromBlock": "earliest", "address": Address::ZERO})).await, 0);
+    assert_eq!(count(json!({"fromBlock": "0x0", "topics": [B256::repeat_byte(1)]})).await, 2);
+    assert_eq!(count(json!({"fromBlock": "0x0", "topics": [[B256::repeat_byte(1), B256::repeat_byte(2)]]})).await, 4);
+    assert_eq!(count(json!({"blockHash": params().block_hash(1500)})).await, 2);
+    assert_eq!(count(json!({})).await, 0);
+    assert_eq!(refusal("eth_getLogs", json!([{"fromBlock": "0x500", "toBlock": "0x400"}])).await.0, -32602);
+    assert_eq!(refusal("eth_getLogs", json!([{"blockHash": B256::repeat_byte(3)}])).await.0, -32000);
+}
+
+#[tokio::test]
+async fn a_filter_tells_news_once() {
+    let chain = Arc::new(chain());
+    let module = module(Node::new(Arc::clone(&chain))).unwrap();
+    chain.head.send_replace(1_400);
+    let logs = ask(&module, "eth_newFilter", json!([{"address": TOKEN}])).await["result"].clone();
+    let blocks = ask(&module, "eth_newBlockFilter", json!([])).await["result"].clone();
+    assert_eq!(ask(&module, "eth_getFilterChanges", json!([logs])).await["result"], json!([]));
+    chain.head.send_replace(1_600);
+    assert_eq!(ask(&module, "eth_getFilterChanges", json!([logs])).await["result"].as_array().unwrap().len(), 2);
+    assert_eq!(ask(&module, "eth_getFilterChanges", json!([logs])).await["result"], json!([]));
+    let hashes = ask(&module, "eth_getFilterChanges", json!([blocks])).await["result"].clone();
+    assert_eq!(hashes.as_array().unwrap().len(), 200);
+    assert_eq!(hashes[0], json!(params().block_hash(1_401)));
+    assert_eq!(ask(&module, "eth_uninstallFilter", json!([logs])).await["result"], true);
+    assert_eq!(ask(&module, "eth_uninstallFilter", json!([logs])).await["result"], false);
+    assert_eq!(ask(&module, "eth_getFilterChanges", json!([logs])).await["error"]["code"], -32000);
+    assert_eq!(ask(&module, "eth_getFilterLogs", json!([blocks])).await["error"]["code"], -32000);
+}
+
+#[tokio::test]
+async fn filters_are_bounded() {
+    let module = methods();
+    for _ in 0..FILTERS_COUNT_MAX {
+        assert!(ask(&module, "eth_newBlockFilter", json!([])).await["error"].is_null());
+    }
+    assert_eq!(ask(&module, "eth_newBlockFilter", json!([])).await["error"]["code"], -32002);
+}
+
+#[tokio::test]
+async fn a_call_answers_its_output() {
+    let output = answer("eth_call", json!([{"to": TOKEN, "data": "0x01"}, "latest"])).await;
+    assert_eq!(output, format!("0x{}", "07".repeat(32)));
+    assert_eq!(answer("eth_call", json!([{"to": TOKEN, "input": "0x01"}, "latest", {}])).await, output);
+    let (code, message) = refusal("eth_call", json!([{"to": TOKEN}, "latest", {TOKEN.to_string(): {}}])).await;
+    assert_eq!((code, message.as_str()), (-32602, "state overrides are not supported"));
+}
+
+#[tokio::test]
+async fn a_revert_is_code_3_with_its_reason_and_data() {
+    // Error("too low")
+    let mut output = hex!("08c379a0").to_vec();
+    output.extend(U256::from(32).to_be_bytes::<32>());
+    output.extend(U256::from(7).to_be_bytes::<32>());
+    output.extend(b"too low");
+    output.resize(4 + 96, 0);
+    let input = format!("0xff{}", hex::encode(&output));
+    let response = ask(&methods(), "eth_call", json!([{"to": TOKEN, "data": input}, "latest"])).await;
+    assert_eq!(response["error"]["code"], 3);
+    assert_eq!(response["error"]["message"], "execution reverted: too low");
+    assert_eq!(response["error"]["data"], hex::encode_prefixed(&output));
+    let response = ask(&methods(), "eth_estimateGas", json!([{"to": TOKEN, "data": "0xff"}])).await;
+    assert_eq!(response["error"]["code"], 3);
+    assert_eq!(response["error"]["message"], "execution reverted");
+    let panic = format!("0xff4e487b71{}", hex::encode(U256::from(0x11).to_be_bytes::<32>()));
+    assert_eq!(
+        refusal("eth_call", json!([{"to": TOKEN, "data": panic}])).await.1,
+        "execution reverted: panic code 0x11"
+    );
+}
+
+#[tokio::test]
+async fn an_estimate_is_enough_and_not_much_more() {
+    let text = answer("eth_estimateGas", json!([{"to": TOKEN}])).await;
+    let gas = u64::from_str_radix(text.as_str().unwrap().trim_start_matches("0x"), 16).unwrap();
+    assert!((100_000..=101_100).contains(&gas), "{gas}");
+}
+
+#[tokio::test]
+async fn a_call_that_never_succeeds_has_no_estimate() {
+    let chain = MemoryChain { gas_needed: u64::MAX, ..chain() };
+    let request =
+        CallRequest { from: Address::ZERO, to: None, value: U256::ZERO, input: Data::default(), gas_limit: None };
+    assert!(matches!(chain.estimate(request).await, Err(CallFailure::Failed(_))));
+}
+
+#[tokio::test]
+async fn a_refused_transaction_speaks_as_geth_does() {
+    let (code, message) = refusal("eth_sendRawTransaction", json!(["0x01"])).await;
+    assert_eq!(code, -32000);
+    assert!(message.starts_with("nonce too low: "), "{message}");
+    let (code, message) = refusal("eth_sendRawTransaction", json!(["0x03"])).await;
+    assert_eq!(code, -32000);
+    assert!(message.starts_with("insufficient funds for gas * price + value: "), "{message}");
+    assert_eq!(answer("eth_sendRawTransaction", json!(["0x02"])).await, json!(keccak256([2])));
+}
+
+#[tokio::test]
+async fn the_fee_history_is_that_of_a_constant_base_fee() {
+    let history = answer("eth_feeHistory", json!(["0x2", "0x5dc", [10, 50]])).await;
+    assert_eq!(history["oldestBlock"], "0x5db");
+    assert_eq!(history["baseFeePerGas"], json!(["0x7", "0x7", "0x7"]));
+    assert_eq!(history["gasUsedRatio"], json!([0.0, 40_000.0 / 30_000_000.0]));
+    assert_eq!(history["reward"], json!([["0x0", "0x0"], ["0x3", "0x3"]]));
+    // More than there is: as much as there is.
+    let history = answer("eth_feeHistory", json!(["0x400", "0x3e9"])).await;
+    assert_eq!(history["oldestBlock"], "0x3e8");
+    assert_eq!(refusal("eth_feeHistory", json!(["0x1", "latest", [50, 10]])).await.0, -32602);
+}
+
+#[tokio::test]
+async fn a_proof_of_ethereums_trie_is_not_made_up() {
+    assert_eq!(refusal("eth_getProof", json!([TOKEN, [], "latest"])).await.0, -32004);
+}
+
+#[tokio::test]
+async fn a_subscription_follows_the_head() {
+    let chain = Arc::new(chain());
+    let module = module(Node::new(Arc::clone(&chain))).unwrap();
+    chain.head.send_replace(1_498);
+    let mut heads = module.subscribe_unbounded("eth_subscribe", ["newHeads"]).await.unwrap();
+    let mut logs =
+        module.subscribe_unbounded("eth_subscribe", json_params(json!(["logs", {"address": TOKEN}]))).await.unwrap();
+    chain.head.send_replace(1_500);
+    for number in ["0x5db", "0x5dc"] {
+        let (head, _) = heads.next::<Value>().await.unwrap().unwrap();
+        assert_eq!(head["number"], number);
+    }
+    let (log, _) = logs.next::<Value>().await.unwrap().unwrap();
+    assert_eq!(log["blockNumber"], "0x5dc");
+    assert!(module.subscribe_unbounded("eth_subscribe", ["newPendingTransactions"]).await.is_err());
+}
+
+/// Parameters of mixed kinds, as jsonrpsee takes them.
+fn json_params(params: Value) -> jsonrpsee::core::params::ArrayParams {
+    let mut array = jsonrpsee::core::params::ArrayParams::new();
+    for param in params.as_array().unwrap() {
+        array.insert(param).unwrap();
+    }
+    array
+}
+
+/// Posts `body` to a server and gives back the whole HTTP answer.
+async fn post(address: std::net::SocketAddr, body: &str) -> String {
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!(
+        "POST / HTTP/1.1\r\nhost: x\r\norigin: https://wallet.example\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.unwrap();
+    response
+}
+
+#[tokio::test]
+async fn the_server_answers_over_http_with_cors_and_bounds_batches() {
+    let server = super::JsonRpc::serve("127.0.0.1:0".parse().unwrap(), Arc::new(chain())).await.unwrap();
+    let response = post(server.address(), r#"{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}"#).await;
+    assert!(response.contains("access-control-allow-origin: *"), "{response}");
+    assert!(response.ends_with(r#"{"jsonrpc":"2.0","id":1,"result":"0x539"}"#), "{response}");
+    let response = post(server.address(), r#"{"jsonrpc":"2.0","id":1,"method":"no_such"}"#).await;
+    assert!(response.contains("-32601"), "{response}");
+    let calls = vec![json!({"jsonrpc": "2.0", "id": 1, "method": "eth_chainId"}); 101];
+    let response = post(server.address(), &json!(calls).to_string()).await;
+    assert!(response.contains("-32010"), "{response}");
+    server.stop().await;
+}

@@ -1,0 +1,241 @@
+//! A slot as an Ethereum block: header, transactions, receipts, logs.
+
+use super::chain::SlotBlock;
+use super::error::error;
+use crate::state::OutcomeRecord;
+use alloy_consensus::proofs::ordered_trie_root_with_encoder;
+use alloy_consensus::transaction::Recovered;
+use alloy_consensus::{
+    EMPTY_OMMER_ROOT_HASH, EthereumTxEnvelope, Receipt, ReceiptEnvelope, ReceiptWithBloom, Transaction as _, TxEip4844,
+};
+use alloy_eips::eip2718::{Decodable2718, Encodable2718};
+use alloy_primitives::{Address, B64, B256, Bloom, U256};
+use alloy_rpc_types_eth::{Block, BlockTransactions, Header, Log, Transaction, TransactionReceipt};
+use evm::{NetworkParams, Outcome, Status};
+use jsonrpsee::types::ErrorObjectOwned;
+use jsonrpsee::types::error::INTERNAL_ERROR_CODE;
+use primitives::Slot;
+use serde_json::{Value, json};
+
+/// The type that transactions of the protocol itself are shown with.
+pub(super) const SYSTEM_TYPE: &str = "0x7e";
+
+type Envelope = EthereumTxEnvelope<TxEip4844>;
+
+/// A block as it is sent: its transactions in full or by hash.
+pub(super) type RpcBlock = Block<Value, Header>;
+
+/// Whether a block shows transactions in full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Detail {
+    /// Hashes.
+    Hashes,
+    /// All fields.
+    Full,
+}
+
+/// A slot, seen as a block.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BlockView<'a> {
+    pub(super) params: &'a NetworkParams,
+    pub(super) block: &'a SlotBlock,
+}
+
+impl BlockView<'_> {
+    fn hash(&self) -> B256 {
+        self.params.block_hash(self.block.slot.0)
+    }
+
+    fn timestamp(&self) -> u64 {
+        self.params.start_of(self.block.slot).seconds()
+    }
+
+    /// The block, with its header.
+    pub(super) fn block(&self, detail: Detail) -> Result<RpcBlock, ErrorObjectOwned> {
+        let transactions = match detail {
+            Detail::Hashes => BlockTransactions::Hashes(self.block.outcomes.iter().map(|o| o.transaction).collect()),
+            Detail::Full => {
+                let full = (0..self.block.outcomes.len()).map(|index| self.transaction(index));
+                BlockTransactions::Full(full.collect::<Result<_, _>>()?)
+            }
+        };
+        Ok(Block { header: self.header(), uncles: Vec::new(), transactions, withdrawals: None })
+    }
+
+    /// The header. It does not hash to the block's hash, and has no state root: see the module above.
+    pub(super) fn header(&self) -> Header {
+        let environment = self.params.block_of(self.block.slot);
+        let outcomes = &self.block.outcomes;
+        let inner = alloy_consensus::Header {
+            parent_hash: self.params.block_hash(self.block.slot.0.saturating_sub(1)),
+            ommers_hash: EMPTY_OMMER_ROOT_HASH,
+            beneficiary: environment.beneficiary,
+            state_root: B256::ZERO,
+            transactions_root: transactions_root(outcomes),
+            receipts_root: self.receipts_root(),
+            logs_bloom: outcomes.iter().fold(Bloom::ZERO, |bloom, record| bloom | bloom_of(&record.outcome)),
+            difficulty: environment.difficulty,
+            number: self.block.slot.0,
+            gas_limit: environment.gas_limit,
+            gas_used: outcomes.iter().map(|record| record.outcome.gas_used).sum(),
+            timestamp: environment.timestamp,
+            mix_hash: environment.randomness.unwrap_or_default(),
+            nonce: B64::ZERO,
+            base_fee_per_gas: Some(environment.base_fee),
+            ..alloy_consensus::Header::default()
+        };
+        let size = outcomes.iter().map(|record| record.bytes.len()).sum::<usize>();
+        Header { hash: self.hash(), inner, total_difficulty: None, size: Some(U256::from(size)) }
+    }
+
+    /// The root of the receipts of signed transactions, as Ethereum computes it.
+    fn receipts_root(&self) -> B256 {
+        let mut gas = 0;
+        let mut receipts = Vec::new();
+        for record in &self.block.outcomes {
+            gas += record.outcome.gas_used;
+            if !record.bytes.is_empty() {
+                let logs = record.outcome.logs.iter().cloned().map(Into::into).collect();
+                receipts.push(envelope(&record.outcome, gas, logs));
+            }
+        }
+        ordered_trie_root_with_encoder(&receipts, |receipt: &ReceiptEnvelope, out| receipt.encode_2718(out))
+    }
+
+    /// Transaction `index` with all fields.
+    pub(super) fn transaction(&self, index: usize) -> Result<Value, ErrorObjectOwned> {
+        let record = self.record(index)?;
+        if record.bytes.is_empty() {
+            return Ok(self.system_transaction(index, record));
+        }
+        let transaction = Transaction {
+            inner: Recovered::new_unchecked(decode(&record.bytes)?, record.sender),
+            block_hash: Some(self.hash()),
+            block_number: Some(self.block.slot.0),
+            transaction_index: Some(index as u64),
+            effective_gas_price: Some(record.outcome.gas_price),
+            block_timestamp: Some(self.timestamp()),
+        };
+        to_value(&transaction)
+    }
+
+    /// A transaction that nobody signed. What it was called with is not part of its outcome, and is not made up.
+    fn system_transaction(&self, index: usize, record: &OutcomeRecord) -> Value {
+        json!({
+            "type": SYSTEM_TYPE, "hash": record.transaction, "from": record.sender, "to": null,
+            "blockHash": self.hash(), "blockNumber": hex(self.block.slot.0), "transactionIndex": hex(index as u64),
+            "gas": hex(record.outcome.gas_used), "gasPrice": "0x0", "value": "0x0", "nonce": "0x0", "input": "0x",
+            "chainId": hex(self.params.network.0), "v": "0x0", "r": "0x0", "s": "0x0",
+        })
+    }
+
+    /// The receipt of transaction `index`.
+    pub(super) fn receipt(&self, index: usize) -> Result<Value, ErrorObjectOwned> {
+        let record = self.record(index)?;
+        let outcome = &record.outcome;
+        let before = self.block.outcomes.iter().take(index).map(|record| record.outcome.gas_used).sum::<u64>();
+        let receipt = TransactionReceipt {
+            inner: envelope(outcome, before + outcome.gas_used, self.logs_of(index)?),
+            transaction_hash: record.transaction,
+            transaction_index: Some(index as u64),
+            block_hash: Some(self.hash()),
+            block_number: Some(self.block.slot.0),
+            gas_used: outcome.gas_used,
+            effective_gas_price: outcome.gas_price,
+            blob_gas_used: None,
+            blob_gas_price: None,
+            from: record.sender,
+            to: self.target(record)?,
+            contract_address: outcome.created,
+        };
+        let mut value = to_value(&receipt)?;
+        if record.bytes.is_empty() {
+            value["type"] = SYSTEM_TYPE.into();
+        }
+        Ok(value)
+    }
+
+    fn target(&self, record: &OutcomeRecord) -> Result<Option<Address>, ErrorObjectOwned> {
+        if record.bytes.is_empty() { Ok(None) } else { Ok(decode(&record.bytes)?.to()) }
+    }
+
+    /// The logs of transaction `index`, numbered within the block.
+    pub(super) fn logs_of(&self, index: usize) -> Result<Vec<Log>, ErrorObjectOwned> {
+        let record = self.record(index)?;
+        let first = self.block.outcomes.iter().take(index).map(|record| record.outcome.logs.len()).sum::<usize>();
+        let log = |(place, log): (usize, &evm::Log)| Log {
+            inner: log.clone().into(),
+            block_hash: Some(self.hash()),
+            block_number: Some(self.block.slot.0),
+            block_timestamp: Some(self.timestamp()),
+            transaction_hash: Some(record.transaction),
+            transaction_index: Some(index as u64),
+            log_index: Some((first + place) as u64),
+            removed: false,
+        };
+        Ok(record.outcome.logs.iter().enumerate().map(log).collect())
+    }
+
+    fn record(&self, index: usize) -> Result<&OutcomeRecord, ErrorObjectOwned> {
+        let slot: Slot = self.block.slot;
+        let lost = || error(INTERNAL_ERROR_CODE, format!("block {slot} has no transaction {index}"));
+        self.block.outcomes.get(index).ok_or_else(lost)
+    }
+}
+
+/// A transaction that is not in a block yet.
+pub(super) fn pending(bytes: &[u8], sender: Address) -> Result<Value, ErrorObjectOwned> {
+    let inner = decode(bytes)?;
+    to_value(&Transaction {
+        effective_gas_price: Some(inner.max_fee_per_gas()),
+        inner: Recovered::new_unchecked(inner, sender),
+        block_hash: None,
+        block_number: None,
+        transaction_index: None,
+        block_timestamp: None,
+    })
+}
+
+fn decode(bytes: &[u8]) -> Result<Envelope, ErrorObjectOwned> {
+    let broken = |error_: alloy_eips::eip2718::Eip2718Error| {
+        error(INTERNAL_ERROR_CODE, format!("a recorded transaction does not decode: {error_}"))
+    };
+    Envelope::decode_2718_exact(bytes).map_err(broken)
+}
+
+/// The root of signed transactions, as Ethereum computes it.
+fn transactions_root(outcomes: &[OutcomeRecord]) -> B256 {
+    let signed: Vec<&[u8]> = outcomes.iter().map(|record| &*record.bytes).filter(|bytes| !bytes.is_empty()).collect();
+    ordered_trie_root_with_encoder(&signed, |bytes, out| out.extend_from_slice(bytes))
+}
+
+fn bloom_of(outcome: &Outcome) -> Bloom {
+    let mut bloom = Bloom::ZERO;
+    for log in &outcome.logs {
+        bloom.accrue_raw_log(log.address, &log.topics);
+    }
+    bloom
+}
+
+/// The receipt's consensus part, of the transaction's type.
+fn envelope<L>(outcome: &Outcome, cumulative_gas_used: u64, logs: Vec<L>) -> ReceiptEnvelope<L> {
+    let status = (outcome.status == Status::Success).into();
+    let receipt = Receipt { status, cumulative_gas_used, logs };
+    let receipt = ReceiptWithBloom { receipt, logs_bloom: bloom_of(outcome) };
+    match outcome.kind {
+        1 => ReceiptEnvelope::Eip2930(receipt),
+        2 => ReceiptEnvelope::Eip1559(receipt),
+        3 => ReceiptEnvelope::Eip4844(receipt),
+        4 => ReceiptEnvelope::Eip7702(receipt),
+        _ => ReceiptEnvelope::Legacy(receipt),
+    }
+}
+
+fn to_value<T: serde::Serialize>(value: &T) -> Result<Value, ErrorObjectOwned> {
+    serde_json::to_value(value).map_err(|broken| error(INTERNAL_ERROR_CODE, broken.to_string()))
+}
+
+/// A quantity as JSON-RPC writes it.
+pub(super) fn hex(number: u64) -> String {
+    format!("{number:#x}")
+}

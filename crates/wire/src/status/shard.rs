@@ -1,0 +1,112 @@
+//! What a shard's machine refuses.
+
+use crate::rejection::{Reason, Rejection};
+use shard::state_tree::StateTreeError;
+use shard::{
+    AcknowledgeRefusal, AttemptRefusal, Busy, DeliverRefusal, DispatchError, LocalRefusal, SlotOutOfBounds, VoteError,
+};
+
+impl From<Busy> for Rejection {
+    fn from(busy: Busy) -> Self {
+        let text = busy.to_string();
+        match busy {
+            Busy::Locked { holder, .. } => Self::new(Reason::Conflict, text).with("holder", holder),
+            Busy::Lagging { .. } | Busy::Attempts { .. } | Busy::Inputs => Self::new(Reason::Busy, text),
+        }
+    }
+}
+
+impl From<SlotOutOfBounds> for Rejection {
+    fn from(error: SlotOutOfBounds) -> Self {
+        let text = error.to_string();
+        Self::new(Reason::WrongEnvironment, text).with("slot", error.slot).with("current", error.current)
+    }
+}
+
+impl From<LocalRefusal> for Rejection {
+    fn from(refusal: LocalRefusal) -> Self {
+        let text = refusal.to_string();
+        match refusal {
+            LocalRefusal::Busy(busy) => busy.into(),
+            LocalRefusal::NotLocal { .. } => Self::new(Reason::WrongShard, text),
+            LocalRefusal::Slot(error) => error.into(),
+            LocalRefusal::Execution(error) => error.into(),
+            LocalRefusal::Dispatch(error) => error.into(),
+        }
+    }
+}
+
+impl From<DispatchError> for Rejection {
+    fn from(error: DispatchError) -> Self {
+        let text = error.to_string();
+        match error {
+            DispatchError::Message(error) => error.into(),
+            DispatchError::UnknownDestination { .. } => Self::new(Reason::NoRoute, text),
+            DispatchError::TooMany { .. } => Self::new(Reason::OverBound, text),
+            DispatchError::Malformed
+            | DispatchError::Id { .. }
+            | DispatchError::Origin { .. }
+            | DispatchError::ForeignSender { .. } => Self::new(Reason::BadMessage, text),
+        }
+    }
+}
+
+impl From<AttemptRefusal> for Rejection {
+    fn from(refusal: AttemptRefusal) -> Self {
+        let text = refusal.to_string();
+        match refusal {
+            AttemptRefusal::Commit(rejection) => rejection.into(),
+            AttemptRefusal::Busy(busy) => busy.into(),
+            AttemptRefusal::Participants { .. } | AttemptRefusal::Homes { .. } => {
+                Self::new(Reason::BadDescriptor, text)
+            }
+        }
+    }
+}
+
+impl From<DeliverRefusal> for Rejection {
+    fn from(refusal: DeliverRefusal) -> Self {
+        let text = refusal.to_string();
+        match refusal {
+            DeliverRefusal::Busy(busy) => busy.into(),
+            DeliverRefusal::Message(error) => error.into(),
+            DeliverRefusal::WrongDestination { .. } => Self::new(Reason::WrongShard, text),
+        }
+    }
+}
+
+impl From<AcknowledgeRefusal> for Rejection {
+    fn from(refusal: AcknowledgeRefusal) -> Self {
+        let text = refusal.to_string();
+        match refusal {
+            AcknowledgeRefusal::Busy(busy) => busy.into(),
+            AcknowledgeRefusal::Message(error) => error.into(),
+            AcknowledgeRefusal::UnknownMessage { .. } => Self::new(Reason::NotFound, text),
+            AcknowledgeRefusal::WrongDestination { .. } => Self::new(Reason::BadReceipt, text),
+        }
+    }
+}
+
+impl From<VoteError> for Rejection {
+    fn from(error: VoteError) -> Self {
+        let text = error.to_string();
+        match error {
+            VoteError::Receipt(error) => error.into(),
+            VoteError::Kind { .. } => Self::new(Reason::WrongLeaf, text),
+            VoteError::Decode(error) => error.into(),
+            VoteError::Shard { .. } => Self::new(Reason::WrongShard, text),
+            VoteError::Epoch { .. } => Self::new(Reason::WrongEpoch, text),
+        }
+    }
+}
+
+impl From<StateTreeError> for Rejection {
+    fn from(error: StateTreeError) -> Self {
+        let text = error.to_string();
+        match error {
+            StateTreeError::Corrupt { .. } => Self::new(Reason::StoreFailed, text),
+            StateTreeError::NoVersion { .. } => Self::new(Reason::HistoryUnavailable, text),
+            StateTreeError::Proof { .. } => Self::new(Reason::BadReceipt, text),
+        }
+    }
+}
