@@ -180,3 +180,14 @@ impl<R> Drop for Seat<R> {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+impl From<CallError> for wire::Rejection {
+    fn from(error: CallError) -> Self {
+        let reason = match error {
+            CallError::Busy => wire::Reason::Busy,
+            CallError::DiskFull => wire::Reason::DiskFull,
+            CallError::Stopped => wire::Reason::Unavailable,
+        };
+        Self::new(reason, error.to_string())
+    }
+}

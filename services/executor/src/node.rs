@@ -2,7 +2,7 @@
 
 use crate::checks::Checks;
 use host::network::Network;
-use host::{CallError, Class, Handle};
+use host::{Class, Handle};
 use primitives::ShardId;
 use shard::{Answer, Input, Reply, Ticket};
 use std::sync::Arc;
@@ -20,8 +20,7 @@ pub(crate) struct Node {
 impl Node {
     /// Gives the machine an input and waits for its answer, which comes after the step is synced (R2).
     pub(crate) async fn ask(&self, class: Class, input: impl FnOnce(Ticket) -> Input) -> Result<Answer, Rejection> {
-        let reply = self.handle.call(class, |ticket| input(Ticket(ticket.0))).await;
-        reply.map(|reply| reply.answer).map_err(refused)
+        Ok(self.handle.call(class, |ticket| input(Ticket(ticket.0))).await?.answer)
     }
 
     /// Asks with every fact, all at once so that they share a step, and puts rejections back in their places.
@@ -46,13 +45,4 @@ impl Node {
 /// An answer of a kind that the input does not have: a bug, told instead of a panic.
 pub(crate) fn unexpected(answer: &Answer) -> Rejection {
     Rejection::new(Reason::Internal, format!("the machine gave an answer of another kind: {answer:?}"))
-}
-
-fn refused(error: CallError) -> Rejection {
-    let reason = match error {
-        CallError::Busy => Reason::Busy,
-        CallError::DiskFull => Reason::DiskFull,
-        CallError::Stopped => Reason::Unavailable,
-    };
-    Rejection::new(reason, error.to_string())
 }

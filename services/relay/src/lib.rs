@@ -1,1 +1,88 @@
 //! A relay node: configuration and wiring.
+//!
+//! ```text
+//!  shards' outboxes --page--> check receipts --> host: relay machine + RocksDB --> deliver, acknowledge --> shards' inboxes
+//!  shards' block streams --news--------------------^                                      |
+//!                                                  ^------------- answers ----------------'
+//! ```
+//!
+//! Knows the order of starting and stopping, and nothing of what a relay decides. It has no key: nobody has to believe it.
+
+mod api;
+mod carrier;
+mod settings;
+
+pub use settings::Settings;
+
+use api::Node;
+use carrier::Carrier;
+use host::network::{Network, NetworkError};
+use host::{Bounds, Clock, Host, Process, ProcessError};
+use primitives::Time;
+use relay::Relay;
+use std::path::Path;
+use std::sync::Arc;
+use store::{Durability, Identity, Store};
+use wire::server::{ServerBuilder, ServerSettings};
+
+/// Why a relay node does not start or did not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The process around it.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// The settings are not settings.
+    #[error(transparent)]
+    Settings(#[from] host::SettingsError),
+    /// The network file is no network.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// The store does not open.
+    #[error(transparent)]
+    Store(#[from] store::StoreError),
+    /// The relay does not open.
+    #[error(transparent)]
+    Open(#[from] relay::OpenError),
+    /// A shard's endpoint is no endpoint.
+    #[error("a shard's endpoint: {0}")]
+    Shard(#[from] wire::client::ConnectError),
+}
+
+/// Runs the relay node that the settings at `config` describe, until SIGTERM or SIGINT.
+pub async fn run(config: &Path) -> Result<(), Error> {
+    let settings: Settings = host::load_settings(config, "DOVETAIL_RELAY")?;
+    let network = Network::load(&settings.network)?;
+    let process = Process::start(settings.metrics_listen).await?;
+    let (store, machine) = open(&settings, &network)?;
+    let host = Host {
+        name: "relay".to_owned(),
+        machine,
+        store,
+        clock: Clock::starting_at(Time(0)),
+        bounds: Bounds::default(),
+        instruments: process.instruments.clone(),
+        ticket_of: |reply: &relay::Reply| Some(host::Ticket(api::ticket_of(reply).0)),
+    };
+    let running = host.spawn().map_err(ProcessError::from)?;
+    let carrier = Arc::new(Carrier::connect(&network, running.handle.clone())?);
+    carrier.listen();
+    tokio::spawn(Arc::clone(&carrier).carry(running.handouts));
+    let node = Arc::new(Node::new(running.handle, carrier, network.params.network));
+    let server = ServerBuilder::new(ServerSettings::default()).map_err(ProcessError::from)?.relay(node);
+    Ok(process.serve(server, settings.listen, running.lifeline).await?)
+}
+
+fn open(settings: &Settings, network: &Network) -> Result<(Store, Relay), Error> {
+    let identity = Identity {
+        kind: "relay".to_owned(),
+        network: network.params.network,
+        name: "relay".to_owned(),
+        key: None,
+    };
+    let store_settings = store::Settings { durability: Durability::Synced, ..store::Settings::default() };
+    let store = Store::open(&settings.data, &relay::spaces::ALL, &identity, store_settings)?;
+    let shards = network.placement.shards().collect();
+    let reader = store.reader();
+    let machine = Relay::open(relay::Settings::new(network.params.network, shards), &reader)?;
+    Ok((store, machine))
+}
