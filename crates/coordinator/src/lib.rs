@@ -1,1 +1,50 @@
 //! A coordinator's machine: execute over a cached view, prepare, collect votes, deliver the decision.
+//!
+//! ```text
+//!   Submit ──> execute over the view cache ──────> one participant ──> SubmitLocal ──> Local ─────────> Committed
+//!                │ ^        │ ^                │
+//!         Fetch  v │        │ │ keys are free  └──> several ──> Begin ──> votes ──> Decided ──> Applied ──> Committed
+//!              Fetched      v │                                             │ some no
+//!                         queue, first come first served      fresh values  v
+//!                               ^──────────────────────────────── again, with the next attempt number
+//! ```
+//!
+//! Promise: whatever it does, and however many of it run at once, a transaction commits on all its shards or on none, and
+//! once: participants believe votes and their own state, never a coordinator. Held by `tests/network.rs`, on participants
+//! made of the real rules.
+//!
+//! Promise: no starvation here. Transactions that need one key get it in the order they came ([`claims`]); one that others'
+//! coordinators keep aborting keeps its claims, and is refused with the last reason after [`ATTEMPTS_COUNT_MAX`] tries.
+//!
+//! Nothing of a submission is kept on disk but its attempt ([`commit::Coordinator`]'s log). After a restart unfinished
+//! attempts are finished, nobody is told, and a client looks its transaction up at the shards by its hash.
+//!
+//! Knows nothing of gRPC, clocks or certificates: votes come as facts, time as an argument. What the cache holds is a
+//! guess that costs a retry when it is wrong, and can do no other harm.
+
+mod attempts;
+mod cache;
+mod claims;
+mod coordinator;
+mod execution;
+mod fetch;
+mod input;
+mod local;
+mod pending;
+mod refusal;
+mod senders;
+mod settings;
+
+pub use cache::{CACHE_KEYS_COUNT_MAX, StateValue, ViewCache};
+pub use coordinator::Coordinator;
+pub use fetch::{FETCH_CODES_COUNT_MAX, FETCH_KEYS_COUNT_MAX, FetchId};
+pub use input::{
+    Committed, Event, Input, LocalAnswer, LocalSubmission, Prepare, Reply, Send, StateKeyValue, Ticket, Votes,
+};
+pub use refusal::Refusal;
+pub use settings::{
+    ATTEMPTS_COUNT_MAX, EXECUTIONS_PER_STEP_COUNT_MAX, FETCH_ROUNDS_COUNT_MAX, NONCE_WAITS_PER_SENDER_COUNT_MAX,
+    PENDING_COUNT_MAX, SHARED_TRIES_COUNT_MAX, Settings, Timing,
+};
+
+pub use commit::coordinator::OpenError;

@@ -1,0 +1,239 @@
+//! Running what is ready, and what follows from a run.
+
+use crate::cache::Watched;
+use crate::claims::{Claim, Turn};
+use crate::coordinator::{Coordinator, Draft};
+use crate::fetch::FetchId;
+use crate::input::{Committed, Event, StateKeyValue};
+use crate::pending::{Pending, Stage, Trust};
+use crate::refusal::Refusal;
+use crate::settings::{EXECUTIONS_PER_STEP_COUNT_MAX, FETCH_ROUNDS_COUNT_MAX};
+use alloy_primitives::Address;
+use evm::{
+    Data, Environment, ExecuteError, Executed, Invalid, LockMode, Missing, Payload, PayloadError, RecoveredPayload,
+    StateKey, execute,
+};
+use primitives::{Time, Verified};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// A run over the cache: it changes nothing.
+struct Run {
+    payload: Arc<Verified<RecoveredPayload>>,
+    result: Result<Executed, ExecuteError>,
+    looked_at: BTreeSet<StateKey>,
+}
+
+impl Coordinator {
+    /// Runs what is ready, in the order of arrival, and what becomes ready by that, up to the bound of a step.
+    pub(crate) fn run_what_is_ready(&mut self, draft: &mut Draft) {
+        let mut left = EXECUTIONS_PER_STEP_COUNT_MAX;
+        while left > 0 && !self.ready.is_empty() {
+            let batch: Vec<Turn> = self.ready.iter().copied().take(left).collect();
+            left -= batch.len();
+            // Each run reads the cache as it is now and nothing else: here is where threads would go.
+            let runs: Vec<_> = batch.into_iter().filter_map(|turn| Some((turn, self.run(turn, draft.now)?))).collect();
+            for (turn, run) in runs {
+                match run {
+                    Ok(run) => self.follow(turn, run, draft),
+                    Err(error) => self.refuse(turn, error.into(), draft),
+                }
+            }
+        }
+    }
+
+    fn run(&self, turn: Turn, now: Time) -> Option<Result<Run, PayloadError>> {
+        let pending = self.pending.get(&turn)?;
+        Some(self.payload_at(pending, now).map(|payload| {
+            let view = Watched::new(&self.cache);
+            let result = execute(&self.settings.params, &self.settings.placement, &payload, &view);
+            Run { payload, result, looked_at: view.looked_at() }
+        }))
+    }
+
+    /// The payload at the slot that it is now: a slot gone by is refused by the shards (R10).
+    fn payload_at(&self, pending: &Pending, now: Time) -> Result<Arc<Verified<RecoveredPayload>>, PayloadError> {
+        let payload = pending.payload.payload();
+        let slot = Environment::Slot(self.settings.params.slot_at(now));
+        if payload.environment == slot || matches!(payload.environment, Environment::Block(_)) {
+            return Ok(pending.payload.clone());
+        }
+        let transactions = payload.transactions.clone();
+        Verified::by(&self.verifier, Payload { environment: slot, transactions }).map(Arc::new)
+    }
+
+    fn follow(&mut self, turn: Turn, run: Run, draft: &mut Draft) {
+        self.cache.used(run.looked_at.iter().copied());
+        if let Some(pending) = self.pending.get_mut(&turn) {
+            pending.payload = run.payload.clone();
+        }
+        match run.result {
+            Ok(executed) => self.claim(turn, executed, draft),
+            Err(ExecuteError::Missing(missing)) => self.fetch(turn, &missing, draft),
+            Err(error) => match nonce_too_high(&error) {
+                Some((sender, transaction, state)) if self.awaits_nonce(turn, sender) => {
+                    self.await_nonce(turn, (sender, transaction, state), error, draft);
+                }
+                _ if depends_on_state(&error) => self.doubt(turn, &run.looked_at, error, draft),
+                _ => self.refuse(turn, Refusal::Execution(error), draft),
+            },
+        }
+    }
+
+    /// Claims the keys of a run, and goes on with it when they are free.
+    fn claim(&mut self, turn: Turn, executed: Executed, draft: &mut Draft) {
+        let Some(pending) = self.pending.get_mut(&turn) else { return };
+        (pending.trust, pending.nonce_since) = (Trust::Guessed, None);
+        let ticket = pending.ticket;
+        draft.reply(ticket, Event::Executed { participants: executed.participants.clone() });
+        let (claim, free) = self.claims.claim(turn, &locks(&executed));
+        self.wake(free.into_iter().filter(|other| *other != turn));
+        match claim {
+            Claim::Waits(key) => {
+                self.enter(turn, Stage::Queued, None);
+                draft.reply(ticket, Event::Queued { key });
+            }
+            Claim::Held => match executed.participants.len() {
+                0 => {
+                    // It reads nothing and changes nothing, so there is nobody to ask.
+                    let committed = Committed::of(&executed, None);
+                    self.finish(turn, Event::Committed(Box::new(committed)), draft);
+                }
+                1 => self.send_locally(turn, Arc::new(executed), draft),
+                _ => self.begin(turn, Arc::new(executed), draft),
+            },
+        }
+    }
+
+    /// Has values fetched, and the submission wait for them.
+    pub(crate) fn fetch(&mut self, turn: Turn, missing: &BTreeSet<Missing>, draft: &mut Draft) {
+        let Some(pending) = self.pending.get_mut(&turn) else { return };
+        pending.rounds += 1;
+        if pending.rounds > FETCH_ROUNDS_COUNT_MAX {
+            return self.refuse(turn, Refusal::Unsettled, draft);
+        }
+        let (settings, when) = (&self.settings, draft.now);
+        let (fetches, sends) =
+            self.fetches.want(turn, missing, &settings.placement, (when, self.stamp, &settings.timing));
+        draft.fetches.extend(sends);
+        let stage = if fetches.is_empty() { Stage::Ready } else { Stage::Fetching(fetches) };
+        self.enter(turn, stage, None);
+    }
+
+    pub(crate) fn fetched(&mut self, fetch: FetchId, values: Vec<StateKeyValue>, codes: &[Data]) {
+        let Some(ended) = self.fetches.end(fetch) else { return };
+        for code in codes {
+            self.cache.learn_code(code);
+        }
+        for (key, value) in values {
+            // A shard speaks for itself alone.
+            if self.settings.placement.owner(key) == ended.shard {
+                self.cache.learn(key, value, ended.asked, self.stamp);
+                if let (StateKey::Account(sender), crate::StateValue::Account(Some(account))) = (key, value) {
+                    self.wake_nonces(sender, account.nonce);
+                }
+            }
+        }
+        for turn in ended.waiters {
+            let Some(pending) = self.pending.get_mut(&turn) else { continue };
+            let Stage::Fetching(open) = &mut pending.stage else { continue };
+            open.remove(&fetch);
+            if open.is_empty() {
+                self.enter(turn, Stage::Ready, None);
+            }
+        }
+    }
+
+    /// A run failed on values that may be old: they are fetched again before it is believed.
+    fn doubt(&mut self, turn: Turn, looked_at: &BTreeSet<StateKey>, error: ExecuteError, draft: &mut Draft) {
+        let Some(pending) = self.pending.get(&turn) else { return };
+        if pending.trust == Trust::Refreshed {
+            return self.refuse(turn, Refusal::Execution(error), draft);
+        }
+        // What came before may yet make it succeed: it has its turn after that.
+        let unsettled = looked_at.iter().any(|key| self.claims.is_held_by_another(turn, key));
+        if unsettled && pending.nonce_since.is_none() {
+            let shared = looked_at.iter().map(|key| (*key, LockMode::Shared)).collect();
+            let (claim, free) = self.claims.claim(turn, &shared);
+            self.wake(free.into_iter().filter(|other| *other != turn));
+            if let Claim::Waits(_) = claim {
+                return self.enter(turn, Stage::Queued, None);
+            }
+            let free = self.claims.release(turn);
+            self.wake(free);
+        }
+        let Some(pending) = self.pending.get_mut(&turn) else { return };
+        pending.trust = Trust::Refreshed;
+        for key in looked_at {
+            self.cache.forget(key);
+        }
+        let missing = looked_at.iter().map(|key| Missing::Key(*key)).collect();
+        self.fetch(turn, &missing, draft);
+    }
+
+    /// Whether the sender's nonce is known well enough to wait for a later one: it is about to change here, or was just
+    /// looked up.
+    fn awaits_nonce(&self, turn: Turn, sender: Address) -> bool {
+        let known = self
+            .pending
+            .get(&turn)
+            .is_some_and(|pending| pending.trust == Trust::Refreshed || pending.nonce_since.is_some());
+        known || self.claims.is_held_by_another(turn, &StateKey::Account(sender))
+    }
+
+    fn await_nonce(
+        &mut self,
+        turn: Turn,
+        (sender, nonce, state): (Address, u64, u64),
+        error: ExecuteError,
+        draft: &mut Draft,
+    ) {
+        let Some(pending) = self.pending.get_mut(&turn) else { return };
+        let since = *pending.nonce_since.get_or_insert(draft.now);
+        let (ticket, timing) = (pending.ticket, self.settings.timing);
+        pending.rounds = 0;
+        if draft.now.since(since) >= timing.nonce {
+            return self.refuse(turn, Refusal::Execution(error), draft);
+        }
+        // Whoever waits for a nonce holds no place before others.
+        let free = self.claims.release(turn);
+        self.wake(free);
+        if self.senders.wait(sender, nonce, turn).is_err() {
+            return self.refuse(turn, Refusal::TooManyNonces { sender }, draft);
+        }
+        if since == draft.now {
+            draft.reply(ticket, Event::AwaitsNonce { transaction: nonce, state });
+        }
+        self.enter(turn, Stage::Nonce { sender, nonce }, Some(draft.now.after(timing.nonce_poll)));
+    }
+}
+
+/// The keys of a run, as its participants will lock them.
+fn locks(executed: &Executed) -> BTreeMap<StateKey, LockMode> {
+    let mut locks: BTreeMap<StateKey, LockMode> = executed.witness.keys().map(|key| (key, LockMode::Shared)).collect();
+    for (key, mode) in executed.effects.changes.keys() {
+        locks.entry(key).and_modify(|held| *held = LockMode::Exclusive).or_insert(mode);
+    }
+    locks
+}
+
+fn nonce_too_high(error: &ExecuteError) -> Option<(Address, u64, u64)> {
+    match error {
+        ExecuteError::Invalid { sender, reason: Invalid::NonceTooHigh { transaction, state }, .. } => {
+            Some((*sender, *transaction, *state))
+        }
+        _ => None,
+    }
+}
+
+/// Whether other values could make the run succeed.
+fn depends_on_state(error: &ExecuteError) -> bool {
+    match error {
+        ExecuteError::BundleReverted { .. } | ExecuteError::Evm { .. } | ExecuteError::TooMuch => true,
+        ExecuteError::Invalid { reason, .. } => matches!(
+            reason,
+            Invalid::NonceTooLow { .. } | Invalid::NonceTooHigh { .. } | Invalid::Funds { .. } | Invalid::SenderHasCode
+        ),
+        ExecuteError::Missing(_) | ExecuteError::Environment(_) | ExecuteError::BlockHash { .. } => false,
+    }
+}

@@ -1,0 +1,245 @@
+//! Values on their way from the shards that own them.
+//!
+//! A value that several submissions lack is asked for once. An answer that does not come is asked for again, and after the
+//! patience for its shard those that wait for it are told.
+
+use crate::cache::Stamp;
+use crate::claims::Turn;
+use crate::input::Send;
+use crate::settings::Timing;
+use alloy_primitives::B256;
+use evm::{Missing, Placement, StateKey};
+use primitives::{ShardId, Time};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Most keys in one fetch.
+pub const FETCH_KEYS_COUNT_MAX: usize = 1024;
+/// Most codes in one fetch.
+pub const FETCH_CODES_COUNT_MAX: usize = 32;
+
+/// Names a fetch; this machine chooses it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FetchId(pub u64);
+
+#[derive(Debug)]
+struct Fetch {
+    shard: ShardId,
+    keys: Vec<StateKey>,
+    codes: BTreeMap<B256, Missing>,
+    asked: Stamp,
+    /// When it was first asked: the shard's patience runs from here.
+    since: Time,
+    /// When to ask again.
+    due: Time,
+    waiters: BTreeSet<Turn>,
+}
+
+impl Fetch {
+    fn send(&self, fetch: FetchId) -> Send {
+        Send::Fetch { shard: self.shard, fetch, keys: self.keys.clone(), codes: self.codes.keys().copied().collect() }
+    }
+
+    fn wanted(&self) -> impl Iterator<Item = Missing> {
+        self.keys.iter().map(|key| Missing::Key(*key)).chain(self.codes.values().copied())
+    }
+}
+
+/// A fetch that came to its end.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) shard: ShardId,
+    pub(crate) asked: Stamp,
+    pub(crate) waiters: BTreeSet<Turn>,
+}
+
+/// All fetches on their way.
+#[derive(Debug, Default)]
+pub(crate) struct Fetches {
+    next: u64,
+    open: BTreeMap<FetchId, Fetch>,
+    wanted: BTreeMap<Missing, FetchId>,
+    timers: BTreeSet<(Time, FetchId)>,
+}
+
+impl Fetches {
+    /// Has `missing` fetched for `turn`; says what it waits for, and what is to be sent.
+    pub(crate) fn want(
+        &mut self,
+        turn: Turn,
+        missing: &BTreeSet<Missing>,
+        placement: &Placement,
+        (now, stamp, timing): (Time, Stamp, &Timing),
+    ) -> (BTreeSet<FetchId>, Vec<Send>) {
+        let mut waits = BTreeSet::new();
+        let mut by_shard: BTreeMap<ShardId, (Vec<StateKey>, BTreeMap<B256, Missing>)> = BTreeMap::new();
+        for wanted in missing {
+            if let Some(fetch) = self.wanted.get(wanted) {
+                waits.insert(*fetch);
+                continue;
+            }
+            match wanted {
+                Missing::Key(key) => by_shard.entry(placement.owner(*key)).or_default().0.push(*key),
+                Missing::Code { account, hash } => {
+                    by_shard.entry(placement.shard_of(*account)).or_default().1.insert(*hash, *wanted);
+                }
+            }
+        }
+        let mut sends = Vec::new();
+        for (shard, (keys, codes)) in by_shard {
+            for (keys, codes) in chunks(&keys, codes) {
+                let due = now.after(timing.answer);
+                let fetch = Fetch { shard, keys, codes, asked: stamp, since: now, due, waiters: BTreeSet::new() };
+                let id = self.open(fetch);
+                sends.extend(self.open.get(&id).map(|fetch| fetch.send(id)));
+                waits.insert(id);
+            }
+        }
+        for id in &waits {
+            if let Some(fetch) = self.open.get_mut(id) {
+                fetch.waiters.insert(turn);
+            }
+        }
+        (waits, sends)
+    }
+
+    /// Ends a fetch that was answered. `None` for one that is not open, which was answered before.
+    pub(crate) fn end(&mut self, id: FetchId) -> Option<Ended> {
+        let fetch = self.open.remove(&id)?;
+        self.timers.remove(&(fetch.due, id));
+        for wanted in fetch.wanted() {
+            self.wanted.remove(&wanted);
+        }
+        Some(Ended { shard: fetch.shard, asked: fetch.asked, waiters: fetch.waiters })
+    }
+
+    /// A fetch failed: it is asked again a little later.
+    pub(crate) fn failed(&mut self, id: FetchId, now: Time, timing: &Timing) {
+        if let Some(fetch) = self.open.get_mut(&id) {
+            self.timers.remove(&(fetch.due, id));
+            fetch.due = fetch.due.min(now.after(timing.backoff_max));
+            self.timers.insert((fetch.due, id));
+        }
+    }
+
+    /// Nobody but the others waits for it any more.
+    pub(crate) fn unwant(&mut self, turn: Turn, fetches: &BTreeSet<FetchId>) {
+        for id in fetches {
+            if let Some(fetch) = self.open.get_mut(id) {
+                fetch.waiters.remove(&turn);
+            }
+        }
+    }
+
+    /// Asks again what is due, and gives up what has been asked for too long.
+    pub(crate) fn due(&mut self, now: Time, timing: &Timing) -> (Vec<Send>, Vec<Ended>) {
+        let due: Vec<FetchId> = self.timers.iter().take_while(|(time, _)| *time <= now).map(|(_, id)| *id).collect();
+        let (mut sends, mut ended) = (Vec::new(), Vec::new());
+        for id in due {
+            let Some(fetch) = self.open.get_mut(&id) else { continue };
+            if now.since(fetch.since) >= timing.patience || fetch.waiters.is_empty() {
+                ended.extend(self.end(id));
+                continue;
+            }
+            self.timers.remove(&(fetch.due, id));
+            fetch.due = now.after(timing.answer);
+            self.timers.insert((fetch.due, id));
+            sends.push(fetch.send(id));
+        }
+        (sends, ended)
+    }
+
+    /// When something is due next.
+    pub(crate) fn wake(&self) -> Option<Time> {
+        self.timers.first().map(|(time, _)| *time)
+    }
+
+    fn open(&mut self, fetch: Fetch) -> FetchId {
+        let id = FetchId(self.next);
+        self.next += 1;
+        for wanted in fetch.wanted() {
+            self.wanted.insert(wanted, id);
+        }
+        self.timers.insert((fetch.due, id));
+        self.open.insert(id, fetch);
+        id
+    }
+}
+
+type Codes = BTreeMap<B256, Missing>;
+
+/// Keys and codes in as many parts as the bounds of one fetch ask for.
+fn chunks(keys: &[StateKey], codes: Codes) -> Vec<(Vec<StateKey>, Codes)> {
+    let codes: Vec<(B256, Missing)> = codes.into_iter().collect();
+    let mut keys = keys.chunks(FETCH_KEYS_COUNT_MAX);
+    let mut codes = codes.chunks(FETCH_CODES_COUNT_MAX);
+    std::iter::from_fn(|| {
+        let (keys, codes) = (keys.next(), codes.next());
+        (keys.is_some() || codes.is_some())
+            .then(|| (keys.unwrap_or_default().to_vec(), codes.unwrap_or_default().iter().copied().collect()))
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_primitives::{Address, U256};
+
+    const TIMING: Timing = Timing {
+        attempt: primitives::Millis(1),
+        answer: primitives::Millis(100),
+        patience: primitives::Millis(250),
+        backoff_min: primitives::Millis(1),
+        backoff_max: primitives::Millis(20),
+        nonce: primitives::Millis(1),
+        nonce_poll: primitives::Millis(1),
+    };
+
+    fn placement() -> Placement {
+        let pinned = [(Address::repeat_byte(1), ShardId(0)), (Address::repeat_byte(2), ShardId(1))].into();
+        Placement::new(1, 2, pinned).expect("two shards")
+    }
+
+    fn want(fetches: &mut Fetches, turn: u64, keys: &[(u8, u64)]) -> (BTreeSet<FetchId>, Vec<Send>) {
+        let slot =
+            |(byte, slot): &(u8, u64)| Missing::Key(StateKey::Slot(Address::repeat_byte(*byte), U256::from(*slot)));
+        let missing = keys.iter().map(slot).collect();
+        fetches.want(Turn(turn), &missing, &placement(), (Time(1), Stamp(1), &TIMING))
+    }
+
+    #[test]
+    fn a_value_that_two_lack_is_asked_for_once() {
+        let mut fetches = Fetches::default();
+        let (first, sends) = want(&mut fetches, 1, &[(1, 0), (2, 0)]);
+        assert_eq!((first.len(), sends.len()), (2, 2), "one for each shard");
+        let (second, sends) = want(&mut fetches, 2, &[(1, 0)]);
+        assert!(sends.is_empty() && second.is_subset(&first));
+        let ended = fetches.end(*second.first().expect("one")).expect("open");
+        assert_eq!(ended.waiters, [Turn(1), Turn(2)].into());
+    }
+
+    #[test]
+    fn a_fetch_is_cut_at_its_bound() {
+        let mut fetches = Fetches::default();
+        let keys: Vec<_> = (0..FETCH_KEYS_COUNT_MAX as u64 + 1).map(|slot| (1, slot)).collect();
+        assert_eq!(want(&mut fetches, 1, &keys).1.len(), 2);
+    }
+
+    #[test]
+    fn what_is_not_answered_is_asked_again_and_in_the_end_given_up() {
+        let mut fetches = Fetches::default();
+        want(&mut fetches, 1, &[(1, 0)]);
+        let mut asked = 0;
+        loop {
+            let now = fetches.wake().expect("a timer");
+            let (sends, ended) = fetches.due(now, &TIMING);
+            asked += sends.len();
+            if let [ended] = &ended[..] {
+                assert_eq!((ended.shard, ended.waiters.clone(), asked), (ShardId(0), [Turn(1)].into(), 2));
+                assert!(now.since(Time(1)) >= TIMING.patience);
+                break;
+            }
+        }
+        assert_eq!(fetches.wake(), None);
+    }
+}

@@ -1,0 +1,84 @@
+//! Submissions that concern one shard alone: no votes, its own log decides.
+
+use crate::claims::Turn;
+use crate::coordinator::{Coordinator, Draft};
+use crate::input::{Committed, Event, LocalAnswer, LocalSubmission};
+use crate::pending::{Local, Stage};
+use crate::refusal::Refusal;
+use crate::settings::ATTEMPTS_COUNT_MAX;
+use evm::{Executed, Outcome};
+use std::sync::Arc;
+
+/// Times a shard may refuse what ran here before it is believed: what ran here ran on guesses.
+const LOCAL_REFUSALS_COUNT_MAX: u32 = 3;
+
+impl Coordinator {
+    pub(crate) fn send_locally(&mut self, turn: Turn, executed: Arc<Executed>, draft: &mut Draft) {
+        let Some(shard) = executed.participants.first().copied() else { return };
+        let Some(pending) = self.pending.get_mut(&turn) else { return };
+        pending.tries += 1;
+        let (ticket, payload) = (pending.ticket, pending.payload.payload().clone());
+        draft.reply(ticket, Event::SentLocally { shard });
+        draft.locals.entry(shard).or_default().push(LocalSubmission { ticket, payload: payload.clone() });
+        let local = Local { shard, payload, executed, since: draft.now };
+        self.enter(turn, Stage::Local(Box::new(local)), Some(draft.now.after(self.settings.timing.answer)));
+    }
+
+    pub(crate) fn local(&mut self, turn: Turn, answer: LocalAnswer, draft: &mut Draft) {
+        let Some(pending) = self.pending.get_mut(&turn) else { return };
+        let (tries, ticket) = (pending.tries, pending.ticket);
+        let Stage::Local(local) = &mut pending.stage else { return };
+        let shard = local.shard;
+        if answer == LocalAnswer::Unreachable {
+            // The same payload again, which the shard executes once: whether it has is unknown.
+            let stage = std::mem::replace(&mut pending.stage, Stage::Ready);
+            return self.enter(turn, stage, Some(draft.now.after(self.settings.timing.backoff_max)));
+        }
+        let executed = std::mem::replace(&mut pending.stage, Stage::Backoff);
+        let Stage::Local(local) = executed else { return };
+        match answer {
+            LocalAnswer::Executed(outcomes) => self.committed_locally(turn, &local, outcomes, draft),
+            LocalAnswer::Refused(reason) if tries >= LOCAL_REFUSALS_COUNT_MAX => {
+                self.refuse(turn, Refusal::Objected { shard, reason }, draft);
+            }
+            _ if tries >= ATTEMPTS_COUNT_MAX => {
+                let last = commit::Refusal::Busy;
+                self.refuse(turn, Refusal::Contended { shard, last }, draft);
+            }
+            _ => {
+                self.forget_read(&local.executed, shard);
+                let free = self.claims.release(turn);
+                self.wake(free);
+                self.retry(turn, ticket.0, draft);
+            }
+        }
+    }
+
+    /// No answer for too long: it is sent again, and in the end given up without knowing.
+    pub(crate) fn local_is_late(&mut self, turn: Turn, draft: &mut Draft) {
+        let timing = self.settings.timing;
+        let Some(pending) = self.pending.get_mut(&turn) else { return };
+        let ticket = pending.ticket;
+        let Stage::Local(local) = &pending.stage else { return };
+        let shard = local.shard;
+        if draft.now.since(local.since) >= timing.patience {
+            return self.refuse(turn, Refusal::Unknown { shard }, draft);
+        }
+        let submission = LocalSubmission { ticket, payload: local.payload.clone() };
+        draft.locals.entry(shard).or_default().push(submission);
+        let stage = std::mem::replace(&mut pending.stage, Stage::Backoff);
+        self.enter(turn, stage, Some(draft.now.after(timing.answer)));
+    }
+
+    fn committed_locally(&mut self, turn: Turn, local: &Local, outcomes: Vec<Outcome>, draft: &mut Draft) {
+        if outcomes == local.executed.effects.outcomes {
+            self.learn_commit(&local.executed.effects.changes);
+        } else {
+            // It did something else on the shard's own state; what, only the shard knows.
+            self.forget_read(&local.executed, local.shard);
+        }
+        let participants = local.executed.participants.clone();
+        let committed = Committed { outcomes, participants, proof: None };
+        self.finish(turn, Event::Committed(Box::new(committed)), draft);
+    }
+}
