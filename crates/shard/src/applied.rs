@@ -43,7 +43,7 @@ pub enum Cause {
 impl Cause {
     /// The id under which the outcome of a system transaction is kept. Two messages may run the very same payload, so
     /// theirs is bound to the message.
-    fn system_id(self, payload: Digest, index: usize) -> B256 {
+    pub fn system_id(self, payload: Digest, index: usize) -> B256 {
         match self {
             Self::Attempt(_) | Self::Local(_) => system_id(payload, index),
             Self::Delivery(_) | Self::Acknowledgement(_) => {
@@ -53,7 +53,7 @@ impl Cause {
     }
 
     /// Whether a system transaction's outcome is kept: of what a shard does about messages only the calls of contracts.
-    fn records(self, system: &SystemTransaction) -> bool {
+    pub fn records(self, system: &SystemTransaction) -> bool {
         matches!(self, Self::Attempt(_) | Self::Local(_)) || matches!(system, SystemTransaction::Call { .. })
     }
 }

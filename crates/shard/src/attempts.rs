@@ -4,7 +4,7 @@
 //!                     | refused            | yes: locks + part + record + vote leaf in one batch (R2)
 //!                                          | no:  record + vote leaf
 //!   Decision --> commit ---> apply the stored part (I5) or drop it; release locks either way
-//!   late ------> AskVotes to all others ---> Votes ---> Decision, without a coordinator (R8)
+//!   late ------> ask all others for votes ---> Votes ---> Decision, without a coordinator (R8)
 //!
 //! Promise (I7): a lock belongs to an attempt that voted yes and is undecided, and there is one such attempt at most for a
 //! sender and nonce (R11).
@@ -176,7 +176,7 @@ impl<R: Read> Work<'_, '_, R> {
         let id = descriptor.id();
         let known = attempt(&self.ledger.staged, id);
         if known.is_none() {
-            self.check_derived(prepare)?;
+            check_derived(prepare)?;
             self.check_room()?;
         }
         let (mut hint, mut part) = (Vec::new(), None);
@@ -275,24 +275,6 @@ impl<R: Read> Work<'_, '_, R> {
         }
         let receipt = queries::receipt_at(&self.ledger.staged, known.vote);
         Verified::by(&VoteVerifier::new(&self.shard.verifier), receipt.to_bytes()).ok()
-    }
-
-    /// Whether the descriptor names what the execution is: same payload, witness and effects (R3), same shards.
-    fn check_derived(&self, prepare: &Prepare) -> Result<(), AttemptRefusal> {
-        let Prepare { descriptor, payload, executed, .. } = prepare;
-        let actual = executed.digest();
-        if descriptor.payload != actual || executed.payload != payload.digest() {
-            return Err(Rejection::WrongPayload { expected: descriptor.payload, actual }.into());
-        }
-        let named = shards_of(&descriptor.participants);
-        if named != executed.participants {
-            return Err(AttemptRefusal::Participants { named, executed: executed.participants.clone() });
-        }
-        if descriptor.homes != executed.homes {
-            let (named, executed) = (descriptor.homes.clone(), executed.homes.clone());
-            return Err(AttemptRefusal::Homes { named, executed });
-        }
-        Ok(())
     }
 
     fn check_room(&self) -> Result<(), Busy> {
@@ -413,4 +395,22 @@ impl<R: Read> Work<'_, '_, R> {
         }
         height
     }
+}
+
+/// Whether the descriptor names what the execution is: same payload, witness and effects (R3), same shards.
+fn check_derived(prepare: &Prepare) -> Result<(), AttemptRefusal> {
+    let Prepare { descriptor, payload, executed, .. } = prepare;
+    let actual = executed.digest();
+    if descriptor.payload != actual || executed.payload != payload.digest() {
+        return Err(Rejection::WrongPayload { expected: descriptor.payload, actual }.into());
+    }
+    let named = shards_of(&descriptor.participants);
+    if named != executed.participants {
+        return Err(AttemptRefusal::Participants { named, executed: executed.participants.clone() });
+    }
+    if descriptor.homes != executed.homes {
+        let (named, executed) = (descriptor.homes.clone(), executed.homes.clone());
+        return Err(AttemptRefusal::Homes { named, executed });
+    }
+    Ok(())
 }

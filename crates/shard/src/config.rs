@@ -77,7 +77,7 @@ pub enum OpenError {
     #[error("key {key} is no validator of shard {shard} in epoch {epoch}")]
     NotValidator {
         /// Whose.
-        key: PublicKey,
+        key: Box<PublicKey>,
         /// Which shard.
         shard: ShardId,
         /// Which epoch.
@@ -85,7 +85,15 @@ pub enum OpenError {
     },
     /// The newest block is not certified by this shard's validators: the store was written under another key.
     #[error("the store's newest block is not certified by this shard's validators: {0}")]
-    ForeignBlock(ReceiptError),
+    ForeignBlock(Box<ReceiptError>),
+    /// One signature is no certificate of this set; several validators need a replicated log.
+    #[error("shard {shard} has {validators} validators, this build certifies blocks with one")]
+    Validators {
+        /// Which shard.
+        shard: ShardId,
+        /// How many it has.
+        validators: usize,
+    },
     /// The state tree does not say what genesis is.
     #[error(transparent)]
     StateTree(#[from] StateTreeError),
@@ -119,8 +127,11 @@ impl ShardConfig {
         }
         let (key, epoch) = (self.signer.public(), self.signer.epoch());
         match self.validators.get(&self.me) {
-            Some(set) if set.epoch() == epoch && set.place_of(&key).is_some() => Ok(()),
-            _ => Err(OpenError::NotValidator { key, shard: self.me, epoch }),
+            Some(set) if set.epoch() == epoch && set.place_of(&key).is_some() => match set.keys().len() {
+                1 => Ok(()),
+                validators => Err(OpenError::Validators { shard: self.me, validators }),
+            },
+            _ => Err(OpenError::NotValidator { key: Box::new(key), shard: self.me, epoch }),
         }
     }
 
@@ -167,7 +178,7 @@ pub(crate) fn check_store(config: &ShardConfig, read: &impl Read) -> Result<(), 
 fn check_newest_block(verifier: &ReceiptVerifier, read: &impl Read) -> Result<(), OpenError> {
     let tip: Tip = get_value(read, META, TIP).ok_or(OpenError::Empty)?;
     match get_value::<(Header, Certificate)>(read, HEADERS, &spaces::height_key(tip.height)) {
-        Some(block) => Verified::by(verifier, block).map(|_| ()).map_err(OpenError::ForeignBlock),
+        Some(block) => Verified::by(verifier, block).map(|_| ()).map_err(|error| OpenError::ForeignBlock(error.into())),
         None => Ok(()),
     }
 }

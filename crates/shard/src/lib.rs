@@ -3,9 +3,9 @@
 //!   Local ------.
 //!   Prepare ----|      one step           one batch                    one block
 //!   Decision ---+--> [ Shard: Machine ] --> writes ---(synced)---> replies with receipts, questions to other shards
-//!   Deliver ----|         |    ^
-//!   Acknowledge '         |    '-- StateRoots <-- state_tree::advance, beside the commit path, on a snapshot
-//!                         v
+//!   Deliver ----|         |
+//!   Acknowledge '         |    ^
+//!                         v    '-- state roots, computed beside the commit path on a snapshot
 //!                      queries: what services read from the store
 //!
 //! Promise: what it answers was written first (R2); locks are held from a yes vote to the decision (R6) and by nothing else
@@ -26,6 +26,7 @@ mod ledger;
 pub mod limits;
 mod locks;
 mod messages;
+mod order;
 mod outcomes;
 pub mod queries;
 mod shard;
@@ -50,6 +51,7 @@ pub use input::{
 };
 pub use locks::{Conflict, LOCKS_PER_ATTEMPT_COUNT_MAX, LockTable};
 pub use messages::{Acknowledgement, ConsumedRecord, HandlerEnd, SentRecord, ValueTotals};
+pub use order::{Committed, OrderError, order};
 pub use outcomes::{OutcomeRecord, number_of};
 pub use shard::Shard;
 pub use spaces::SPACES;

@@ -5,9 +5,11 @@
 //! Knows nothing of the machine's memory: what is not in the store is not known here.
 
 use crate::blocks::{Entry, LeafPlace, Tip};
-use crate::messages::{ConsumedRecord, SentRecord};
+use crate::messages::{ConsumedRecord, SentRecord, ValueTotals};
 use crate::outcomes::OutcomeRecord;
-use crate::spaces::{self, CONSUMED, ENTRIES, HEADERS, HISTORY, LEAVES, META, OUTCOMES_BY_TIME, SENT, TIME, TIP};
+use crate::spaces::{
+    self, CONSUMED, ENTRIES, HEADERS, HISTORY, LEAVES, META, OUTCOMES_BY_TIME, SENT, TIME, TIP, VALUE,
+};
 use crate::staged::get_value;
 use crate::state_tree::{self, StateProof, StateTreeError};
 use alloy_primitives::B256;
@@ -148,6 +150,11 @@ pub struct MessageLife {
 pub fn message(read: &impl Read, message: MessageId) -> MessageLife {
     let key = spaces::message_key(message);
     MessageLife { sent: get_value(read, SENT, &key), consumed: get_value(read, CONSUMED, &key) }
+}
+
+/// Wei that messages brought, took and hold, over this shard's whole life.
+pub fn value_totals(read: &impl Read) -> ValueTotals {
+    get_value(read, META, VALUE).unwrap_or_default()
 }
 
 /// The place of a leaf by what it is about: an attempt's, message's or transaction's 32 bytes, as `kind` says.

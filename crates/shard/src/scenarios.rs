@@ -4,5 +4,6 @@ mod blocks;
 mod commit;
 mod crashes;
 mod messages;
+mod soak;
 mod state;
 mod world;

@@ -161,8 +161,10 @@ impl Machine for Shard {
         self.steps_count += 1;
         self.time = self.time.max(now); // R10: deadlines meet the block's time, and that never goes back.
         let mut work = Work::new(self, read);
-        for (count, input) in inputs.into_iter().enumerate() {
-            if count < INPUTS_PER_STEP_COUNT_MAX {
+        let mut count = 0;
+        for input in inputs {
+            count += weight(&input);
+            if count <= INPUTS_PER_STEP_COUNT_MAX {
                 work.take(input);
             } else {
                 work.refuse_busy(&input);
@@ -174,6 +176,14 @@ impl Machine for Shard {
             self.assert_valid();
         }
         output
+    }
+}
+
+/// For how many inputs one counts: each vote may end an attempt.
+fn weight(input: &Input) -> usize {
+    match input {
+        Input::Votes(votes) => votes.len().max(1),
+        _ => 1,
     }
 }
 

@@ -98,6 +98,9 @@ pub(crate) const APPLIED_COUNT: &[u8] = b"applied count";
 /// In [`TREE_ROOTS`]: the newest. Sorts after every height.
 pub(crate) const NEWEST: &[u8] = b"newest root";
 
+/// In [`TREE_ROOTS`]: where removing stale nodes goes on, and stale values.
+pub(crate) const PRUNED: [&[u8]; 2] = [b"pruned nodes", b"pruned values"];
+
 /// A height as a key.
 pub(crate) fn height_key(height: Height) -> [u8; 8] {
     height.0.to_be_bytes()
@@ -182,6 +185,7 @@ mod tests {
 
     #[test]
     fn the_newest_root_sorts_after_every_height() {
-        assert!(NEWEST > &height_key(Height(u64::MAX >> 2))[..]);
+        let last = height_key(Height(u64::MAX >> 2));
+        assert!(NEWEST > &last[..] && PRUNED.iter().all(|key| *key > &last[..]));
     }
 }

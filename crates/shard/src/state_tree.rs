@@ -1,6 +1,6 @@
 //! The state tree: a Jellyfish Merkle tree over all of a shard's state, computed beside the commit path.
 //!
-//!   step n writes CHANGES[n] ----> advance(snapshot) ----> Input::StateRoot ----> step m > n: header.state_root is of n
+//!   step n writes CHANGES[n] ----> advance(snapshot) ----> `StateRoots` ----> step m > n: its header's root is of n
 //!                                  (the host, any thread)   (roots and writes)
 //!
 //! Promise: the root after a block depends on the state alone, not on the order of its changes or on when it was computed
@@ -15,7 +15,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use evm::StateKey;
 use jmt::storage::{LeafNode, Node, NodeKey, TreeReader};
 use jmt::{JellyfishMerkleTree, KeyHash, RootHash, SimpleHasher};
-use primitives::{Digest, Height, Read, Write, encode};
+use primitives::{Digest, Height, Read, Space, Write, encode};
 use std::sync::LazyLock;
 
 /// How many blocks a header's state root may lag; beyond it the shard refuses new work until the root has caught up.
@@ -153,24 +153,32 @@ fn put_block<R: Read>(
 /// Removes what no version kept needs any more, a bounded number of entries.
 fn prune<R: Read>(staged: &mut Staged<'_, R>, newest: Height) {
     let Some(floor) = newest.0.checked_sub(STATE_VERSIONS_KEPT_COUNT) else { return };
-    let is_due = |key: &[u8]| key < &floor.to_be_bytes()[..] || key.starts_with(&floor.to_be_bytes());
-    for (key, _) in staged.scan(TREE_STALE, &[], &[], PRUNED_PER_BLOCK_COUNT_MAX) {
-        if !is_due(&key) {
-            break;
-        }
+    for key in due(staged, TREE_STALE, spaces::PRUNED[0], floor) {
         staged.delete(TREE_NODES, &key[8..]);
-        staged.delete(TREE_STALE, key);
     }
-    for (key, _) in staged.scan(TREE_VALUES_STALE, &[], &[], PRUNED_PER_BLOCK_COUNT_MAX) {
-        if !is_due(&key) {
-            break;
-        }
+    for key in due(staged, TREE_VALUES_STALE, spaces::PRUNED[1], floor) {
         prune_values(staged, &key[8..], floor);
-        staged.delete(TREE_VALUES_STALE, key);
     }
     // An empty block copies the root node without making the earlier one stale.
     staged.delete(TREE_NODES, floor.saturating_sub(1).to_be_bytes());
     staged.delete(TREE_ROOTS, spaces::height_key(Height(floor.saturating_sub(1))));
+}
+
+/// Takes the entries of a list of stale things that are due at `floor` off the list.
+///
+/// It goes on where it stopped: a scan from the beginning would walk over everything deleted so far.
+fn due<R: Read>(staged: &mut Staged<'_, R>, list: Space, cursor: &[u8], floor: u64) -> Vec<Vec<u8>> {
+    let from = staged.get(TREE_ROOTS, cursor).unwrap_or_default();
+    let entries = staged.scan(list, &[], &from, PRUNED_PER_BLOCK_COUNT_MAX);
+    let due: Vec<Vec<u8>> =
+        entries.into_iter().map(|(key, _)| key).take_while(|key| spaces::number_of(key) <= floor).collect();
+    for key in &due {
+        staged.delete(list, key.clone());
+    }
+    if let Some(last) = due.last() {
+        staged.put(TREE_ROOTS, cursor, last.clone());
+    }
+    due
 }
 
 /// Of one key's values up to version `floor` keeps the newest, and not even that if it says gone.
@@ -269,6 +277,7 @@ fn value_key(key: KeyHash, version: u64) -> Vec<u8> {
     [&key.0[..], &version.to_be_bytes()].concat()
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "it is passed to `map_err`")]
 fn corrupt(error: anyhow::Error) -> StateTreeError {
     StateTreeError::Corrupt { reason: format!("{error:#}") }
 }

@@ -111,26 +111,6 @@ fn the_logs_of_all_shards_name_each_attempt_and_its_payload() {
 }
 
 #[test]
-fn the_union_of_the_shards_equals_one_evm_run_of_the_log() {
-    let world = busy_world();
-    let union = world.union().settled();
-    let fresh = World::new(1, []);
-    let mut plain = fresh.union();
-    for record in queries::applied(world.store(S0), 0, 100) {
-        let payload = record.payload.unwrap();
-        let verifier = evm::PayloadVerifier::new(world.params.clone());
-        let recovered = Verified::by(&verifier, payload).unwrap();
-        let run = evm::execute(&world.params, &fresh.placement, &recovered, &plain).unwrap();
-        plain.apply(&run.effects.changes).unwrap();
-    }
-    let mailbox = evm::mailbox_address(S1); // One shard has no second mailbox.
-    let mut settled = plain.settled();
-    settled.accounts.insert(mailbox, union.accounts[&mailbox]);
-    assert_eq!(settled.accounts, union.accounts);
-    assert_eq!(settled.slots, union.slots);
-}
-
-#[test]
 fn a_step_that_changes_nothing_makes_no_block() {
     let mut world = busy_world();
     let tip = *world.nodes[&S0].machine.tip();

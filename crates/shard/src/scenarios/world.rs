@@ -378,6 +378,28 @@ impl World {
         accounts.chain(union.fees.values().copied()).fold(U256::ZERO, |sum, wei| sum + wei)
     }
 
+    /// What one plain EVM makes of everything committed, in an order that all logs agree with (I9).
+    pub(super) fn oracle(&self, genesis: &State) -> State {
+        let log = |node: &Node| queries::applied(&node.store, 0, usize::MAX);
+        let logs = self.nodes.iter().map(|(shard, node)| (*shard, log(node))).collect();
+        let one_shard = Placement::new(1, 1, BTreeMap::new()).unwrap();
+        let mut plain = genesis.clone();
+        for committed in crate::order(&logs).unwrap() {
+            let payload = self.recover(committed.payload);
+            let run = evm::execute(&self.params, &one_shard, &payload, &plain).unwrap();
+            plain.apply(&run.effects.changes).unwrap();
+        }
+        plain.settled()
+    }
+
+    /// A payload of users, or one of a shard's own making.
+    fn recover(&self, payload: Payload) -> RecoveredPayload {
+        match &payload.transactions[..] {
+            [evm::TransactionKind::System(system)] => RecoveredPayload::system(payload.environment, system.clone()),
+            _ => Verified::by(&PayloadVerifier::new(self.params.clone()), payload).unwrap().into_inner(),
+        }
+    }
+
     /// No shard holds a lock or waits for a decision.
     pub(super) fn assert_quiet(&self) {
         for (shard, node) in &self.nodes {

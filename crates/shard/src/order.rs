@@ -1,0 +1,205 @@
+//! One order of everything that was committed, out of all shards' logs (I9).
+//!
+//!   shard a:  T1  T2  M        a conflict on a key orders its two records as they stand in the log; the order is any
+//!   shard b:  T2' T1' T3       one that all logs agree with. Strict locking (R6) means that there is one.
+//!
+//! Promise: running the payloads in this order on one plain EVM gives the union of the shards' states, or the shards are
+//! wrong. Two logs that contradict each other are an error, not an order.
+//! Knows nothing of stores: logs come as [`crate::queries::applied`] pages them.
+
+use crate::{Applied, Cause};
+use evm::{LockMode, Payload, StateKey};
+use primitives::ShardId;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One committed payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// Why it was committed.
+    pub cause: Cause,
+    /// What ran.
+    pub payload: Payload,
+}
+
+/// Why logs have no common order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OrderError {
+    /// Two logs order conflicting records differently: shards did not serialize.
+    #[error("the logs contradict each other about {cause:?}")]
+    Cycle {
+        /// One of those that cannot be ordered.
+        cause: Cause,
+    },
+    /// No log has what ran: a home's log is missing.
+    #[error("no log has the payload of {cause:?}")]
+    NoPayload {
+        /// Which.
+        cause: Cause,
+    },
+}
+
+/// A record's name over all logs: an attempt is one, whatever shard's log it is in; all others are their shard's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Name {
+    Attempt(Cause),
+    Own { shard: ShardId, place: usize },
+}
+
+/// What must come before what.
+#[derive(Debug, Default)]
+struct Graph {
+    payloads: BTreeMap<Name, (Cause, Option<Payload>)>,
+    after: BTreeMap<Name, BTreeSet<Name>>,
+    waits_for: BTreeMap<Name, usize>,
+}
+
+/// Who held a key last in a log, in groups that do not conflict among themselves.
+#[derive(Debug)]
+struct Holders {
+    mode: LockMode,
+    now: Vec<Name>,
+    before: Vec<Name>,
+}
+
+/// All committed payloads in an order that every shard's log agrees with; the same for the same logs.
+///
+/// # Errors
+/// [`OrderError`].
+pub fn order(logs: &BTreeMap<ShardId, Vec<Applied>>) -> Result<Vec<Committed>, OrderError> {
+    let mut graph = Graph::default();
+    for (shard, log) in logs {
+        graph.add_log(*shard, log);
+    }
+    graph.sort()
+}
+
+impl Graph {
+    fn add_log(&mut self, shard: ShardId, log: &[Applied]) {
+        let mut holders: BTreeMap<StateKey, Holders> = BTreeMap::new();
+        for (place, record) in log.iter().enumerate() {
+            let name = match record.cause {
+                Cause::Attempt(_) => Name::Attempt(record.cause),
+                _ => Name::Own { shard, place },
+            };
+            let entry = self.payloads.entry(name).or_insert((record.cause, None));
+            entry.1 = entry.1.take().or_else(|| record.payload.clone());
+            for (key, mode) in &record.locks {
+                self.hold(holders.entry(*key), name, *mode);
+            }
+        }
+    }
+
+    /// Adds the edges from the last group of holders that conflicts with `name`'s mode.
+    fn hold(&mut self, holders: std::collections::btree_map::Entry<'_, StateKey, Holders>, name: Name, mode: LockMode) {
+        let holders = holders.or_insert(Holders { mode, now: Vec::new(), before: Vec::new() });
+        if !holders.now.is_empty() && !holders.mode.is_compatible(mode) {
+            holders.before = std::mem::take(&mut holders.now);
+        }
+        holders.mode = mode;
+        for earlier in &holders.before {
+            if *earlier != name && self.after.entry(*earlier).or_default().insert(name) {
+                *self.waits_for.entry(name).or_default() += 1;
+            }
+        }
+        holders.now.push(name);
+    }
+
+    /// Kahn's algorithm, the smallest name first.
+    fn sort(mut self) -> Result<Vec<Committed>, OrderError> {
+        let waits = |graph: &Self, name: &Name| graph.waits_for.get(name).copied().unwrap_or(0);
+        let mut free: BTreeSet<Name> = self.payloads.keys().filter(|name| waits(&self, name) == 0).copied().collect();
+        let mut sorted = Vec::with_capacity(self.payloads.len());
+        while let Some(name) = free.pop_first() {
+            for next in self.after.remove(&name).unwrap_or_default() {
+                let waits = self.waits_for.entry(next).or_default();
+                *waits -= 1;
+                if *waits == 0 {
+                    free.insert(next);
+                }
+            }
+            if let Some((cause, payload)) = self.payloads.remove(&name) {
+                sorted.push(Committed { cause, payload: payload.ok_or(OrderError::NoPayload { cause })? });
+            }
+        }
+        match self.payloads.into_values().next() {
+            Some((cause, _)) => Err(OrderError::Cycle { cause }),
+            None => Ok(sorted),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_primitives::Address;
+    use evm::Environment;
+    use primitives::{AttemptId, Digest, Height, Slot, Time};
+
+    fn attempt(number: u8) -> Cause {
+        Cause::Attempt(AttemptId(Digest::new([number; 32])))
+    }
+
+    fn record(cause: Cause, locks: &[(u8, LockMode)]) -> Applied {
+        Applied {
+            cause,
+            height: Height(1),
+            time: Time(1),
+            locks: locks.iter().map(|(key, mode)| (StateKey::Account(Address::repeat_byte(*key)), *mode)).collect(),
+            payload: Some(Payload { environment: Environment::Slot(Slot(1)), transactions: Vec::new() }),
+        }
+    }
+
+    fn causes(logs: &[&[Applied]]) -> Result<Vec<Cause>, OrderError> {
+        let logs = (0..).map(ShardId).zip(logs.iter().map(|log| log.to_vec())).collect();
+        Ok(order(&logs)?.into_iter().map(|committed| committed.cause).collect())
+    }
+
+    use LockMode::{Credit, Exclusive, Shared};
+
+    #[test]
+    fn conflicting_records_keep_the_order_of_their_log() {
+        let (one, two) = (record(attempt(1), &[(7, Exclusive)]), record(attempt(2), &[(7, Exclusive)]));
+        assert_eq!(causes(&[&[two.clone(), one.clone()]]), Ok(vec![attempt(2), attempt(1)]));
+        assert_eq!(causes(&[&[one, two]]), Ok(vec![attempt(1), attempt(2)]));
+    }
+
+    #[test]
+    fn logs_may_disagree_about_records_that_do_not_conflict() {
+        let (one, two) = (record(attempt(1), &[(7, Shared)]), record(attempt(2), &[(7, Shared)]));
+        let (three, four) = (record(attempt(1), &[(8, Credit)]), record(attempt(2), &[(8, Credit)]));
+        assert_eq!(causes(&[&[two, one], &[three, four]]).map(|order| order.len()), Ok(2));
+    }
+
+    #[test]
+    fn a_later_log_orders_what_an_earlier_one_leaves_open() {
+        let first = [record(attempt(1), &[(7, Shared)]), record(attempt(2), &[(7, Shared)])];
+        let second = [record(attempt(2), &[(8, Exclusive)]), record(attempt(1), &[(8, Shared)])];
+        assert_eq!(causes(&[&first, &second]), Ok(vec![attempt(2), attempt(1)]));
+    }
+
+    #[test]
+    fn logs_that_contradict_each_other_have_no_order() {
+        let one = |key| record(attempt(1), &[(key, Exclusive)]);
+        let two = |key| record(attempt(2), &[(key, Exclusive)]);
+        let refused = causes(&[&[one(7), two(7)], &[two(8), one(8)]]);
+        assert!(matches!(refused, Err(OrderError::Cycle { .. })), "{refused:?}");
+    }
+
+    #[test]
+    fn a_reader_comes_between_the_writers_around_it() {
+        let local = |byte| Cause::Local(Digest::new([byte; 32]));
+        let log = [
+            record(attempt(9), &[(7, Exclusive)]),
+            record(local(1), &[(7, Shared)]),
+            record(local(2), &[(7, Shared)]),
+            record(attempt(3), &[(7, Exclusive)]),
+        ];
+        assert_eq!(causes(&[&log]), Ok(vec![attempt(9), local(1), local(2), attempt(3)]));
+    }
+
+    #[test]
+    fn an_attempt_whose_homes_log_is_missing_is_an_error() {
+        let without = Applied { payload: None, ..record(attempt(1), &[(7, Exclusive)]) };
+        assert_eq!(causes(&[&[without]]), Err(OrderError::NoPayload { cause: attempt(1) }));
+    }
+}
