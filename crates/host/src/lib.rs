@@ -1,8 +1,10 @@
 //! Runs a machine: loop, timers, health, metrics, drain.
 //!
-//!   callers            queue (bounded)        the host's thread                                      callers, senders
-//!   call(input) ------> | | | | |  --drain--> step(now, inputs) --> commit, synced --> hand out --> replies, sends
-//!                                                ^ timer (wake)   ^ crash point 1   ^ crash point 2
+//! ```text
+//! callers            queue (bounded)        the host's thread                                      callers, senders
+//! call(input) ------> | | | | |  --drain--> step(now, inputs) --> commit, synced --> hand out --> replies, sends
+//!                                              ^ timer (wake)   ^ crash point 1   ^ crash point 2
+//! ```
 //!
 //! Promise (R2): nothing leaves a step before its batch is on the disk, because what hands out takes only a
 //! `Committed` step, and committing is the only way to make one. A store that fails stops the host before anything is

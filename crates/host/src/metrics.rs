@@ -1,4 +1,4 @@
-//! What a host counts and measures, under `dovetail_host_`.
+//! What a host counts and measures: `dovetail_host_…`, in a registry whose prefix is `dovetail`.
 
 use crate::CallError;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -27,7 +27,7 @@ struct Refusal {
 }
 
 impl Instruments {
-    /// Makes the instruments and enters them in `registry`.
+    /// Makes the instruments and enters them in `registry`, the whole process's, whose prefix is `dovetail`.
     pub fn register(registry: &mut Registry) -> Self {
         let instruments = Self {
             steps: Counter::default(),
@@ -40,7 +40,7 @@ impl Instruments {
             disk_full: Gauge::default(),
             calls_refused: Family::default(),
         };
-        let host = registry.sub_registry_with_prefix("dovetail_host");
+        let host = registry.sub_registry_with_prefix("host");
         host.register("steps", "Steps of the machine", instruments.steps.clone());
         host.register("step_inputs", "Inputs per step", instruments.step_inputs.clone());
         host.register("step_seconds", "Time in the machine per step", instruments.step_seconds.clone());

@@ -25,7 +25,7 @@ async fn get(address: SocketAddr, path: &str) -> (u16, String) {
 #[tokio::test]
 async fn the_endpoint_shows_health_readiness_and_metrics() {
     let folder = tempfile::tempdir().unwrap();
-    let mut registry = Registry::default();
+    let mut registry = Registry::with_prefix("dovetail");
     let mut host = make_host(folder.path(), SETTINGS, Bounds::default());
     host.instruments = Instruments::register(&mut registry);
     let running = host.spawn().unwrap();

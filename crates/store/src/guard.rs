@@ -1,6 +1,8 @@
 //! The guard: a small file beside the database that says which batch was synced last.
 //!
-//!   batch n synced -> guard says n        opening: the database ends before n? it lost what was promised: refuse.
+//! ```text
+//! batch n synced -> guard says n        opening: the database ends before n? it lost what was promised: refuse.
+//! ```
 //!
 //! It is written after the sync it speaks of, so it is never ahead of what the disk had; it goes to the system at every
 //! batch and to the disk at every [`GUARD_SYNC_BATCHES`]th, so after power loss it may be a little behind, and guards a

@@ -1,8 +1,10 @@
 //! RocksDB as ordered spaces: one synced batch in, snapshot reads out.
 //!
-//!   commit(writes) --> [ writes | link n: previous, digest ] --one batch--> log, synced --> guard: n
-//!                                                                           ^ crash point
-//!   open: owner lock -> guard -> RocksDB -> format -> identity -> links 1 by 1 -> link n against the guard
+//! ```text
+//! commit(writes) --> [ writes | link n: previous, digest ] --one batch--> log, synced --> guard: n
+//!                                                                         ^ crash point
+//! open: owner lock -> guard -> RocksDB -> format -> identity -> links 1 by 1 -> link n against the guard
+//! ```
 //!
 //! Promise (I12): after kill -9 anywhere the state is that of the last synced batch, whole; a store that lost a synced
 //! batch, changed hands, or was written by a newer version does not open, and says why and what to do.
