@@ -49,5 +49,6 @@ pub(crate) fn checked(hash: B256, bytes: &Data) -> Result<Bytecode, WrongCode> {
     if keccak256(&bytes.0) != hash {
         return Err(WrongCode { hash });
     }
-    Bytecode::new_raw_checked(bytes.0.clone()).map_err(|_| WrongCode { hash })
+    // What only starts like a delegation (EIP-7702) is code like any other, and stops at its first byte.
+    Ok(Bytecode::new_raw_checked(bytes.0.clone()).unwrap_or_else(|_| Bytecode::new_legacy(bytes.0.clone())))
 }

@@ -132,14 +132,14 @@ pub fn execute<V: View + ?Sized>(
     payload: &RecoveredPayload,
     view: &V,
 ) -> Result<Executed, ExecuteError> {
-    run(params, placement, payload, view, Curiosity::Eager)
+    run(params, placement, payload, &view, Curiosity::Eager)
 }
 
-pub(crate) fn run<V: View + ?Sized>(
+pub(crate) fn run(
     params: &NetworkParams,
     placement: &Placement,
     payload: &RecoveredPayload,
-    view: &V,
+    view: &dyn View,
     curiosity: Curiosity,
 ) -> Result<Executed, ExecuteError> {
     // Whether the payload may name its environment was checked when it came in.
@@ -200,13 +200,13 @@ fn foreseen_signed(env: &TxEnv) -> Vec<StateKey> {
 }
 
 /// One payload being run.
-struct Run<'a, V: View + ?Sized> {
-    evm: handler::Evm<'a, V>,
+struct Run<'a> {
+    evm: handler::Evm<'a>,
     block: &'a BlockEnvironment,
-    handler: FragmentHandler<'a, V>,
+    handler: FragmentHandler<'a>,
 }
 
-impl<'a, V: View + ?Sized> Run<'a, V> {
+impl<'a> Run<'a> {
     fn all(&mut self, steps: &[Step]) -> Result<Vec<Outcome>, ExecuteError> {
         let mut outcomes = Vec::with_capacity(steps.len());
         for (index, step) in steps.iter().enumerate() {
@@ -222,7 +222,7 @@ impl<'a, V: View + ?Sized> Run<'a, V> {
         Ok(outcomes)
     }
 
-    fn recorder(&mut self) -> &mut crate::recorder::Recorder<'a, V> {
+    fn recorder(&mut self) -> &mut Recorder<'a> {
         self.evm.ctx.db_mut()
     }
 

@@ -1,7 +1,6 @@
 //! The EVM's transaction phases, with one changed: the beneficiary's reward is a credit that reads nothing.
 
 use crate::recorder::{Recorder, Stop};
-use crate::view::View;
 use alloy_primitives::U256;
 use revm::context::{BlockEnv, CfgEnv, Context, ContextSetters, ContextTr, JournalTr, Transaction, TxEnv};
 use revm::context_interface::journaled_state::account::JournaledAccountTr;
@@ -12,25 +11,20 @@ use revm::primitives::hardfork::SpecId;
 use revm::{MainBuilder, MainnetEvm};
 use std::marker::PhantomData;
 
-pub(crate) type Evm<'a, V> = MainnetEvm<MainnetContext<Recorder<'a, V>>>;
+pub(crate) type Evm<'a> = MainnetEvm<MainnetContext<Recorder<'a>>>;
 pub(crate) type RunError = EVMError<Stop, InvalidTransaction>;
 
 /// A mainnet EVM over a recording database.
-pub(crate) fn evm<V: View + ?Sized>(recorder: Recorder<'_, V>, block: BlockEnv, cfg: CfgEnv) -> Evm<'_, V> {
+pub(crate) fn evm(recorder: Recorder<'_>, block: BlockEnv, cfg: CfgEnv) -> Evm<'_> {
     let spec = *cfg.spec();
     Context::<BlockEnv, TxEnv, CfgEnv, _, _, ()>::new(recorder, spec).with_block(block).with_cfg(cfg).build_mainnet()
 }
 
 /// Mainnet's phases, fees as fragments.
-pub(crate) struct FragmentHandler<'a, V: ?Sized>(PhantomData<&'a V>);
+#[derive(Default)]
+pub(crate) struct FragmentHandler<'a>(PhantomData<&'a ()>);
 
-impl<V: ?Sized> Default for FragmentHandler<'_, V> {
-    fn default() -> Self {
-        Self(PhantomData)
-    }
-}
-
-impl<V: View + ?Sized> FragmentHandler<'_, V> {
+impl FragmentHandler<'_> {
     /// Runs a call without sender, fee or nonce: no phase but the execution itself.
     pub(crate) fn run_call(
         &mut self,
@@ -48,8 +42,8 @@ impl<V: View + ?Sized> FragmentHandler<'_, V> {
     }
 }
 
-impl<'a, V: View + ?Sized> Handler for FragmentHandler<'a, V> {
-    type Evm = Evm<'a, V>;
+impl<'a> Handler for FragmentHandler<'a> {
+    type Evm = Evm<'a>;
     type Error = RunError;
     type HaltReason = HaltReason;
 
@@ -70,16 +64,11 @@ impl<'a, V: View + ?Sized> Handler for FragmentHandler<'a, V> {
 }
 
 /// Mainnet's phases for a call that nobody signed: no nonce, no fee, and contracts may call too.
-pub(crate) struct SimulationHandler<'a, V: ?Sized>(PhantomData<&'a V>);
+#[derive(Default)]
+pub(crate) struct SimulationHandler<'a>(PhantomData<&'a ()>);
 
-impl<V: ?Sized> Default for SimulationHandler<'_, V> {
-    fn default() -> Self {
-        Self(PhantomData)
-    }
-}
-
-impl<'a, V: View + ?Sized> Handler for SimulationHandler<'a, V> {
-    type Evm = Evm<'a, V>;
+impl<'a> Handler for SimulationHandler<'a> {
+    type Evm = Evm<'a>;
     type Error = RunError;
     type HaltReason = HaltReason;
 

@@ -78,8 +78,10 @@ pub(crate) struct Draft {
 }
 
 /// The recording database of one payload.
-pub(crate) struct Recorder<'a, V: ?Sized> {
-    view: &'a V,
+///
+/// It takes its view as a trait object, so that the EVM is compiled once, here, and not again by every crate that has a view.
+pub(crate) struct Recorder<'a> {
+    view: &'a dyn View,
     params: &'a NetworkParams,
     environment: &'a Environment,
     block: &'a BlockEnvironment,
@@ -93,15 +95,15 @@ pub(crate) struct Recorder<'a, V: ?Sized> {
     draft: Draft,
 }
 
-impl<V: ?Sized> fmt::Debug for Recorder<'_, V> {
+impl fmt::Debug for Recorder<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Recorder").field("witness", &self.witness).field("draft", &self.draft).finish_non_exhaustive()
     }
 }
 
-impl<'a, V: View + ?Sized> Recorder<'a, V> {
+impl<'a> Recorder<'a> {
     pub(crate) fn new(
-        view: &'a V,
+        view: &'a dyn View,
         params: &'a NetworkParams,
         (environment, block): (&'a Environment, &'a BlockEnvironment),
         placement: &'a Placement,
@@ -378,7 +380,7 @@ fn with_balance(account: Option<AccountState>, wei: U256) -> Option<AccountState
     Some(AccountState { balance: account.balance.saturating_add(wei), ..account })
 }
 
-impl<V: View + ?Sized> Database for Recorder<'_, V> {
+impl Database for Recorder<'_> {
     type Error = Stop;
 
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, Stop> {

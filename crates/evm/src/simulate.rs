@@ -50,6 +50,16 @@ pub fn simulate<V: View + ?Sized>(
     call: &CallRequest,
     view: &V,
 ) -> Result<Outcome, ExecuteError> {
+    simulate_over(params, placement, environment, call, &view)
+}
+
+fn simulate_over(
+    params: &NetworkParams,
+    placement: &Placement,
+    environment: &Environment,
+    call: &CallRequest,
+    view: &dyn View,
+) -> Result<Outcome, ExecuteError> {
     let block = params.block(environment)?;
     let recorder = Recorder::new(view, params, (environment, &block), placement, Curiosity::Eager);
     let mut block_env = block.block_env();

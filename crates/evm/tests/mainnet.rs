@@ -1,13 +1,14 @@
 //! I9 and I16 on real blocks: executed over shards, replayed under the witness, split, applied and put together again, a
 //! block of any fork gives the gas, logs, receipts and state that Ethereum mainnet has.
 
+#[path = "fixture/shards.rs"]
+mod shards;
+
 use dovetail_evm as evm;
 use evm::mainnet::MainnetBlock;
-use evm::{
-    AccountState, Address, B256, Bytecode, Executed, FeesKey, Lookup, Outcome, Payload, PayloadVerifier, Placement,
-    Replay, Replayer, State, StateKey, U256, View, execute,
-};
+use evm::{Address, Executed, Outcome, Payload, PayloadVerifier, Placement, Replay, Replayer, State, execute};
 use primitives::{ShardId, Verified};
+use shards::Shards;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,70 +27,6 @@ fn files() -> Option<Vec<PathBuf>> {
 fn block(path: &PathBuf) -> MainnetBlock {
     let json = zstd::decode_all(std::fs::File::open(path).expect("readable")).expect("zstd");
     MainnetBlock::parse(&json).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-/// A network of shards in memory.
-struct Shards {
-    placement: Placement,
-    states: Vec<State>,
-}
-
-impl Shards {
-    fn new(placement: Placement, all: &State) -> Self {
-        let mut states = vec![State::default(); placement.shards_count() as usize];
-        for (address, account) in &all.accounts {
-            let state = &mut states[placement.shard_of(*address).0 as usize];
-            state.accounts.insert(*address, *account);
-            if let Some(code) = all.codes.get(&account.code_hash) {
-                state.codes.insert(account.code_hash, code.clone());
-            }
-        }
-        for ((address, slot), value) in &all.slots {
-            states[placement.shard_of(*address).0 as usize].set_slot(*address, *slot, *value);
-        }
-        Self { placement, states }
-    }
-
-    fn owner(&self, key: StateKey) -> &State {
-        &self.states[self.placement.owner(key).0 as usize]
-    }
-
-    /// What the participants do once all have voted yes: each finds its slice current, and applies its changes.
-    fn commit(&mut self, executed: &Executed) {
-        for shard in &executed.participants {
-            let slice = executed.slice(*shard, &self.placement);
-            let state = &mut self.states[shard.0 as usize];
-            for (address, account) in &slice.witness.accounts {
-                assert_eq!(state.accounts.get(address), account.as_ref(), "stale {address}");
-            }
-            for ((address, slot), value) in &slice.witness.slots {
-                assert_eq!(state.slot(*address, *slot), Lookup::Known(*value), "stale {address} {slot}");
-            }
-            for (key, wei) in &slice.witness.fees {
-                assert_eq!(state.fees(*key), Lookup::Known(*wei), "stale {key:?}");
-            }
-            state.apply(&slice.changes).expect("codes are what they are called");
-        }
-    }
-}
-
-impl View for Shards {
-    fn account(&self, address: Address) -> Lookup<Option<AccountState>> {
-        self.owner(StateKey::Account(address)).account(address)
-    }
-
-    fn slot(&self, address: Address, slot: U256) -> Lookup<U256> {
-        self.owner(StateKey::Slot(address, slot)).slot(address, slot)
-    }
-
-    fn fees(&self, key: FeesKey) -> Lookup<U256> {
-        self.owner(StateKey::Fees(key)).fees(key)
-    }
-
-    fn code(&self, hash: B256) -> Lookup<Bytecode> {
-        let code = self.states.iter().find_map(|state| state.codes.get(&hash));
-        code.cloned().map_or(Lookup::Unknown, Lookup::Known)
-    }
 }
 
 #[derive(Default)]
