@@ -8,7 +8,8 @@ pub enum Durability {
     /// It is: it survives power loss. The only choice for a process whose word others rely on (R2).
     Synced,
     /// It is in the system's memory: it survives kill -9 but not power loss. For a coordinator only, whose log merely
-    /// saves work: losing its end loses no promise, because a coordinator makes none.
+    /// saves work: losing its end loses no promise, because a coordinator makes none. After power loss such a store may
+    /// refuse to open; then it may be deleted.
     Buffered,
 }
 
