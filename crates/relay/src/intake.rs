@@ -1,0 +1,307 @@
+//! Taking leaves in: from pages of outboxes, from answers, from whoever hands one in.
+//!
+//! Every way ends in `accept_message` or `accept_delivery`, so that each message is taken in once whatever the way.
+
+use crate::{
+    draft::receipt_key,
+    input::{Carried, Submission, SubmitError},
+    lane::{Cursor, LaneId, Posture, Queued},
+    record::{Leg, Life, Record, Stage, shortened},
+    relay::{Relay, Step, lanes_from},
+    settings::spaces,
+};
+use primitives::{Read, ShardId};
+use proof::{Delivery, DeliveryStatus, Fact, LeafKind, Message, MessageError, MessageId};
+use std::collections::BTreeSet;
+
+/// What a relay reads in a leaf.
+enum Said {
+    Message(Message),
+    Delivery(Delivery),
+}
+
+impl Said {
+    fn of(fact: &Fact) -> Result<Self, MessageError> {
+        match fact.leaf.kind {
+            LeafKind::Delivery => Delivery::from_fact(fact).map(Self::Delivery),
+            LeafKind::Message | LeafKind::Vote | LeafKind::Outcome => Message::from_fact(fact).map(Self::Message),
+        }
+    }
+
+    /// The domain it is to be carried to.
+    fn to(&self) -> u32 {
+        match self {
+            Self::Message(message) => message.destination,
+            Self::Delivery(delivery) => delivery.origin,
+        }
+    }
+
+    fn id(&self) -> MessageId {
+        match self {
+            Self::Message(message) => message.id(),
+            Self::Delivery(delivery) => delivery.message,
+        }
+    }
+}
+
+impl Relay {
+    /// Takes a page in: each lane from its own cursor on, up to the first leaf it has no room for.
+    pub(crate) fn take_page<R: Read>(
+        &mut self,
+        shard: ShardId,
+        from: Cursor,
+        leaves: &[Carried],
+        next: Cursor,
+        step: &mut Step<'_, R>,
+    ) {
+        let Some(source) = self.sources.get_mut(&shard) else { return };
+        if !is_sound(shard, from, leaves, next) {
+            return self.fetch_failed(shard, "the page is not in order, or not of this shard", step);
+        }
+        source.answered((from, next), leaves.len(), step.now, &self.settings);
+        let mut reading = self.lanes_within(shard, from, next);
+        for carried in leaves {
+            self.take_leaf(shard, carried, &mut reading, step);
+        }
+        for lane in reading {
+            self.lane(lane).state_mut().cursor = next;
+        }
+    }
+
+    /// The open lanes whose cursor is on the page.
+    fn lanes_within(&mut self, shard: ShardId, from: Cursor, next: Cursor) -> BTreeSet<LaneId> {
+        let count_max = self.settings.queue_count_max;
+        let ids: Vec<_> = lanes_from(&self.settings, shard).collect();
+        let within = ids.into_iter().filter(|id| {
+            let lane = self.lane(*id);
+            (from..next).contains(&lane.state.cursor) && lane.is_open(count_max)
+        });
+        within.collect()
+    }
+
+    fn take_leaf<R: Read>(
+        &mut self,
+        shard: ShardId,
+        carried: &Carried,
+        reading: &mut BTreeSet<LaneId>,
+        step: &mut Step<'_, R>,
+    ) {
+        // A shard's validators vouch for the leaf; one that is no message all the same is carried nowhere.
+        let Ok(said) = Said::of(carried.fact()) else { return };
+        let Some(id) = self.lane_for(shard, &said) else { return self.note_unroutable(carried, &said, step) };
+        let position = carried.position();
+        let count_max = self.settings.queue_count_max;
+        let lane = self.lane(id);
+        if !reading.contains(&id) || position < lane.state.cursor {
+            return;
+        }
+        if lane.is_open(count_max) {
+            self.accept(id, carried, said, step);
+        } else {
+            lane.state_mut().cursor = position;
+            reading.remove(&id);
+        }
+    }
+
+    /// The lane that carries what `shard` said, if it leads to a shard this relay knows.
+    fn lane_for(&self, shard: ShardId, said: &Said) -> Option<LaneId> {
+        let to = proof::shard_of(self.settings.network, said.to())?;
+        let leg = match said {
+            Said::Message(_) => Leg::Out,
+            Said::Delivery(_) => Leg::Back,
+        };
+        let known = self.settings.shards.contains(&shard) && self.settings.shards.contains(&to);
+        known.then_some(LaneId { from: shard, to, leg })
+    }
+
+    /// Takes in what someone hands in.
+    pub(crate) fn submit<R: Read>(
+        &mut self,
+        carried: &Carried,
+        step: &mut Step<'_, R>,
+    ) -> Result<Submission, SubmitError> {
+        let fact = carried.fact();
+        let said = Said::of(fact)?;
+        let id = said.id();
+        let lane = self.lane_for(fact.shard, &said).ok_or(SubmitError::NoRoute { domain: said.to() })?;
+        let count_max = self.settings.queue_count_max;
+        if !self.lane(lane).is_open(count_max) {
+            return Err(SubmitError::Full { from: lane.from, to: lane.to });
+        }
+        Ok(if self.accept(lane, carried, said, step) { Submission::Accepted(id) } else { Submission::Duplicate(id) })
+    }
+
+    /// Takes in the delivery that a destination's answer brought, if it is the one of `message` and there is room.
+    pub(crate) fn take_proof<R: Read>(&mut self, message: MessageId, proof: &Carried, step: &mut Step<'_, R>) -> bool {
+        let shard = proof.fact().shard;
+        let Ok(Said::Delivery(delivery)) = Said::of(proof.fact()) else { return false };
+        let said = Said::Delivery(delivery);
+        let Some(lane) = self.lane_for(shard, &said).filter(|_| said.id() == message) else { return false };
+        let count_max = self.settings.queue_count_max;
+        self.lane(lane).is_open(count_max) && self.accept(lane, proof, said, step)
+    }
+
+    fn accept<R: Read>(&mut self, lane: LaneId, carried: &Carried, said: Said, step: &mut Step<'_, R>) -> bool {
+        match said {
+            Said::Message(message) => self.accept_message(lane, carried, &message, step),
+            Said::Delivery(delivery) => self.accept_delivery(lane, carried, &delivery, step),
+        }
+    }
+
+    fn accept_message<R: Read>(
+        &mut self,
+        lane: LaneId,
+        carried: &Carried,
+        message: &Message,
+        step: &mut Step<'_, R>,
+    ) -> bool {
+        let id = message.id();
+        let ends = (message.origin, message.destination);
+        if step.draft.record(id).is_some_and(|record| (record.source, record.destination) != ends) {
+            self.disown(id, step);
+        }
+        let known = step.draft.record(id);
+        // Its delivery may have come first: then only the message itself is news.
+        step.draft.put(spaces::MESSAGES, id.0.as_slice(), message.to_bytes());
+        if known.as_ref().is_some_and(|record| record.life != Life::Unroutable) {
+            return false;
+        }
+        let mut record = known.unwrap_or(Record::new(message.origin, message.destination, Life::Out));
+        record.life = Life::Out;
+        record.tell(step.now, Stage::Accepted, 0, &place_text(carried));
+        step.draft.put_record(id, record);
+        self.queue_new(lane, id, carried, step);
+        true
+    }
+
+    fn accept_delivery<R: Read>(
+        &mut self,
+        lane: LaneId,
+        carried: &Carried,
+        delivery: &Delivery,
+        step: &mut Step<'_, R>,
+    ) -> bool {
+        let id = delivery.message;
+        let known = step.draft.record(id);
+        let ends = (delivery.origin, delivery.destination);
+        let mut record = known.unwrap_or(Record::new(ends.0, ends.1, Life::Out));
+        if (record.source, record.destination) != ends {
+            // Another shard than the destination reports on the message: not a word of it.
+            return false;
+        }
+        match record.life {
+            Life::Back | Life::Ended | Life::DeadBack => return false,
+            Life::Out | Life::Unroutable => self.end_out(lane, id, step),
+            Life::DeadOut => {
+                self.exhume(id, step);
+                self.end_out(lane, id, step);
+            }
+        }
+        record.life = Life::Back;
+        record.status = Some(delivery.status);
+        record.tell(step.now, Stage::Delivered, 0, &status_text(delivery, carried));
+        step.draft.put_record(id, record);
+        self.queue_new(lane, id, carried, step);
+        true
+    }
+
+    /// Forgets a delivery that came before its message and was said by a shard that the message was never for.
+    fn disown<R: Read>(&mut self, id: MessageId, step: &mut Step<'_, R>) {
+        let record = step.draft.record(id);
+        self.exhume(id, step);
+        if let Some(route) = record.and_then(|record| self.route(record.source, record.destination)) {
+            for lane in [LaneId::out(route), LaneId::back(route)] {
+                self.lane(lane).remove(id);
+                step.draft.delete(spaces::QUEUE, &lane.queue_key(id));
+            }
+        }
+        step.draft.delete_record(id);
+    }
+
+    /// The way out of a message whose delivery is proven has ended, whoever carried it.
+    fn end_out<R: Read>(&mut self, back: LaneId, id: MessageId, step: &mut Step<'_, R>) {
+        let out = LaneId { from: back.to, to: back.from, leg: Leg::Out };
+        let now = step.now;
+        if self.lane(out).remove(id).is_some() {
+            let state = self.lane(out).state_mut();
+            (state.done_count, state.progress) = (state.done_count + 1, now);
+            state.last_error.clear();
+        }
+        step.draft.delete(spaces::QUEUE, &out.queue_key(id));
+        step.draft.delete(spaces::RECEIPTS, &receipt_key(Leg::Out, id));
+    }
+
+    fn queue_new<R: Read>(&mut self, lane: LaneId, id: MessageId, carried: &Carried, step: &mut Step<'_, R>) {
+        let bytes = carried.receipt().len() as u32;
+        let queued = Queued { due: step.now, number: self.draw_number(), refusals: 0, bytes };
+        step.draft.put(spaces::RECEIPTS, &receipt_key(lane.leg, id), carried.receipt().to_vec());
+        let now = step.now;
+        self.lane(lane).state_mut().progress = now;
+        self.queue(lane, id, queued, Posture::Waiting, step);
+    }
+
+    /// Puts a parcel in its lane's queue, here and in the store.
+    pub(crate) fn queue<R: Read>(
+        &mut self,
+        lane: LaneId,
+        id: MessageId,
+        queued: Queued,
+        posture: Posture,
+        step: &mut Step<'_, R>,
+    ) {
+        step.draft.put_value(spaces::QUEUE, &lane.queue_key(id), &queued);
+        self.lane(lane).insert(id, queued, posture);
+    }
+
+    /// A message to a domain no route leads to is not carried, and its life says why.
+    fn note_unroutable<R: Read>(&mut self, carried: &Carried, said: &Said, step: &mut Step<'_, R>) {
+        let Said::Message(message) = said else { return };
+        let id = message.id();
+        if step.draft.record(id).is_some() {
+            return;
+        }
+        let mut record = Record::new(message.origin, message.destination, Life::Unroutable);
+        record.tell(step.now, Stage::Accepted, 0, &place_text(carried));
+        let why = format!("no route leads to domain {:#010x}", message.destination);
+        record.tell(step.now, Stage::Dead, 0, &why);
+        step.draft.put_record(id, record);
+        step.draft.put(spaces::MESSAGES, id.0.as_slice(), message.to_bytes());
+        self.remember_ended(id, step);
+    }
+
+    pub(crate) fn fetch_failed<R: Read>(&mut self, shard: ShardId, reason: &str, step: &mut Step<'_, R>) {
+        let Some(source) = self.sources.get_mut(&shard) else { return };
+        source.failed(shard, step.now, &self.settings);
+        let ids: Vec<_> = lanes_from(&self.settings, shard).collect();
+        for id in ids {
+            let lane = self.lane(id);
+            // A failure that repeats itself is not written again.
+            if lane.state.last_error != shortened(reason) {
+                lane.state_mut().last_error = shortened(reason);
+            }
+        }
+    }
+}
+
+/// Whether a page is what was asked for: of one shard, in order, between its own ends.
+fn is_sound(shard: ShardId, from: Cursor, leaves: &[Carried], next: Cursor) -> bool {
+    let positions: Vec<_> = leaves.iter().map(Carried::position).collect();
+    from <= next
+        && leaves.iter().all(|carried| carried.fact().shard == shard)
+        && positions.iter().all(|position| (from..next).contains(position))
+        && positions.is_sorted_by(|a, b| a < b)
+}
+
+fn place_text(carried: &Carried) -> String {
+    let Fact { shard, height, index, time, .. } = carried.fact();
+    format!("shard {shard}, block {height}, leaf {index}, attested {time}")
+}
+
+fn status_text(delivery: &Delivery, carried: &Carried) -> String {
+    let status = match delivery.status {
+        DeliveryStatus::Delivered => "delivered",
+        DeliveryStatus::Failed => "failed",
+        DeliveryStatus::Expired => "expired",
+    };
+    format!("{status}, gas used {}; {}", delivery.gas_used, place_text(carried))
+}

@@ -1,0 +1,251 @@
+//! One direction between two shards: where it has read to, and what waits on it.
+
+use crate::record::{DeadLetter, Leg};
+use borsh::{BorshDeserialize, BorshSerialize};
+use primitives::{Height, ShardId, Time, encode};
+use proof::MessageId;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A place in a shard's outbox: leaf `index` of block `height`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
+pub struct Cursor {
+    /// The block; 0 stands before the first.
+    pub height: Height,
+    /// The leaf, from 0.
+    pub index: u32,
+}
+
+impl Cursor {
+    /// Before everything.
+    pub const START: Self = Self { height: Height(0), index: 0 };
+}
+
+/// The way of messages from one shard to another; their deliveries come back the other way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Route {
+    /// Where messages come from.
+    pub source: ShardId,
+    /// Where they go.
+    pub destination: ShardId,
+}
+
+/// One direction of carrying: leaves of one kind from one shard's outbox to another's inbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
+pub(crate) struct LaneId {
+    pub(crate) from: ShardId,
+    pub(crate) to: ShardId,
+    pub(crate) leg: Leg,
+}
+
+impl LaneId {
+    /// Where `route`'s messages go out.
+    pub(crate) fn out(route: Route) -> Self {
+        Self { from: route.source, to: route.destination, leg: Leg::Out }
+    }
+
+    /// Where their deliveries come back.
+    pub(crate) fn back(route: Route) -> Self {
+        Self { from: route.destination, to: route.source, leg: Leg::Back }
+    }
+
+    pub(crate) fn queue_key(self, id: MessageId) -> Vec<u8> {
+        encode(&(self, id))
+    }
+}
+
+/// Whether an operator lets a lane carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[borsh(use_discriminant = true)]
+#[repr(u8)]
+pub(crate) enum Flow {
+    Running = 1,
+    Paused = 2,
+}
+
+/// What the store keeps of a lane beside its queue.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct LaneState {
+    /// The first leaf of the outbox that this lane has not looked at.
+    pub(crate) cursor: Cursor,
+    pub(crate) flow: Flow,
+    pub(crate) queued_count: u64,
+    pub(crate) dead_count: u64,
+    /// How many parcels reached their end.
+    pub(crate) done_count: u64,
+    /// When something last moved; zero when nothing has.
+    pub(crate) progress: Time,
+    pub(crate) last_error: String,
+}
+
+impl LaneState {
+    pub(crate) fn new() -> Self {
+        Self {
+            cursor: Cursor::START,
+            flow: Flow::Running,
+            queued_count: 0,
+            dead_count: 0,
+            done_count: 0,
+            progress: Time(0),
+            last_error: String::new(),
+        }
+    }
+}
+
+/// The place of one parcel in a queue, as stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct Queued {
+    /// When it may be sent.
+    pub(crate) due: Time,
+    /// Breaks ties: the order of arrival.
+    pub(crate) number: u64,
+    /// How often it was refused.
+    pub(crate) refusals: u32,
+    /// How many bytes its receipt has.
+    pub(crate) bytes: u32,
+}
+
+/// How a parcel is to be sent, which only matters while the machine runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Posture {
+    /// In a batch with others.
+    Waiting,
+    /// Alone, after so many failures of batches that held nothing else: the fault may be its own.
+    Alone(u32),
+    /// Under way.
+    UnderWay,
+}
+
+type Place = (Time, u64, MessageId);
+
+/// A lane in memory.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) state: LaneState,
+    parcels: BTreeMap<MessageId, (Queued, Posture)>,
+    waiting: BTreeSet<Place>,
+    alone: BTreeSet<Place>,
+    /// Dead letters, oldest first.
+    dead: BTreeMap<u64, MessageId>,
+    /// Full since some moment, and not yet half empty: does not read on.
+    closed: bool,
+    /// Changed in this step.
+    dirty: bool,
+}
+
+impl Lane {
+    pub(crate) fn new(state: LaneState) -> Self {
+        Self {
+            state,
+            parcels: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            alone: BTreeSet::new(),
+            dead: BTreeMap::new(),
+            closed: false,
+            dirty: false,
+        }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.parcels.len()
+    }
+
+    pub(crate) fn get(&self, id: MessageId) -> Option<Queued> {
+        self.parcels.get(&id).map(|(queued, _)| *queued)
+    }
+
+    pub(crate) fn insert(&mut self, id: MessageId, queued: Queued, posture: Posture) {
+        self.remove(id);
+        self.dirty = true;
+        self.parcels.insert(id, (queued, posture));
+        let place = (queued.due, queued.number, id);
+        match posture {
+            Posture::Waiting => self.waiting.insert(place),
+            Posture::Alone(_) => self.alone.insert(place),
+            Posture::UnderWay => false,
+        };
+    }
+
+    pub(crate) fn remove(&mut self, id: MessageId) -> Option<Queued> {
+        let (queued, _) = self.parcels.remove(&id)?;
+        self.dirty = true;
+        let place = (queued.due, queued.number, id);
+        self.waiting.remove(&place);
+        self.alone.remove(&place);
+        Some(queued)
+    }
+
+    /// The parcels due at `now` that may travel with others, the longest due first.
+    pub(crate) fn waiting(&self, now: Time) -> impl Iterator<Item = (MessageId, Queued)> {
+        let due = self.waiting.iter().take_while(move |(due, _, _)| *due <= now);
+        due.filter_map(|(_, _, id)| self.get(*id).map(|queued| (*id, queued)))
+    }
+
+    /// The first parcel due at `now` that travels alone.
+    pub(crate) fn first_alone(&self, now: Time) -> Option<(MessageId, u32)> {
+        let (_, _, id) = self.alone.first().filter(|(due, _, _)| *due <= now)?;
+        match self.parcels.get(id) {
+            Some((_, Posture::Alone(failures))) => Some((*id, *failures)),
+            _ => None,
+        }
+    }
+
+    /// When the next parcel that may travel with others is due.
+    pub(crate) fn next_waiting(&self) -> Option<Time> {
+        self.waiting.first().map(|(due, _, _)| *due)
+    }
+
+    /// When the next parcel that travels alone is due.
+    pub(crate) fn next_alone(&self) -> Option<Time> {
+        self.alone.first().map(|(due, _, _)| *due)
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.state.flow == Flow::Paused
+    }
+
+    /// Whether it takes leaves in; once full, not until it is half empty.
+    pub(crate) fn is_open(&mut self, count_max: usize) -> bool {
+        let count = self.count();
+        self.closed = count >= count_max || self.closed && count > count_max / 2;
+        !self.closed
+    }
+
+    pub(crate) fn bury(&mut self, letter: &DeadLetter) {
+        self.dirty = true;
+        self.dead.insert(letter.number, letter.message);
+    }
+
+    pub(crate) fn exhume(&mut self, letter: &DeadLetter) {
+        self.dirty = true;
+        self.dead.remove(&letter.number);
+    }
+
+    /// The oldest dead letter, if there are more than `count_max`.
+    pub(crate) fn oldest_dead_beyond(&self, count_max: usize) -> Option<MessageId> {
+        if self.dead.len() > count_max { self.dead.first_key_value().map(|(_, id)| *id) } else { None }
+    }
+
+    /// Changes what is stored of the lane.
+    pub(crate) fn state_mut(&mut self) -> &mut LaneState {
+        self.dirty = true;
+        &mut self.state
+    }
+
+    /// What to store, if anything changed since the last call.
+    pub(crate) fn take_changed(&mut self) -> Option<&LaneState> {
+        if !std::mem::take(&mut self.dirty) {
+            return None;
+        }
+        self.state.queued_count = self.parcels.len() as u64;
+        self.state.dead_count = self.dead.len() as u64;
+        Some(&self.state)
+    }
+
+    /// What must hold between steps.
+    pub(crate) fn assert_valid(&self) {
+        let placed = self.waiting.len() + self.alone.len();
+        let under_way = self.parcels.values().filter(|(_, posture)| *posture == Posture::UnderWay).count();
+        assert_eq!(placed + under_way, self.parcels.len(), "every parcel waits or is under way");
+        assert!(self.waiting.is_disjoint(&self.alone), "no parcel waits twice");
+    }
+}
