@@ -1,1 +1,123 @@
 //! A coordinator node: configuration and wiring.
+//!
+//! ```text
+//!  gRPC, JSON-RPC --submit--> host: coordinator machine + RocksDB --fetch, prepare, decide--> shards
+//!        ^                        |            ^------------- values, votes, applied ----------'
+//!        '---- lives <--- events -'
+//!
+//!  JSON-RPC reads: shards' attested times, outcomes and values, double-checked; nothing of them is kept here
+//! ```
+//!
+//! Knows the order of starting and stopping, and nothing of what a coordinator decides. It has no key: nobody has to
+//! believe it.
+
+mod api;
+mod carrier;
+mod chain;
+mod clock;
+mod lives;
+mod reads;
+mod refusal;
+mod settings;
+mod shards;
+
+pub use settings::Settings;
+
+use api::Node;
+use carrier::Carrier;
+use coordinator::Coordinator;
+use host::network::{Network, NetworkError};
+use host::{Bounds, Clock, Host, Process, ProcessError};
+use lives::Lives;
+use primitives::Time;
+use reads::Reads;
+use shards::Shards;
+use std::path::Path;
+use std::sync::Arc;
+use store::{Durability, Identity, Store};
+use wire::jsonrpc::JsonRpc;
+use wire::server::{ServerBuilder, ServerSettings};
+
+/// Why a coordinator node does not start or did not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The process around it.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// The settings are not settings.
+    #[error(transparent)]
+    Settings(#[from] host::SettingsError),
+    /// The network file is no network.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// The store does not open.
+    #[error(transparent)]
+    Store(#[from] store::StoreError),
+    /// The coordinator does not open.
+    #[error(transparent)]
+    Open(#[from] coordinator::OpenError),
+    /// A shard's endpoint is no endpoint.
+    #[error("a shard's endpoint: {0}")]
+    Shard(#[from] wire::client::ConnectError),
+    /// JSON-RPC does not listen.
+    #[error(transparent)]
+    JsonRpc(#[from] wire::jsonrpc::JsonRpcError),
+}
+
+/// Runs the coordinator node that the settings at `config` describe, until SIGTERM or SIGINT.
+pub async fn run(config: &Path) -> Result<(), Error> {
+    let settings: Settings = host::load_settings(config, "DOVETAIL_COORDINATOR")?;
+    let network = Network::load(&settings.network)?;
+    let process = Process::start(settings.metrics_listen).await?;
+    let (store, machine) = open(&settings, &network)?;
+    let host = Host {
+        name: "coordinator".to_owned(),
+        machine,
+        store,
+        clock: Clock::starting_at(Time(0)),
+        bounds: Bounds::default(),
+        instruments: process.instruments.clone(),
+        // A submission has many events: they come out as notices and are kept as its life.
+        ticket_of: |_: &coordinator::Reply| None,
+    };
+    let running = host.spawn().map_err(ProcessError::from)?;
+    let network = Arc::new(network);
+    let shards = Arc::new(Shards::connect(&network)?);
+    let lives = Arc::new(Lives::default());
+    let carrier = Arc::new(Carrier::new(&network, running.handle.clone(), Arc::clone(&shards), Arc::clone(&lives)));
+    tokio::spawn(carrier.carry(running.handouts));
+    let head = clock::follow(Arc::clone(&network), Arc::clone(&shards));
+    let reads = Reads::new(Arc::clone(&network), Arc::clone(&shards), head);
+    let node = Arc::new(Node { handle: running.handle, network, shards, lives, reads });
+    let rpc = JsonRpc::serve(settings.rpc_listen, Arc::clone(&node)).await?;
+    tracing::info!(address = %rpc.address(), "JSON-RPC served");
+    let server = ServerBuilder::new(ServerSettings::default()).map_err(ProcessError::from)?.coordinator(node);
+    let served = process.serve(server, settings.listen, running.lifeline).await;
+    rpc.stop().await;
+    Ok(served?)
+}
+
+fn open(settings: &Settings, network: &Network) -> Result<(Store, Coordinator), Error> {
+    let identity = Identity {
+        kind: "coordinator".to_owned(),
+        network: network.params.network,
+        name: "coordinator".to_owned(),
+        key: None,
+    };
+    // Nothing here is promised to anyone: docs/decisions/0010.
+    let store_settings = store::Settings { durability: Durability::Buffered, ..store::Settings::default() };
+    let spaces = [commit::coordinator::ATTEMPTS, commit::coordinator::VOTES, commit::coordinator::DECISIONS];
+    let store = Store::open(&settings.data, &spaces, &identity, store_settings)?;
+    let reader = store.reader();
+    let machine = Coordinator::open(
+        coordinator::Settings {
+            params: network.params.clone(),
+            placement: network.placement.clone(),
+            epochs: network.validators.iter().map(|(shard, set)| (*shard, set.epoch())).collect(),
+            timing: coordinator::Timing::default(),
+            commit: commit::coordinator::Settings::default(),
+        },
+        &reader,
+    )?;
+    Ok((store, machine))
+}

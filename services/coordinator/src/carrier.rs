@@ -1,0 +1,228 @@
+//! The coordinator's hands: calls shards for the machine, checks votes, and tells the machine and the lives what came.
+
+use crate::lives::Lives;
+use crate::shards::Shards;
+use commit::coordinator::Objection;
+use commit::{DecisionProof, Descriptor, VoteProof};
+use coordinator::{
+    FetchId, Input, LocalAnswer, LocalSubmission, Prepare, Reply, Send, StateKeyValue, StateValue, Votes,
+};
+use evm::StateKey;
+use host::network::Network;
+use host::{Class, Handle, Handout};
+use primitives::{AttemptId, ShardId};
+use proof::ReceiptVerifier;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use wire::facts::VoteVerifier;
+use wire::participant::{Answers, DecisionClaim, VoteAnswer};
+use wire::{Reason, Rejection};
+
+/// Clients of all shards, and the checks of what they say.
+#[derive(Debug)]
+pub(crate) struct Carrier {
+    handle: Handle<Input, Reply>,
+    shards: Arc<Shards>,
+    lives: Arc<Lives>,
+    verifier: Arc<ReceiptVerifier>,
+}
+
+impl Carrier {
+    /// For `network`.
+    pub(crate) fn new(
+        network: &Network,
+        handle: Handle<Input, Reply>,
+        shards: Arc<Shards>,
+        lives: Arc<Lives>,
+    ) -> Self {
+        let validators = network.validators.iter().map(|(shard, set)| (*shard, set.clone()));
+        let verifier = Arc::new(ReceiptVerifier::with(network.params.network, validators));
+        Self { handle, shards, lives, verifier }
+    }
+
+    /// Does what the machine asks for, each call on its own, until the host ends.
+    pub(crate) async fn carry(self: Arc<Self>, mut handouts: mpsc::Receiver<Handout<Send, Reply>>) {
+        while let Some(handout) = handouts.recv().await {
+            for send in handout.sends {
+                tokio::spawn(Arc::clone(&self).act(send));
+            }
+            self.lives.note(handout.notices);
+        }
+    }
+
+    async fn act(self: Arc<Self>, send: Send) {
+        match send {
+            Send::Fetch { shard, fetch, keys, codes } => self.fetch(shard, fetch, keys, codes).await,
+            Send::SubmitLocal { shard, batch } => self.submit_local(shard, batch).await,
+            Send::Prepare { shard, batch } => self.prepare(shard, batch).await,
+            Send::RequestAbort { shard, batch } => self.request_abort(shard, batch).await,
+            Send::Decide { shard, batch } => self.decide(shard, batch).await,
+        }
+    }
+
+    async fn tell(&self, input: Input) {
+        // A host that stops takes no more; participants finish without it (R8).
+        let _ = self.handle.tell(Class::UnderWay, input).await;
+    }
+
+    async fn fetch(
+        &self,
+        shard: ShardId,
+        fetch: FetchId,
+        keys: Vec<StateKey>,
+        codes: Vec<alloy_primitives::B256>,
+    ) {
+        let read = match self.shards.peer(shard) {
+            Ok(peer) => peer.shard.read_state(&keys, &codes.into_iter().collect::<BTreeSet<_>>()).await,
+            Err(rejection) => Err(rejection),
+        };
+        match read {
+            Ok(read) => {
+                let values = keys.into_iter().zip(read.values.iter().map(|read| state_value(read.value))).collect();
+                self.tell(Input::Fetched { fetch, values, codes: read.codes.into_values().collect() }).await;
+            }
+            Err(rejection) => {
+                tracing::debug!(%shard, %rejection, "values not fetched");
+                self.tell(Input::FetchFailed { fetch }).await;
+            }
+        }
+    }
+
+    async fn submit_local(&self, shard: ShardId, batch: Vec<LocalSubmission>) {
+        let (tickets, payloads): (Vec<_>, Vec<_>) = batch.into_iter().map(|local| (local.ticket, local.payload)).unzip();
+        let answers = match self.shards.peer(shard) {
+            Ok(peer) => peer.shard.submit_local(&payloads).await,
+            Err(rejection) => Err(rejection),
+        };
+        match answers {
+            Ok(answers) => {
+                for (ticket, answer) in tickets.into_iter().zip(answers) {
+                    let answer = match answer {
+                        Ok(records) => {
+                            LocalAnswer::Executed(records.into_iter().map(|record| record.outcome).collect())
+                        }
+                        Err(rejection) => local_refusal(&rejection),
+                    };
+                    self.tell(Input::Local { ticket, answer }).await;
+                }
+            }
+            Err(rejection) => {
+                let answer = if rejection.reason == Reason::Busy { LocalAnswer::Later } else { LocalAnswer::Unreachable };
+                for ticket in tickets {
+                    self.tell(Input::Local { ticket, answer: answer.clone() }).await;
+                }
+            }
+        }
+    }
+
+    async fn prepare(&self, shard: ShardId, batch: Vec<Prepare>) {
+        let attempts: Vec<AttemptId> = batch.iter().map(|prepare| prepare.descriptor.id()).collect();
+        let prepares = batch.into_iter().map(|prepare| wire::participant::Prepare {
+            descriptor: (*prepare.descriptor).clone(),
+            payload: prepare.payload.to_vec().into(),
+            homes: prepare.homes.into_iter().map(primitives::Verified::into_inner).collect(),
+        });
+        let prepares: Vec<_> = prepares.collect();
+        let answers = match self.shards.peer(shard) {
+            Ok(peer) => peer.participant.prepare(prepares).await,
+            Err(rejection) => Err(rejection),
+        };
+        self.votes(shard, &attempts, answers).await;
+    }
+
+    async fn request_abort(&self, shard: ShardId, batch: Vec<Arc<Descriptor>>) {
+        let attempts: Vec<AttemptId> = batch.iter().map(|descriptor| descriptor.id()).collect();
+        let descriptors: Vec<Descriptor> = batch.iter().map(|descriptor| (**descriptor).clone()).collect();
+        let answers = match self.shards.peer(shard) {
+            Ok(peer) => peer.participant.request_abort(&descriptors).await,
+            Err(rejection) => Err(rejection),
+        };
+        self.votes(shard, &attempts, answers).await;
+    }
+
+    /// Checks the votes among the answers and hands all to the machine at once.
+    async fn votes(&self, shard: ShardId, attempts: &[AttemptId], answers: Result<Answers<VoteAnswer>, Rejection>) {
+        let answers = match answers {
+            Ok(answers) => answers,
+            Err(rejection) => {
+                tracing::debug!(%shard, %rejection, "no votes came");
+                return; // The machine says it again by its own schedule.
+            }
+        };
+        let (mut proofs, mut hints) = (Vec::new(), Vec::new());
+        for (attempt, answer) in attempts.iter().zip(answers) {
+            match answer {
+                Ok(VoteAnswer::Vote { proof, hint }) => {
+                    proofs.push(proof);
+                    hints.extend(hint.into_iter().map(|fresh| (fresh.key, state_value(fresh.value))));
+                }
+                Ok(VoteAnswer::Decided(claim)) => proofs.extend(claim.votes),
+                Ok(VoteAnswer::Unknown) => {}
+                Err(rejection) => self.rejected(*attempt, shard, &rejection).await,
+            }
+        }
+        if let Some(votes) = self.check(proofs, hints).await {
+            self.tell(Input::Votes(votes)).await;
+        }
+    }
+
+    async fn check(&self, proofs: Vec<VoteProof>, hints: Vec<StateKeyValue>) -> Option<Votes> {
+        if proofs.is_empty() {
+            return None;
+        }
+        let verifier = Arc::clone(&self.verifier);
+        let check = move || VoteVerifier::new(&verifier).votes(proofs);
+        let (votes, failed) = tokio::task::spawn_blocking(check).await.ok()?;
+        for (_, error) in failed {
+            tracing::warn!(%error, "a vote was not believed");
+        }
+        Some(Votes { votes, hints })
+    }
+
+    async fn decide(&self, shard: ShardId, batch: Vec<Arc<DecisionProof>>) {
+        let claims: Vec<DecisionClaim> = batch.iter().map(|proof| claim(proof)).collect();
+        let results = match self.shards.peer(shard) {
+            Ok(peer) => peer.participant.decide(claims).await,
+            Err(rejection) => Err(rejection),
+        };
+        let Ok(results) = results else { return };
+        for (proof, result) in batch.iter().zip(results) {
+            let attempt = proof.attempt();
+            match result {
+                Ok(_) => self.tell(Input::Applied { attempt, shard }).await,
+                Err(rejection) => self.rejected(attempt, shard, &rejection).await,
+            }
+        }
+    }
+
+    async fn rejected(&self, attempt: AttemptId, shard: ShardId, rejection: &Rejection) {
+        let objection = if rejection.is_retryable() { Objection::Later } else { Objection::Never(rejection.to_string()) };
+        self.tell(Input::Rejected { attempt, shard, objection }).await;
+    }
+}
+
+/// A decision as it travels.
+pub(crate) fn claim(proof: &DecisionProof) -> DecisionClaim {
+    DecisionClaim {
+        descriptor: proof.descriptor().clone(),
+        votes: proof.votes().iter().map(|vote| (**vote).clone()).collect(),
+    }
+}
+
+fn local_refusal(rejection: &Rejection) -> LocalAnswer {
+    match rejection.reason {
+        Reason::NotLocal => LocalAnswer::NotLocal,
+        Reason::WrongEnvironment => LocalAnswer::Later,
+        _ if rejection.is_retryable() => LocalAnswer::Later,
+        _ => LocalAnswer::Refused(rejection.message.clone()),
+    }
+}
+
+fn state_value(value: wire::state::StateValue) -> StateValue {
+    match value {
+        wire::state::StateValue::Account(account) => StateValue::Account(account),
+        wire::state::StateValue::Slot(number) => StateValue::Slot(number),
+        wire::state::StateValue::Fees(wei) => StateValue::Fees(wei),
+    }
+}

@@ -1,0 +1,217 @@
+//! The lives of submissions as their clients follow them. In memory only: after a restart a transaction is looked up at
+//! the shards by its hash.
+
+use alloy_primitives::{Address, B256};
+use commit::DecisionProof;
+use coordinator::{Event, Refusal, Reply, Ticket};
+use evm::{Data, Outcome};
+use primitives::ShardId;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
+use wire::coordinator::{LifeEvent, LifeStage};
+
+/// How many lives are remembered after their end.
+const ENDED_COUNT_MAX: usize = 100_000;
+
+/// How many events of one life are kept; a submission that is tried again and again loses its middle ones.
+const EVENTS_COUNT_MAX: usize = 512;
+
+/// A signed transaction of a submission.
+#[derive(Debug, Clone)]
+pub(crate) struct Signed {
+    pub(crate) hash: B256,
+    pub(crate) sender: Address,
+    pub(crate) nonce: u64,
+    pub(crate) bytes: Data,
+}
+
+/// One submission from its acceptance on.
+#[derive(Debug)]
+pub(crate) struct Life {
+    id: B256,
+    /// Its signed transactions, in order.
+    pub(crate) transactions: Vec<Signed>,
+    /// Once committed: what each transaction did, in order.
+    pub(crate) outcomes: Vec<Outcome>,
+    pub(crate) events: Vec<LifeEvent>,
+    pub(crate) participants: BTreeSet<ShardId>,
+    pub(crate) refusal: Option<Refusal>,
+    pub(crate) proof: Option<Arc<DecisionProof>>,
+    numbered: watch::Sender<u32>,
+}
+
+impl Life {
+    fn new(id: B256, transactions: Vec<Signed>) -> Self {
+        Self {
+            id,
+            transactions,
+            outcomes: Vec::new(),
+            events: Vec::new(),
+            participants: BTreeSet::new(),
+            refusal: None,
+            proof: None,
+            numbered: watch::Sender::new(0),
+        }
+    }
+
+    /// Whether nothing follows.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.events.last().is_some_and(|event| event.stage.is_final())
+    }
+
+    fn note(&mut self, reply: Reply) {
+        let (stage, attempt, shard, detail) = self.told(reply.event);
+        let number = self.events.last().map_or(0, |event| event.number) + 1;
+        if self.events.len() >= EVENTS_COUNT_MAX {
+            self.events.remove(1);
+        }
+        self.events.push(LifeEvent { number, time: reply.time, stage, attempt, shard, detail });
+        self.numbered.send_replace(number);
+    }
+
+    /// What an event is called outside, after taking from it what is asked for later.
+    fn told(&mut self, event: Event) -> (LifeStage, Option<primitives::AttemptId>, Option<ShardId>, String) {
+        match event {
+            Event::Accepted => (LifeStage::Accepted, None, None, String::new()),
+            Event::Executed { participants } => {
+                let detail = format!("it touches shards {participants:?}");
+                self.participants = participants;
+                (LifeStage::Executed, None, None, detail)
+            }
+            Event::Queued { key } => (LifeStage::Queued, None, None, format!("another submission needs {key}")),
+            Event::AwaitsNonce { transaction, state } => {
+                (LifeStage::Queued, None, None, format!("its nonce is {transaction}, its sender's next is {state}"))
+            }
+            Event::SentLocally { shard } => (LifeStage::Preparing, None, Some(shard), "one shard executes it".to_owned()),
+            Event::Preparing { attempt, number } => {
+                (LifeStage::Preparing, Some(attempt), None, format!("attempt number {number}"))
+            }
+            Event::Voted { attempt, shard, verdict } => {
+                let detail = match verdict {
+                    commit::Verdict::Yes => "yes".to_owned(),
+                    commit::Verdict::No(refusal) => format!("no: {refusal}"),
+                };
+                (LifeStage::Voted, Some(attempt), Some(shard), detail)
+            }
+            Event::Decided { attempt, decision, proof } => {
+                self.proof = Some(proof);
+                (LifeStage::Decided, Some(attempt), None, decision.name().to_owned())
+            }
+            Event::Committed(committed) => {
+                let attempt = committed.attempt();
+                self.participants = committed.participants;
+                self.outcomes = committed.outcomes;
+                (LifeStage::Committed, attempt, None, String::new())
+            }
+            Event::Refused(refusal) => {
+                let detail = refusal.to_string();
+                self.refusal = Some(*refusal);
+                (LifeStage::Refused, None, None, detail)
+            }
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Registry {
+    last: u64,
+    tickets: BTreeMap<B256, Ticket>,
+    lives: BTreeMap<Ticket, Life>,
+    ended: VecDeque<Ticket>,
+    /// Signed transactions under way, by sender and nonce.
+    nonces: BTreeMap<(Address, u64), Ticket>,
+}
+
+/// All lives this process knows.
+#[derive(Debug, Default)]
+pub(crate) struct Lives(Mutex<Registry>);
+
+impl Lives {
+    /// Begins a life, found by `id` and by each transaction's hash.
+    pub(crate) fn begin(&self, id: B256, transactions: Vec<Signed>) -> Ticket {
+        let mut registry = self.lock();
+        registry.last += 1;
+        let ticket = Ticket(registry.last);
+        for transaction in &transactions {
+            registry.tickets.insert(transaction.hash, ticket);
+            registry.nonces.insert((transaction.sender, transaction.nonce), ticket);
+        }
+        registry.tickets.insert(id, ticket);
+        registry.lives.insert(ticket, Life::new(id, transactions));
+        ticket
+    }
+
+    /// Forgets a life that the machine never heard of.
+    pub(crate) fn forget(&self, ticket: Ticket) {
+        self.lock().remove(ticket);
+    }
+
+    /// Adds events to their lives.
+    pub(crate) fn note(&self, replies: Vec<Reply>) {
+        let mut registry = self.lock();
+        for reply in replies {
+            let ticket = reply.ticket;
+            let Some(life) = registry.lives.get_mut(&ticket) else { continue };
+            life.note(reply);
+            if life.has_ended() {
+                registry.end(ticket);
+            }
+        }
+    }
+
+    /// What `look` sees of the life found by `id`.
+    pub(crate) fn look<T>(&self, id: B256, look: impl FnOnce(&Life) -> T) -> Option<T> {
+        let registry = self.lock();
+        registry.lives.get(registry.tickets.get(&id)?).map(look)
+    }
+
+    /// The number of the newest event of a life, as it grows.
+    pub(crate) fn numbered(&self, id: B256) -> Option<watch::Receiver<u32>> {
+        self.look(id, |life| life.numbered.subscribe())
+    }
+
+    /// The first nonce of `sender` from `nonce` on that no transaction under way has.
+    pub(crate) fn next_nonce(&self, sender: Address, nonce: u64) -> u64 {
+        let registry = self.lock();
+        (nonce..u64::MAX).find(|nonce| !registry.nonces.contains_key(&(sender, *nonce))).unwrap_or(nonce)
+    }
+
+    /// The map behind the lock is whole after every operation, so a panic elsewhere does not spoil it.
+    fn lock(&self) -> MutexGuard<'_, Registry> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Registry {
+    fn end(&mut self, ticket: Ticket) {
+        let transactions = self.lives.get(&ticket).map(|life| life.transactions.clone()).unwrap_or_default();
+        self.free_nonces(ticket, &transactions);
+        self.ended.push_back(ticket);
+        if self.ended.len() > ENDED_COUNT_MAX
+            && let Some(oldest) = self.ended.pop_front()
+        {
+            self.remove(oldest);
+        }
+    }
+
+    fn remove(&mut self, ticket: Ticket) {
+        let Some(life) = self.lives.remove(&ticket) else { return };
+        let hashes = life.transactions.iter().map(|transaction| transaction.hash);
+        for id in hashes.chain([life.id]) {
+            if self.tickets.get(&id) == Some(&ticket) {
+                self.tickets.remove(&id);
+            }
+        }
+        self.free_nonces(ticket, &life.transactions);
+    }
+
+    fn free_nonces(&mut self, ticket: Ticket, transactions: &[Signed]) {
+        for transaction in transactions {
+            let key = (transaction.sender, transaction.nonce);
+            if self.nonces.get(&key) == Some(&ticket) {
+                self.nonces.remove(&key);
+            }
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Reads of the whole network at one moment, straight from the shards.
+//!
+//! ```text
+//! run over what is known --missing--> fetch from the owners --> run again … --> complete
+//!     complete: fetch all again; nothing changed, nothing about to change --> the answer
+//! ```
+//!
+//! Promise (I17): a read shows all or none of an attempt. Values that were all the same before and after a moment, and
+//! that no undecided attempt may change, held together at that moment.
+//! Nothing is kept between two reads but codes, which never change, and closed slots, which never change either.
+
+use crate::shards::Shards;
+use alloy_primitives::{Address, B256, U256};
+use evm::{
+    AccountState, Bytecode, CallRequest, CodeCache, Data, Environment, ExecuteError, FeesKey, Lookup, Missing, Outcome,
+    StateKey, View, simulate,
+};
+use futures_util::future::{join_all, try_join_all};
+use host::network::Network;
+use primitives::{ShardId, Slot};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use wire::limits::STATE_KEYS_COUNT_MAX;
+use wire::shard::{OutcomeCursor, OutcomeQuery, StateRead};
+use wire::state::{OutcomeRecord, StateValue};
+use wire::{Reason, Rejection};
+
+/// How often one read goes to fetch what it lacks.
+const FETCH_ROUNDS_COUNT_MAX: usize = 256;
+
+/// How often one read is begun again because something changed under it.
+const TRIES_COUNT_MAX: usize = 50;
+
+/// The pause before a read is begun again.
+const TRY_PAUSE: Duration = Duration::from_millis(5);
+
+/// Outcomes asked for at a time.
+const OUTCOMES_PER_PAGE_COUNT: usize = 256;
+
+/// Most outcomes of one slot that are shown.
+const OUTCOMES_PER_SLOT_COUNT_MAX: usize = 100_000;
+
+/// Reads over all shards.
+#[derive(Debug)]
+pub(crate) struct Reads {
+    network: Arc<Network>,
+    shards: Arc<Shards>,
+    head: watch::Receiver<Slot>,
+    codes: Arc<CodeCache>,
+}
+
+/// What one read has fetched so far.
+#[derive(Debug, Default)]
+struct Known {
+    values: BTreeMap<StateKey, StateValue>,
+    codes: BTreeMap<B256, Bytecode>,
+    locked: bool,
+}
+
+impl Reads {
+    /// Over the shards of `network`.
+    pub(crate) fn new(network: Arc<Network>, shards: Arc<Shards>, head: watch::Receiver<Slot>) -> Self {
+        Self { network, shards, head, codes: Arc::default() }
+    }
+
+    /// The last closed slot.
+    pub(crate) fn head(&self) -> watch::Receiver<Slot> {
+        self.head.clone()
+    }
+
+    /// The values of `keys` at one moment.
+    pub(crate) async fn values(&self, keys: &BTreeSet<StateKey>) -> Result<BTreeMap<StateKey, StateValue>, Rejection> {
+        let missing: BTreeSet<Missing> = keys.iter().map(|key| Missing::Key(*key)).collect();
+        let (_, values) = self.at_one_moment(|known| {
+            if keys.iter().all(|key| known.values.contains_key(key)) { Ok(()) } else { Err(Failure::Missing(missing.clone())) }
+        }).await?;
+        Ok(values)
+    }
+
+    /// A code by its hash, from a shard that should have it.
+    pub(crate) async fn code(&self, owner: ShardId, hash: B256) -> Result<Data, Rejection> {
+        if hash == AccountState::EMPTY.code_hash {
+            return Ok(Data::default());
+        }
+        if let Some(code) = self.codes.get(hash) {
+            return Ok(Data(code.original_bytes()));
+        }
+        let mut read = self.shards.peer(owner)?.shard.read_state(&[], &BTreeSet::from([hash])).await?;
+        let code = read.codes.remove(&hash).ok_or_else(|| Rejection::new(Reason::NotFound, format!("no code {hash}")))?;
+        // The client has checked that it hashes so; the cache checks again.
+        let _ = self.codes.code(hash, &code);
+        Ok(code)
+    }
+
+    /// Runs a call on the latest state.
+    pub(crate) async fn call(&self, call: &CallRequest) -> Result<Outcome, Rejection> {
+        let environment = Environment::Slot(Slot(self.head.borrow().0 + 1));
+        let (params, placement) = (&self.network.params, &self.network.placement);
+        let run = |known: &Known| simulate(params, placement, &environment, call, known).map_err(Failure::from);
+        Ok(self.at_one_moment(run).await?.0)
+    }
+
+    /// Runs `run` until it lacks nothing and all it read held at one moment.
+    async fn at_one_moment<T>(
+        &self,
+        run: impl Fn(&Known) -> Result<T, Failure>,
+    ) -> Result<(T, BTreeMap<StateKey, StateValue>), Rejection> {
+        let mut known = Known::default();
+        for _ in 0..TRIES_COUNT_MAX {
+            let result = self.complete(&mut known, &run).await;
+            let (before, mut again) = (known.values.clone(), Known::default());
+            self.fetch(&mut again, before.keys().map(|key| Missing::Key(*key)).collect()).await?;
+            if again.values == before && !again.locked {
+                return Ok((result?, before));
+            }
+            known.values = again.values;
+            tokio::time::sleep(TRY_PAUSE).await;
+        }
+        Err(Rejection::new(Reason::Stale, "what the call reads never stood still"))
+    }
+
+    async fn complete<T>(&self, known: &mut Known, run: impl Fn(&Known) -> Result<T, Failure>) -> Result<T, Rejection> {
+        for _ in 0..FETCH_ROUNDS_COUNT_MAX {
+            match run(known) {
+                Ok(value) => return Ok(value),
+                Err(Failure::Missing(missing)) => self.fetch(known, missing).await?,
+                Err(Failure::Refused(rejection)) => return Err(*rejection),
+            }
+        }
+        Err(Rejection::new(Reason::OverBound, format!("the call reads more than {FETCH_ROUNDS_COUNT_MAX} times")))
+    }
+
+    /// Fetches what is missing from its owners, all shards at once.
+    async fn fetch(&self, known: &mut Known, missing: BTreeSet<Missing>) -> Result<(), Rejection> {
+        let (mut keys, mut codes): (BTreeMap<ShardId, Vec<StateKey>>, BTreeMap<ShardId, BTreeSet<B256>>) = Default::default();
+        for missing in missing {
+            match missing {
+                Missing::Key(key) => keys.entry(self.network.placement.owner(key)).or_default().push(key),
+                Missing::Code { hash, account } => match self.codes.get(hash) {
+                    Some(code) => drop(known.codes.insert(hash, code)),
+                    None => drop(codes.entry(self.network.placement.shard_of(account)).or_default().insert(hash)),
+                },
+            }
+        }
+        let shards: BTreeSet<ShardId> = keys.keys().chain(codes.keys()).copied().collect();
+        let none = BTreeSet::new();
+        let asks = shards.into_iter().map(|shard| {
+            let keys = keys.get(&shard).map(Vec::as_slice).unwrap_or_default();
+            self.ask(shard, keys, codes.get(&shard).unwrap_or(&none))
+        });
+        for (asked, read) in try_join_all(asks).await? {
+            known.locked |= read.values.iter().any(|value| value.locked_by.is_some());
+            known.values.extend(asked.into_iter().zip(read.values.into_iter().map(|value| value.value)));
+            for (hash, code) in read.codes {
+                let code = self.codes.code(hash, &code).map_err(|error| Rejection::new(Reason::PeerFault, error.to_string()))?;
+                known.codes.insert(hash, code);
+            }
+        }
+        Ok(())
+    }
+
+    async fn ask(
+        &self,
+        shard: ShardId,
+        keys: &[StateKey],
+        codes: &BTreeSet<B256>,
+    ) -> Result<(Vec<StateKey>, StateRead), Rejection> {
+        let client = &self.shards.peer(shard)?.shard;
+        let mut whole = client.read_state(&keys[..keys.len().min(STATE_KEYS_COUNT_MAX)], codes).await?;
+        for part in keys.chunks(STATE_KEYS_COUNT_MAX).skip(1) {
+            whole.values.extend(client.read_state(part, &BTreeSet::new()).await?.values);
+        }
+        Ok((keys.to_vec(), whole))
+    }
+
+    /// What a transaction did, from whichever of `shards` has it.
+    pub(crate) async fn outcome(
+        &self,
+        id: B256,
+        shards: &BTreeSet<ShardId>,
+    ) -> Result<Option<OutcomeRecord>, Rejection> {
+        let asks = shards.iter().map(|shard| async { self.shards.peer(*shard)?.shard.outcome(id).await });
+        let mut failed = None;
+        for answer in join_all(asks).await {
+            match answer {
+                Ok(record) => return Ok(Some(record)),
+                Err(rejection) if rejection.reason == Reason::NotFound => {}
+                Err(rejection) => failed = Some(rejection),
+            }
+        }
+        failed.map_or(Ok(None), Err)
+    }
+
+    /// Everything decided from the start of slot `from` to the end of slot `to`, in order, at most a slot's bound.
+    pub(crate) async fn outcomes(&self, from: Slot, to: Slot) -> Result<Vec<OutcomeRecord>, Rejection> {
+        let shards = self.shards.iter().map(|(shard, _)| self.outcomes_of(shard, from, to));
+        let mut outcomes: Vec<(ShardId, OutcomeRecord)> = try_join_all(shards).await?.into_iter().flatten().collect();
+        outcomes.sort_by_key(|(shard, record)| (record.time, *shard, record.height, record.index));
+        Ok(outcomes.into_iter().map(|(_, record)| record).collect())
+    }
+
+    async fn outcomes_of(&self, shard: ShardId, from: Slot, to: Slot) -> Result<Vec<(ShardId, OutcomeRecord)>, Rejection> {
+        let params = &self.network.params;
+        let (start, end) = (params.start_of(from), params.start_of(Slot(to.0 + 1)));
+        let mut outcomes = Vec::new();
+        let mut cursor: Option<OutcomeCursor> = None;
+        loop {
+            let query = OutcomeQuery { from: start, to: end, cursor, count_max: OUTCOMES_PER_PAGE_COUNT };
+            let page = self.shards.peer(shard)?.shard.outcomes(query).await?;
+            outcomes.extend(page.outcomes.into_iter().map(|record| (shard, record)));
+            match page.next {
+                Some(next) if outcomes.len() < OUTCOMES_PER_SLOT_COUNT_MAX => cursor = Some(next),
+                _ => return Ok(outcomes),
+            }
+        }
+    }
+}
+
+/// Why a run gave nothing.
+enum Failure {
+    Missing(BTreeSet<Missing>),
+    Refused(Box<Rejection>),
+}
+
+impl From<ExecuteError> for Failure {
+    fn from(error: ExecuteError) -> Self {
+        match error {
+            ExecuteError::Missing(missing) => Self::Missing(missing),
+            error => Self::Refused(Box::new(error.into())),
+        }
+    }
+}
+
+impl View for Known {
+    fn account(&self, address: Address) -> Lookup<Option<AccountState>> {
+        match self.values.get(&StateKey::Account(address)) {
+            Some(StateValue::Account(account)) => Lookup::Known(*account),
+            _ => Lookup::Unknown,
+        }
+    }
+
+    fn slot(&self, address: Address, slot: U256) -> Lookup<U256> {
+        match self.values.get(&StateKey::Slot(address, slot)) {
+            Some(StateValue::Slot(number)) => Lookup::Known(*number),
+            _ => Lookup::Unknown,
+        }
+    }
+
+    fn fees(&self, key: FeesKey) -> Lookup<U256> {
+        match self.values.get(&StateKey::Fees(key)) {
+            Some(StateValue::Fees(wei)) => Lookup::Known(*wei),
+            _ => Lookup::Unknown,
+        }
+    }
+
+    fn code(&self, hash: B256) -> Lookup<Bytecode> {
+        self.codes.get(&hash).cloned().map_or(Lookup::Unknown, Lookup::Known)
+    }
+}
