@@ -163,7 +163,8 @@ impl Certificate {
     }
 }
 
-fn bits(bitmap: &[u8]) -> Vec<usize> {
+/// The places whose bits are set, ascending.
+pub(crate) fn bits(bitmap: &[u8]) -> Vec<usize> {
     (0..bitmap.len() * 8).filter(|place| bitmap[place / 8] >> (place % 8) & 1 == 1).collect()
 }
 

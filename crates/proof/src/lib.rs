@@ -14,6 +14,7 @@
 mod cache;
 mod certificate;
 mod delivery;
+mod equivocation;
 mod header;
 mod history;
 mod keys;
@@ -31,10 +32,13 @@ mod attacks;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
+mod random;
+#[cfg(test)]
 mod sample;
 
 pub use certificate::{Certificate, CertificateError, NotMember, Scheme, Signer};
 pub use delivery::{DELIVERY_DETAIL_BYTES_MAX, Delivery, DeliveryStatus};
+pub use equivocation::{EQUIVOCATION_BYTES_MAX, Equivocated, Equivocation, EquivocationError};
 pub use header::{HEADER_VERSION, Header, HeaderError};
 pub use history::{Appended, History, HistoryError, NodeId, verify_ancestor};
 pub use keys::{KeyError, PossessionProof, PublicKey, SecretKey, Signature, SignatureError};
