@@ -75,7 +75,7 @@ fn a_local_payload_that_leaves_the_shard_is_refused_with_what_it_lacks() {
 #[test]
 fn a_local_payload_that_cannot_run_is_refused() {
     let mut world = world();
-    let bytes = world.sign_at(&user(1), TxKind::Call(user(2).address()), ETHER, Vec::new(), 7);
+    let bytes = World::sign_at(&user(1), TxKind::Call(user(2).address()), ETHER, Vec::new(), 7);
     let payload = world.payload(&[bytes]);
     let answer = world.ask(S0, |ticket| Input::Local { ticket, payload: Box::new(payload.clone()) });
     assert!(matches!(answer, Answer::LocalRefused(LocalRefusal::Execution(_))), "{answer:?}");
@@ -432,4 +432,29 @@ fn a_bundle_of_two_homes_commits_everywhere() {
     assert_eq!(world.balance(user(4).address()), ETHER * U256::from(101));
     assert_eq!(world.balance(user(2).address()), ETHER * U256::from(101));
     world.assert_quiet();
+}
+
+#[test]
+fn a_system_payload_of_a_replay_network_is_executed_once() {
+    let params = evm::NetworkParams { environments: evm::Environments::Replay, ..super::world::params() };
+    let (miner, far) = (Address::repeat_byte(0x31), Address::repeat_byte(0x32));
+    let mut world = World::with_params(params.clone(), 2, [(miner, S0), (far, S1)], &crate::GenesisAccounts::new());
+    let reward = |to, number| {
+        let block = evm::BlockEnvironment { number, ..params.block_of(primitives::Slot(1)) };
+        let increase = evm::SystemTransaction::Increase { balances: vec![(to, ETHER)] };
+        let transactions = vec![evm::TransactionKind::System(increase)];
+        let payload = evm::Payload { environment: evm::Environment::Block(block), transactions };
+        Verified::by(&evm::PayloadVerifier::new(params.clone()), payload).unwrap()
+    };
+    let payload = reward(miner, 7);
+    let first = world.local(S0, &payload);
+    assert_eq!(first[0].number, 7);
+    assert_eq!(first[0].transaction, crate::system_id(payload.digest(), 0));
+    assert_eq!(world.local(S0, &payload), first, "a lost reply does not pay twice");
+    assert_eq!(world.balance(miner), ETHER);
+    world.local(S0, &reward(miner, 8));
+    assert_eq!(world.balance(miner), ETHER * U256::from(2));
+    let far = reward(far, 9);
+    let answer = world.ask(S0, |ticket| Input::Local { ticket, payload: Box::new(far.clone()) });
+    assert!(matches!(answer, Answer::LocalRefused(LocalRefusal::NotLocal { .. })), "{answer:?}");
 }

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 
 /// Deploys, pays across, sends a message with value, delivers, acknowledges, conflicts, aborts, and lets time finish one.
 fn journey(crash: Crash) -> End {
-    let (ping, pong) = (user(1).address().create(0), user(2).address().create(0));
+    let (sender, receiver) = (user(1).address().create(0), user(2).address().create(0));
     let on = |seed, shard| (user(seed).address(), shard);
-    let mut world = World::new(2, [on(1, S0), on(2, S1), on(3, S0), on(4, S1), (ping, S0), (pong, S1)]);
+    let mut world = World::new(2, [on(1, S0), on(2, S1), on(3, S0), on(4, S1), (sender, S0), (receiver, S1)]);
     world.crash = crash;
     for (seed, shard, name) in [(1, S0, "Ping"), (2, S1, "Pong")] {
         let code = [artifact(name, "bytecode"), evm::mailbox_address(shard).into_word().to_vec()].concat();
@@ -20,7 +20,7 @@ fn journey(crash: Crash) -> End {
     }
     let across = world.transfer(&user(3), user(4).address(), ETHER);
     world.commit(&across);
-    message(&mut world, ping, pong);
+    message(&mut world, sender, receiver);
     aborted(&mut world);
     let stores = world.nodes.iter().map(|(shard, node)| (*shard, node.store.clone())).collect();
     let batches_before_waiting = world.batches;
@@ -39,15 +39,15 @@ struct End {
     state: evm::State,
 }
 
-fn message(world: &mut World, ping: alloy_primitives::Address, pong: alloy_primitives::Address) {
-    let word = |value: u64| U256::from(value).to_be_bytes::<32>();
+fn message(world: &mut World, sender: alloy_primitives::Address, receiver: alloy_primitives::Address) {
+    let encoded = |value: u64| U256::from(value).to_be_bytes::<32>();
     let mut call = keccak256("send(uint32,bytes32,bytes,uint64,uint64)")[..4].to_vec();
-    call.extend(word(u64::from(domain_of(NETWORK, S1))));
-    call.extend(pong.into_word());
+    call.extend(encoded(u64::from(domain_of(NETWORK, S1))));
+    call.extend(receiver.into_word());
     for value in [5 * 32, 500_000, world.now.0 + 60_000, 0] {
-        call.extend(word(value));
+        call.extend(encoded(value));
     }
-    let payload = world.payload(&[world.sign(&user(1), TxKind::Call(ping), ETHER, call)]);
+    let payload = world.payload(&[world.sign(&user(1), TxKind::Call(sender), ETHER, call)]);
     world.local(S0, &payload);
     let fact = world.facts(S0, LeafKind::Message).remove(0);
     let answer = world.deliver(S1, &fact);

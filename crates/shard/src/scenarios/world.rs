@@ -121,7 +121,16 @@ impl World {
         pinned: impl IntoIterator<Item = (Address, ShardId)>,
         accounts: &GenesisAccounts,
     ) -> Self {
-        let (params, placement) = (params(), Placement::new(1, shards_count, pinned.into_iter().collect()).unwrap());
+        Self::with_params(params(), shards_count, pinned, accounts)
+    }
+
+    pub(super) fn with_params(
+        params: NetworkParams,
+        shards_count: u32,
+        pinned: impl IntoIterator<Item = (Address, ShardId)>,
+        accounts: &GenesisAccounts,
+    ) -> Self {
+        let placement = Placement::new(1, shards_count, pinned.into_iter().collect()).unwrap();
         let node = |shard| {
             let mut store = MemoryStore::default();
             store.sync(Shard::genesis(&config(shard, &params, &placement), accounts).unwrap());
@@ -192,17 +201,10 @@ impl World {
     /// A signed transaction, with `nonce` as the sender's state has it unless it is given.
     pub(super) fn sign(&self, from: &PrivateKeySigner, to: TxKind, value: U256, input: Vec<u8>) -> Vec<u8> {
         let nonce = self.account(from.address()).map_or(0, |account| account.nonce);
-        self.sign_at(from, to, value, input, nonce)
+        Self::sign_at(from, to, value, input, nonce)
     }
 
-    pub(super) fn sign_at(
-        &self,
-        from: &PrivateKeySigner,
-        to: TxKind,
-        value: U256,
-        input: Vec<u8>,
-        nonce: u64,
-    ) -> Vec<u8> {
+    pub(super) fn sign_at(from: &PrivateKeySigner, to: TxKind, value: U256, input: Vec<u8>, nonce: u64) -> Vec<u8> {
         let transaction = TxEip1559 {
             chain_id: NETWORK.0,
             nonce,
