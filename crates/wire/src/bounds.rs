@@ -161,6 +161,7 @@ const FIELDS: &[(&str, &[FieldBound])] = &[
         "GetTransactionResponse",
         &[("participants", PARTICIPANTS_COUNT_MAX, PARTS), ("outcomes", BUNDLE_COUNT_MAX, PARTS)],
     ),
+    ("TransactionOutcome", &[("transaction_hash", 1, WORD_BYTES), ("outcome", 1, OUTCOME_BYTES_MAX)]),
     (
         "GetNetworkResponse",
         &[

@@ -67,7 +67,10 @@ pub struct ClientTls {
 impl fmt::Debug for ClientTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let identity = self.identity.as_ref().map(|_| "redacted");
-        f.debug_struct("ClientTls").field("server_name", &self.server_name).field("identity", &identity).finish()
+        f.debug_struct("ClientTls")
+            .field("server_name", &self.server_name)
+            .field("identity", &identity)
+            .finish_non_exhaustive()
     }
 }
 
@@ -224,8 +227,9 @@ impl Connection {
 /// callers cut off together do not come back together.
 fn backoff(tried: u32) -> Duration {
     let full = BACKOFF_MIN.saturating_mul(1 << tried.saturating_sub(1).min(16)).min(BACKOFF_MAX);
-    let random = RandomState::new().build_hasher().finish() % 1024;
-    full - full.mul_f64(random as f64 / 2048.0)
+    let random = RandomState::new().build_hasher().finish() as u16;
+    let taken_off = full.mul_f64(f64::from(random) / f64::from(u16::MAX) / 2.0);
+    full.saturating_sub(taken_off)
 }
 
 fn endpoint(settings: &ClientSettings) -> Result<Endpoint, tonic::transport::Error> {

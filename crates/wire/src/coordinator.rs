@@ -9,9 +9,8 @@ pub use server::CoordinatorServer;
 
 use crate::participant::DecisionClaim;
 use crate::rejection::Rejection;
-use crate::state::OutcomeRecord;
 use alloy_primitives::B256;
-use evm::{Data, NetworkParams, Payload, Placement};
+use evm::{Data, NetworkParams, Outcome, Payload, Placement};
 use primitives::{AttemptId, ShardId, Time};
 use proof::ValidatorSet;
 use std::collections::BTreeSet;
@@ -36,8 +35,10 @@ pub enum LifeStage {
     Accepted,
     /// Executed over the view cache; participants are known.
     Executed,
-    /// Waits for another submission that touches the same keys.
+    /// Waits for another submission that needs the same keys, or for an earlier nonce of its sender.
     Queued,
+    /// Handed to the one shard it concerns.
+    SentLocally,
     /// A shard was asked to prepare.
     Preparing,
     /// A shard's vote arrived.
@@ -81,8 +82,8 @@ pub struct Submission {
     pub last: LifeEvent,
     /// Its shards; empty before the first execution.
     pub participants: BTreeSet<ShardId>,
-    /// Once committed: what each of its transactions did.
-    pub outcomes: Vec<OutcomeRecord>,
+    /// Once committed: what each of its transactions did, in order.
+    pub outcomes: Vec<Outcome>,
     /// Once refused: why.
     pub rejection: Option<Rejection>,
     /// Once decided across shards: the decision, unchecked.

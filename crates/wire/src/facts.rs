@@ -1,8 +1,10 @@
 //! From claims to facts: the verifiers whose results are machines' inputs.
 //!
+//! ```text
 //!   VoteProof     -- receipt verifies, says exactly this vote, of this shard, in this epoch --> Verified<VoteProof>
 //!   DecisionClaim -- every vote verifies and together they decide -----------------------> commit::DecisionProof
 //!   receipt       -- receipt verifies, is a message or a delivery of who said it --------> Inbound
+//! ```
 //!
 //! Promise (R9): one rule for all: a receipt through [`ReceiptVerifier`], whose validator sets are the verifier's own.
 //! Nothing a peer sends says by whom it is to be checked. Pure and heavy: a host runs it in parallel, before the step.
@@ -87,8 +89,9 @@ impl From<FactError> for Rejection {
             FactError::Descriptor(error) => error.into(),
             FactError::Undecided(error) => error.into(),
             FactError::Message(error) => error.into(),
-            FactError::Kind { .. } | FactError::OtherVote => Self::new(Reason::WrongLeaf, text),
-            FactError::OtherAttempt { .. } => Self::new(Reason::WrongLeaf, text),
+            FactError::Kind { .. } | FactError::OtherVote | FactError::OtherAttempt { .. } => {
+                Self::new(Reason::WrongLeaf, text)
+            }
             FactError::Shard { expected, actual } => {
                 Self::new(Reason::WrongShard, text).with("expected", expected).with("actual", actual)
             }
@@ -139,13 +142,13 @@ impl<'a> VoteVerifier<'a> {
         Ok(DecisionProof::new(descriptor, votes)?)
     }
 
-    fn votes_on(&self, descriptor: &Descriptor, votes: Vec<VoteProof>) -> Result<Vec<Verified<VoteProof>>, FactError> {
+    fn votes_on(self, descriptor: &Descriptor, votes: Vec<VoteProof>) -> Result<Vec<Verified<VoteProof>>, FactError> {
         let expected = descriptor.id();
         let verify = |proof: VoteProof| {
             let actual = proof.vote.attempt;
             // Cheap first: a vote on something else costs no signature check.
             if actual == expected {
-                Verified::by(self, proof)
+                Verified::by(&self, proof)
             } else {
                 Err(FactError::OtherAttempt { expected, actual })
             }

@@ -1,9 +1,11 @@
 //! Everything that enters or leaves as bytes: protobuf, gRPC, Ethereum JSON-RPC.
 //!
+//! ```text
 //!   bytes -> bounds -> protobuf -> TryFrom -> values of the project -> an `*Api` of a service      (server)
 //!   values of the project -> a typed client -> protobuf -> bytes                                    (client)
 //!   receipts, decisions -> facts (verifiers) -> `Verified<T>` -> a machine's inputs
 //!   JSON -> Ethereum JSON-RPC -> a `Chain`                                                          (wallets)
+//! ```
 //!
 //! Promise (I19): every message, list, text, stream, connection and wait has a bound, named in [`limits`], and lists and
 //! byte strings are held to theirs before anything is decoded. Every refusal is one of a closed list of reasons.

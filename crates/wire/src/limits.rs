@@ -127,11 +127,11 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a client tries to connect.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// After this a connection is asked to go, so that none lives for ever.
-pub const CONNECTION_AGE_MAX: Duration = Duration::from_secs(60 * 60);
+pub const CONNECTION_AGE_MAX: Duration = Duration::from_hours(1);
 /// After this a long-lived stream ends; its reader resumes from its cursor. Lets a connection asked to go, go.
-pub const STREAM_AGE_MAX: Duration = Duration::from_secs(10 * 60);
+pub const STREAM_AGE_MAX: Duration = Duration::from_mins(10);
 /// How long the server works on a call before it gives up.
-pub const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+pub const CALL_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long a server waits for calls in work when it drains.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -171,7 +171,7 @@ pub const FILTER_VALUES_COUNT_MAX: usize = 1_000;
 /// Filters installed at once.
 pub const FILTERS_COUNT_MAX: usize = 1_024;
 /// A filter nobody asked about for so long is removed.
-pub const FILTER_IDLE_MAX: Duration = Duration::from_secs(5 * 60);
+pub const FILTER_IDLE_MAX: Duration = Duration::from_mins(5);
 /// Slots one fee history may span.
 pub const FEE_HISTORY_SLOTS_MAX: u64 = 1_024;
 /// Reward percentiles one fee history may ask for.

@@ -105,7 +105,10 @@ pub struct ServerBuilder {
 
 impl fmt::Debug for ServerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerBuilder").field("settings", &self.settings).field("services", &self.names).finish()
+        f.debug_struct("ServerBuilder")
+            .field("settings", &self.settings)
+            .field("services", &self.names)
+            .finish_non_exhaustive()
     }
 }
 

@@ -4,7 +4,6 @@
 
 mod client;
 pub(crate) mod convert;
-mod machine;
 mod server;
 
 pub use client::ShardClient;

@@ -1,6 +1,8 @@
 //! Between refusals and gRPC statuses: every error enum of the house has one exhaustive match here.
 //!
+//! ```text
 //!   error enum of a crate --match--> Rejection { reason, message, metadata } <--> tonic::Status + google.rpc.ErrorInfo
+//! ```
 //!
 //! A caller sees the same [`Rejection`] that the service made; a status of other making becomes the nearest reason.
 
@@ -8,7 +10,7 @@ mod evm;
 mod shard;
 
 use crate::proto::v1;
-use crate::rejection::{Reason, Rejection, cut};
+use crate::rejection::{Reason, Rejection};
 use commit::{DescriptorError, Refusal, Undecided};
 use primitives::DecodeError;
 use proof::{CertificateError, HeaderError, MessageError, ReceiptError};
@@ -77,13 +79,11 @@ impl From<Rejection> for v1::Rejection {
 impl From<v1::Rejection> for Rejection {
     /// A reason of a later version is a peer's fault here, told in full.
     fn from(rejection: v1::Rejection) -> Self {
-        match rejection.reason.parse() {
-            Ok(reason) => Self::new(reason, rejection.message),
-            Err(_) => {
-                let text = cut(format!("{}: {}", rejection.reason, rejection.message));
-                Self::new(if rejection.retryable { Reason::Unavailable } else { Reason::PeerFault }, text)
-            }
+        if let Ok(reason) = rejection.reason.parse() {
+            return Self::new(reason, rejection.message);
         }
+        let text = format!("{}: {}", rejection.reason, rejection.message);
+        Self::new(if rejection.retryable { Reason::Unavailable } else { Reason::PeerFault }, text)
     }
 }
 

@@ -1,12 +1,12 @@
 //! Between protobuf and the coordinator's types.
 
 use super::{LifeEvent, LifeStage, Network, ShardInfo, Submission};
-use crate::convert::{ConvertError, canonical, encoded, optional_attempt, optional_attempt_bytes, required};
-use crate::limits::{PARAMETERS_BYTES_MAX, PLACEMENT_BYTES_MAX};
+use crate::convert::{ConvertError, bytes_of, canonical, encoded, optional_attempt, optional_attempt_bytes, required};
+use crate::limits::{OUTCOME_BYTES_MAX, PARAMETERS_BYTES_MAX, PLACEMENT_BYTES_MAX};
 use crate::proto::v1;
 use crate::rejection::cut;
-use crate::shard::convert::{outcomes, validator_bytes, validators};
-use evm::{Environments, NetworkParams};
+use crate::shard::convert::{validator_bytes, validators};
+use evm::{Environments, NetworkParams, Outcome, Status};
 use primitives::{ShardId, Time};
 
 impl From<LifeStage> for v1::LifeStage {
@@ -15,6 +15,7 @@ impl From<LifeStage> for v1::LifeStage {
             LifeStage::Accepted => Self::Accepted,
             LifeStage::Executed => Self::Executed,
             LifeStage::Queued => Self::Queued,
+            LifeStage::SentLocally => Self::SentLocally,
             LifeStage::Preparing => Self::Preparing,
             LifeStage::Voted => Self::Voted,
             LifeStage::Decided => Self::Decided,
@@ -29,6 +30,7 @@ fn life_stage(value: i32) -> Result<LifeStage, ConvertError> {
         Ok(v1::LifeStage::Accepted) => Ok(LifeStage::Accepted),
         Ok(v1::LifeStage::Executed) => Ok(LifeStage::Executed),
         Ok(v1::LifeStage::Queued) => Ok(LifeStage::Queued),
+        Ok(v1::LifeStage::SentLocally) => Ok(LifeStage::SentLocally),
         Ok(v1::LifeStage::Preparing) => Ok(LifeStage::Preparing),
         Ok(v1::LifeStage::Voted) => Ok(LifeStage::Voted),
         Ok(v1::LifeStage::Decided) => Ok(LifeStage::Decided),
@@ -66,6 +68,27 @@ impl TryFrom<v1::LifeEvent> for LifeEvent {
     }
 }
 
+impl From<Outcome> for v1::TransactionOutcome {
+    fn from(outcome: Outcome) -> Self {
+        Self {
+            transaction_hash: outcome.transaction.map(|hash| bytes_of(hash.as_slice())).unwrap_or_default(),
+            succeeded: outcome.status == Status::Success,
+            gas_used: outcome.gas_used,
+            outcome: encoded(&outcome),
+        }
+    }
+}
+
+/// What a transaction did: its canonical outcome, which must say what the fields beside it say.
+fn outcome(given: &v1::TransactionOutcome) -> Result<Outcome, ConvertError> {
+    let outcome: Outcome = canonical("outcome", &given.outcome, OUTCOME_BYTES_MAX)?;
+    if v1::TransactionOutcome::from(outcome.clone()) == *given {
+        return Ok(outcome);
+    }
+    let reason = "it contradicts the fields beside it".to_owned();
+    Err(ConvertError::Invalid { field: "outcome", reason })
+}
+
 impl From<Submission> for v1::GetTransactionResponse {
     fn from(submission: Submission) -> Self {
         Self {
@@ -85,7 +108,7 @@ impl TryFrom<v1::GetTransactionResponse> for Submission {
         Ok(Self {
             last: required("last", submission.last)?.try_into()?,
             participants: submission.participants.into_iter().map(ShardId).collect(),
-            outcomes: outcomes(submission.outcomes)?,
+            outcomes: submission.outcomes.iter().map(outcome).collect::<Result<_, _>>()?,
             rejection: submission.rejection.map(Into::into),
             decision: submission.decision.map(TryInto::try_into).transpose()?,
         })

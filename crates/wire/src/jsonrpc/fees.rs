@@ -36,14 +36,14 @@ impl<C: Chain> Node<C> {
         }
         let oldest = newest.0 + 1 - count;
         let blocks = self.blocks_between(Slot(oldest), newest, count as usize).await?;
-        let gas_limit = self.chain.params().gas_limit as f64;
+        let gas_limit = float(self.chain.params().gas_limit);
         let gas_used = |slot| blocks.get(&slot).map_or(0, gas_used);
         let reward = percentiles.map(|percentiles| {
             (oldest..=newest.0).map(|slot| rewards(blocks.get(&slot), self.base_fee(), &percentiles)).collect()
         });
         Ok(FeeHistory {
             base_fee_per_gas: vec![self.base_fee(); count as usize + 1],
-            gas_used_ratio: (oldest..=newest.0).map(|slot| gas_used(slot) as f64 / gas_limit).collect(),
+            gas_used_ratio: (oldest..=newest.0).map(|slot| float(gas_used(slot)) / gas_limit).collect(),
             base_fee_per_blob_gas: Vec::new(),
             blob_gas_used_ratio: Vec::new(),
             oldest_block: oldest,
@@ -76,6 +76,12 @@ fn checked(percentiles: Vec<f64>) -> Result<Vec<f64>, ErrorObjectOwned> {
     Err(invalid_params("reward percentiles are numbers from 0 to 100 in ascending order"))
 }
 
+/// Gas as a part of a fraction.
+#[allow(clippy::cast_precision_loss, reason = "the gas of a block is far below 2^52")]
+fn float(gas: u64) -> f64 {
+    gas as f64
+}
+
 fn gas_used(block: &SlotBlock) -> u64 {
     block.outcomes.iter().map(|record| record.outcome.gas_used).sum()
 }
@@ -89,11 +95,11 @@ fn rewards(block: Option<&SlotBlock>, base_fee: u128, percentiles: &[f64]) -> Ve
     paid.sort_unstable();
     let total: u64 = paid.iter().map(|(_, gas)| gas).sum();
     let at = |percentile: &f64| {
-        let threshold = total as f64 * percentile / 100.0;
+        let threshold = float(total) * percentile / 100.0;
         let mut gas = 0;
         let reached = paid.iter().find(|(_, used)| {
             gas += used;
-            gas as f64 >= threshold
+            float(gas) >= threshold
         });
         reached.map_or(0, |(fee, _)| *fee)
     };

@@ -5,7 +5,7 @@ use super::error::{LIMIT_CODE, error, invalid_params};
 use super::node::Node;
 use super::view::BlockView;
 use crate::limits::{FILTER_VALUES_COUNT_MAX, LOGS_COUNT_MAX, LOGS_SLOTS_MAX};
-use alloy_rpc_types_eth::{BlockNumberOrTag, Filter, FilterBlockOption, Log};
+use alloy_rpc_types_eth::{BlockNumberOrTag, Filter, FilterBlockOption, Log, Topic};
 use jsonrpsee::types::ErrorObjectOwned;
 use primitives::Slot;
 
@@ -22,7 +22,7 @@ pub(super) struct LogPage {
 
 /// Checks that a filter names no more addresses and topics than are allowed.
 pub(super) fn check(filter: &Filter) -> Result<(), ErrorObjectOwned> {
-    let largest = filter.topics.iter().map(|topic| topic.len()).chain([filter.address.len()]).max().unwrap_or_default();
+    let largest = filter.topics.iter().map(Topic::len).chain([filter.address.len()]).max().unwrap_or_default();
     if largest <= FILTER_VALUES_COUNT_MAX {
         return Ok(());
     }

@@ -22,6 +22,10 @@ const ACCESS_LIST_ADDRESS_GAS: u64 = 2_400;
 /// Gas that an access list's slot costs before the call runs (EIP-2930).
 const ACCESS_LIST_SLOT_GAS: u64 = 1_900;
 
+/// Why there is no `eth_getProof`.
+const NO_PROOF: &str = "eth_getProof is not supported: each shard commits to its state by a sparse Merkle tree of its \
+                        own, not by Ethereum's trie; ShardService.ProveState proves against that";
+
 /// What a method answers.
 type Answer<T> = Result<T, ErrorObjectOwned>;
 
@@ -42,7 +46,6 @@ pub(super) fn module<C: Chain>(node: Node<C>) -> Result<RpcModule<Node<C>>, Regi
         "eth_getTransactionCount" => get_transaction_count,
         "eth_getCode" => get_code,
         "eth_getStorageAt" => get_storage_at,
-        "eth_getProof" => get_proof,
         "eth_call" => call,
         "eth_estimateGas" => estimate_gas,
         "eth_feeHistory" => get_fee_history,
@@ -61,7 +64,6 @@ pub(super) fn module<C: Chain>(node: Node<C>) -> Result<RpcModule<Node<C>>, Regi
         "eth_newBlockFilter" => new_block_filter,
         "eth_getFilterChanges" => get_filter_changes,
         "eth_getFilterLogs" => get_filter_logs,
-        "eth_uninstallFilter" => uninstall_filter,
     }
     module.register_subscription("eth_subscribe", "eth_subscription", "eth_unsubscribe", |params, sink, node, _| {
         subscribe(node, params, sink)
@@ -69,13 +71,17 @@ pub(super) fn module<C: Chain>(node: Node<C>) -> Result<RpcModule<Node<C>>, Regi
     Ok(module)
 }
 
-/// Methods whose answer needs no look at the chain.
+/// Methods that need not wait for the chain.
 fn constants<C: Chain>(module: &mut RpcModule<Node<C>>) -> Result<(), RegisterMethodError> {
     module.register_method("eth_chainId", |_, node, _| hex(node.chain.params().network.0))?;
     module.register_method("net_version", |_, node, _| node.chain.params().network.to_string())?;
     module.register_method("net_listening", |_, _, _| true)?;
     module.register_method("web3_clientVersion", |_, _, _| concat!("dovetail/v", env!("CARGO_PKG_VERSION")))?;
     module.register_method("web3_sha3", |params, _, _| params.one::<Bytes>().map(keccak256))?;
+    module.register_method("eth_getProof", |_, _, _| Answer::<()>::Err(error(UNSUPPORTED_CODE, NO_PROOF)))?;
+    module.register_method("eth_uninstallFilter", |params, node, _| {
+        params.sequence().next::<FilterId>().map(|id| node.filters.uninstall(&id))
+    })?;
     module.register_method("eth_syncing", |_, _, _| false)?;
     module.register_method("eth_accounts", |_, _, _| Vec::<Address>::new())?;
     module.register_method("eth_gasPrice", |_, node, _| format!("{:#x}", node.gas_price()))?;
@@ -116,12 +122,6 @@ impl<C: Chain> Node<C> {
         };
         self.latest_state(id).await?;
         Ok(self.chain.storage(address, slot).await?.into())
-    }
-
-    async fn get_proof(&self, _: Params<'static>) -> Answer<Value> {
-        let message = "eth_getProof is not supported: each shard commits to its state by a sparse Merkle tree of its own, \
-                       not by Ethereum's trie; ShardService.ProveState proves against that";
-        Err(error(UNSUPPORTED_CODE, message))
     }
 
     async fn call(&self, params: Params<'static>) -> Answer<Bytes> {
@@ -252,11 +252,6 @@ impl<C: Chain> Node<C> {
     async fn get_filter_logs(&self, params: Params<'static>) -> Answer<Vec<Log>> {
         let id: FilterId = params.sequence().next()?;
         self.filter_logs(&id).await
-    }
-
-    async fn uninstall_filter(&self, params: Params<'static>) -> Answer<bool> {
-        let id: FilterId = params.sequence().next()?;
-        Ok(self.filters.uninstall(&id))
     }
 
     /// What `see` says of the block of a closed slot.

@@ -474,7 +474,7 @@ async fn a_subscription_follows_the_head() {
     chain.head.send_replace(1_498);
     let mut heads = module.subscribe_unbounded("eth_subscribe", ["newHeads"]).await.unwrap();
     let mut logs =
-        module.subscribe_unbounded("eth_subscribe", json_params(json!(["logs", {"address": TOKEN}]))).await.unwrap();
+        module.subscribe_unbounded("eth_subscribe", json_params(&json!(["logs", {"address": TOKEN}]))).await.unwrap();
     chain.head.send_replace(1_500);
     for number in ["0x5db", "0x5dc"] {
         let (head, _) = heads.next::<Value>().await.unwrap().unwrap();
@@ -486,7 +486,7 @@ async fn a_subscription_follows_the_head() {
 }
 
 /// Parameters of mixed kinds, as jsonrpsee takes them.
-fn json_params(params: Value) -> jsonrpsee::core::params::ArrayParams {
+fn json_params(params: &Value) -> jsonrpsee::core::params::ArrayParams {
     let mut array = jsonrpsee::core::params::ArrayParams::new();
     for param in params.as_array().unwrap() {
         array.insert(param).unwrap();

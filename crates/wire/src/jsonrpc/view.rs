@@ -145,7 +145,7 @@ impl BlockView<'_> {
             blob_gas_used: None,
             blob_gas_price: None,
             from: record.sender,
-            to: self.target(record)?,
+            to: target(record)?,
             contract_address: outcome.created,
         };
         let mut value = to_value(&receipt)?;
@@ -153,10 +153,6 @@ impl BlockView<'_> {
             value["type"] = SYSTEM_TYPE.into();
         }
         Ok(value)
-    }
-
-    fn target(&self, record: &OutcomeRecord) -> Result<Option<Address>, ErrorObjectOwned> {
-        if record.bytes.is_empty() { Ok(None) } else { Ok(decode(&record.bytes)?.to()) }
     }
 
     /// The logs of transaction `index`, numbered within the block.
@@ -181,6 +177,11 @@ impl BlockView<'_> {
         let lost = || error(INTERNAL_ERROR_CODE, format!("block {slot} has no transaction {index}"));
         self.block.outcomes.get(index).ok_or_else(lost)
     }
+}
+
+/// Whom a transaction called; none where it created a contract or nobody signed it.
+fn target(record: &OutcomeRecord) -> Result<Option<Address>, ErrorObjectOwned> {
+    if record.bytes.is_empty() { Ok(None) } else { Ok(decode(&record.bytes)?.to()) }
 }
 
 /// A transaction that is not in a block yet.

@@ -28,7 +28,7 @@ impl From<LocalRefusal> for Rejection {
         let text = refusal.to_string();
         match refusal {
             LocalRefusal::Busy(busy) => busy.into(),
-            LocalRefusal::NotLocal { .. } => Self::new(Reason::WrongShard, text),
+            LocalRefusal::NotLocal { .. } => Self::new(Reason::NotLocal, text),
             LocalRefusal::Slot(error) => error.into(),
             LocalRefusal::Execution(error) => error.into(),
             LocalRefusal::Dispatch(error) => error.into(),
