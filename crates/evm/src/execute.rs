@@ -158,12 +158,12 @@ pub(crate) fn run(
         handler: FragmentHandler::default(),
     };
     let outcomes = run.all(&payload.steps)?;
-    let (witness, changes) = run.evm.ctx.journaled_state.database.finish();
+    let (witness, changes, owners) = run.evm.ctx.journaled_state.database.finish();
     if witness.bytes_count() > WITNESS_BYTES_MAX {
         return Err(ExecuteError::TooMuch);
     }
     let senders = payload.signed().map(RecoveredTransaction::sender);
-    Ok(Executed::new(payload.digest, witness, Effects { changes, outcomes }, senders, placement))
+    Ok(Executed::new(payload.digest, (witness, Effects { changes, outcomes }), senders, owners))
 }
 
 /// What a transaction will surely, or by its own word, read.

@@ -6,6 +6,9 @@ use alloy_primitives::Address;
 use primitives::{Digest, ShardId};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Which shard owns each account that a run read, so that no address is placed twice.
+pub(crate) type Owners = BTreeMap<Address, ShardId>;
+
 /// A run's witness and effects, and which shards it concerns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Executed {
@@ -19,28 +22,27 @@ pub struct Executed {
     pub participants: BTreeSet<ShardId>,
     /// The senders' shards, where fees are reserved first (R11); the first participant where nobody signed.
     pub homes: BTreeSet<ShardId>,
+    owners: Owners,
 }
 
 impl Executed {
+    /// A run that read the accounts of `owners`.
     pub(crate) fn new(
         payload: Digest,
-        witness: Witness,
-        effects: Effects,
+        (witness, effects): (Witness, Effects),
         senders: impl Iterator<Item = Address>,
-        placement: &Placement,
+        owners: Owners,
     ) -> Self {
-        let mut homes: BTreeSet<ShardId> = senders.map(|sender| placement.shard_of(sender)).collect();
-        let changes = &effects.changes;
         // A slot is never read or written but its account is read, so accounts and fees name all owners.
-        let accounts = witness.accounts.keys().map(|address| placement.shard_of(*address));
-        let fees = witness.fees.keys().chain(changes.credits.keys()).map(|key| key.shard);
-        let participants: BTreeSet<ShardId> = accounts.chain(fees).chain(homes.iter().copied()).collect();
+        debug_assert!(witness.accounts.keys().eq(owners.keys()));
+        debug_assert!(effects.changes.keys().all(|(key, _)| is_covered(key, &witness, &effects.changes)));
+        let mut homes: BTreeSet<ShardId> = senders.filter_map(|sender| owners.get(&sender).copied()).collect();
+        let fees = witness.fees.keys().chain(effects.changes.credits.keys()).map(|key| key.shard);
+        let participants: BTreeSet<ShardId> = owners.values().copied().chain(fees).collect();
         if homes.is_empty() {
             homes.extend(participants.first());
         }
-        debug_assert!(witness.keys().all(|key| participants.contains(&placement.owner(key))));
-        debug_assert!(changes.keys().all(|(key, _)| participants.contains(&placement.owner(key))));
-        Self { payload, witness, effects, participants, homes }
+        Self { payload, witness, effects, participants, homes, owners }
     }
 
     /// The digest that an attempt binds (R3): payload, witness and effects.
@@ -48,16 +50,23 @@ impl Executed {
         bind(self.payload, self.witness.digest(), self.effects.digest())
     }
 
-    /// What concerns `shard`: its values as they were read, its changes, its locks.
+    /// What concerns `shard`: its values as they were read, its changes, its locks. The placement is the one it ran under.
     pub fn slice(&self, shard: ShardId, placement: &Placement) -> Slice {
-        let own: BTreeSet<Address> =
-            self.witness.accounts.keys().copied().filter(|address| placement.shard_of(*address) == shard).collect();
+        let first = self.owners.first_key_value();
+        debug_assert!(first.is_none_or(|(address, owner)| placement.shard_of(*address) == *owner));
         let is_own = |key: StateKey| match key {
-            StateKey::Account(address) | StateKey::Slot(address, _) => own.contains(&address),
+            StateKey::Account(address) | StateKey::Slot(address, _) => self.owners.get(&address) == Some(&shard),
             StateKey::Fees(fees) => fees.shard == shard,
         };
         let (witness, changes) = (self.witness.part(is_own), self.effects.changes.part(is_own));
         Slice { shard, locks: locks(&witness, &changes), witness, changes }
+    }
+}
+
+fn is_covered(key: StateKey, witness: &Witness, changes: &Changes) -> bool {
+    match key {
+        StateKey::Account(address) | StateKey::Slot(address, _) => witness.accounts.contains_key(&address),
+        StateKey::Fees(fees) => witness.fees.contains_key(&fees) || changes.credits.contains_key(&fees),
     }
 }
 

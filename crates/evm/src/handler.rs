@@ -5,7 +5,7 @@ use alloy_primitives::U256;
 use revm::context::{BlockEnv, CfgEnv, Context, ContextSetters, ContextTr, JournalTr, Transaction, TxEnv};
 use revm::context_interface::journaled_state::account::JournaledAccountTr;
 use revm::context_interface::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction};
-use revm::handler::{FrameResult, Handler, MainnetContext, post_execution, pre_execution};
+use revm::handler::{FrameResult, Handler, MainnetContext, pre_execution};
 use revm::interpreter::{Gas, InitialAndFloorGas};
 use revm::primitives::hardfork::SpecId;
 use revm::{MainBuilder, MainnetEvm};
@@ -54,11 +54,12 @@ impl<'a> Handler for FragmentHandler<'a> {
         // Before Spurious Dragon a reward of nothing still brings the account into being.
         let creates = reward.is_zero() && !ctx.cfg.spec.is_enabled_in(SpecId::SPURIOUS_DRAGON);
         if loaded || creates {
-            return Ok(post_execution::reward_beneficiary(ctx, result.gas())?);
+            let beneficiary = ctx.block.beneficiary;
+            ctx.journal_mut().load_account_mut(beneficiary)?.incr_balance(reward);
+            return Ok(());
         }
         let sender = ctx.tx.caller();
-        let home = ctx.db().placement().shard_of(sender);
-        ctx.db_mut().credit(home, reward);
+        ctx.db_mut().credit(sender, reward);
         Ok(())
     }
 }
@@ -95,11 +96,12 @@ impl<'a> Handler for SimulationHandler<'a> {
     }
 }
 
-/// What `post_execution::reward_beneficiary` pays: the gas used at the price above the base fee, which is burnt.
+/// What the beneficiary is paid: the gas used at the price above the base fee, which is burnt. In 256 bits, since a genesis
+/// may make someone rich enough for a price that overflows revm's own multiplication.
 fn reward<DB: revm::Database>(ctx: &MainnetContext<DB>, gas: &Gas) -> U256 {
     let base_fee = u128::from(ctx.block.basefee);
     let price = ctx.tx.effective_gas_price(base_fee);
     let london = ctx.cfg.spec.is_enabled_in(SpecId::LONDON);
     let paid = if london { price.saturating_sub(base_fee) } else { price };
-    U256::from(paid * u128::from(gas.used().saturating_sub(gas.reservoir())))
+    U256::from(paid) * U256::from(gas.used().saturating_sub(gas.reservoir()))
 }

@@ -7,9 +7,11 @@
 //!
 //! Promise: a file that parses is the block its hash names: header and transactions are checked against it.
 
+mod alone;
 mod checks;
 mod dao;
 
+pub use alone::{Alone, AloneError};
 pub use checks::{Mismatch, Reproduced};
 
 use crate::{

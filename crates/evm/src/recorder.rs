@@ -6,12 +6,12 @@
 //! Recording happens here and not per opcode, so that everything revm reads is certified: a written slot (SSTORE gas
 //! depends on its value), emptiness at a created address (EIP-684), targets of EIP-7702 delegations.
 
+use crate::executed::Owners;
 use crate::{
     AccountState, Changes, Data, FeesKey, Lookup, NetworkParams, Placement, StateKey, View, WITNESS_BYTES_MAX,
 };
 use crate::{BlockEnvironment, Environment, Witness};
 use alloy_primitives::{Address, B256, U256};
-use primitives::ShardId;
 use revm::bytecode::Bytecode;
 use revm::database_interface::{DBErrorMarker, Database};
 use revm::primitives::KECCAK_EMPTY;
@@ -92,6 +92,7 @@ pub(crate) struct Recorder<'a> {
     /// Who was seen to have a code: where to ask for it.
     code_owners: BTreeMap<B256, Address>,
     missing: BTreeSet<Missing>,
+    owners: Owners,
     draft: Draft,
 }
 
@@ -120,6 +121,7 @@ impl<'a> Recorder<'a> {
             codes_bytes: 0,
             code_owners: BTreeMap::new(),
             missing: BTreeSet::new(),
+            owners: Owners::new(),
             draft: Draft::default(),
         }
     }
@@ -130,10 +132,6 @@ impl<'a> Recorder<'a> {
 
     pub(crate) fn take_missing(&mut self) -> BTreeSet<Missing> {
         std::mem::take(&mut self.missing)
-    }
-
-    pub(crate) fn placement(&self) -> &Placement {
-        self.placement
     }
 
     /// Names every one of `keys` that the view does not know, without recording a read.
@@ -160,9 +158,10 @@ impl<'a> Recorder<'a> {
         self.draft = draft;
     }
 
-    /// Adds to the fees of a sender at home on `shard`, without a read.
-    pub(crate) fn credit(&mut self, shard: ShardId, value: U256) {
+    /// Adds to the fees that `sender` pays at its home, without a read.
+    pub(crate) fn credit(&mut self, sender: Address, value: U256) {
         if !value.is_zero() {
+            let shard = self.owners.get(&sender).copied().unwrap_or_else(|| self.placement.shard_of(sender));
             let key = FeesKey { shard, beneficiary: self.block.beneficiary };
             let credit = self.draft.credits.entry(key).or_default();
             *credit = credit.saturating_add(value);
@@ -247,8 +246,8 @@ impl<'a> Recorder<'a> {
     }
 
     /// What was read and what changed, once all transactions are done.
-    pub(crate) fn finish(self) -> (Witness, Changes) {
-        let Self { witness, mut draft, block, .. } = self;
+    pub(crate) fn finish(self) -> (Witness, Changes, Owners) {
+        let Self { witness, mut draft, block, owners, .. } = self;
         let beneficiary = block.beneficiary;
         let mut drained = BTreeSet::new();
         if let Some(account) = draft.accounts.get_mut(&beneficiary) {
@@ -273,7 +272,7 @@ impl<'a> Recorder<'a> {
         draft.codes.retain(|hash, _| hashes.contains(hash));
         let codes = draft.codes.into_iter().map(|(hash, code)| (hash, Data(code.original_bytes()))).collect();
         let Draft { accounts, slots, credits, .. } = draft;
-        (witness, Changes { accounts, wiped, slots, drained, credits, codes })
+        (witness, Changes { accounts, wiped, slots, drained, credits, codes }, owners)
     }
 
     /// The account as drafted or else as read, fragments and credits of a beneficiary counted in.
@@ -303,6 +302,7 @@ impl<'a> Recorder<'a> {
                     self.code_owners.entry(account.code_hash).or_insert(address);
                 }
                 self.witness.accounts.insert(address, account);
+                self.owners.insert(address, self.placement.shard_of(address));
                 self.stop_if_missing()
             }
             Lookup::Unknown => Err(self.lacks(Missing::Key(StateKey::Account(address)))),

@@ -3,7 +3,7 @@
 use crate::execute::{finished, refused};
 use crate::handler::{SimulationHandler, evm};
 use crate::recorder::{Curiosity, Recorder};
-use crate::{Data, Environment, ExecuteError, NetworkParams, Outcome, Placement, Status, View};
+use crate::{BlockEnvironment, Data, Environment, ExecuteError, NetworkParams, Outcome, Placement, Status, View};
 use alloy_primitives::{Address, TxKind, U256};
 use revm::context::{Cfg, ContextSetters, ContextTr, TxEnv};
 use revm::handler::Handler;
@@ -66,7 +66,7 @@ fn simulate_over(
     block_env.basefee = 0;
     let mut cfg = block.cfg_env(params.network);
     cfg.disable_nonce_check = true;
-    let most = block.gas_limit.min(cfg.tx_gas_limit_cap());
+    let most = gas_limit_max(params, &block);
     let mut evm = evm(recorder, block_env, cfg);
     let tx = TxEnv {
         caller: call.from,
@@ -86,6 +86,11 @@ fn simulate_over(
     result.map(finished).map_err(|error| refused(0, &tx, &block, error))
 }
 
+/// The most gas that a transaction can ask for: the block's limit, under the fork's cap (EIP-7825).
+fn gas_limit_max(params: &NetworkParams, block: &BlockEnvironment) -> u64 {
+    block.gas_limit.min(block.cfg_env(params.network).tx_gas_limit_cap())
+}
+
 /// The least gas limit, within a hundredth, that `call` succeeds with.
 pub fn estimate<V: View + ?Sized>(
     params: &NetworkParams,
@@ -98,7 +103,8 @@ pub fn estimate<V: View + ?Sized>(
         simulate(params, placement, environment, &CallRequest { gas_limit, ..call.clone() }, view)
     };
     let outcome = run(call.gas_limit)?;
-    let most = call.gas_limit.unwrap_or(params.gas_limit).min(params.gas_limit);
+    let max = gas_limit_max(params, &params.block(environment).map_err(ExecuteError::from)?);
+    let most = call.gas_limit.map_or(max, |limit| limit.min(max));
     if outcome.status != Status::Success {
         return Err(EstimateError::Failed { gas_limit: most, outcome: Box::new(outcome) });
     }

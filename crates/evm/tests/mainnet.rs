@@ -134,10 +134,34 @@ fn report(shards_count: u32, counts: &Counts) {
 }
 
 #[test]
+fn every_mainnet_block_is_reproduced_alone() {
+    every_block(|block| {
+        let alone = block.run_alone().map_err(|error| error.to_string())?;
+        block.check(&alone.outcomes, &alone.wiped, &alone.state).map(|_| ()).map_err(|error| error.to_string())
+    });
+}
+
+#[test]
 fn every_mainnet_block_is_reproduced_on_one_shard() {
     let counts = Counts::default();
     every_block(|block| replay(block, hashed(1), &counts));
     report(1, &counts);
+}
+
+#[test]
+fn a_block_file_that_is_not_the_block_of_its_hash_is_refused() {
+    let Some(files) = files() else {
+        println!("skipped: no mainnet-blocks folder; set DOVETAIL_DATA to the folder that has it");
+        return;
+    };
+    let json = zstd::decode_all(std::fs::File::open(&files[0]).expect("readable")).expect("zstd");
+    let text = String::from_utf8(json).expect("UTF-8");
+    for (from, to) in [("mainnet-block/v1", "mainnet-block/v2"), ("\"hash\":\"0x", "\"hash\":\"0xff"), ("{", "[")] {
+        assert!(MainnetBlock::parse(text.replacen(from, to, 1).as_bytes()).is_err(), "{from}");
+    }
+    let mut value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    value["header"] = value["header"].as_str().expect("hex").replacen("f9", "f8", 1).into();
+    assert!(MainnetBlock::parse(value.to_string().as_bytes()).is_err());
 }
 
 #[test]

@@ -43,6 +43,7 @@ struct Test {
     config: Option<Config>,
 }
 
+#[allow(clippy::struct_field_names, reason = "the file's names")]
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Env {
@@ -228,7 +229,7 @@ fn archive(name: &str) -> Option<Vec<u8>> {
     let data = data.unwrap_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")));
     let file = std::fs::File::open(data.join("ethereum-tests").join(name)).ok()?;
     let mut tar = Vec::new();
-    if name.ends_with(".zst") {
+    if name.rsplit('.').next() == Some("zst") {
         zstd::Decoder::new(file).expect("zstd").read_to_end(&mut tar).expect("zstd");
     } else {
         flate2::read::GzDecoder::new(file).read_to_end(&mut tar).expect("gzip");
@@ -283,7 +284,7 @@ fn every_file(name: &str) {
         failures
     };
     let failures: Vec<String> = std::thread::scope(|scope| {
-        let spawn = || std::thread::Builder::new().stack_size(64 << 20).spawn_scoped(scope, &work).expect("a thread");
+        let spawn = || std::thread::Builder::new().stack_size(64 << 20).spawn_scoped(scope, work).expect("a thread");
         let workers = [spawn(), spawn()];
         workers.into_iter().flat_map(|worker| worker.join().expect("a test panicked")).collect()
     });
