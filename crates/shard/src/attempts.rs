@@ -231,26 +231,37 @@ impl<R: Read> Work<'_, '_, R> {
             live.votes.insert(vote.vote.shard, vote);
         }
         if let Some(proof) = self.decide_alone(id) {
-            let decided = self.decision(&proof);
-            debug_assert!(decided.is_ok(), "the votes of a live attempt decide it: {decided:?}");
+            self.finish_alone(&proof);
         }
     }
 
     /// Asks the others about every attempt that is late (R8). R4: a timer may only ask.
     pub(crate) fn ask_about_late(&mut self) {
         for _ in 0..ASKS_PER_STEP_COUNT_MAX {
-            let Some((due, id)) = self.shard.attempts.due.first().copied().filter(|(due, _)| *due <= self.time) else {
-                return;
-            };
-            let Some(live) = self.shard.attempts.live.get_mut(&id) else { return };
-            let record = Record::Prepared { descriptor: live.descriptor.clone() };
-            let Some(ask) = self.shard.participant.late(&record, live.round, self.time) else { return };
-            self.shard.attempts.due.remove(&(due, id));
-            (live.round, live.due) = (live.round.saturating_add(1), ask.again);
-            self.shard.attempts.due.insert((live.due, id));
-            self.sends
-                .extend(ask.shards.iter().map(|to| Send::AskVotes { to: *to, descriptor: ask.descriptor.clone() }));
+            let due = self.shard.attempts.due.first().copied();
+            let Some((_, id)) = due.filter(|(due, _)| *due <= self.time) else { return };
+            match self.decide_alone(id) {
+                Some(proof) => self.finish_alone(&proof), // The only participant has nobody to ask.
+                None => self.ask(id),
+            }
         }
+    }
+
+    /// Asks all others about one late attempt, and sets when to ask again.
+    fn ask(&mut self, id: AttemptId) {
+        let Some(live) = self.shard.attempts.live.get_mut(&id) else { return };
+        let record = Record::Prepared { descriptor: live.descriptor.clone() };
+        let Some(ask) = self.shard.participant.late(&record, live.round, self.time) else { return };
+        self.shard.attempts.due.remove(&(live.due, id));
+        (live.round, live.due) = (live.round.saturating_add(1), ask.again);
+        self.shard.attempts.due.insert((live.due, id));
+        let question = |to: &ShardId| Send::AskVotes { to: *to, descriptor: ask.descriptor.clone() };
+        self.sends.extend(ask.shards.iter().map(question));
+    }
+
+    fn finish_alone(&mut self, proof: &DecisionProof) {
+        let decided = self.decision(proof);
+        debug_assert!(decided.is_ok(), "the votes of a live attempt decide it: {decided:?}");
     }
 
     /// The decision that the collected votes and this shard's own make, if they make one.

@@ -2,9 +2,9 @@
 
 use super::world::{ETHER, S0, S1, START, World, user};
 use crate::queries::{self, OutcomeCursor};
-use crate::{Answer, Cause, Input, LeafPlace, OpenError, Shard};
-use primitives::{Height, Machine, Read, Time, Verified};
-use proof::{Header, LeafKind};
+use crate::{Answer, Cause, Entry, Input, LeafPlace, OpenError, OutcomeLeaf, Shard};
+use primitives::{AttemptId, Digest, Epoch, Height, Machine, Read, Time, Verified};
+use proof::{Header, LeafKind, SecretKey, Signer, ValidatorSet};
 
 fn busy_world() -> World {
     let on = |seed, shard| (user(seed).address(), shard);
@@ -173,4 +173,50 @@ fn inputs_beyond_a_steps_bound_are_answered_busy() {
     let node = world.nodes.get_mut(&S0).unwrap();
     let output = node.machine.step(world.now, inputs, &node.store);
     assert_eq!(output.replies.len(), count, "each ticket is answered");
+}
+
+#[test]
+fn a_key_that_is_no_validator_is_refused() {
+    let world = busy_world();
+    let mut config = super::world::config(S0, &world.params, &world.placement);
+    config.validators.insert(S0, config.validators[&S1].clone());
+    assert!(matches!(Shard::open(config, world.store(S0)), Err(OpenError::NotValidator { .. })));
+}
+
+#[test]
+fn a_store_that_another_key_signed_is_refused() {
+    let world = busy_world();
+    let mut config = super::world::config(S0, &world.params, &world.placement);
+    let stranger = SecretKey::from_bytes(&[99; 32]).unwrap();
+    let set = ValidatorSet::new(Epoch(1), vec![stranger.public()]).unwrap();
+    config.signer = Signer::new(stranger, &set).unwrap();
+    config.validators.insert(S0, set);
+    assert!(matches!(Shard::open(config, world.store(S0)), Err(OpenError::ForeignBlock(_))));
+}
+
+#[test]
+fn a_shard_with_several_validators_is_refused_until_its_log_is_replicated() {
+    let world = busy_world();
+    let mut config = super::world::config(S0, &world.params, &world.placement);
+    let keys = [S0, S1].map(|shard| config.validators[&shard].keys()[0]).to_vec();
+    config.validators.insert(S0, ValidatorSet::new(Epoch(1), keys).unwrap());
+    assert!(matches!(Shard::open(config, world.store(S0)), Err(OpenError::Validators { validators: 2, .. })));
+}
+
+#[test]
+fn the_bytes_that_a_certificate_covers_are_frozen() {
+    let leaf = OutcomeLeaf {
+        transaction: [1; 32].into(),
+        attempt: Some(AttemptId(Digest::new([2; 32]))),
+        status: evm::Status::Reverted,
+        gas_used: 21_000,
+        outcome: Digest::new([3; 32]),
+    };
+    let hex = |bytes: Vec<u8>| alloy_primitives::hex::encode(bytes);
+    let (ones, twos, threes) = ("01".repeat(32), "02".repeat(32), "03".repeat(32));
+    assert_eq!(hex(primitives::encode(&leaf)), format!("{ones}01{twos}010852000000000000{threes}"));
+    let voted = Entry::Voted { attempt: AttemptId(Digest::new([2; 32])), yes: true };
+    assert_eq!(hex(primitives::encode(&voted)), format!("01{twos}01"));
+    let decided = Entry::Decided { attempt: AttemptId(Digest::new([2; 32])), decision: commit::Decision::Abort };
+    assert_eq!(hex(primitives::encode(&decided)), format!("02{twos}01"));
 }

@@ -393,6 +393,18 @@ fn a_late_attempt_that_one_shard_never_saw_is_aborted_by_asking() {
 }
 
 #[test]
+fn an_attempt_of_one_participant_ends_without_anybody_to_ask() {
+    let mut world = world();
+    let prepare = attempt(&world, 1, 2);
+    assert_eq!(prepare.descriptor.participants.len(), 1);
+    assert_eq!(verdict(&world.prepare(S0, &prepare)), &Verdict::Yes);
+    world.wait(11_000);
+    world.step(S0, vec![Input::Tick]);
+    world.assert_quiet();
+    assert_eq!(world.balance(user(2).address()), ETHER * U256::from(101));
+}
+
+#[test]
 fn asking_goes_on_with_growing_waits_until_there_is_a_decision() {
     let mut world = world();
     let prepare = attempt(&world, 1, 3);

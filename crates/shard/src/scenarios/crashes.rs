@@ -26,7 +26,7 @@ fn journey(crash: Crash) -> End {
     let batches_before_waiting = world.batches;
     unfinished(&mut world);
     world.assert_quiet();
-    End { stores, batches_before_waiting, batches: world.batches, state: world.union() }
+    End { stores, batches_before_waiting, batches: world.batches, crashes: world.crashes, state: world.union() }
 }
 
 /// How a journey ended.
@@ -35,6 +35,7 @@ struct End {
     stores: BTreeMap<ShardId, MemoryStore>,
     batches_before_waiting: usize,
     batches: usize,
+    crashes: usize,
     /// What they held together in the end: when they learnt of it may differ.
     state: evm::State,
 }
@@ -87,6 +88,7 @@ fn a_crash_before_or_after_any_write_changes_nothing_in_the_end() {
     for batch in 1..=expected.batches {
         for crash in [Crash::Before { batch }, Crash::After { batch }] {
             let actual = journey(crash);
+            assert_eq!(actual.crashes, 1, "{crash:?} never fired");
             assert!(actual.state == expected.state, "another state after {crash:?}");
             assert!(actual.stores == expected.stores, "other stores after {crash:?}");
         }

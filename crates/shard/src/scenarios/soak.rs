@@ -1,6 +1,6 @@
 //! Many attempts at once, interleaved at random, with restarts and lost coordinators; then one plain EVM must agree (I9).
 
-use super::world::{ETHER, NETWORK, World, artifact, mailbox_code, user};
+use super::world::{Crash, ETHER, NETWORK, World, artifact, mailbox_code, user};
 use crate::{Answer, GenesisAccount, GenesisAccounts, Input, Prepare};
 use alloy_primitives::{Address, TxKind, U256, keccak256};
 use commit::{Decision, DecisionProof, VoteProof};
@@ -184,12 +184,18 @@ impl Soak {
     }
 
     fn act(&mut self) {
-        match self.dice.roll(40) {
+        match self.dice.roll(41) {
             0..10 => self.begin(),
             10..36 => self.advance(),
             36 => self.world.restart(ShardId((self.dice.0 % u64::from(SHARDS_COUNT)) as u32)),
             37 => self.relay(),
             38 => {
+                // Power fails at the next write, before or after it is synced.
+                let batch = self.world.batches + 1;
+                let before = self.dice.roll(2) == 0;
+                self.world.crash = if before { Crash::Before { batch } } else { Crash::After { batch } };
+            }
+            39 => {
                 let lost = self.dice.roll(4) as usize; // A coordinator dies with what it knows.
                 self.running.truncate(self.running.len().saturating_sub(lost));
             }
@@ -210,11 +216,32 @@ impl Soak {
         self.world.assert_quiet();
         self.relay();
     }
+
+    /// Hands in everything once more, to machines that have just started and at a later time: nothing happens (I13).
+    fn replay(&mut self) {
+        self.world.wait(3_600_000);
+        let batches = self.world.batches;
+        for shard in (0..SHARDS_COUNT).map(ShardId) {
+            self.world.restart(shard);
+        }
+        for (shard, input) in std::mem::take(&mut self.world.recorded) {
+            self.world.step(shard, vec![input]);
+        }
+        assert_eq!(self.world.batches, batches, "an input of the past wrote something");
+    }
+
+    /// What the mailboxes hold is what is in flight, and nothing is in flight.
+    fn check_mailboxes(&self) {
+        for (shard, node) in &self.world.nodes {
+            assert_eq!(node.machine.value.in_flight, U256::ZERO);
+            assert_eq!(self.world.balance(evm::mailbox_address(*shard)), U256::ZERO);
+        }
+    }
 }
 
 #[test]
 fn what_shards_do_at_random_is_what_one_evm_does_in_their_order() {
-    let (mut commits, mut aborts, mut delivered) = (0, 0, 0);
+    let (mut commits, mut aborts, mut delivered, mut crashes) = (0, 0, 0, 0);
     for seed in 1..=12 {
         let mut soak = Soak::new(seed);
         let supply = soak.world.supply();
@@ -222,6 +249,8 @@ fn what_shards_do_at_random_is_what_one_evm_does_in_their_order() {
             soak.act();
         }
         soak.finish();
+        soak.check_mailboxes();
+        soak.replay();
         let (union, oracle) = (soak.world.union().settled(), soak.world.oracle(&soak.genesis));
         assert_eq!(union.accounts, oracle.accounts, "seed {seed}");
         assert_eq!(union.slots, oracle.slots, "seed {seed}");
@@ -229,6 +258,8 @@ fn what_shards_do_at_random_is_what_one_evm_does_in_their_order() {
         commits += soak.commits;
         aborts += soak.aborts;
         delivered += soak.messages.len();
+        crashes += soak.world.crashes;
     }
-    assert!(commits > 200 && aborts > 50 && delivered > 20, "{commits} commits, {aborts} aborts, {delivered} messages");
+    let counts = format!("{commits} commits, {aborts} aborts, {delivered} messages, {crashes} crashes");
+    assert!(commits > 200 && aborts > 50 && delivered > 20 && crashes > 20, "{counts}");
 }

@@ -48,10 +48,14 @@ pub(super) struct World {
     pub(super) verifier: ReceiptVerifier,
     pub(super) now: Time,
     pub(super) crash: Crash,
+    /// How often power failed.
+    pub(super) crashes: usize,
     /// How many non-empty batches there were.
     pub(super) batches: usize,
     /// What machines asked others.
     pub(super) sends: Vec<Send>,
+    /// Every input that was answered with something other than a refusal.
+    pub(super) recorded: Vec<(ShardId, Input)>,
     shards_count: u32,
     replayer: Replayer,
     tickets: u64,
@@ -144,7 +148,9 @@ impl World {
             now: START,
             crash: Crash::Never,
             batches: 0,
+            crashes: 0,
             sends: Vec::new(),
+            recorded: Vec::new(),
             tickets: 0,
             shards_count,
             params,
@@ -173,12 +179,12 @@ impl World {
             return Some(output.replies.into_iter().map(|reply| reply.answer).collect());
         }
         self.batches += 1;
-        if self.crash == (Crash::Before { batch: self.batches }) {
-            self.restart(shard);
-            return None;
+        let loses_batch = self.crash == (Crash::Before { batch: self.batches });
+        if !loses_batch {
+            node.store.sync(output.writes);
         }
-        node.store.sync(output.writes);
-        if self.crash == (Crash::After { batch: self.batches }) {
+        if loses_batch || self.crash == (Crash::After { batch: self.batches }) {
+            self.crashes += 1;
             self.restart(shard);
             return None;
         }
@@ -192,7 +198,11 @@ impl World {
             self.tickets += 1;
             if let Some(mut answers) = self.step(shard, vec![input(Ticket(self.tickets))]) {
                 assert_eq!(answers.len(), 1, "one reply for one ticket");
-                return answers.remove(0);
+                let answer = answers.remove(0);
+                if !is_refusal(&answer) {
+                    self.recorded.push((shard, input(Ticket(self.tickets))));
+                }
+                return answer;
             }
         }
         panic!("shard {shard} never answers");
@@ -408,6 +418,16 @@ impl World {
             assert_eq!((node.machine.live_count(), node.machine.locks_count()), (0, 0), "shard {shard}");
         }
         assert_eq!(self.nodes.len(), self.shards_count as usize);
+    }
+}
+
+/// Whether the same input may do something later that it did not do now.
+fn is_refusal(answer: &Answer) -> bool {
+    match answer {
+        Answer::LocalRefused(_) | Answer::AttemptRefused(_) | Answer::DeliverRefused(_) => true,
+        Answer::AcknowledgeRefused(_) | Answer::Attested { .. } => true,
+        Answer::Executed { .. } | Answer::Voted { .. } | Answer::Decided { .. } => false,
+        Answer::Delivered { .. } | Answer::Acknowledged { .. } => false,
     }
 }
 
