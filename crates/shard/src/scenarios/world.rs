@@ -423,12 +423,14 @@ impl World {
 
 /// Whether the same input may do something later that it did not do now.
 fn is_refusal(answer: &Answer) -> bool {
-    match answer {
-        Answer::LocalRefused(_) | Answer::AttemptRefused(_) | Answer::DeliverRefused(_) => true,
-        Answer::AcknowledgeRefused(_) | Answer::Attested { .. } => true,
-        Answer::Executed { .. } | Answer::Voted { .. } | Answer::Decided { .. } => false,
-        Answer::Delivered { .. } | Answer::Acknowledged { .. } => false,
-    }
+    !matches!(
+        answer,
+        Answer::Executed { .. }
+            | Answer::Voted { .. }
+            | Answer::Decided { .. }
+            | Answer::Delivered { .. }
+            | Answer::Acknowledged { .. }
+    )
 }
 
 /// What one shard's store holds.
