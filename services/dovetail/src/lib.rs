@@ -2,13 +2,17 @@
 //!
 //! As a library it is the network of real processes that tests and benches start: [`cluster::Cluster`].
 
+pub mod client;
 pub mod cluster;
 pub mod contracts;
 pub mod demo;
 pub mod devnet;
+pub mod genesis;
 pub mod keys;
+pub mod oracle;
 pub mod process;
 pub mod receipt;
 pub mod replay;
+pub mod rpc;
 pub mod trace;
 pub mod wallet;
