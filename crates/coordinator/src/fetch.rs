@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn a_fetch_is_cut_at_its_bound() {
         let mut fetches = Fetches::default();
-        let keys: Vec<_> = (0..FETCH_KEYS_COUNT_MAX as u64 + 1).map(|slot| (1, slot)).collect();
+        let keys: Vec<_> = (0..=FETCH_KEYS_COUNT_MAX as u64).map(|slot| (1, slot)).collect();
         assert_eq!(want(&mut fetches, 1, &keys).1.len(), 2);
     }
 

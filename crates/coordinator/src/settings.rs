@@ -55,7 +55,7 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             attempt: Millis(10_000),
-            answer: Millis(3_000),
+            answer: Millis(1_500),
             patience: Millis(15_000),
             backoff_min: Millis(5),
             backoff_max: Millis(320),

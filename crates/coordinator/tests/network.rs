@@ -1,0 +1,483 @@
+//! A coordinator on a network of the real rules, against one plain EVM (I9, I16).
+
+mod world;
+
+use alloy_primitives::{Address, U256};
+use commit::Refusal as NoVote;
+use dovetail_coordinator::{
+    Coordinator, EXECUTIONS_PER_STEP_COUNT_MAX, Event, FetchId, Input, PENDING_COUNT_MAX, Refusal, StateValue, Ticket,
+};
+use evm::{AccountState, Environment, ExecuteError, Invalid, RecoveredPayload, StateKey, Status, SystemTransaction};
+use primitives::{Machine, ShardId};
+use std::collections::BTreeMap;
+use world::contracts::{
+    CALLER, COUNTERS, PAIR, ROUTER, contract, deploy_all, increment, increment_all, open_market, spread, swap,
+};
+use world::{Crash, Dice, Memory, World, believed, call, transfer, user};
+
+/// A network with all contracts deployed through it.
+fn deployed(shards: u32, coordinators: usize, users: u16) -> World {
+    let mut world = World::new(shards, coordinators, users, spread(shards));
+    deploy_all(&mut world);
+    world
+}
+
+#[test]
+fn a_swap_over_two_to_four_shards_commits_as_on_one_evm() {
+    for shards in 2..=4 {
+        let mut world = deployed(shards, 1, 3);
+        open_market(&mut world, &[2]);
+        let trader = user(2);
+        let nonce = world.account(trader.address()).nonce;
+        let committed = world.commit(call(&trader, nonce, contract(ROUTER), swap(trader.address(), 1_000, 900)));
+        assert_eq!(committed.outcomes[0].status, Status::Success);
+        assert!(committed.participants.len() as u32 >= shards, "{:?}", committed.participants);
+        assert_eq!(committed.proof.expect("an attempt").votes().len(), committed.participants.len());
+        assert_eq!(committed.outcomes[0].logs.len(), 3, "two transfers and the swap");
+        world.assert_one_evm();
+    }
+}
+
+#[test]
+fn a_swap_that_reverts_is_a_commit_that_spends_nonce_and_gas_and_nothing_else() {
+    let mut world = deployed(4, 1, 3);
+    open_market(&mut world, &[2]);
+    let trader = user(2);
+    let before = world.account(trader.address());
+    let slots: Vec<_> = world.shards.iter().map(|shard| shard.state.slots.clone()).collect();
+    let input = swap(trader.address(), 1_000, 1_000_000);
+    let committed = world.commit(call(&trader, before.nonce, contract(ROUTER), input));
+    assert_eq!(committed.outcomes[0].status, Status::Reverted);
+    let after = world.account(trader.address());
+    assert_eq!(after.nonce, before.nonce + 1);
+    assert!(after.balance < before.balance);
+    assert!(world.shards.iter().map(|shard| shard.state.slots.clone()).eq(slots));
+    world.assert_one_evm();
+}
+
+#[test]
+fn a_bundle_of_which_one_fails_leaves_nothing_at_all() {
+    let mut world = deployed(4, 1, 4);
+    open_market(&mut world, &[2, 3]);
+    let (good, bad) = (user(2), user(3));
+    let nonces = [good.address(), bad.address()].map(|address| world.account(address).nonce);
+    let states: Vec<_> = world.shards.iter().map(|shard| shard.state.clone()).collect();
+    let first = call(&good, nonces[0], contract(ROUTER), swap(good.address(), 1_000, 900));
+    let second = call(&bad, nonces[1], contract(ROUTER), swap(bad.address(), 1_000, 1_000_000));
+    let ticket = world.submit(0, vec![first, second]);
+    world.run();
+    let refusal = world.refused(ticket);
+    assert!(matches!(refusal, Refusal::Execution(ExecuteError::BundleReverted { index: 1, .. })), "{refusal}");
+    assert!(world.shards.iter().map(|shard| shard.state.clone()).eq(states));
+    world.assert_one_evm();
+}
+
+#[test]
+fn a_bundle_of_two_senders_commits_as_a_whole() {
+    let mut world = deployed(4, 1, 4);
+    open_market(&mut world, &[2, 3]);
+    let bundle = [2, 3].map(|seed| {
+        let trader = user(seed);
+        let nonce = world.account(trader.address()).nonce;
+        call(&trader, nonce, contract(ROUTER), swap(trader.address(), 1_000, 900))
+    });
+    let ticket = world.submit(0, bundle.into());
+    world.run();
+    assert_eq!(world.committed(ticket).outcomes.len(), 2);
+    world.assert_one_evm();
+}
+
+#[test]
+fn a_stale_witness_is_tried_again_with_fresh_values() {
+    for taciturn in [false, true] {
+        let mut world = deployed(3, 2, 4);
+        let input = || increment_all(&COUNTERS);
+        // Both coordinators know the counters; then the second's knowledge goes stale.
+        world.commit(call(&user(2), 0, contract(CALLER), input()));
+        let ticket = world.submit(1, vec![call(&user(3), 0, contract(CALLER), input())]);
+        world.run();
+        world.committed(ticket);
+        world.shards.iter_mut().for_each(|shard| shard.taciturn = taciturn);
+        let ticket = world.submit(0, vec![call(&user(2), 1, contract(CALLER), input())]);
+        world.run();
+        world.committed(ticket);
+        let attempts = world.attempts(ticket);
+        assert!((2..=4).contains(&attempts), "{attempts} attempts: the first cannot have been current");
+        world.assert_one_evm();
+    }
+}
+
+#[test]
+fn a_conflicting_pair_commits_one_after_the_other() {
+    for coordinators in [1, 2] {
+        let mut world = deployed(4, coordinators, 4);
+        let first = world.submit(0, vec![call(&user(2), 0, contract(CALLER), increment_all(&COUNTERS))]);
+        let second =
+            world.submit(coordinators - 1, vec![call(&user(3), 0, contract(CALLER), increment_all(&COUNTERS))]);
+        world.run();
+        for ticket in [first, second] {
+            assert_eq!(world.committed(ticket).outcomes[0].status, Status::Success);
+        }
+        if coordinators == 1 {
+            assert_eq!((world.attempts(first), world.attempts(second)), (1, 1), "the second waited for its turn");
+            assert!(world.events[&second].iter().any(|event| matches!(event, Event::Queued { .. })));
+        }
+        world.assert_one_evm();
+    }
+}
+
+#[test]
+fn fifty_transactions_on_one_key_all_commit_in_their_order() {
+    let mut world = deployed(4, 1, 60);
+    let tickets: Vec<_> = (2..52)
+        .map(|seed| world.submit(0, vec![call(&user(seed), 0, contract(CALLER), increment_all(&COUNTERS))]))
+        .collect();
+    world.run();
+    let mut order = Vec::new();
+    for ticket in &tickets {
+        let committed = world.committed(*ticket);
+        assert_eq!(committed.outcomes[0].status, Status::Success);
+        assert_eq!(world.attempts(*ticket), 1, "nothing here aborts another");
+        order.extend(committed.outcomes[0].transaction);
+    }
+    let history: Vec<_> = world.history.iter().filter_map(|(_, outcomes)| outcomes[0].transaction).collect();
+    assert!(history.ends_with(&order), "first come, first served");
+    world.assert_one_evm();
+}
+
+#[test]
+fn coordinators_that_fight_for_one_key_all_get_it() {
+    let mut world = deployed(4, 3, 40);
+    let tickets: Vec<_> = (2..32)
+        .map(|seed| {
+            let coordinator = usize::from(seed) % 3;
+            world.submit(coordinator, vec![call(&user(seed), 0, contract(CALLER), increment_all(&COUNTERS))])
+        })
+        .collect();
+    world.run();
+    for ticket in tickets {
+        world.committed(ticket);
+    }
+    world.assert_one_evm();
+}
+
+#[test]
+fn independent_transactions_do_not_wait_for_each_other() {
+    let mut world = deployed(4, 1, 10);
+    let tickets: Vec<_> = COUNTERS
+        .iter()
+        .zip(2..)
+        .map(|(counter, seed)| world.submit(0, vec![call(&user(seed), 0, contract(*counter), increment(1))]))
+        .collect();
+    world.run();
+    for ticket in tickets {
+        world.committed(ticket);
+        assert!(!world.events[&ticket].iter().any(|event| matches!(event, Event::Queued { .. })));
+    }
+    world.assert_one_evm();
+}
+
+#[test]
+fn one_participant_needs_no_votes() {
+    let (alice, bob) = (user(2), user(3));
+    let pinned = [(alice.address(), ShardId(1)), (bob.address(), ShardId(1))];
+    let mut world = World::new(3, 1, 3, pinned.into());
+    let committed = world.commit(transfer(&alice, 0, bob.address(), 5));
+    assert_eq!((committed.participants, committed.proof), ([ShardId(1)].into(), None));
+    assert_eq!(world.shards.iter().map(|shard| shard.prepares).sum::<usize>(), 0);
+    world.assert_one_evm();
+}
+
+#[test]
+fn a_wrong_guess_about_a_local_transaction_is_corrected() {
+    let (alice, bob) = (user(2), user(3));
+    let pinned = [(alice.address(), ShardId(1)), (bob.address(), ShardId(1))];
+    let mut world = World::new(3, 2, 3, pinned.into());
+    world.commit(transfer(&alice, 0, bob.address(), 5));
+    // The other coordinator moves Bob's money while this one remembers what he had.
+    let all = u64::MAX;
+    let ticket = world.submit(1, vec![transfer(&bob, 0, alice.address(), all)]);
+    world.run();
+    world.committed(ticket);
+    let ticket = world.submit(0, vec![transfer(&bob, 1, alice.address(), 7)]);
+    world.run();
+    world.committed(ticket);
+    world.assert_one_evm();
+}
+
+#[test]
+fn later_nonces_wait_for_the_earlier() {
+    let mut world = deployed(4, 1, 4);
+    let alice = user(2);
+    let mut tickets: Vec<_> = (0..10)
+        .rev()
+        .map(|nonce| world.submit(0, vec![call(&alice, nonce, contract(CALLER), increment_all(&COUNTERS))]))
+        .collect();
+    world.run();
+    tickets.reverse();
+    let order: Vec<_> = tickets.iter().filter_map(|ticket| world.committed(*ticket).outcomes[0].transaction).collect();
+    let history: Vec<_> = world.history.iter().filter_map(|(_, outcomes)| outcomes[0].transaction).collect();
+    assert!(history.ends_with(&order));
+    assert_eq!(world.account(alice.address()).nonce, 10);
+    world.assert_one_evm();
+}
+
+#[test]
+fn a_nonce_gap_that_is_filled_elsewhere_is_noticed() {
+    let mut world = deployed(4, 2, 4);
+    let alice = user(2);
+    let late = world.submit(0, vec![transfer(&alice, 1, user(3).address(), 1)]);
+    world.wait(200);
+    assert!(!world.ends.contains_key(&late));
+    let early = world.submit(1, vec![transfer(&alice, 0, user(3).address(), 1)]);
+    world.run();
+    world.committed(early);
+    world.committed(late);
+    world.assert_one_evm();
+}
+
+#[test]
+fn a_nonce_gap_that_is_never_filled_is_refused_in_the_end() {
+    let mut world = World::new(2, 1, 3, BTreeMap::new());
+    let ticket = world.submit(0, vec![transfer(&user(2), 5, user(3).address(), 1)]);
+    world.run();
+    let refusal = world.refused(ticket);
+    let Refusal::Execution(ExecuteError::Invalid { reason, .. }) = refusal else { panic!("{refusal}") };
+    assert_eq!(reason, Invalid::NonceTooHigh { transaction: 5, state: 0 });
+    world.assert_one_evm();
+}
+
+#[test]
+fn a_nonce_too_low_and_a_lack_of_funds_are_refused_with_both_sides() {
+    let mut world = World::new(2, 1, 3, BTreeMap::new());
+    world.commit(transfer(&user(2), 0, user(3).address(), 1));
+    let low = world.submit(0, vec![transfer(&user(2), 0, user(3).address(), 2)]);
+    let poor = world.submit(0, vec![transfer(&user(9), 0, user(3).address(), 2)]);
+    world.run();
+    let reason = |refusal| match refusal {
+        Refusal::Execution(ExecuteError::Invalid { reason, .. }) => reason,
+        other => panic!("{other}"),
+    };
+    assert_eq!(reason(world.refused(low)), Invalid::NonceTooLow { transaction: 0, state: 1 });
+    assert!(matches!(reason(world.refused(poor)), Invalid::Funds { .. }));
+    world.assert_one_evm();
+}
+
+#[test]
+fn what_was_poor_when_last_seen_is_looked_at_again() {
+    let mut world = World::new(2, 2, 3, BTreeMap::new());
+    let pauper = user(9);
+    let refused = world.submit(0, vec![transfer(&pauper, 0, user(3).address(), 2)]);
+    world.run();
+    world.refused(refused);
+    let gift = world.submit(1, vec![transfer(&user(2), 0, pauper.address(), world::ETHER)]);
+    world.run();
+    world.committed(gift);
+    let paid = world.submit(0, vec![transfer(&pauper, 0, user(3).address(), 2)]);
+    world.run();
+    world.committed(paid);
+    world.assert_one_evm();
+}
+
+#[test]
+fn what_an_earlier_submission_is_about_to_pay_can_be_spent_by_the_next() {
+    let mut world = World::new(2, 1, 3, BTreeMap::new());
+    let pauper = user(9);
+    let gift = world.submit(0, vec![transfer(&user(2), 0, pauper.address(), world::ETHER)]);
+    world.wait(6);
+    let spent = world.submit(0, vec![transfer(&pauper, 0, user(3).address(), 2)]);
+    world.run();
+    world.committed(gift);
+    world.committed(spent);
+    world.assert_one_evm();
+}
+
+#[test]
+fn a_transaction_that_is_pending_is_not_taken_twice() {
+    let mut world = World::new(2, 1, 3, BTreeMap::new());
+    let transaction = transfer(&user(2), 0, user(3).address(), 1);
+    let first = world.submit(0, vec![transaction.clone()]);
+    let second = world.submit(0, vec![transaction]);
+    assert!(matches!(world.refused(second), Refusal::AlreadyPending { .. }));
+    world.run();
+    world.committed(first);
+}
+
+#[test]
+fn a_shard_that_votes_no_for_good_ends_the_submission() {
+    let mut world = deployed(4, 1, 3);
+    world.shards[2].moods = vec![NoVote::invalid(3, "too many locks")];
+    let ticket = world.submit(0, vec![call(&user(2), 0, contract(CALLER), increment_all(&COUNTERS))]);
+    world.run();
+    assert!(matches!(world.refused(ticket), Refusal::Voted { shard: ShardId(2), .. }));
+    assert_eq!(world.account(user(2).address()).nonce, 0);
+    world.assert_one_evm();
+}
+
+#[test]
+fn a_shard_that_aborts_again_and_again_is_given_up_with_its_reason() {
+    let mut world = deployed(4, 1, 3);
+    world.shards[2].moods = vec![NoVote::Busy; 100];
+    let ticket = world.submit(0, vec![call(&user(2), 0, contract(CALLER), increment_all(&COUNTERS))]);
+    world.run();
+    let expected = Refusal::Contended { shard: ShardId(2), last: NoVote::Busy };
+    assert_eq!(world.refused(ticket), expected);
+    assert_eq!(world.attempts(ticket), dovetail_coordinator::ATTEMPTS_COUNT_MAX as usize);
+    world.assert_one_evm();
+}
+
+#[test]
+fn a_shard_that_objects_to_a_prepare_ends_the_submission_and_frees_the_others() {
+    let mut world = deployed(4, 1, 3);
+    world.shards[2].objects = Some("another placement".to_owned());
+    let ticket = world.submit(0, vec![call(&user(2), 0, contract(CALLER), increment_all(&COUNTERS))]);
+    world.run();
+    let expected = Refusal::Objected { shard: ShardId(2), reason: "another placement".to_owned() };
+    assert_eq!(world.refused(ticket), expected);
+    world.assert_one_evm();
+}
+
+#[test]
+fn a_shard_that_answers_no_fetch_is_named() {
+    let mut world = deployed(4, 2, 3);
+    world.cut_off = vec![ShardId(1)];
+    let ticket = world.submit(1, vec![call(&user(2), 0, contract(CALLER), increment_all(&COUNTERS))]);
+    world.run();
+    assert_eq!(world.refused(ticket), Refusal::Unreachable { shard: ShardId(1) });
+}
+
+#[test]
+fn a_shard_that_is_silent_after_a_local_submission_leaves_it_unknown() {
+    let (alice, bob) = (user(2), user(3));
+    let pinned = [(alice.address(), ShardId(1)), (bob.address(), ShardId(1))];
+    let mut world = World::new(2, 1, 3, pinned.into());
+    world.commit(transfer(&alice, 0, bob.address(), 5));
+    world.cut_off = vec![ShardId(1)];
+    let ticket = world.submit(0, vec![transfer(&alice, 1, bob.address(), 5)]);
+    world.run();
+    assert_eq!(world.refused(ticket), Refusal::Unknown { shard: ShardId(1) });
+}
+
+#[test]
+fn a_participant_that_comes_back_lets_the_attempt_end() {
+    let mut world = deployed(4, 1, 3);
+    world.commit(call(&user(2), 0, contract(CALLER), increment_all(&COUNTERS)));
+    world.cut_off = vec![ShardId(3)];
+    let ticket = world.submit(0, vec![call(&user(2), 1, contract(CALLER), increment_all(&COUNTERS))]);
+    world.wait(8_000);
+    assert!(!world.ends.contains_key(&ticket), "nobody decides without a vote (R4)");
+    world.cut_off.clear();
+    world.run();
+    world.committed(ticket);
+    world.assert_one_evm();
+}
+
+#[test]
+fn a_network_that_loses_doubles_and_reorders_loses_and_doubles_no_transaction() {
+    for seed in 0..6 {
+        let mut world = deployed(4, 2, 20);
+        (world.lossy, world.dice) = (true, Dice(seed));
+        let mut tickets = Vec::new();
+        for seed in 2..14_u16 {
+            let coordinator = usize::from(seed) % 2;
+            let counters = &COUNTERS[usize::from(seed) % 3..];
+            tickets
+                .push(world.submit(coordinator, vec![call(&user(seed), 0, contract(CALLER), increment_all(counters))]));
+            let next = transfer(&user(seed), 1, user(seed + 1).address(), 3);
+            tickets.push(world.submit(coordinator, vec![next]));
+        }
+        world.run();
+        for ticket in tickets {
+            world.committed(ticket);
+        }
+        world.assert_one_evm();
+    }
+}
+
+#[test]
+fn a_coordinator_that_crashes_at_any_write_leaves_nothing_undecided() {
+    let mut crashes = 0;
+    for nth in 1..=12 {
+        for crash in [Crash::Before as fn(usize) -> Crash, Crash::After] {
+            let mut world = deployed(4, 1, 8);
+            let node = &mut world.nodes[0];
+            node.crash = crash(node.writes + nth);
+            for seed in 2..7 {
+                world.submit(0, vec![call(&user(seed), 0, contract(CALLER), increment_all(&COUNTERS))]);
+                world.wait(3);
+            }
+            world.run();
+            crashes += world.nodes[0].crashes;
+            world.nodes[0].crash = Crash::Never;
+            world.assert_one_evm();
+            // It works on: the same users, whatever became of their transactions, send the next.
+            let next: Vec<_> = (2..7)
+                .map(|seed| {
+                    let nonce = world.account(user(seed).address()).nonce;
+                    world.submit(0, vec![call(&user(seed), nonce, contract(CALLER), increment_all(&COUNTERS))])
+                })
+                .collect();
+            world.run();
+            for ticket in next {
+                world.committed(ticket);
+            }
+            world.assert_one_evm();
+        }
+    }
+    assert!(crashes >= 20, "only {crashes} of 24 runs crashed");
+}
+
+#[test]
+fn submissions_and_the_work_of_one_step_are_bounded() {
+    let world = World::new(2, 1, 1, BTreeMap::new());
+    let store = Memory::default();
+    let mut machine = Coordinator::open(world.settings(), &store).expect("an empty store");
+    let environment = Environment::Slot(world.params.slot_at(world.now));
+    let submit = |number: usize| {
+        let account = Address::left_padding_from(&number.to_be_bytes());
+        let payload =
+            RecoveredPayload::system(environment.clone(), SystemTransaction::Burn { account, value: U256::ZERO });
+        Input::Submit { ticket: Ticket(number as u64), payload: Box::new(believed(payload)) }
+    };
+    let output = machine.step(world.now, (0..=PENDING_COUNT_MAX).map(submit).collect(), &store);
+    let refused: Vec<_> = output.replies.iter().filter(|reply| matches!(reply.event, Event::Refused(_))).collect();
+    assert!(matches!(&refused[..], [reply] if reply.ticket == Ticket(PENDING_COUNT_MAX as u64)));
+    assert_eq!(output.sends.len(), EXECUTIONS_PER_STEP_COUNT_MAX, "one fetch for each run");
+    assert_eq!(output.wake, Some(world.now), "the rest goes on at once");
+    let output = machine.step(world.now, Vec::new(), &store);
+    assert_eq!(output.sends.len(), EXECUTIONS_PER_STEP_COUNT_MAX);
+}
+
+#[test]
+fn a_shard_cannot_speak_for_another() {
+    let [alice, bob, carol] = [2, 3, 9].map(|seed| user(seed).address());
+    let pinned = [(alice, ShardId(0)), (bob, ShardId(0)), (carol, ShardId(1))];
+    let mut world = World::new(2, 1, 3, pinned.into());
+    let ticket = world.submit(0, vec![transfer(&user(2), 0, bob, 1)]);
+    let rich = StateValue::Account(Some(AccountState::with_balance(U256::MAX)));
+    let values = [alice, carol].map(|address| (StateKey::Account(address), rich));
+    world.step(0, vec![Input::Fetched { fetch: FetchId(0), values: values.into(), codes: Vec::new() }]);
+    let cache = world.nodes[0].machine.cache();
+    assert_eq!(cache.get(&StateKey::Account(alice)), Some(rich), "shard 0 was asked and speaks for itself");
+    assert_eq!(cache.get(&StateKey::Account(carol)), None);
+    world.run();
+    world.committed(ticket);
+    world.assert_one_evm();
+}
+
+#[test]
+fn a_waiting_submission_runs_at_the_slot_of_its_own_time() {
+    let mut world = deployed(4, 1, 3);
+    let alice = user(2);
+    let late = world.submit(0, vec![call(&alice, 1, contract(PAIR), Vec::new())]);
+    let slot = world.params.slot_at(world.now);
+    world.wait(1_000);
+    let early = world.submit(0, vec![transfer(&alice, 0, user(3).address(), 1)]);
+    world.run();
+    world.committed(early);
+    world.committed(late);
+    let Some((payload, _)) = world.history.last() else { panic!("two were committed") };
+    let evm::Environment::Slot(actual) = payload.environment else { panic!("a slot") };
+    assert!(actual.0 >= slot.0 + 4, "{actual} is not later than {slot}");
+    world.assert_one_evm();
+}
