@@ -3,7 +3,7 @@
 //!   bytes ---> walk: fields known to the schema, counted and measured ---> prost decodes
 //!                 '-> over a bound: refused whole, nothing allocated
 //!
-//! Promise (I19): every repeated field, byte string and text of `dovetail.v1` has a bound in [`FIELDS`]; a test reads the
+//! Promise (I19): every repeated field, byte string and text of `dovetail.v1` has a bound in `FIELDS`; a test reads the
 //! descriptors and fails on one without. A field that may appear once is refused when it appears twice, so that no bound
 //! is widened by prost merging the two.
 //!

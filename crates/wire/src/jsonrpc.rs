@@ -8,7 +8,8 @@
 //!
 //! Told as it is, not as it is elsewhere: a block's hash is that of its number (BLOCKHASH on every shard), not of its
 //! header; `stateRoot` is zero, because each shard has its own; transactions of the protocol itself (deliveries of
-//! messages) have type 0x7e, a zero signature and no input. Only the latest state is kept: see [`node`].
+//! messages) have type 0x7e, a zero signature and no input. Only the latest state is kept; a question about an older one is
+//! answered when it is the same, and refused otherwise.
 //!
 //! Errors carry geth's codes and texts, which wallets branch on. Source: execution-apis; EIP-1474.
 
@@ -19,7 +20,7 @@ mod fees;
 mod filters;
 mod logs;
 mod methods;
-pub mod node;
+mod node;
 mod subscriptions;
 mod view;
 

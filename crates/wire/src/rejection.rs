@@ -1,7 +1,7 @@
 //! Why a call or an item of a batch is refused: one closed list of reasons for gRPC and JSON-RPC alike.
 //!
 //! Each reason has one gRPC code and says whether trying the same again can help. Crates' own error enums become a
-//! [`Rejection`] in [`crate::status`], by exhaustive matches; nothing here or there branches on text.
+//! [`Rejection`] in module `status`, by exhaustive matches; nothing here or there branches on text.
 
 use crate::limits::TEXT_BYTES_MAX;
 use std::collections::BTreeMap;

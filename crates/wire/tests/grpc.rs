@@ -22,6 +22,9 @@ use support::{NETWORK, block, descriptor, message, receipt, validators, vote};
 use tokio::sync::oneshot;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use wire::client::{ClientSettings, ClientTls, Connection, Deadlines};
 use wire::coordinator::{
     BundleAccepted, CoordinatorApi, CoordinatorClient, LifeEvent, LifeStage, Network, ShardInfo, Submission,
@@ -544,9 +547,6 @@ async fn health_and_reflection_are_there() {
         let status = HealthClient::new(channel.clone()).check(request).await.unwrap().into_inner().status;
         assert_eq!(status, tonic_health::ServingStatus::Serving as i32, "{service:?}");
     }
-    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
-    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
-    use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
     let request = tonic_reflection::pb::v1::ServerReflectionRequest {
         host: String::new(),
         message_request: Some(MessageRequest::ListServices(String::new())),
