@@ -152,7 +152,7 @@ pub enum OracleError {
         /// Which.
         cause: Cause,
         /// Why.
-        source: PayloadError,
+        source: Box<PayloadError>,
     },
     /// A committed payload does not run on one EVM.
     #[error("{} does not run on one plain EVM: {source}", order::name(cause))]
@@ -160,7 +160,7 @@ pub enum OracleError {
         /// Which.
         cause: Cause,
         /// Why.
-        source: PlainError,
+        source: Box<PlainError>,
     },
     /// A committed transaction has no record at its sender's home.
     #[error("no shard recorded the outcome of transaction {transaction} of {}", order::name(cause))]
@@ -350,7 +350,8 @@ impl Run<'_> {
     fn unit(&mut self, unit: &Unit) -> Result<(), OracleError> {
         let cause = unit.cause;
         let payload = self.recovered(unit)?;
-        let outcomes = self.plain.run(&payload).map_err(|source| OracleError::Plain { cause, source })?;
+        let outcomes =
+            self.plain.run(&payload).map_err(|error| OracleError::Plain { cause, source: Box::new(error) })?;
         for (index, (step, outcome)) in payload.steps().iter().zip(outcomes).enumerate() {
             let transaction = match step {
                 Step::Signed(transaction) => Some(transaction.hash()),
@@ -373,7 +374,10 @@ impl Run<'_> {
             return Ok(RecoveredPayload::system(payload.environment.clone(), system.clone()));
         }
         let recovered = Verified::by(&PayloadVerifier::new(self.params.clone()), payload);
-        Ok(recovered.map_err(|source| OracleError::Payload { cause, source })?.into_inner())
+        match recovered {
+            Ok(recovered) => Ok(recovered.into_inner()),
+            Err(error) => Err(OracleError::Payload { cause, source: Box::new(error) }),
+        }
     }
 
     fn compare(&self, unit: &Unit, transaction: B256, plain: &Outcome) -> Result<(), OracleError> {

@@ -37,7 +37,7 @@ use wire::client::{ClientSettings, Connection};
 use wire::coordinator::{CoordinatorClient, LifeStage, Submission, SubmissionId};
 
 /// How long one payload may take from its submission to its end.
-const PAYLOAD_TIMEOUT: Duration = Duration::from_secs(120);
+const PAYLOAD_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Replays real Ethereum blocks.
 #[derive(Debug, clap::Args)]

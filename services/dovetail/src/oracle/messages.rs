@@ -111,7 +111,7 @@ impl Ledger<'_> {
         self.check_ran(&consumed)?;
         self.check_ends(&consumed)?;
         for (shard, contents) in self.contents {
-            self.check_totals(*shard, contents, union)?;
+            check_totals(*shard, contents, union)?;
         }
         self.check_sum(union, genesis, flow)?;
         let sent = || self.contents.values().flat_map(|contents| contents.sent.values());
@@ -179,31 +179,6 @@ impl Ledger<'_> {
         Ok(())
     }
 
-    fn check_totals(&self, shard: ShardId, contents: &Contents, union: &State) -> Result<(), MessageFault> {
-        let minted = contents.consumed.values().filter(|record| is_delivered(record.delivery.status));
-        let minted: U256 = minted.map(|record| record.message.value).sum();
-        let sent = |ended: fn(Option<DeliveryStatus>) -> bool| -> U256 {
-            let status = |record: &shard::SentRecord| record.end.as_ref().map(|end| end.delivery.status);
-            let wanted = contents.sent.values().filter(|record| ended(status(record)));
-            wanted.map(|record| record.message.value).sum()
-        };
-        let burnt = sent(|end| end.is_some_and(is_delivered));
-        let in_flight = sent(|end| end.is_none());
-        let counted = &contents.value;
-        for (what, expected, actual) in [
-            ("minted", minted, counted.minted),
-            ("burnt", burnt, counted.burnt),
-            ("in flight", in_flight, counted.in_flight),
-        ] {
-            if expected != actual {
-                return Err(MessageFault::Totals { shard, what, expected, actual });
-            }
-        }
-        let mailbox = union.accounts.get(&mailbox_address(shard));
-        let balance = mailbox.map_or(U256::ZERO, |account| account.balance);
-        if balance < in_flight { Err(MessageFault::Escrow { shard, balance, in_flight }) } else { Ok(()) }
-    }
-
     /// What there is, is genesis and what messages moved, less what was burnt. Of a replayed chain what its blocks' own
     /// rewards created comes on top.
     fn check_sum(&self, union: &State, genesis: U256, flow: Flow) -> Result<(), MessageFault> {
@@ -216,6 +191,32 @@ impl Ledger<'_> {
         let expected = genesis + created - taken - flow.fees - flow.destroyed;
         if actual == expected { Ok(()) } else { Err(MessageFault::Sum { expected, actual }) }
     }
+}
+
+/// A shard's own count of messages' wei is what its messages add up to, and its mailbox holds what is in flight.
+fn check_totals(shard: ShardId, contents: &Contents, union: &State) -> Result<(), MessageFault> {
+    let minted = contents.consumed.values().filter(|record| is_delivered(record.delivery.status));
+    let minted: U256 = minted.map(|record| record.message.value).sum();
+    let sent = |ended: fn(Option<DeliveryStatus>) -> bool| -> U256 {
+        let status = |record: &shard::SentRecord| record.end.as_ref().map(|end| end.delivery.status);
+        let wanted = contents.sent.values().filter(|record| ended(status(record)));
+        wanted.map(|record| record.message.value).sum()
+    };
+    let burnt = sent(|end| end.is_some_and(is_delivered));
+    let in_flight = sent(|end| end.is_none());
+    let counted = &contents.value;
+    for (what, expected, actual) in [
+        ("minted", minted, counted.minted),
+        ("burnt", burnt, counted.burnt),
+        ("in flight", in_flight, counted.in_flight),
+    ] {
+        if expected != actual {
+            return Err(MessageFault::Totals { shard, what, expected, actual });
+        }
+    }
+    let mailbox = union.accounts.get(&mailbox_address(shard));
+    let balance = mailbox.map_or(U256::ZERO, |account| account.balance);
+    if balance < in_flight { Err(MessageFault::Escrow { shard, balance, in_flight }) } else { Ok(()) }
 }
 
 fn is_delivered(status: DeliveryStatus) -> bool {

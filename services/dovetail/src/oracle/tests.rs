@@ -261,14 +261,14 @@ fn busy_world() -> World {
     let again = alice.sign(&increment).unwrap();
     assert_eq!(world.commit(vec![again]), [S0].into());
 
-    let ping = Wallet::next_contract(&alice);
+    let sender = alice.next_contract();
     let mailbox = mailbox_address(S0).abi_encode();
     let create = alice.sign(&Call::create(Artifact::PING.init_code(&mailbox).unwrap())).unwrap();
     world.commit(vec![create]);
-    let pong = bob.next_contract();
+    let taker = bob.next_contract();
     let create = bob.sign(&Call::create(Artifact::PONG.init_code(&mailbox_address(S1).abi_encode()).unwrap())).unwrap();
     world.commit(vec![create]);
-    for recipient in [pong, counter_of_nobody()] {
+    for recipient in [taker, counter_of_nobody()] {
         let send = Ping::sendCall {
             destination: proof::domain_of(NetworkId(NETWORK), S1),
             recipient: recipient.into_word(),
@@ -276,7 +276,7 @@ fn busy_world() -> World {
             gasLimit: 500_000,
             deadlineMs: START.0 + 3_600_000,
         };
-        let call = Call::to(ping, send.abi_encode()).with_value(U256::from(1_000));
+        let call = Call::to(sender, send.abi_encode()).with_value(U256::from(1_000));
         let sending = alice.sign(&call).unwrap();
         world.commit(vec![sending]);
     }
@@ -387,7 +387,7 @@ fn an_attempt_that_is_missing_on_a_participant_is_found() {
     let last = Contents::read(&world.nodes[&S1].0).unwrap().applied;
     let (place, _) = (0..).zip(&last).find(|(_, record)| record.payload.is_none()).unwrap_or((0, &last[0]));
     world.rewrite(S1, place, |record| {
-        record.cause = Cause::Attempt(primitives::AttemptId(primitives::Digest::new([7; 32])))
+        record.cause = Cause::Attempt(primitives::AttemptId(primitives::Digest::new([7; 32])));
     });
     assert!(matches!(world.judge(), Err(OracleError::Partial { .. } | OracleError::NoPayload { .. })));
 }

@@ -347,12 +347,12 @@ mod tests {
         }
     }
 
-    fn mark(height: u64, time: u64) -> Option<Mark> {
-        Some(Mark { height: Height(height), time: Time(time) })
+    fn mark(height: u64, time: u64) -> Mark {
+        Mark { height: Height(height), time: Time(time) }
     }
 
     fn source() -> MessageLife {
-        MessageLife { message: Some(message()), dispatched: mark(3, 1_000_000_000), ..MessageLife::default() }
+        MessageLife { message: Some(message()), dispatched: Some(mark(3, 1_000_000_000)), ..MessageLife::default() }
     }
 
     fn life() -> Life {
@@ -397,9 +397,10 @@ mod tests {
         // The relay's clock is that of the block: the order of cause decides.
         life.add_relay("relay-0".to_owned(), relay(TraceStage::Accepted, 1_000_000_000, ""));
         let end = Some(DeliveryStatus::Delivered);
-        let destination = MessageLife { delivered: mark(9, 1_000_000_200), status: end, ..MessageLife::default() };
+        let destination =
+            MessageLife { delivered: Some(mark(9, 1_000_000_200)), status: end, ..MessageLife::default() };
         life.add_shard(ShardId(2), destination);
-        life.add_shard(ShardId(0), MessageLife { acknowledged: mark(5, 1_000_000_400), status: end, ..source() });
+        life.add_shard(ShardId(0), MessageLife { acknowledged: Some(mark(5, 1_000_000_400)), status: end, ..source() });
         let words: Vec<String> = life.events().into_iter().map(|event| event.what).collect();
         let starts = ["dispatched", "dispatched", "took its receipt in", "delivered", "acknowledged"];
         assert_eq!(words.len(), starts.len());
@@ -414,7 +415,10 @@ mod tests {
         let mut life = life();
         let status = Some(DeliveryStatus::Failed);
         let detail = "\u{1b}[31mno\u{fffd}".to_owned();
-        life.add_shard(ShardId(2), MessageLife { delivered: mark(9, 1), status, detail, ..MessageLife::default() });
+        life.add_shard(
+            ShardId(2),
+            MessageLife { delivered: Some(mark(9, 1)), status, detail, ..MessageLife::default() },
+        );
         assert!(life.told(NOW).contains("because [31mno\n"), "{}", life.told(NOW));
     }
 
