@@ -9,6 +9,8 @@
 //! Promise: real processes over loopback TCP, which can be killed and started again on the same ports and folders; when
 //! the cluster is dropped, none is left.
 
+use crate::client::Client;
+use crate::genesis;
 use crate::process::Process;
 use alloy_primitives::Address;
 use eyre::{Context, Result, eyre};
@@ -18,10 +20,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 /// How long all nodes together may take to be ready.
-const READY_TIMEOUT: Duration = Duration::from_secs(60);
+const READY_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// How much of a log is shown.
+const LOG_TAIL_LINES_COUNT: usize = 8;
 
 /// What to start.
 #[derive(Debug, Clone)]
@@ -67,6 +73,12 @@ impl Plan {
             program: std::env::current_exe().wrap_err("this program has no path")?,
         })
     }
+
+    /// The same with a mailbox on each shard and funded development accounts.
+    pub fn development(shards: u32) -> Result<Self> {
+        let plan = Self::new(shards)?;
+        Ok(Self { genesis: genesis::development(plan.network, shards)?, ..plan })
+    }
 }
 
 /// One process of the network.
@@ -111,6 +123,9 @@ pub struct Cluster {
 impl Cluster {
     /// Starts the network of `plan` with everything it keeps under `dir`, and waits until every node is ready.
     pub fn start(plan: Plan, dir: &Path) -> Result<Self> {
+        // Nodes read paths relative to where they run, which is here.
+        let dir = &std::path::absolute(dir)?;
+        std::fs::create_dir_all(dir).wrap_err_with(|| format!("cannot make {}", dir.display()))?;
         let nodes = nodes(&plan);
         let ports = reserve(&nodes)?;
         let network = write_network(&plan, &ports, dir)?;
@@ -160,6 +175,11 @@ impl Cluster {
         self.running.get(&node).map(Process::id)
     }
 
+    /// The process ids of all running nodes.
+    pub fn pids(&self) -> Vec<u32> {
+        self.running.values().map(Process::id).collect()
+    }
+
     /// Kills a node with SIGKILL and waits until it is gone.
     pub fn kill(&mut self, node: Node) -> Result<()> {
         let process = self.running.remove(&node).ok_or_else(|| eyre!("{node} is not running"))?;
@@ -185,10 +205,7 @@ impl Cluster {
                 return Ok(());
             }
             if let Some(status) = self.running.get_mut(&node).and_then(Process::exited) {
-                let log = std::fs::read_to_string(self.log(node)).unwrap_or_default();
-                let tail = log.lines().rev().take(5).collect::<Vec<_>>();
-                let tail = tail.into_iter().rev().collect::<Vec<_>>().join("\n");
-                return Err(eyre!("{node} ended with {status} while starting:\n{tail}"));
+                return Err(eyre!("{node} ended with {status} while starting:\n{}", self.log_tail(node)));
             }
             if Instant::now() > until {
                 return Err(eyre!("{node} was not ready within {READY_TIMEOUT:?}; see {}", self.log(node).display()));
@@ -207,6 +224,34 @@ impl Cluster {
         if self.has_exited(node) {
             self.running.remove(&node);
         }
+    }
+
+    /// The last lines of a node's log.
+    pub fn log_tail(&self, node: Node) -> String {
+        let log = std::fs::read_to_string(self.log(node)).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(LOG_TAIL_LINES_COUNT)..].join("\n")
+    }
+
+    /// A node that ended although nobody asked it to, and how.
+    pub fn casualty(&mut self) -> Option<(Node, ExitStatus)> {
+        self.running.iter_mut().find_map(|(node, process)| Some((*node, process.exited()?)))
+    }
+
+    /// Stops one node with SIGTERM and waits for it to drain.
+    pub fn terminate(&mut self, node: Node) -> Result<()> {
+        let process = self.running.remove(&node).ok_or_else(|| eyre!("{node} is not running"))?;
+        process.terminate().wrap_err_with(|| format!("{node} did not stop cleanly"))
+    }
+
+    /// Sends a running node a signal by name: `STOP` and `CONT` make it a node that does not answer for a while.
+    pub fn signal(&self, node: Node, name: &str) -> Result<()> {
+        self.running.get(&node).ok_or_else(|| eyre!("{node} is not running"))?.signal(name)
+    }
+
+    /// A user of the network, through this coordinator.
+    pub fn client(&self, coordinator: u32) -> Result<Client> {
+        Client::open(&self.network, &self.endpoint(Node::Coordinator(coordinator)), &self.rpc(coordinator))
     }
 
     /// Stops every node with SIGTERM, relays and coordinators first, and waits for them to drain.
@@ -287,15 +332,13 @@ fn reserve(nodes: &[Node]) -> Result<BTreeMap<Node, Ports>> {
 fn write_network(plan: &Plan, ports: &BTreeMap<Node, Ports>, dir: &Path) -> Result<Network> {
     let entry = |shard: u32| -> Result<ShardEntry> {
         let path = key_path(dir, shard);
-        let key = match host::keys::load(&path) {
-            Ok(key) => key,
-            Err(_) => host::keys::generate(&path)?,
-        };
+        // A network that comes back keeps its keys.
+        let key = if path.exists() { host::keys::read_file(&path)?.public() } else { host::keys::generate(&path)? };
         Ok(ShardEntry {
             shard,
             endpoint: format!("http://{}", ports[&Node::Executor(shard)].grpc),
             epoch: 1,
-            validators: vec![key.public().to_string()],
+            validators: vec![key.to_string()],
         })
     };
     let file = NetworkFile {

@@ -2,13 +2,14 @@
 
 use alloy_primitives::Bytes;
 use alloy_sol_types::sol;
-use eyre::{Result, WrapErr};
+use eyre::{Result, WrapErr, eyre};
 
 sol! {
     /// `contracts/src/Token.sol`
     #[derive(Debug)]
     interface Token {
         constructor(string name, string symbol);
+        event Transfer(address indexed from, address indexed to, uint256 amount);
         function mint(address to, uint256 amount) external;
         function approve(address spender, uint256 amount) external returns (bool);
         function transfer(address to, uint256 amount) external returns (bool);
@@ -19,6 +20,7 @@ sol! {
     #[derive(Debug)]
     interface Pair {
         constructor(address token0, address token1);
+        event Swap(address indexed sender, address indexed to, uint256 in0, uint256 in1, uint256 out0, uint256 out1);
         function reserve0() external view returns (uint256);
         function reserve1() external view returns (uint256);
         function quote(address tokenIn, uint256 amountIn) external view returns (uint256);
@@ -27,6 +29,7 @@ sol! {
     /// `contracts/src/Router.sol`
     #[derive(Debug)]
     interface Router {
+        error InsufficientOutput(uint256 amountOut, uint256 amountOutMin);
         function addLiquidity(address pair, uint256 amount0, uint256 amount1, address to, uint256 deadline) external returns (uint256);
         function swapExactTokensForTokens(uint256 amountIn, uint256 amountOutMin, address tokenIn, address pair, address to, uint256 deadline) external returns (uint256);
     }
@@ -35,6 +38,12 @@ sol! {
     #[derive(Debug)]
     interface Mailbox {
         event Dispatch(bytes32 indexed id, bytes message, uint64 gasLimit, uint64 deadlineMs, uint256 value);
+    }
+
+    /// `contracts/src/Caller.sol`
+    #[derive(Debug)]
+    interface Caller {
+        function incrementAll(address[] counters) external returns (uint256);
     }
 
     /// `contracts/src/Ping.sol`
@@ -81,6 +90,12 @@ impl Artifact {
     pub const PAIR: Self = Self::of(artifact!("Pair"));
     /// `Router`.
     pub const ROUTER: Self = Self::of(artifact!("Router"));
+    /// `Mailbox`, a predeploy of each shard.
+    pub const MAILBOX: Self = Self::of(artifact!("Mailbox"));
+    /// `Caller`.
+    pub const CALLER: Self = Self::of(artifact!("Caller"));
+    /// `Counter`.
+    pub const COUNTER: Self = Self::of(artifact!("Counter"));
     /// `Ping`.
     pub const PING: Self = Self::of(artifact!("Ping"));
     /// `Pong`.
@@ -92,9 +107,17 @@ impl Artifact {
 
     /// Its init code, followed by the ABI-encoded constructor arguments.
     pub fn init_code(self, arguments: &[u8]) -> Result<Bytes> {
+        Ok([self.code("bytecode")?.as_slice(), arguments].concat().into())
+    }
+
+    /// Its code as a genesis puts it in place; complete only for contracts without immutables.
+    pub fn deployed_code(self) -> Result<Bytes> {
+        Ok(self.code("deployedBytecode")?.into())
+    }
+
+    fn code(self, field: &str) -> Result<Vec<u8>> {
         let artifact: serde_json::Value = serde_json::from_str(self.json)?;
-        let text = artifact["bytecode"].as_str().unwrap_or_default();
-        let code = hex::decode(text.trim_start_matches("0x")).wrap_err_with(|| format!("artifact {}", self.name))?;
-        Ok([code.as_slice(), arguments].concat().into())
+        let text = artifact[field].as_str().ok_or_else(|| eyre!("artifact {} has no {field}", self.name))?;
+        hex::decode(text.trim_start_matches("0x")).wrap_err_with(|| format!("{field} of artifact {}", self.name))
     }
 }

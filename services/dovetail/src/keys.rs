@@ -22,8 +22,8 @@ pub enum Command {
 pub fn run(command: &Command) -> Result<()> {
     let key = match command {
         Command::Generate { file } => host::keys::generate(file).wrap_err("no key was made")?,
-        Command::Show { file } => host::keys::load(file).wrap_err("no key to show")?,
+        Command::Show { file } => host::keys::read_file(file).wrap_err("no key to show")?.public(),
     };
-    println!("{}", key.public());
+    println!("{key}");
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use eyre::{Result, WrapErr, eyre};
 use std::fs::OpenOptions;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -33,6 +34,8 @@ impl Process {
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)
             .stderr(file)
+            // A group of its own: a Ctrl-C at the terminal is for the parent, which stops its children in order.
+            .process_group(0)
             .spawn()?;
         Ok(Self { child })
     }
@@ -56,6 +59,9 @@ impl Process {
 
     /// SIGTERM, and wait for a clean end.
     pub fn terminate(mut self) -> Result<()> {
+        if let Some(status) = self.exited() {
+            return Err(eyre!("it had ended before, with {status}"));
+        }
         self.signal("TERM")?;
         let until = Instant::now() + DRAIN_TIMEOUT;
         while Instant::now() < until {

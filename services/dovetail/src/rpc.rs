@@ -1,0 +1,73 @@
+//! Ethereum JSON-RPC as a wallet calls it: one request, one connection.
+
+use alloy_primitives::{Address, Bytes, U256};
+use eyre::{Result, WrapErr, eyre};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes as Body;
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+/// How long one request may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// One endpoint.
+#[derive(Debug, Clone)]
+pub struct Rpc {
+    authority: String,
+}
+
+impl Rpc {
+    /// The endpoint at `url`, `http://host:port`.
+    pub fn new(url: &str) -> Self {
+        Self { authority: url.trim_start_matches("http://").trim_end_matches('/').to_owned() }
+    }
+
+    /// What `method` answers.
+    ///
+    /// # Errors
+    /// The server's error with its data, or a connection that failed.
+    pub async fn request<T: DeserializeOwned>(&self, method: &str, params: Value) -> Result<T> {
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
+        let answer = tokio::time::timeout(REQUEST_TIMEOUT, self.post(body)).await;
+        let answer = answer.map_err(|_| eyre!("{method} was not answered within {REQUEST_TIMEOUT:?}"))?;
+        let answer: Value = answer.wrap_err_with(|| format!("{method} at {}", self.authority))?;
+        if let Some(error) = answer.get("error") {
+            return Err(eyre!("{method}: {error}"));
+        }
+        let result = answer.get("result").cloned().unwrap_or_default();
+        serde_json::from_value(result).wrap_err_with(|| format!("{method} answered something else"))
+    }
+
+    async fn post(&self, body: String) -> Result<Value> {
+        let stream = TcpStream::connect(&self.authority).await?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        // It ends with the one response.
+        tokio::spawn(connection);
+        let request = http::Request::post("/")
+            .header(http::header::HOST, &self.authority)
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(Full::new(Body::from(body)))?;
+        let response = sender.send_request(request).await?;
+        let body = response.into_body().collect().await?.to_bytes();
+        Ok(serde_json::from_slice(&body)?)
+    }
+
+    /// The return data of a call of `to`.
+    pub async fn call(&self, to: Address, input: Bytes) -> Result<Bytes> {
+        self.request("eth_call", json!([{ "to": to, "data": input }, "latest"])).await
+    }
+
+    /// Wei.
+    pub async fn balance(&self, address: Address) -> Result<U256> {
+        self.request("eth_getBalance", json!([address, "latest"])).await
+    }
+
+    /// Transactions sent.
+    pub async fn nonce(&self, address: Address) -> Result<u64> {
+        let nonce: U256 = self.request("eth_getTransactionCount", json!([address, "latest"])).await?;
+        Ok(nonce.to())
+    }
+}
