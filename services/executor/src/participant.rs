@@ -33,7 +33,7 @@ impl ParticipantApi for Node {
         let input = |ticket, proof| Input::Decision { ticket, proof: Box::new(proof) };
         let height = |answer| match answer {
             Answer::Decided { height, .. } => Ok(height),
-            Answer::AttemptRefused(refusal) => Err(convert::attempt_refusal(&refusal)),
+            Answer::AttemptRefused(refusal) => Err(refusal.into()),
             other => Err(unexpected(&other)),
         };
         Ok(self.ask_each(Class::UnderWay, checked, input, height).await)
@@ -52,7 +52,7 @@ fn vote(answer: Answer) -> Result<VoteAnswer, Rejection> {
             let hint = hint.into_iter().map(convert::fresh_value).collect();
             Ok(VoteAnswer::Vote { proof: convert::vote_proof(&receipt)?, hint })
         }
-        Answer::AttemptRefused(refusal) => Err(convert::attempt_refusal(&refusal)),
+        Answer::AttemptRefused(refusal) => Err(refusal.into()),
         other => Err(unexpected(&other)),
     }
 }

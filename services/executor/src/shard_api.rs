@@ -42,7 +42,7 @@ impl ShardApi for Node {
         let input = |ticket, payload| Input::Local { ticket, payload: Box::new(payload) };
         let outcomes = |answer| match answer {
             Answer::Executed { outcomes } => Ok(outcomes),
-            Answer::LocalRefused(refusal) => Err(convert::local_refusal(refusal)),
+            Answer::LocalRefused(refusal) => Err(refusal.into()),
             other => Err(unexpected(&other)),
         };
         Ok(self.ask_each(Class::New, checked, input, outcomes).await)
@@ -174,8 +174,8 @@ fn delivered(answer: Answer) -> Result<Delivered, Rejection> {
             Ok(Delivered { novelty, height: receipt.header.height, receipt: Some(*receipt) })
         }
         Answer::Acknowledged { height, novelty, .. } => Ok(Delivered { novelty, height, receipt: None }),
-        Answer::DeliverRefused(refusal) => Err(convert::deliver_refusal(&refusal)),
-        Answer::AcknowledgeRefused(refusal) => Err(convert::acknowledge_refusal(&refusal)),
+        Answer::DeliverRefused(refusal) => Err(refusal.into()),
+        Answer::AcknowledgeRefused(refusal) => Err(refusal.into()),
         other => Err(unexpected(&other)),
     }
 }
