@@ -241,11 +241,15 @@ impl Lane {
         Some(&self.state)
     }
 
+    /// How many parcels are under way.
+    pub(crate) fn under_way_count(&self) -> usize {
+        self.parcels.values().filter(|(_, posture)| *posture == Posture::UnderWay).count()
+    }
+
     /// What must hold between steps.
     pub(crate) fn assert_valid(&self) {
         let placed = self.waiting.len() + self.alone.len();
-        let under_way = self.parcels.values().filter(|(_, posture)| *posture == Posture::UnderWay).count();
-        assert_eq!(placed + under_way, self.parcels.len(), "every parcel waits or is under way");
+        assert_eq!(placed + self.under_way_count(), self.parcels.len(), "every parcel waits or is under way");
         assert!(self.waiting.is_disjoint(&self.alone), "no parcel waits twice");
     }
 }

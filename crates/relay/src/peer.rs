@@ -79,6 +79,11 @@ impl Peer {
         self.due = now.after(backoff::wait(settings.reach_min, settings.reach_max, &name, self.failures));
     }
 
+    /// How many parcels its batches hold.
+    pub(crate) fn parcels_count(&self) -> usize {
+        self.under_way.values().map(|batch| batch.parcels.len()).sum()
+    }
+
     /// Batches whose answer is overdue.
     pub(crate) fn overdue(&self, now: Time) -> Vec<BatchId> {
         self.under_way.iter().filter(|(_, batch)| batch.until <= now).map(|(id, _)| *id).collect()

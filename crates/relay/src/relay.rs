@@ -225,6 +225,9 @@ impl Relay {
     fn assert_valid(&self) {
         if cfg!(debug_assertions) {
             self.lanes.values().for_each(Lane::assert_valid);
+            let under_way: usize = self.lanes.values().map(Lane::under_way_count).sum();
+            let batched: usize = self.peers.values().map(Peer::parcels_count).sum();
+            assert!(under_way <= batched, "what is under way is in a batch, whose end brings it back");
         }
     }
 }

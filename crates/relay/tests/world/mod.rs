@@ -51,6 +51,8 @@ pub(crate) enum Mood {
     RefusesForEver,
     /// Breaks down over it: the whole batch gets no answer.
     Breaks,
+    /// Says that it had it before, and had not.
+    Lies,
 }
 
 pub(crate) struct Shard {
@@ -183,6 +185,7 @@ impl Shard {
         match self.moods.get(&parcel.message) {
             Some(Mood::Refuses) => return refused(Refusal::Retryable),
             Some(Mood::RefusesForEver) => return refused(Refusal::Final),
+            Some(Mood::Lies) => return Taken::Already(None),
             Some(Mood::Breaks) | None => {}
         }
         let carried = Carried::check(verifier, parcel.receipt.clone()).unwrap();
@@ -232,8 +235,8 @@ pub(crate) struct World {
     pub(crate) crash: Option<(u64, Crash)>,
     verifier: ReceiptVerifier,
     inputs: VecDeque<Input>,
-    /// The most parcels of one batch under way, by receiver.
-    pub(crate) largest_batch: usize,
+    /// Every batch that was handed over, in order.
+    pub(crate) batches: Vec<(ShardId, Vec<MessageId>)>,
 }
 
 impl World {
@@ -258,7 +261,7 @@ impl World {
             crash: None,
             verifier,
             inputs: VecDeque::new(),
-            largest_batch: 0,
+            batches: Vec::new(),
         }
     }
 
@@ -349,12 +352,17 @@ impl World {
     }
 
     fn hand_over(&mut self, batch: BatchId, shard: ShardId, parcels: &[Parcel]) -> Input {
-        self.largest_batch = self.largest_batch.max(parcels.len());
+        self.batches.push((shard, parcels.iter().map(|parcel| parcel.message).collect()));
         let receiver = self.shards.get_mut(&shard).unwrap();
         match receiver.deliver(&self.verifier, parcels) {
             Some(answers) => Input::Answered { batch, answers },
             None => Input::Unreachable { batch, reason: "connection reset".to_owned() },
         }
+    }
+
+    /// How many parcels the largest batch had.
+    pub(crate) fn largest_batch(&self) -> usize {
+        self.batches.iter().map(|(_, parcels)| parcels.len()).max().unwrap_or(0)
     }
 
     /// Runs for `millis` of its own time, waking when the relay asks to.
