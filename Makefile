@@ -40,7 +40,8 @@ lint:
 ## make bench    every bench with its baseline in the same run (release build)
 bench:
 	@$(READY)
-	cargo bench -p dovetail-benches
+	cargo build --release -p dovetail -p dovetail-benches
+	exec "$$CARGO_TARGET_DIR/release/dovetail-benches"
 
 ## make setup    only make the machine ready
 setup:

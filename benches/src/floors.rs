@@ -1,0 +1,85 @@
+//! What the machine can do at all, taken in the same run.
+
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_sol_types::{SolCall, SolConstructor};
+use dovetail::contracts::{Artifact, Token};
+use eyre::{Result, eyre};
+use primitives::{Domain, NetworkId, Space, Write};
+use proof::SecretKey;
+use revm::context::TxEnv;
+use revm::database::{CacheDB, EmptyDB};
+use revm::primitives::TxKind;
+use revm::{Context, ExecuteCommitEvm, MainBuilder, MainContext};
+use std::time::{Duration, Instant};
+use store::{Durability, Identity, Store};
+
+/// Holders of the token, and who transfers in turn.
+const HOLDERS_COUNT: u64 = 1000;
+
+/// ERC-20 transfers per second on plain revm: one thread, state in memory, no signatures.
+pub(crate) fn plain_erc20(duration: Duration) -> Result<f64> {
+    let mut evm = Context::mainnet().with_db(CacheDB::<EmptyDB>::default()).build_mainnet();
+    let owner = Address::repeat_byte(0xaa);
+    let mut nonce = 0;
+    let mut send = |evm: &mut _, kind, data: Vec<u8>| transact(evm, owner, &mut nonce, kind, data);
+    let arguments = Token::constructorCall { name: "Gold".into(), symbol: "GLD".into() }.abi_encode();
+    send(&mut evm, TxKind::Create, Artifact::TOKEN.init_code(&arguments)?.to_vec())?;
+    let token = TxKind::Call(owner.create(0));
+    let amount = U256::from(1_000_000_000_u64);
+    for holder in 0..HOLDERS_COUNT {
+        send(&mut evm, token, Token::mintCall { to: holder_at(holder), amount }.abi_encode())?;
+    }
+    let mut nonces = vec![0; HOLDERS_COUNT as usize];
+    let (begun, mut done) = (Instant::now(), 0_u64);
+    while begun.elapsed() < duration {
+        let from = done % HOLDERS_COUNT;
+        let transfer = Token::transferCall { to: holder_at(from + 1), amount: U256::ONE };
+        transact(&mut evm, holder_at(from), &mut nonces[from as usize], token, transfer.abi_encode())?;
+        done += 1;
+    }
+    Ok(done as f64 / begun.elapsed().as_secs_f64())
+}
+
+fn holder_at(number: u64) -> Address {
+    Address::from_slice(&keccak256(number.to_be_bytes())[..20])
+}
+
+fn transact<E>(evm: &mut E, caller: Address, nonce: &mut u64, kind: TxKind, data: Vec<u8>) -> Result<()>
+where
+    E: ExecuteCommitEvm<Tx = TxEnv, ExecutionResult = revm::context::result::ExecutionResult>,
+    E::Error: std::fmt::Debug,
+{
+    let data = Bytes::from(data);
+    let tx = TxEnv { caller, kind, data, nonce: *nonce, gas_limit: 3_000_000, ..TxEnv::default() };
+    let result = evm.transact_commit(tx).map_err(|error| eyre!("plain revm: {error:?}"))?;
+    *nonce += 1;
+    if result.is_success() { Ok(()) } else { Err(eyre!("plain revm: {result:?}")) }
+}
+
+/// Signature checks per second: the rule that every certificate is checked by.
+pub(crate) fn signature_checks(duration: Duration) -> Result<f64> {
+    let key = SecretKey::from_bytes(&[7; 32])?;
+    let digest = Domain::new("dovetail bench").hash(b"header");
+    let (public, signature) = (key.public(), key.sign(&digest));
+    let (begun, mut done) = (Instant::now(), 0_u64);
+    while begun.elapsed() < duration / 5 {
+        public.verify(&digest, &signature)?;
+        done += 1;
+    }
+    Ok(done as f64 / begun.elapsed().as_secs_f64())
+}
+
+/// Synced batches of one small write per second, one at a time.
+pub(crate) fn synced_batches(duration: Duration) -> Result<f64> {
+    const SPACE: Space = Space("bench");
+    let folder = tempfile::tempdir()?;
+    let identity = Identity { kind: "bench".into(), network: NetworkId(1), name: "bench".into(), key: None };
+    let settings = store::Settings { durability: Durability::Synced, ..store::Settings::default() };
+    let mut store = Store::open(folder.path(), &[SPACE], &identity, settings)?;
+    let (begun, mut done) = (Instant::now(), 0_u64);
+    while begun.elapsed() < duration / 5 {
+        store.commit(&[Write::put(SPACE, done.to_be_bytes(), B256::ZERO.to_vec())])?;
+        done += 1;
+    }
+    Ok(done as f64 / begun.elapsed().as_secs_f64())
+}

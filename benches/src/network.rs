@@ -1,0 +1,132 @@
+//! Transactions over one, two and four shards.
+
+use crate::load::{self, Load, User};
+use alloy_primitives::{Address, U256};
+use alloy_sol_types::{SolCall, SolConstructor};
+use dovetail::client::Client;
+use dovetail::cluster::{Cluster, Plan};
+use dovetail::contracts::{Artifact, Caller, Token};
+use dovetail::wallet::{Call, Wallet};
+use eyre::{Result, WrapErr, eyre};
+use host::network::{Genesis, GenesisAccount};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A kind of transaction and the shards it takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Workload {
+    pub(crate) name: &'static str,
+    shards: u32,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    /// The user on shard 0, the token on the last shard; every user has a holder's slots of its own.
+    Transfer,
+    /// User and caller on shard 0, one counter of its own on each other shard.
+    Calls,
+}
+
+/// What is benched.
+pub(crate) const WORKLOADS: [Workload; 3] = [
+    Workload { name: "commit::local/erc20 shards=1", shards: 1, kind: Kind::Transfer },
+    Workload { name: "commit::atomic/erc20 shards=2 participants=2", shards: 2, kind: Kind::Transfer },
+    Workload { name: "commit::atomic/calls shards=4 participants=4", shards: 4, kind: Kind::Calls },
+];
+
+/// The first benching account: development accounts come before it.
+const FIRST_USER: u32 = 1000;
+
+/// Where the caller is.
+const CALLER: Address = Address::repeat_byte(0xca);
+
+/// Starts a network for `workload`, lets `users` work for `duration`, and stops it.
+pub(crate) async fn run(workload: Workload, users: u32, duration: Duration) -> Result<Load> {
+    let dir = tempfile::tempdir()?;
+    let plan = plan(workload, users)?;
+    let (network, shards) = (plan.network, workload.shards);
+    let cluster = Cluster::start(plan, dir.path())?;
+    let client = cluster.client(0)?;
+    let wallets = (0..users).map(|user| Wallet::development(network, FIRST_USER + user)).collect::<Result<Vec<_>>>()?;
+    let users = match workload.kind {
+        Kind::Transfer => transfers(&client, network, wallets).await?,
+        Kind::Calls => calls(wallets, shards),
+    };
+    let name = format!("{} users={}", workload.name, users.len());
+    let load = load::closed(name, &cluster, &client, users, duration).await;
+    cluster.stop()?;
+    load
+}
+
+/// The `dovetail` program beside this one.
+pub(crate) fn program() -> Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let program = own.with_file_name("dovetail");
+    if program.exists() { Ok(program) } else { Err(eyre!("{} is not built", program.display())) }
+}
+
+fn plan(workload: Workload, users: u32) -> Result<Plan> {
+    let mut plan = Plan { relays: 0, program: program()?, ..Plan::development(workload.shards)? };
+    let deployer = Wallet::development(plan.network, 0)?;
+    let funded = plan.genesis.accounts[&deployer.address()].clone();
+    let last = workload.shards - 1;
+    plan.pinned.insert(deployer.next_contract(), last);
+    plan.pinned.insert(CALLER, 0);
+    add_code(&mut plan.genesis, CALLER, Artifact::CALLER)?;
+    for user in 0..users {
+        let address = Wallet::development(plan.network, FIRST_USER + user)?.address();
+        plan.genesis.accounts.insert(address, funded.clone());
+        plan.pinned.insert(address, 0);
+        for (shard, counter) in counters(user, workload.shards) {
+            plan.pinned.insert(counter, shard);
+            add_code(&mut plan.genesis, counter, Artifact::COUNTER)?;
+        }
+    }
+    Ok(plan)
+}
+
+fn add_code(genesis: &mut Genesis, address: Address, artifact: Artifact) -> Result<()> {
+    let account = GenesisAccount { nonce: 1, code: artifact.deployed_code()?, ..GenesisAccount::default() };
+    genesis.accounts.insert(address, account);
+    Ok(())
+}
+
+/// A user's counters, one on each shard but the first.
+fn counters(user: u32, shards: u32) -> BTreeMap<u32, Address> {
+    let at = |shard: u32| {
+        let mut bytes = [0xc0; 20];
+        bytes[12..16].copy_from_slice(&user.to_be_bytes());
+        bytes[16..].copy_from_slice(&shard.to_be_bytes());
+        Address::new(bytes)
+    };
+    (1..shards).map(|shard| (shard, at(shard))).collect()
+}
+
+/// A token, and users that send it to themselves' neighbours: no two touch one balance.
+async fn transfers(client: &Client, network: u64, wallets: Vec<Wallet>) -> Result<Vec<User>> {
+    let mut deployer = Wallet::development(network, 0)?;
+    let token = deployer.next_contract();
+    let arguments = Token::constructorCall { name: "Gold".into(), symbol: "GLD".into() }.abi_encode();
+    let deployed = client.succeed(&mut deployer, &Call::create(Artifact::TOKEN.init_code(&arguments)?)).await;
+    deployed.wrap_err("the token was not deployed")?;
+    let mut users = Vec::with_capacity(wallets.len());
+    for wallet in wallets {
+        let mint = Token::mintCall { to: wallet.address(), amount: U256::from(1_000_000_000_u64) };
+        client.succeed(&mut deployer, &Call::to(token, mint.abi_encode())).await.wrap_err("a mint failed")?;
+        let to = Address::from_slice(&alloy_primitives::keccak256(wallet.address())[..20]);
+        let call = Call::to(token, Token::transferCall { to, amount: U256::ONE }.abi_encode()).with_gas_limit(100_000);
+        users.push(User { wallet, call });
+    }
+    Ok(users)
+}
+
+fn calls(wallets: Vec<Wallet>, shards: u32) -> Vec<User> {
+    let user = |(number, wallet): (u32, Wallet)| {
+        let counters = counters(number, shards).into_values().collect();
+        let call = Call::to(CALLER, Caller::incrementAllCall { counters }.abi_encode()).with_gas_limit(300_000);
+        User { wallet, call }
+    };
+    (0..).zip(wallets).map(user).collect()
+}
