@@ -1,0 +1,85 @@
+//! The register of invariants says the truth: every test it cites exists, and the pure crates name no clock.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The crates that decide, and therefore may not look at the world (I18).
+const PURE: [&str; 7] = ["primitives", "proof", "commit", "evm", "shard", "coordinator", "relay"];
+
+/// What a clock, a random number, a task or a file is called.
+const WORLD: [&str; 7] = ["SystemTime", "Instant::now", "thread_rng", "rand::", "std::fs", "std::net", "tokio::"];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+fn text_of(folder: &Path) -> String {
+    let mut files = Vec::new();
+    sources(folder, &mut files);
+    files.iter().map(|path| fs::read_to_string(path).unwrap()).collect()
+}
+
+/// Pairs of crate and test that the register cites: "shard `a_test`".
+fn cited(register: &str) -> BTreeSet<(String, String)> {
+    let mut cited = BTreeSet::new();
+    let mut pieces = register.split('`');
+    let mut before = pieces.next().unwrap_or_default();
+    while let (Some(name), Some(after)) = (pieces.next(), pieces.next()) {
+        let krate = before.split_whitespace().last().unwrap_or_default();
+        if PURE.contains(&krate) && name.contains('_') {
+            cited.insert((krate.to_owned(), name.to_owned()));
+        }
+        before = after;
+    }
+    cited
+}
+
+#[test]
+fn every_test_that_the_register_cites_exists() {
+    let register = fs::read_to_string(root().join("docs/invariants.md")).unwrap();
+    let cited = cited(&register);
+    assert!(cited.len() > 20, "the register cites tests: {cited:?}");
+    for (krate, name) in cited {
+        let code = text_of(&root().join("crates").join(&krate));
+        assert!(code.contains(&format!("fn {name}(")), "{krate} has no test {name}");
+    }
+}
+
+#[test]
+fn every_invariant_has_its_line() {
+    let register = fs::read_to_string(root().join("docs/invariants.md")).unwrap();
+    for number in 1..=19 {
+        assert!(register.contains(&format!("| I{number} |")), "I{number} is missing");
+    }
+}
+
+/// I18: what runs in production, tests left out.
+#[test]
+fn no_pure_crate_names_a_clock_or_the_world() {
+    for krate in PURE {
+        let mut files = Vec::new();
+        sources(&root().join("crates").join(krate).join("src"), &mut files);
+        assert!(!files.is_empty(), "{krate} has sources");
+        for path in files {
+            let text = fs::read_to_string(&path).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+            for line in lines {
+                let named = WORLD.iter().find(|word| line.contains(**word));
+                assert!(named.is_none(), "{}: {line}", path.display());
+            }
+        }
+    }
+}
