@@ -4,15 +4,19 @@ use crate::execute::{finished, refused};
 use crate::handler::{SimulationHandler, evm};
 use crate::recorder::{Curiosity, Recorder};
 use crate::{BlockEnvironment, Data, Environment, ExecuteError, NetworkParams, Outcome, Placement, Status, View};
+use alloy_eips::eip2930::AccessList;
+use alloy_eips::eip7702::SignedAuthorization;
 use alloy_primitives::{Address, TxKind, U256};
 use revm::context::{Cfg, ContextSetters, ContextTr, TxEnv};
+use revm::context_interface::TransactionType;
+use revm::context_interface::either::Either;
 use revm::handler::Handler;
 
 /// The most runs that an estimate takes.
 pub const ESTIMATE_RUNS_MAX: usize = 32;
 
 /// A call as a wallet describes it. There is no price: it costs nothing to ask.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CallRequest {
     /// CALLER and ORIGIN; may be anyone, also a contract.
     pub from: Address,
@@ -24,6 +28,10 @@ pub struct CallRequest {
     pub input: Data,
     /// Gas it may use; none for as much as a transaction can have.
     pub gas_limit: Option<u64>,
+    /// Accounts and slots that it pays for in advance (EIP-2930).
+    pub access_list: AccessList,
+    /// Who borrows code from whom while it runs (EIP-7702); one that is not valid is passed over, as in a transaction.
+    pub authorizations: Vec<SignedAuthorization>,
 }
 
 /// Why there is no estimate.
@@ -68,15 +76,7 @@ fn simulate_over(
     cfg.disable_nonce_check = true;
     let most = gas_limit_max(params, &block);
     let mut evm = evm(recorder, block_env, cfg);
-    let tx = TxEnv {
-        caller: call.from,
-        kind: call.to.map_or(TxKind::Create, TxKind::Call),
-        value: call.value,
-        data: call.input.0.clone(),
-        gas_limit: call.gas_limit.map_or(most, |limit| limit.min(most)),
-        chain_id: Some(params.network.0),
-        ..TxEnv::default()
-    };
+    let tx = tx_env(params, call, most);
     evm.ctx.set_tx(tx.clone());
     let result = SimulationHandler::default().run(&mut evm);
     let missing = evm.ctx.db_mut().take_missing();
@@ -84,6 +84,27 @@ fn simulate_over(
         return Err(ExecuteError::Missing(missing));
     }
     result.map(finished).map_err(|error| refused(0, &tx, &block, error))
+}
+
+/// The call as the cheapest type of transaction that can carry it.
+fn tx_env(params: &NetworkParams, call: &CallRequest, most: u64) -> TxEnv {
+    let tx_type = match (call.authorizations.is_empty(), call.access_list.is_empty()) {
+        (false, _) => TransactionType::Eip7702,
+        (true, false) => TransactionType::Eip2930,
+        (true, true) => TransactionType::Legacy,
+    };
+    TxEnv {
+        tx_type: tx_type.into(),
+        caller: call.from,
+        kind: call.to.map_or(TxKind::Create, TxKind::Call),
+        value: call.value,
+        data: call.input.0.clone(),
+        gas_limit: call.gas_limit.map_or(most, |limit| limit.min(most)),
+        chain_id: Some(params.network.0),
+        access_list: call.access_list.clone(),
+        authorization_list: call.authorizations.iter().cloned().map(Either::Left).collect(),
+        ..TxEnv::default()
+    }
 }
 
 /// The most gas that a transaction can ask for: the block's limit, under the fork's cap (EIP-7825).

@@ -7,10 +7,10 @@ use crate::{Data, Environments, NetworkParams, Spec};
 use alloy_consensus::transaction::SignerRecoverable;
 use alloy_consensus::{EthereumTxEnvelope, Transaction, TxEip4844, Typed2718};
 use alloy_eips::eip2718::{Decodable2718, Encodable2718};
-use alloy_primitives::{Address, B256, keccak256};
+use alloy_primitives::{Address, B256, U256, keccak256};
 use borsh::{BorshDeserialize, BorshSerialize};
 use primitives::{NetworkId, Verifier};
-use revm::context::TxEnv;
+use revm::context::{Transaction as _, TxEnv};
 use revm::context_interface::either::Either;
 use revm::primitives::hardfork::SpecId;
 
@@ -86,6 +86,12 @@ impl RecoveredTransaction {
     /// The most gas it may use.
     pub fn gas_limit(&self) -> u64 {
         self.env.gas_limit
+    }
+
+    /// The most wei it may cost its sender: all its gas at the highest price, blobs included, and its value. Saturates.
+    pub fn cost_max(&self) -> U256 {
+        let gas = U256::from(self.env.gas_limit).saturating_mul(U256::from(self.env.gas_price));
+        gas.saturating_add(self.env.calc_max_data_fee()).saturating_add(self.env.value)
     }
 
     /// The called account, or none when it creates a contract.

@@ -3,6 +3,7 @@
 mod fixture;
 
 use alloy_consensus::TxLegacy;
+use alloy_eips::eip2930::{AccessList, AccessListItem};
 use alloy_primitives::{TxKind, hex};
 use dovetail_evm as evm;
 use evm::{
@@ -415,7 +416,7 @@ fn a_burn_takes_what_is_there_and_never_more() {
 
 fn request(to: Address, input: &str) -> CallRequest {
     let input = hex::decode(input).expect("hex").into();
-    CallRequest { from: Address::ZERO, to: Some(to), value: U256::ZERO, input, gas_limit: None }
+    CallRequest { to: Some(to), input, ..CallRequest::default() }
 }
 
 #[test]
@@ -434,6 +435,22 @@ fn a_simulated_call_returns_and_changes_nothing() {
     let rich = CallRequest { value: wei(1), ..request(CONTRACT, "") };
     let error = simulate(&world.params, &world.placement, &environment, &rich, &world.state).expect_err("no funds");
     assert!(matches!(error, ExecuteError::Invalid { reason: Invalid::Funds { .. }, .. }), "{error}");
+}
+
+#[test]
+fn a_simulated_call_borrows_code_by_an_authorization_and_pays_for_its_access_list() {
+    let mut world = World::new(4);
+    world.deploy(CONTRACT, "602a60005260206000f3"); // returns 42
+    let (environment, authority) = (World::environment(), world.sender(1));
+    let authorization = world.authorize(1, CONTRACT, 0);
+    let run = |call| simulate(&world.params, &world.placement, &environment, &call, &world.state).expect("runs");
+    let plain = run(request(authority, ""));
+    assert!(plain.output.is_empty());
+    let borrowed = run(CallRequest { authorizations: vec![authorization], ..request(authority, "") });
+    assert_eq!(U256::from_be_slice(&borrowed.output), U256::from(42));
+    let item = AccessListItem { address: OTHER, storage_keys: vec![B256::ZERO] };
+    let listed = run(CallRequest { access_list: AccessList(vec![item]), ..request(authority, "") });
+    assert_eq!(listed.gas_used, plain.gas_used + 2_400 + 1_900);
 }
 
 #[test]
