@@ -1,14 +1,14 @@
 //! Running what is ready, and what follows from a run.
 
-use crate::cache::Watched;
+use crate::cache::{StateValue, Watched};
 use crate::claims::{Claim, Turn};
 use crate::coordinator::{Coordinator, Draft};
 use crate::fetch::FetchId;
 use crate::input::{Committed, Event, StateKeyValue};
 use crate::pending::{Pending, Stage, Trust};
 use crate::refusal::Refusal;
-use crate::settings::{EXECUTIONS_PER_STEP_COUNT_MAX, FETCH_ROUNDS_COUNT_MAX};
-use alloy_primitives::Address;
+use crate::settings::{EXECUTIONS_PER_STEP_COUNT_MAX, FETCH_ROUNDS_COUNT_MAX, NONCE_AHEAD_MAX};
+use alloy_primitives::{Address, U256};
 use evm::{
     Data, Environment, ExecuteError, Executed, Invalid, LockMode, Missing, Payload, PayloadError, RecoveredPayload,
     StateKey, execute,
@@ -70,14 +70,37 @@ impl Coordinator {
         match run.result {
             Ok(executed) => self.claim(turn, executed, draft),
             Err(ExecuteError::Missing(missing)) => self.fetch(turn, &missing, draft),
-            Err(error) => match nonce_too_high(&error) {
-                Some((sender, transaction, state)) if self.awaits_nonce(turn, sender) => {
-                    self.await_nonce(turn, (sender, transaction, state), error, draft);
-                }
-                _ if depends_on_state(&error) => self.doubt(turn, &run.looked_at, error, draft),
-                _ => self.refuse(turn, Refusal::Execution(error), draft),
-            },
+            Err(error) => self.failed(turn, &run.looked_at, error, draft),
         }
+    }
+
+    fn failed(&mut self, turn: Turn, looked_at: &BTreeSet<StateKey>, error: ExecuteError, draft: &mut Draft) {
+        if let Some((sender, transaction, state)) = nonce_too_high(&error)
+            && transaction.saturating_sub(state) <= NONCE_AHEAD_MAX
+            && self.awaits_nonce(turn, sender)
+        {
+            let Some(lack) = self.lack_of_funds(turn, &error) else {
+                return self.await_nonce(turn, (sender, transaction, state), error, draft);
+            };
+            return self.doubt(turn, looked_at, lack, draft);
+        }
+        if depends_on_state(&error) {
+            return self.doubt(turn, looked_at, error, draft);
+        }
+        self.refuse(turn, Refusal::Execution(error), draft);
+    }
+
+    /// What a transaction with a nonce too high lacks besides: whoever could not pay for it now has no place to wait in. Of a
+    /// bundle the first counts; it may pay the others.
+    fn lack_of_funds(&self, turn: Turn, error: &ExecuteError) -> Option<ExecuteError> {
+        let ExecuteError::Invalid { index: 0, sender, .. } = error else { return None };
+        let transaction = self.pending.get(&turn)?.payload.signed().next()?;
+        let Some(StateValue::Account(account)) = self.cache.get(&StateKey::Account(*sender)) else { return None };
+        let (balance, required) = (account.map_or(U256::ZERO, |account| account.balance), transaction.cost_max());
+        // The beneficiary has more than its account says.
+        let is_short = balance < required && *sender != self.settings.params.beneficiary;
+        let reason = Invalid::Funds { required, balance };
+        is_short.then_some(ExecuteError::Invalid { index: 0, sender: *sender, reason })
     }
 
     /// Claims the keys of a run, and goes on with it when they are free.
@@ -129,7 +152,7 @@ impl Coordinator {
             // A shard speaks for itself alone.
             if self.settings.placement.owner(key) == ended.shard {
                 self.cache.learn(key, value, ended.asked, self.stamp);
-                if let (StateKey::Account(sender), crate::StateValue::Account(Some(account))) = (key, value) {
+                if let (StateKey::Account(sender), StateValue::Account(Some(account))) = (key, value) {
                     self.wake_nonces(sender, account.nonce);
                 }
             }

@@ -14,6 +14,9 @@ pub const SHARED_TRIES_COUNT_MAX: u32 = 4;
 pub const FETCH_ROUNDS_COUNT_MAX: u32 = 256;
 /// Most submissions of one sender that wait for an earlier nonce.
 pub const NONCE_WAITS_PER_SENDER_COUNT_MAX: usize = 256;
+/// The furthest a nonce may be ahead of its sender's next and still wait for its turn. The gap could not be filled: that many
+/// do not wait together.
+pub const NONCE_AHEAD_MAX: u64 = NONCE_WAITS_PER_SENDER_COUNT_MAX as u64;
 /// Most executions in one step; the rest goes on in the next, at once.
 pub const EXECUTIONS_PER_STEP_COUNT_MAX: usize = 1024;
 

@@ -5,7 +5,8 @@ mod world;
 use alloy_primitives::{Address, U256};
 use commit::Refusal as NoVote;
 use dovetail_coordinator::{
-    Coordinator, EXECUTIONS_PER_STEP_COUNT_MAX, Event, FetchId, Input, PENDING_COUNT_MAX, Refusal, StateValue, Ticket,
+    Coordinator, EXECUTIONS_PER_STEP_COUNT_MAX, Event, FetchId, Input, NONCE_AHEAD_MAX, PENDING_COUNT_MAX, Refusal,
+    StateValue, Ticket,
 };
 use evm::{AccountState, Environment, ExecuteError, Invalid, RecoveredPayload, StateKey, Status, SystemTransaction};
 use primitives::{Machine, ShardId};
@@ -244,6 +245,43 @@ fn a_nonce_gap_that_is_never_filled_is_refused_in_the_end() {
     let refusal = world.refused(ticket);
     let Refusal::Execution(ExecuteError::Invalid { reason, .. }) = refusal else { panic!("{refusal}") };
     assert_eq!(reason, Invalid::NonceTooHigh { transaction: 5, state: 0 });
+    world.assert_one_evm();
+}
+
+#[test]
+fn a_nonce_too_far_ahead_is_refused_at_once() {
+    let mut world = World::new(2, 1, 3, BTreeMap::new());
+    let [waits, refused] = [NONCE_AHEAD_MAX, NONCE_AHEAD_MAX + 1]
+        .map(|nonce| world.submit(0, vec![transfer(&user(2), nonce, user(3).address(), 1)]));
+    world.wait(200);
+    assert!(!world.ends.contains_key(&waits));
+    let Refusal::Execution(ExecuteError::Invalid { reason, .. }) = world.refused(refused) else {
+        panic!("another refusal")
+    };
+    assert_eq!(reason, Invalid::NonceTooHigh { transaction: NONCE_AHEAD_MAX + 1, state: 0 });
+}
+
+#[test]
+fn whoever_cannot_pay_does_not_wait_for_an_earlier_nonce() {
+    let mut world = World::new(2, 1, 3, BTreeMap::new());
+    let pauper = user(9);
+    let refused = world.submit(0, vec![transfer(&pauper, 1, user(3).address(), 1)]);
+    world.wait(200);
+    let Refusal::Execution(ExecuteError::Invalid { reason, .. }) = world.refused(refused) else {
+        panic!("another refusal")
+    };
+    assert!(matches!(reason, Invalid::Funds { balance, .. } if balance.is_zero()), "{reason}");
+    // What is on its way to it counts.
+    let gift = world.submit(0, vec![transfer(&user(2), 0, pauper.address(), world::ETHER)]);
+    world.wait(6);
+    let late = world.submit(0, vec![transfer(&pauper, 1, user(3).address(), 1)]);
+    world.wait(200);
+    world.committed(gift);
+    assert!(!world.ends.contains_key(&late));
+    let early = world.submit(0, vec![transfer(&pauper, 0, user(3).address(), 1)]);
+    world.run();
+    world.committed(early);
+    world.committed(late);
     world.assert_one_evm();
 }
 
