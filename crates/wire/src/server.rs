@@ -132,12 +132,15 @@ impl ServerBuilder {
     /// A server with health and reflection.
     pub fn new(settings: ServerSettings) -> Result<Self, ServerError> {
         let (health, health_service) = tonic_health::server::health_reporter();
-        let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(crate::proto::DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .build_v1()?;
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(crate::proto::DESCRIPTORS)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
         let mut routes = RoutesBuilder::default();
-        routes.add_service(health_service).add_service(reflection);
+        // Most tools still ask by the old name.
+        let (v1, v1alpha) = (reflection().build_v1()?, reflection().build_v1alpha()?);
+        routes.add_service(health_service).add_service(v1).add_service(v1alpha);
         Ok(Self { settings, routes, health, names: Vec::new(), draining: watch::Sender::new(false) })
     }
 

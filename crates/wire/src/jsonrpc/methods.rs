@@ -1,7 +1,7 @@
 //! Every method by its name: parameters in, answer out. What is not here is answered -32601, as wallets expect.
 
 use super::chain::{Chain, Found};
-use super::error::{SERVER_ERROR_CODE, UNSUPPORTED_CODE, error, invalid_params, output};
+use super::error::{invalid_params, output};
 use super::filters::{Changes, Kind};
 use super::logs;
 use super::node::Node;
@@ -9,7 +9,10 @@ use super::subscriptions::subscribe;
 use super::view::{BlockView, Detail, RpcBlock, hex, pending};
 use crate::rejection::Rejection;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
-use alloy_rpc_types_eth::{BlockId, BlockNumberOrTag, FeeHistory, Filter, FilterId, Index, Log, TransactionRequest};
+use alloy_rpc_types_eth::{
+    BlockId, BlockNumberOrTag, EIP1186AccountProofResponse, EIP1186StorageProof, FeeHistory, Filter, FilterId, Index,
+    Log, TransactionRequest,
+};
 use evm::{CallRequest, Data};
 use jsonrpsee::RpcModule;
 use jsonrpsee::core::RegisterMethodError;
@@ -17,14 +20,8 @@ use jsonrpsee::types::{ErrorObjectOwned, Params};
 use primitives::Slot;
 use serde_json::Value;
 
-/// Gas that an access list's address costs before the call runs (EIP-2930).
-const ACCESS_LIST_ADDRESS_GAS: u64 = 2_400;
-/// Gas that an access list's slot costs before the call runs (EIP-2930).
-const ACCESS_LIST_SLOT_GAS: u64 = 1_900;
-
-/// Why there is no `eth_getProof`.
-const NO_PROOF: &str = "eth_getProof is not supported: each shard commits to its state by a sparse Merkle tree of its \
-                        own, not by Ethereum's trie; ShardService.ProveState proves against that";
+/// The most slots that one `eth_getProof` reads.
+const PROOF_SLOTS_COUNT_MAX: usize = 1_024;
 
 /// What a method answers.
 type Answer<T> = Result<T, ErrorObjectOwned>;
@@ -46,6 +43,7 @@ pub(super) fn module<C: Chain>(node: Node<C>) -> Result<RpcModule<Node<C>>, Regi
         "eth_getTransactionCount" => get_transaction_count,
         "eth_getCode" => get_code,
         "eth_getStorageAt" => get_storage_at,
+        "eth_getProof" => get_proof,
         "eth_call" => call,
         "eth_estimateGas" => estimate_gas,
         "eth_feeHistory" => get_fee_history,
@@ -78,7 +76,6 @@ fn constants<C: Chain>(module: &mut RpcModule<Node<C>>) -> Result<(), RegisterMe
     module.register_method("net_listening", |_, _, _| true)?;
     module.register_method("web3_clientVersion", |_, _, _| concat!("dovetail/v", env!("CARGO_PKG_VERSION")))?;
     module.register_method("web3_sha3", |params, _, _| params.one::<Bytes>().map(keccak256))?;
-    module.register_method("eth_getProof", |_, _, _| Answer::<()>::Err(error(UNSUPPORTED_CODE, NO_PROOF)))?;
     module.register_method("eth_uninstallFilter", |params, node, _| {
         params.sequence().next::<FilterId>().map(|id| node.filters.uninstall(&id))
     })?;
@@ -124,18 +121,44 @@ impl<C: Chain> Node<C> {
         Ok(self.chain.storage(address, slot).await?.into())
     }
 
+    /// The values without the proof: each shard commits to its state by a tree of its own, not by Ethereum's trie, and
+    /// `ShardService.ProveState` proves against that. Who checks this answer finds no proof in it, and no root to check by.
+    async fn get_proof(&self, params: Params<'static>) -> Answer<EIP1186AccountProofResponse> {
+        let (address, keys, id) = {
+            let mut params = params.sequence();
+            (params.next::<Address>()?, params.next::<Vec<_>>()?, params.optional_next::<BlockId>()?)
+        };
+        let slot = |key| EIP1186StorageProof { key, ..EIP1186StorageProof::default() };
+        let mut storage_proof: Vec<EIP1186StorageProof> = keys.into_iter().map(slot).collect();
+        if storage_proof.len() > PROOF_SLOTS_COUNT_MAX {
+            return Err(invalid_params(format!("at most {PROOF_SLOTS_COUNT_MAX} slots at once")));
+        }
+        self.latest_state(id).await?;
+        let account = self.chain.account(address).await?;
+        for slot in &mut storage_proof {
+            slot.value = self.chain.storage(address, slot.key.as_b256().into()).await?;
+        }
+        Ok(EIP1186AccountProofResponse {
+            address,
+            balance: account.balance,
+            nonce: account.nonce,
+            code_hash: keccak256(&*account.code),
+            account_proof: Vec::new(),
+            storage_hash: B256::ZERO,
+            storage_proof,
+        })
+    }
+
     async fn call(&self, params: Params<'static>) -> Answer<Bytes> {
-        let (call, _) = self.call_request(&params).await?;
-        output(self.chain.call(call).await?)
+        output(self.chain.call(self.call_request(&params).await?).await?)
     }
 
     async fn estimate_gas(&self, params: Params<'static>) -> Answer<String> {
-        let (call, extra) = self.call_request(&params).await?;
-        Ok(hex(self.chain.estimate(call).await?.saturating_add(extra)))
+        Ok(hex(self.chain.estimate(self.call_request(&params).await?).await?))
     }
 
-    /// A call on the latest state, and the gas that its access list costs beside what the call shows.
-    async fn call_request(&self, params: &Params<'static>) -> Answer<(CallRequest, u64)> {
+    /// A call on the latest state.
+    async fn call_request(&self, params: &Params<'static>) -> Answer<CallRequest> {
         let (request, id, overrides) = {
             let mut params = params.sequence();
             let request: TransactionRequest = params.next()?;
@@ -145,7 +168,7 @@ impl<C: Chain> Node<C> {
             return Err(invalid_params("state overrides are not supported"));
         }
         self.latest_state(id).await?;
-        call_of(request)
+        Ok(call_of(request))
     }
 
     async fn get_fee_history(&self, params: Params<'static>) -> Answer<FeeHistory> {
@@ -273,21 +296,15 @@ fn quantity(value: &Value) -> Answer<u64> {
     text.or_else(|| value.as_u64()).ok_or_else(|| invalid_params(format!("{value} is no quantity")))
 }
 
-/// A call as the chain takes it, and what its access list costs beside.
-fn call_of(request: TransactionRequest) -> Answer<(CallRequest, u64)> {
-    if request.authorization_list.is_some_and(|list| !list.is_empty()) {
-        return Err(error(SERVER_ERROR_CODE, "calls with an authorization list are not supported"));
-    }
-    let input = request.input.into_input().unwrap_or_default();
-    let list = request.access_list.unwrap_or_default();
-    let slots: usize = list.iter().map(|item| item.storage_keys.len()).sum();
-    let extra = list.len() as u64 * ACCESS_LIST_ADDRESS_GAS + slots as u64 * ACCESS_LIST_SLOT_GAS;
-    let call = CallRequest {
+/// A call as the chain takes it.
+fn call_of(request: TransactionRequest) -> CallRequest {
+    CallRequest {
         from: request.from.unwrap_or_default(),
         to: request.to.and_then(|kind| kind.to().copied()),
         value: request.value.unwrap_or_default(),
-        input: Data(input),
+        input: Data(request.input.into_input().unwrap_or_default()),
         gas_limit: request.gas,
-    };
-    Ok((call, extra))
+        access_list: request.access_list.unwrap_or_default(),
+        authorizations: request.authorization_list.unwrap_or_default(),
+    }
 }

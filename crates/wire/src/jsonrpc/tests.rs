@@ -8,7 +8,7 @@ use crate::rejection::{Reason, Rejection};
 use crate::state::{LeafPlace, OutcomeRecord};
 use alloy_consensus::{EthereumTxEnvelope, SignableTransaction, TxEip1559, TxEip4844};
 use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{Address, B256, U256, address, hex, keccak256};
+use alloy_primitives::{Address, B256, Bytes, U256, address, hex, keccak256};
 use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
 use evm::{CallRequest, Data, Environments, Log, NetworkParams, Outcome, Spec, Status};
@@ -159,9 +159,11 @@ impl Chain for MemoryChain {
 
     async fn call(&self, call: CallRequest) -> Result<Outcome, Rejection> {
         let mut outcome = record(0, 0, 0).outcome;
+        let lists = [call.access_list.len(), call.authorizations.len()];
         let gas_limit = call.gas_limit.unwrap_or(self.params.gas_limit);
         outcome.gas_used = 80_000.min(gas_limit);
-        outcome.output = vec![7; 32].into();
+        outcome.output =
+            if lists == [0, 0] { vec![7; 32].into() } else { lists.map(|count| count as u8).to_vec().into() };
         if gas_limit < 21_000 {
             return Err(Rejection::new(Reason::IntrinsicGasTooLow, "under 21000"));
         }
@@ -433,9 +435,7 @@ async fn an_estimate_is_enough_and_not_much_more() {
 #[tokio::test]
 async fn a_call_that_never_succeeds_has_no_estimate() {
     let chain = MemoryChain { gas_needed: u64::MAX, ..chain() };
-    let request =
-        CallRequest { from: Address::ZERO, to: None, value: U256::ZERO, input: Data::default(), gas_limit: None };
-    assert!(matches!(chain.estimate(request).await, Err(CallFailure::Failed(_))));
+    assert!(matches!(chain.estimate(CallRequest::default()).await, Err(CallFailure::Failed(_))));
 }
 
 #[tokio::test]
@@ -464,7 +464,24 @@ async fn the_fee_history_is_that_of_a_constant_base_fee() {
 
 #[tokio::test]
 async fn a_proof_of_ethereums_trie_is_not_made_up() {
-    assert_eq!(refusal("eth_getProof", json!([TOKEN, [], "latest"])).await.0, -32004);
+    let proof = answer("eth_getProof", json!([TOKEN, ["0x5", "0x0"], "latest"])).await;
+    assert_eq!((&proof["balance"], &proof["nonce"]), (&json!("0x5"), &json!("0x3")));
+    assert_eq!(proof["codeHash"], json!(keccak256([0x60, 0x00])));
+    assert_eq!((&proof["accountProof"], &proof["storageHash"]), (&json!([]), &json!(B256::ZERO)));
+    assert_eq!(proof["storageProof"][0], json!({"key": "0x5", "value": "0x6", "proof": []}));
+    assert_eq!(proof["storageProof"][1]["value"], "0x1");
+    let keys = vec!["0x0"; 1_025];
+    assert_eq!(refusal("eth_getProof", json!([TOKEN, keys, "latest"])).await.0, -32602);
+    assert_eq!(refusal("eth_getProof", json!([TOKEN, [], "earliest"])).await.0, -32000);
+}
+
+#[tokio::test]
+async fn a_call_takes_its_access_list_and_authorizations_along() {
+    let list = json!([{"address": TOKEN, "storageKeys": []}]);
+    let authorization =
+        json!({"address": TOKEN, "chainId": "0x539", "nonce": "0x0", "yParity": "0x0", "r": "0x1", "s": "0x2"});
+    let call = json!({"to": TOKEN, "accessList": list, "authorizationList": [authorization]});
+    assert_eq!(answer("eth_call", json!([call])).await, json!(Bytes::from(vec![1, 1])));
 }
 
 #[tokio::test]
