@@ -125,7 +125,8 @@ impl Node {
 
 /// A payload of signed transactions; each try runs at the slot of its own time.
 fn signed(transactions: Vec<Data>) -> Payload {
-    let transactions = transactions.into_iter().map(|bytes| TransactionKind::Signed(SignedTransaction(bytes))).collect();
+    let transactions =
+        transactions.into_iter().map(|bytes| TransactionKind::Signed(SignedTransaction(bytes))).collect();
     Payload { environment: Environment::Slot(Slot(0)), transactions }
 }
 

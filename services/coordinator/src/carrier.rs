@@ -30,12 +30,7 @@ pub(crate) struct Carrier {
 
 impl Carrier {
     /// For `network`.
-    pub(crate) fn new(
-        network: &Network,
-        handle: Handle<Input, Reply>,
-        shards: Arc<Shards>,
-        lives: Arc<Lives>,
-    ) -> Self {
+    pub(crate) fn new(network: &Network, handle: Handle<Input, Reply>, shards: Arc<Shards>, lives: Arc<Lives>) -> Self {
         let validators = network.validators.iter().map(|(shard, set)| (*shard, set.clone()));
         let verifier = Arc::new(ReceiptVerifier::with(network.params.network, validators));
         Self { handle, shards, lives, verifier }
@@ -66,13 +61,7 @@ impl Carrier {
         let _ = self.handle.tell(Class::UnderWay, input).await;
     }
 
-    async fn fetch(
-        &self,
-        shard: ShardId,
-        fetch: FetchId,
-        keys: Vec<StateKey>,
-        codes: Vec<alloy_primitives::B256>,
-    ) {
+    async fn fetch(&self, shard: ShardId, fetch: FetchId, keys: Vec<StateKey>, codes: Vec<alloy_primitives::B256>) {
         let read = match self.shards.peer(shard) {
             Ok(peer) => peer.shard.read_state(&keys, &codes.into_iter().collect::<BTreeSet<_>>()).await,
             Err(rejection) => Err(rejection),
@@ -90,7 +79,8 @@ impl Carrier {
     }
 
     async fn submit_local(&self, shard: ShardId, batch: Vec<LocalSubmission>) {
-        let (tickets, payloads): (Vec<_>, Vec<_>) = batch.into_iter().map(|local| (local.ticket, local.payload)).unzip();
+        let (tickets, payloads): (Vec<_>, Vec<_>) =
+            batch.into_iter().map(|local| (local.ticket, local.payload)).unzip();
         let answers = match self.shards.peer(shard) {
             Ok(peer) => peer.shard.submit_local(&payloads).await,
             Err(rejection) => Err(rejection),
@@ -108,7 +98,8 @@ impl Carrier {
                 }
             }
             Err(rejection) => {
-                let answer = if rejection.reason == Reason::Busy { LocalAnswer::Later } else { LocalAnswer::Unreachable };
+                let answer =
+                    if rejection.reason == Reason::Busy { LocalAnswer::Later } else { LocalAnswer::Unreachable };
                 for ticket in tickets {
                     self.tell(Input::Local { ticket, answer: answer.clone() }).await;
                 }
@@ -197,7 +188,8 @@ impl Carrier {
     }
 
     async fn rejected(&self, attempt: AttemptId, shard: ShardId, rejection: &Rejection) {
-        let objection = if rejection.is_retryable() { Objection::Later } else { Objection::Never(rejection.to_string()) };
+        let objection =
+            if rejection.is_retryable() { Objection::Later } else { Objection::Never(rejection.to_string()) };
         self.tell(Input::Rejected { attempt, shard, objection }).await;
     }
 }

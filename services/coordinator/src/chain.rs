@@ -84,7 +84,10 @@ impl Chain for Node {
 
     async fn storage(&self, address: Address, slot: U256) -> Result<U256, Rejection> {
         let values = self.reads.values(&BTreeSet::from([StateKey::Slot(address, slot)])).await?;
-        Ok(values.into_values().find_map(|value| if let StateValue::Slot(number) = value { Some(number) } else { None }).unwrap_or_default())
+        Ok(values
+            .into_values()
+            .find_map(|value| if let StateValue::Slot(number) = value { Some(number) } else { None })
+            .unwrap_or_default())
     }
 
     async fn call(&self, call: CallRequest) -> Result<Outcome, Rejection> {

@@ -83,7 +83,9 @@ impl Life {
             Event::AwaitsNonce { transaction, state } => {
                 (LifeStage::Queued, None, None, format!("its nonce is {transaction}, its sender's next is {state}"))
             }
-            Event::SentLocally { shard } => (LifeStage::Preparing, None, Some(shard), "one shard executes it".to_owned()),
+            Event::SentLocally { shard } => {
+                (LifeStage::Preparing, None, Some(shard), "one shard executes it".to_owned())
+            }
             Event::Preparing { attempt, number } => {
                 (LifeStage::Preparing, Some(attempt), None, format!("attempt number {number}"))
             }

@@ -73,9 +73,15 @@ impl Reads {
     /// The values of `keys` at one moment.
     pub(crate) async fn values(&self, keys: &BTreeSet<StateKey>) -> Result<BTreeMap<StateKey, StateValue>, Rejection> {
         let missing: BTreeSet<Missing> = keys.iter().map(|key| Missing::Key(*key)).collect();
-        let (_, values) = self.at_one_moment(|known| {
-            if keys.iter().all(|key| known.values.contains_key(key)) { Ok(()) } else { Err(Failure::Missing(missing.clone())) }
-        }).await?;
+        let (_, values) = self
+            .at_one_moment(|known| {
+                if keys.iter().all(|key| known.values.contains_key(key)) {
+                    Ok(())
+                } else {
+                    Err(Failure::Missing(missing.clone()))
+                }
+            })
+            .await?;
         Ok(values)
     }
 
@@ -88,7 +94,8 @@ impl Reads {
             return Ok(Data(code.original_bytes()));
         }
         let mut read = self.shards.peer(owner)?.shard.read_state(&[], &BTreeSet::from([hash])).await?;
-        let code = read.codes.remove(&hash).ok_or_else(|| Rejection::new(Reason::NotFound, format!("no code {hash}")))?;
+        let code =
+            read.codes.remove(&hash).ok_or_else(|| Rejection::new(Reason::NotFound, format!("no code {hash}")))?;
         // The client has checked that it hashes so; the cache checks again.
         let _ = self.codes.code(hash, &code);
         Ok(code)
@@ -134,7 +141,8 @@ impl Reads {
 
     /// Fetches what is missing from its owners, all shards at once.
     async fn fetch(&self, known: &mut Known, missing: BTreeSet<Missing>) -> Result<(), Rejection> {
-        let (mut keys, mut codes): (BTreeMap<ShardId, Vec<StateKey>>, BTreeMap<ShardId, BTreeSet<B256>>) = Default::default();
+        let (mut keys, mut codes): (BTreeMap<ShardId, Vec<StateKey>>, BTreeMap<ShardId, BTreeSet<B256>>) =
+            Default::default();
         for missing in missing {
             match missing {
                 Missing::Key(key) => keys.entry(self.network.placement.owner(key)).or_default().push(key),
@@ -154,7 +162,10 @@ impl Reads {
             known.locked |= read.values.iter().any(|value| value.locked_by.is_some());
             known.values.extend(asked.into_iter().zip(read.values.into_iter().map(|value| value.value)));
             for (hash, code) in read.codes {
-                let code = self.codes.code(hash, &code).map_err(|error| Rejection::new(Reason::PeerFault, error.to_string()))?;
+                let code = self
+                    .codes
+                    .code(hash, &code)
+                    .map_err(|error| Rejection::new(Reason::PeerFault, error.to_string()))?;
                 known.codes.insert(hash, code);
             }
         }
@@ -181,6 +192,9 @@ impl Reads {
         id: B256,
         shards: &BTreeSet<ShardId>,
     ) -> Result<Option<OutcomeRecord>, Rejection> {
+        if id.is_zero() {
+            return Ok(None); // No transaction hashes to it, and shards refuse to be asked.
+        }
         let asks = shards.iter().map(|shard| async { self.shards.peer(*shard)?.shard.outcome(id).await });
         let mut failed = None;
         for answer in join_all(asks).await {
@@ -201,7 +215,12 @@ impl Reads {
         Ok(outcomes.into_iter().map(|(_, record)| record).collect())
     }
 
-    async fn outcomes_of(&self, shard: ShardId, from: Slot, to: Slot) -> Result<Vec<(ShardId, OutcomeRecord)>, Rejection> {
+    async fn outcomes_of(
+        &self,
+        shard: ShardId,
+        from: Slot,
+        to: Slot,
+    ) -> Result<Vec<(ShardId, OutcomeRecord)>, Rejection> {
         let params = &self.network.params;
         let (start, end) = (params.start_of(from), params.start_of(Slot(to.0 + 1)));
         let mut outcomes = Vec::new();
