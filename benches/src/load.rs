@@ -74,7 +74,13 @@ pub(crate) async fn closed(
     Ok(Load { name, latency, elapsed: duration, cpu, refused: refused.load(Ordering::Relaxed) })
 }
 
-async fn one(client: &Client, mut user: User, warm: Instant, until: Instant, refused: &AtomicU64) -> Result<Histogram<u64>> {
+async fn one(
+    client: &Client,
+    mut user: User,
+    warm: Instant,
+    until: Instant,
+    refused: &AtomicU64,
+) -> Result<Histogram<u64>> {
     let mut latency = histogram()?;
     while Instant::now() < until {
         let begun = Instant::now();

@@ -13,7 +13,8 @@ impl Report {
     /// Says what it runs on.
     pub(crate) fn begin() -> Self {
         let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("").trim_matches([' ', '\t', ':']);
+        let model =
+            info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("").trim_matches([' ', '\t', ':']);
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
         println!("machine: {cores} cores, {model}; load and network share them");
         let profile = if cfg!(debug_assertions) { "debug assertions on: not for quoting" } else { "release" };

@@ -74,18 +74,18 @@ impl Process {
         let listener = Listener::bind(listen).await?;
         tracing::info!(address = %listener.address(), "gRPC served");
         self.health.set(State::Ready);
-        let serving = server.serve(listener, self.stop.clone().cancelled_owned());
-        tokio::pin!(serving);
-        let served = tokio::select! {
-            served = &mut serving => served,
+        let grpc = server.serve(listener, self.stop.clone().cancelled_owned());
+        tokio::pin!(grpc);
+        let outcome = tokio::select! {
+            outcome = &mut grpc => outcome,
             ended = lifeline.ended() => return Ok(ended?),
             () = self.stop.cancelled() => {
                 self.health.set(State::Draining);
-                serving.await
+                grpc.await
             }
         };
         lifeline.drain();
         lifeline.ended().await?;
-        Ok(served?)
+        Ok(outcome?)
     }
 }

@@ -92,9 +92,9 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     let rpc = JsonRpc::serve(settings.rpc_listen, Arc::clone(&node)).await?;
     tracing::info!(address = %rpc.address(), "JSON-RPC served");
     let server = ServerBuilder::new(ServerSettings::default()).map_err(ProcessError::from)?.coordinator(node);
-    let served = process.serve(server, settings.listen, running.lifeline).await;
+    let outcome = process.serve(server, settings.listen, running.lifeline).await;
     rpc.stop().await;
-    Ok(served?)
+    Ok(outcome?)
 }
 
 fn open(settings: &Settings, network: &Network) -> Result<(Store, Coordinator), Error> {

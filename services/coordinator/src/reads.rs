@@ -73,7 +73,7 @@ impl Reads {
     /// The values of `keys` at one moment.
     pub(crate) async fn values(&self, keys: &BTreeSet<StateKey>) -> Result<BTreeMap<StateKey, StateValue>, Rejection> {
         let missing: BTreeSet<Missing> = keys.iter().map(|key| Missing::Key(*key)).collect();
-        let (_, values) = self
+        let ((), values) = self
             .at_one_moment(|known| {
                 if keys.iter().all(|key| known.values.contains_key(key)) {
                     Ok(())

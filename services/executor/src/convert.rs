@@ -26,8 +26,8 @@ pub(crate) fn vote_proof(receipt: &Receipt) -> Result<VoteProof, Rejection> {
 }
 
 /// One of the shard's values, as a hint.
-pub(crate) fn fresh_value(value: shard::FreshValue) -> FreshValue {
-    match value {
+pub(crate) fn fresh_value(value: &shard::FreshValue) -> FreshValue {
+    match *value {
         shard::FreshValue::Account(address, account) => {
             FreshValue { key: StateKey::Account(address), value: StateValue::Account(account) }
         }

@@ -49,7 +49,7 @@ impl ParticipantApi for Node {
 fn vote(answer: Answer) -> Result<VoteAnswer, Rejection> {
     match answer {
         Answer::Voted { receipt, hint, .. } => {
-            let hint = hint.into_iter().map(convert::fresh_value).collect();
+            let hint = hint.iter().map(convert::fresh_value).collect();
             Ok(VoteAnswer::Vote { proof: convert::vote_proof(&receipt)?, hint })
         }
         Answer::AttemptRefused(refusal) => Err(refusal.into()),

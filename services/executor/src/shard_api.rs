@@ -12,8 +12,8 @@ use shard::{Answer, Input, LeafPlace, OutcomeRecord, queries};
 use std::collections::{BTreeMap, BTreeSet};
 use wire::participant::Answers;
 use wire::shard::{
-    CertifiedBlock, Delivered, Mark, MessageLife, OutboxLeaf, OutboxPage, OutcomeCursor, OutcomePage,
-    OutcomeQuery, ShardApi, ShardStatus, StateProof, StateProofs, StateRead,
+    CertifiedBlock, Delivered, Mark, MessageLife, OutboxLeaf, OutboxPage, OutcomeCursor, OutcomePage, OutcomeQuery,
+    ShardApi, ShardStatus, StateProof, StateProofs, StateRead,
 };
 use wire::state::{ReadValue, StateValue};
 use wire::{Reason, Rejection};
@@ -58,7 +58,8 @@ impl ShardApi for Node {
         let snapshot = reader.snapshot();
         let status = queries::status(&snapshot).ok_or_else(|| not_found("genesis"))?;
         let codes = code_hashes.into_iter();
-        let codes = codes.filter_map(|hash| Some((hash, queries::code(&snapshot, hash)?.into()))).collect::<BTreeMap<_, _>>();
+        let codes =
+            codes.filter_map(|hash| Some((hash, queries::code(&snapshot, hash)?.into()))).collect::<BTreeMap<_, _>>();
         Ok(StateRead {
             height: status.tip.height,
             time: status.tip.time,

@@ -73,12 +73,8 @@ pub async fn run(config: &Path) -> Result<(), Error> {
 }
 
 fn open(settings: &Settings, network: &Network) -> Result<(Store, Relay), Error> {
-    let identity = Identity {
-        kind: "relay".to_owned(),
-        network: network.params.network,
-        name: "relay".to_owned(),
-        key: None,
-    };
+    let identity =
+        Identity { kind: "relay".to_owned(), network: network.params.network, name: "relay".to_owned(), key: None };
     let store_settings = store::Settings { durability: Durability::Synced, ..store::Settings::default() };
     let store = Store::open(&settings.data, &relay::spaces::ALL, &identity, store_settings)?;
     let shards = network.placement.shards().collect();
