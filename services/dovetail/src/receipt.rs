@@ -89,8 +89,8 @@ pub async fn run(command: Command) -> Result<()> {
         }
         Command::Verify { file, network } => {
             let network = Network::load(&network)?;
-            let statement =
-                verify_file(&file, &network).wrap_err_with(|| format!("{} proves nothing", file.display()))?;
+            let statement = verify(&read(&file)?, &network);
+            let statement = statement.wrap_err_with(|| format!("{} proves nothing", file.display()))?;
             println!("{statement}");
         }
     }
@@ -122,13 +122,13 @@ pub async fn export(network: &Network, kind: LeafKind, id: B256, shard: ShardId,
     Ok(statement)
 }
 
-/// Checks the receipt in `file`: reads [`RECEIPT_BYTES_MAX`] bytes at most.
-pub fn verify_file(file: &Path, network: &Network) -> Result<Statement> {
+/// What is in `file`; of one that is too long for a receipt no more than shows that.
+fn read(file: &Path) -> Result<Vec<u8>> {
     let unreadable = || format!("cannot read {}", file.display());
     let mut bytes = Vec::new();
     let opened = File::open(file).wrap_err_with(unreadable)?;
     opened.take(RECEIPT_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).wrap_err_with(unreadable)?;
-    verify(&bytes, network)
+    Ok(bytes)
 }
 
 /// What the receipt in `bytes` proves to whoever believes the validators of `network`.
@@ -278,10 +278,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("receipt");
         std::fs::write(&path, vote_receipt()).unwrap();
-        assert!(verify_file(&path, &network()).is_ok());
+        assert!(verify(&read(&path).unwrap(), &network()).is_ok());
         std::fs::write(&path, vec![0; 2 * RECEIPT_BYTES_MAX]).unwrap();
-        assert!(verify_file(&path, &network()).is_err());
-        let error = verify_file(&dir.path().join("none"), &network()).unwrap_err().to_string();
+        let bytes = read(&path).unwrap();
+        assert_eq!(bytes.len(), RECEIPT_BYTES_MAX + 1);
+        assert!(verify(&bytes, &network()).is_err());
+        let error = read(&dir.path().join("none")).unwrap_err().to_string();
         assert!(error.contains("cannot read"), "{error}");
     }
 

@@ -11,16 +11,18 @@
 
 mod life;
 
+pub(crate) use life::date;
 pub use life::{Event, Life, Place, RelaySight};
 
 use alloy_primitives::hex;
 use eyre::{Result, WrapErr, eyre};
+use futures_util::future::join_all;
 use host::network::Network;
 use primitives::Time;
 use proof::MessageId;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
-use wire::client::{ClientSettings, Connection};
+use wire::client::{ClientSettings, ConnectError, Connection};
 use wire::relay::RelayClient;
 use wire::shard::ShardClient;
 use wire::{Reason, Rejection};
@@ -58,18 +60,27 @@ pub fn parse(text: &str) -> Result<MessageId> {
 /// If no shard knows it. A shard or a relay that does not answer is part of the life.
 pub async fn life(network: &Network, relays: &[String], id: MessageId) -> Result<Life> {
     let mut life = Life::new(id, network.params.network);
-    for (shard, endpoint) in &network.endpoints {
-        let client = ShardClient::new(Connection::open(&ClientSettings::plain(endpoint.clone()))?);
-        match client.message(id).await {
+    let of_shard = |endpoint: &String| {
+        let connection = Connection::open(&ClientSettings::plain(endpoint.clone()));
+        async move { Ok::<_, ConnectError>(ShardClient::new(connection?).message(id).await) }
+    };
+    let of_relay = |endpoint: &String| {
+        let connection = Connection::open(&ClientSettings::plain(endpoint.clone()));
+        async move { Ok::<_, ConnectError>(RelayClient::new(connection?).trace(id).await) }
+    };
+    // All at once: one that does not answer costs its deadline, not everybody's.
+    let shards = join_all(network.endpoints.values().map(of_shard));
+    let (shards, relays) = tokio::join!(shards, join_all(relays.iter().map(of_relay)));
+    for (shard, known) in network.endpoints.keys().zip(shards) {
+        match known? {
             Ok(known) => life.add_shard(*shard, known),
             Err(rejection) if rejection.reason == Reason::NotFound => {}
             Err(rejection) => life.add_silent(format!("shard {shard}"), said(&rejection)),
         }
     }
-    for (number, endpoint) in relays.iter().enumerate() {
-        let client = RelayClient::new(Connection::open(&ClientSettings::plain(endpoint.clone()))?);
+    for (number, trace) in relays.into_iter().enumerate() {
         let name = format!("relay-{number}");
-        match client.trace(id).await {
+        match trace? {
             Ok(trace) => life.add_relay(name, trace),
             Err(rejection) if rejection.reason == Reason::NotFound => life.add_unseen(name),
             Err(rejection) => life.add_silent(name, said(&rejection)),

@@ -1,6 +1,6 @@
 //! What a receipt proves, in words.
 
-use crate::trace::readable;
+use crate::trace::{date, readable};
 use alloy_primitives::{Address, B256, hex};
 use commit::{VOTE_BYTES_MAX, Verdict, Vote};
 use eyre::{Result, WrapErr, eyre};
@@ -72,7 +72,7 @@ impl Statement {
 impl fmt::Display for Statement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Fact { network, shard, epoch, height, time, index, header_digest, .. } = &self.fact;
-        writeln!(f, "proven: shard {shard} of network {network} said so in block {height} at {time}")?;
+        writeln!(f, "proven: shard {shard} of network {network} said so in block {height} at {}", date(*time))?;
         writeln!(f, "  leaf {index} of its outbox, certified by its validators of epoch {epoch}")?;
         writeln!(f, "  header {header_digest}")?;
         match &self.meaning {
@@ -107,7 +107,7 @@ fn write_message(f: &mut fmt::Formatter<'_>, message: &Message) -> fmt::Result {
     writeln!(f, "  message {}", message.id())?;
     writeln!(f, "  from {} in domain {:#x}, nonce {}", party(message.sender), message.origin, message.nonce)?;
     writeln!(f, "  to {} in domain {:#x}", party(message.recipient), message.destination)?;
-    writeln!(f, "  {} wei, {} gas, deadline {}", message.value, message.gas_limit, message.deadline)?;
+    writeln!(f, "  {} wei, {} gas, deadline {}", message.value, message.gas_limit, date(message.deadline))?;
     write!(f, "  body {}", hex::encode_prefixed(&message.body))
 }
 

@@ -114,7 +114,7 @@ impl Life {
         }
         if let Some(mark) = known.acknowledged {
             let what = settlement(known.status, sends_value);
-            self.add(mark.time, 5, Place::Shard(shard, mark.height), what.to_owned());
+            self.add(mark.time, 6, Place::Shard(shard, mark.height), what.to_owned());
         }
         self.delivered = self.delivered.or(known.delivered);
         self.acknowledged = self.acknowledged.or(known.acknowledged);
@@ -253,8 +253,9 @@ fn order_of(stage: TraceStage) -> u8 {
     match stage {
         TraceStage::Accepted => 1,
         TraceStage::Sent | TraceStage::Retrying | TraceStage::Dead | TraceStage::Revived => 2,
-        TraceStage::Delivered | TraceStage::Acknowledging => 4,
-        TraceStage::Acknowledged => 6,
+        TraceStage::Delivered => 4,
+        TraceStage::Acknowledging => 5,
+        TraceStage::Acknowledged => 7,
     }
 }
 
@@ -274,7 +275,11 @@ fn stage(stage: TraceStage) -> &'static str {
 fn relay_event(event: &TraceEvent) -> String {
     let number = event.attempt_number;
     let number = if number > 0 { format!(" (try {number})") } else { String::new() };
-    format!("{}{number}{}", stage(event.stage), because(&event.detail))
+    let detail = match event.stage {
+        TraceStage::Retrying | TraceStage::Dead => because(&event.detail),
+        _ => said(&event.detail),
+    };
+    format!("{}{number}{detail}", stage(event.stage))
 }
 
 fn relay_words(name: &str, sight: &RelaySight, now: Time) -> String {
@@ -288,11 +293,21 @@ fn relay_words(name: &str, sight: &RelaySight, now: Time) -> String {
     }
 }
 
-/// A reason, if there is one, without what a terminal would take for commands.
+/// A reason, if there is one.
 fn because(detail: &str) -> String {
+    after(", because ", detail)
+}
+
+/// More to the same, if there is more.
+fn said(detail: &str) -> String {
+    after(": ", detail)
+}
+
+/// `detail` after `before`, without what a terminal would take for commands; nothing if that leaves nothing.
+fn after(before: &str, detail: &str) -> String {
     let readable: String = detail.chars().filter(|letter| !letter.is_control() && *letter != '\u{fffd}').collect();
     let readable = readable.trim();
-    if readable.is_empty() { String::new() } else { format!(", because {readable}") }
+    if readable.is_empty() { String::new() } else { format!("{before}{readable}") }
 }
 
 fn ago(now: Time, then: Time) -> String {
@@ -307,7 +322,7 @@ fn clock(Time(ms): Time) -> String {
 }
 
 /// Date and time of day, UTC.
-fn date(time: Time) -> String {
+pub(crate) fn date(time: Time) -> String {
     let (year, month, day) = civil(time.0 / 86_400_000);
     format!("{year:04}-{month:02}-{day:02} {} UTC", clock(time))
 }
@@ -408,6 +423,13 @@ mod tests {
         assert!(life.is_over() && life.waits_for(NOW).is_none());
         let told = life.told(NOW);
         assert!(told.contains("shard 2 block 9") && told.contains("over after 400 ms"), "{told}");
+    }
+
+    #[test]
+    fn only_a_failed_try_has_a_reason() {
+        let event = |stage| TraceEvent { time: Time(1), stage, attempt_number: 0, detail: "leaf 0".to_owned() };
+        assert_eq!(relay_event(&event(TraceStage::Accepted)), "took its receipt in: leaf 0");
+        assert_eq!(relay_event(&event(TraceStage::Dead)), "gave it up, because leaf 0");
     }
 
     #[test]
