@@ -4,6 +4,7 @@
 //! object per line.
 
 use std::env;
+use std::io::{self, IsTerminal};
 use tracing_subscriber::EnvFilter;
 
 /// The variable with the filter.
@@ -31,7 +32,11 @@ pub enum LoggingError {
 /// [`LoggingError`].
 pub fn init() -> Result<(), LoggingError> {
     let filter = env::var(LOG_VARIABLE).unwrap_or_else(|_| "info".to_owned());
-    let builder = tracing_subscriber::fmt().with_env_filter(EnvFilter::try_new(filter)?).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_new(filter)?)
+        .with_writer(io::stderr)
+        // Colours are for people: not in files.
+        .with_ansi(io::stderr().is_terminal());
     match env::var(LOG_FORMAT_VARIABLE).as_deref() {
         Err(_) | Ok("text") => builder.try_init(),
         Ok("json") => builder.json().try_init(),

@@ -11,6 +11,7 @@ mod blocks;
 mod failures;
 pub mod market;
 mod messages;
+mod orphans;
 mod report;
 mod stage;
 

@@ -6,6 +6,7 @@ use crate::client::Client;
 use crate::cluster::{Cluster, Node, Plan};
 use crate::wallet::Wallet;
 use alloy_primitives::Address;
+use evm::StateKey;
 use eyre::{Result, eyre};
 use host::network::Network;
 use primitives::ShardId;
@@ -56,6 +57,11 @@ impl Stage {
     /// The shard that owns `address`.
     pub(crate) fn shard_of(&self, address: Address) -> ShardId {
         self.network().placement.shard_of(address)
+    }
+
+    /// The shard that has the value of `key`.
+    pub(crate) fn owner(&self, key: StateKey) -> ShardId {
+        self.network().placement.owner(key)
     }
 
     /// Checks receipts of all shards, by the network file's keys alone.
