@@ -11,10 +11,6 @@ use std::process::Command;
 /// How many blocks are replayed when nobody says.
 const BLOCKS_COUNT: usize = 5;
 
-/// A block of 2016's attacks on Ethereum: one transaction reads thousands of accounts, each known only once the one before
-/// it was read. That is more rounds than a coordinator fetches for one submission, which is a limit by name.
-const BEYOND_LIMITS: [&str; 1] = ["2462997.json.zst"];
-
 /// The blocks that are there, smallest files first, those without transactions left out.
 fn files() -> Vec<PathBuf> {
     let data = std::env::var_os("DOVETAIL_DATA").map(PathBuf::from);
@@ -30,11 +26,13 @@ fn files() -> Vec<PathBuf> {
             Some((entry.metadata().ok()?.len(), entry.path()))
         })
         .filter(|(_, path)| path.to_string_lossy().ends_with(".json.zst"))
-        .filter(|(_, path)| !BEYOND_LIMITS.iter().any(|name| path.ends_with(name)))
         .collect();
     files.sort();
-    let busy = |path: &PathBuf| replay::load(path).is_ok_and(|block| block.transactions_count() > 0);
-    files.into_iter().map(|(_, path)| path).filter(busy).take(count.unwrap_or(BLOCKS_COUNT)).collect()
+    let busy = |path: &PathBuf| replay::load(path).expect("a block file").transactions_count() > 0;
+    let files: Vec<_> =
+        files.into_iter().map(|(_, path)| path).filter(busy).take(count.unwrap_or(BLOCKS_COUNT)).collect();
+    assert!(!files.is_empty(), "the folder mainnet-blocks has no blocks in it");
+    files
 }
 
 async fn every_block(shards: u32, placement_seed: Option<u64>) {
