@@ -129,7 +129,7 @@ async fn homes(net: &Testnet, client: &Client, diaries: &[Diary]) -> Result<()> 
                 *recorded.entry(record.transaction).or_default() += 1;
             }
             match page.next {
-                Some(next) => query.cursor = Some(next),
+                Some(cursor) => query.cursor = Some(cursor),
                 None => break,
             }
         }
@@ -188,7 +188,7 @@ async fn books(net: &Testnet, client: &Client, diaries: &[Diary]) -> Result<()> 
 
 /// Every message arrived exactly once and its sender knows.
 async fn messages(net: &Testnet, client: &Client, diaries: &[Diary]) -> Result<()> {
-    let (ping, pong) = (net.contracts.ping, net.contracts.pong);
+    let (sender, recipient) = (net.contracts.ping, net.contracts.pong);
     let domain = domain_of(net.cluster.network().params.network, SOURCE);
     let mut sent = 0;
     for (_, entry) in entries(diaries) {
@@ -196,13 +196,13 @@ async fn messages(net: &Testnet, client: &Client, diaries: &[Diary]) -> Result<(
         let id = MessageId(Ping::sendCall::abi_decode_returns(&entry.outcome.output)?);
         let (_, status) = client.acknowledged(SOURCE, id).await?;
         ensure!(status == DeliveryStatus::Delivered, "message {id} ended as {status:?}");
-        let key = keccak256((domain, ping.into_word(), body.clone()).abi_encode_params());
-        let count = client.view(pong, &Pong::countOfCall { key }).await?;
+        let key = keccak256((domain, sender.into_word(), body.clone()).abi_encode_params());
+        let count = client.view(recipient, &Pong::countOfCall { key }).await?;
         ensure!(count == U256::ONE, "message {id} arrived {count} times on shard {DESTINATION}");
         sent += 1;
     }
-    let received = client.view(pong, &Pong::receivedCountCall {}).await?;
-    let delivered = client.view(ping, &Ping::deliveredCountCall {}).await?;
+    let received = client.view(recipient, &Pong::receivedCountCall {}).await?;
+    let delivered = client.view(sender, &Ping::deliveredCountCall {}).await?;
     let counts = (received, delivered);
     ensure!(
         counts == (U256::from(sent), U256::from(sent)),

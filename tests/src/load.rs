@@ -25,7 +25,7 @@ use wire::Reason;
 const HANDLE_GAS: u64 = 400_000;
 
 /// How long a message has to arrive.
-const MESSAGE_LIFE: Duration = Duration::from_secs(600);
+const MESSAGE_LIFE: Duration = Duration::from_mins(10);
 
 /// How long one try may take before the transaction is looked up.
 const TRY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -76,10 +76,11 @@ impl Contracts {
 
     async fn deploy(&self, client: &Client, provider: &mut Wallet, builder: &mut Wallet) -> Result<()> {
         let own = async {
-            let ping = Artifact::PING.init_code(&mailbox_address(SOURCE).abi_encode())?;
-            let pong = Artifact::PONG.init_code(&mailbox_address(DESTINATION).abi_encode())?;
+            let sender = Artifact::PING.init_code(&mailbox_address(SOURCE).abi_encode())?;
+            let recipient = Artifact::PONG.init_code(&mailbox_address(DESTINATION).abi_encode())?;
             let counter = || Artifact::COUNTER.init_code(&[]);
-            let codes = [ping, pong, Artifact::CALLER.init_code(&[])?, counter()?, counter()?, counter()?, counter()?];
+            let codes =
+                [sender, recipient, Artifact::CALLER.init_code(&[])?, counter()?, counter()?, counter()?, counter()?];
             for code in codes {
                 client.succeed(builder, &Call::create(code)).await?;
             }

@@ -6,11 +6,11 @@
 
 use alloy_primitives::{B256, Bytes};
 use dovetail::cluster::Node;
-use dovetail_tests::audit::{audit, inspect};
+use dovetail_tests::audit::{audit, inspect, locked};
 use dovetail_tests::chance::Chance;
 use dovetail_tests::load::{Action, Diary, Load, Mix};
 use dovetail_tests::testnet::{SHARDS_COUNT, Testnet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Users at work; each waits for its transaction before it sends the next.
 const USERS_COUNT: u32 = 12;
@@ -110,6 +110,33 @@ async fn any_process_killed_at_any_time_loses_and_doubles_nothing() {
         tokio::time::sleep(chance.millis(0, 400)).await;
         net.heal().unwrap();
     }
+    let diaries = load.end().await.unwrap();
+    audit(net, &diaries).await.unwrap();
+}
+
+/// R8: with every coordinator gone under load, the shards end among themselves what they have voted on; nobody else is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn shards_end_what_their_coordinators_left_without_any() {
+    /// Deadline of an attempt, grace, and several times of asking, on a busy machine.
+    const ALONE_MAX: Duration = Duration::from_secs(30);
+    let chance = Chance::announced();
+    let mut net = Testnet::start(2, USERS_COUNT).await.unwrap();
+    let load = Load::start(&net, Mix::All, TRANSACTIONS_COUNT_MAX, &chance).unwrap();
+    load.goes_on_for(40).await;
+    for coordinator in 0..2 {
+        net.cluster.kill(Node::Coordinator(coordinator)).unwrap();
+    }
+    let client = net.cluster.client(0).unwrap();
+    let (begun, left) = (Instant::now(), locked(&net, &client).await.unwrap().len());
+    while !locked(&net, &client).await.unwrap().is_empty() {
+        assert!(begun.elapsed() < ALONE_MAX, "after {ALONE_MAX:?} without a coordinator keys are locked");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    println!(
+        "{left} keys were locked when the coordinators died; the shards released them {:?} later",
+        begun.elapsed()
+    );
+    net.heal().unwrap();
     let diaries = load.end().await.unwrap();
     audit(net, &diaries).await.unwrap();
 }
