@@ -6,7 +6,7 @@ use super::filters::{Changes, Kind};
 use super::logs;
 use super::node::Node;
 use super::subscriptions::subscribe;
-use super::view::{BlockView, Detail, RpcBlock, hex, pending};
+use super::view::{BlockView, Detail, RpcBlock, blob_price, hex, pending};
 use crate::rejection::Rejection;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_rpc_types_eth::{
@@ -82,6 +82,9 @@ fn constants<C: Chain>(module: &mut RpcModule<Node<C>>) -> Result<(), RegisterMe
     module.register_method("eth_syncing", |_, _, _| false)?;
     module.register_method("eth_accounts", |_, _, _| Vec::<Address>::new())?;
     module.register_method("eth_gasPrice", |_, node, _| format!("{:#x}", node.gas_price()))?;
+    module.register_method("eth_blobBaseFee", |_, node, _| {
+        format!("{:#x}", blob_price(node.chain.params(), Slot(0)).unwrap_or_default())
+    })?;
     module.register_method("eth_maxPriorityFeePerGas", |_, node, _| format!("{:#x}", node.chain.priority_fee()))?;
     Ok(())
 }

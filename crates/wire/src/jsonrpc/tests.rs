@@ -98,6 +98,18 @@ fn system_record(slot: u64, index: u32) -> OutcomeRecord {
     record
 }
 
+/// A transaction that names two blobs.
+fn blob_record(slot: u64) -> OutcomeRecord {
+    let signer = PrivateKeySigner::from_bytes(&B256::repeat_byte(7)).unwrap();
+    let blob_versioned_hashes = vec![B256::repeat_byte(1); 2];
+    let transaction = TxEip4844 { chain_id: 1337, to: TOKEN, blob_versioned_hashes, ..TxEip4844::default() };
+    let signature = signer.sign_hash_sync(&transaction.signature_hash()).unwrap();
+    let bytes = EthereumTxEnvelope::<TxEip4844>::from(transaction.into_signed(signature)).encoded_2718();
+    let mut record = record(0, slot, 0);
+    (record.transaction, record.bytes, record.outcome.kind) = (keccak256(&bytes), bytes.into(), 3);
+    record
+}
+
 /// Slots 1000 to 2000; in 1010 two transactions and a delivery, in 1500 one transaction.
 fn chain() -> MemoryChain {
     let blocks = [
@@ -460,6 +472,20 @@ async fn the_fee_history_is_that_of_a_constant_base_fee() {
     let history = answer("eth_feeHistory", json!(["0x400", "0x3e9"])).await;
     assert_eq!(history["oldestBlock"], "0x3e8");
     assert_eq!(refusal("eth_feeHistory", json!(["0x1", "latest", [50, 10]])).await.0, -32602);
+}
+
+#[tokio::test]
+async fn what_blobs_cost_is_told_in_the_receipt_and_the_block() {
+    let mut chain = chain();
+    let (slot, record) = (Slot(1_600), blob_record(1_600));
+    let hash = record.transaction;
+    chain.blocks.insert(slot, SlotBlock { slot, outcomes: vec![record] });
+    let module = module(Node::new(Arc::new(chain))).unwrap();
+    let receipt = ask(&module, "eth_getTransactionReceipt", json!([hash])).await["result"].take();
+    assert_eq!((&receipt["blobGasUsed"], &receipt["blobGasPrice"]), (&json!("0x40000"), &json!("0x1")));
+    let block = ask(&module, "eth_getBlockByNumber", json!(["0x640", false])).await["result"].take();
+    assert_eq!((&block["blobGasUsed"], &block["excessBlobGas"]), (&json!("0x40000"), &json!("0x0")));
+    assert_eq!(ask(&module, "eth_blobBaseFee", json!([])).await["result"], "0x1");
 }
 
 #[tokio::test]

@@ -8,7 +8,8 @@ use alloy_consensus::transaction::Recovered;
 use alloy_consensus::{
     EMPTY_OMMER_ROOT_HASH, EthereumTxEnvelope, Receipt, ReceiptEnvelope, ReceiptWithBloom, Transaction as _, TxEip4844,
 };
-use alloy_eips::eip2718::{Decodable2718, Encodable2718};
+use alloy_eips::eip2718::{Decodable2718, EIP4844_TX_TYPE_ID, Encodable2718};
+use alloy_eips::eip4844::{BLOB_TX_MIN_BLOB_GASPRICE, fake_exponential};
 use alloy_primitives::{Address, B64, B256, Bloom, U256};
 use alloy_rpc_types_eth::{Block, BlockTransactions, Header, Log, Transaction, TransactionReceipt};
 use evm::{NetworkParams, Outcome, Status};
@@ -82,6 +83,8 @@ impl BlockView<'_> {
             mix_hash: environment.randomness.unwrap_or_default(),
             nonce: B64::ZERO,
             base_fee_per_gas: Some(environment.base_fee),
+            blob_gas_used: environment.blob.map(|_| outcomes.iter().filter_map(blob_gas).sum()),
+            excess_blob_gas: environment.blob.map(|blob| blob.excess_gas),
             ..alloy_consensus::Header::default()
         };
         let size = outcomes.iter().map(|record| record.bytes.len()).sum::<usize>();
@@ -142,8 +145,8 @@ impl BlockView<'_> {
             block_number: Some(self.block.slot.0),
             gas_used: outcome.gas_used,
             effective_gas_price: outcome.gas_price,
-            blob_gas_used: None,
-            blob_gas_price: None,
+            blob_gas_used: blob_gas(record),
+            blob_gas_price: blob_gas(record).and_then(|_| blob_price(self.params, self.block.slot)),
             from: record.sender,
             to: target(record)?,
             contract_address: outcome.created,
@@ -177,6 +180,17 @@ impl BlockView<'_> {
         let lost = || error(INTERNAL_ERROR_CODE, format!("block {slot} has no transaction {index}"));
         self.block.outcomes.get(index).ok_or_else(lost)
     }
+}
+
+/// Wei per gas of blobs in `slot`: no slot is ever in excess, so it is always the least there is. None before Cancun.
+pub(super) fn blob_price(params: &NetworkParams, slot: Slot) -> Option<u128> {
+    let blob = params.block_of(slot).blob?;
+    Some(fake_exponential(BLOB_TX_MIN_BLOB_GASPRICE, blob.excess_gas.into(), blob.update_fraction.into()))
+}
+
+/// The gas of the blobs that a transaction names.
+fn blob_gas(record: &OutcomeRecord) -> Option<u64> {
+    if record.outcome.kind == EIP4844_TX_TYPE_ID { decode(&record.bytes).ok()?.blob_gas_used() } else { None }
 }
 
 /// Whom a transaction called; none where it created a contract or nobody signed it.
