@@ -18,10 +18,11 @@ use host::network::{EnvironmentSource, Genesis, Network, NetworkFile, ShardEntry
 use primitives::ShardId;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
+use tokio::net::TcpSocket;
 
 /// How long all nodes together may take to be ready.
 const READY_TIMEOUT: Duration = Duration::from_mins(1);
@@ -117,6 +118,7 @@ pub struct Cluster {
     plan: Plan,
     network: Network,
     ports: BTreeMap<Node, Ports>,
+    _reservation: Reservation,
     running: BTreeMap<Node, Process>,
 }
 
@@ -127,9 +129,11 @@ impl Cluster {
         let dir = &std::path::absolute(dir)?;
         std::fs::create_dir_all(dir).wrap_err_with(|| format!("cannot make {}", dir.display()))?;
         let nodes = nodes(&plan);
-        let ports = reserve(&nodes)?;
+        let mut reservation = Reservation::default();
+        let ports = nodes.iter().map(|node| Ok((*node, reservation.ports()?))).collect::<Result<_>>()?;
         let network = write_network(&plan, &ports, dir)?;
-        let mut cluster = Self { dir: dir.to_owned(), plan, network, ports, running: BTreeMap::new() };
+        let running = BTreeMap::new();
+        let mut cluster = Self { dir: dir.to_owned(), plan, network, ports, _reservation: reservation, running };
         for node in &nodes {
             cluster.write_settings(*node)?;
             cluster.spawn(*node)?;
@@ -317,16 +321,27 @@ fn nodes(plan: &Plan) -> Vec<Node> {
     executors.chain(coordinators).chain((0..plan.relays).map(Node::Relay)).collect()
 }
 
-/// Free ports on loopback: all held open together while they are chosen, so that they differ.
-fn reserve(nodes: &[Node]) -> Result<BTreeMap<Node, Ports>> {
-    let mut held = Vec::new();
-    let mut free = || -> Result<SocketAddr> {
-        let listener = TcpListener::bind("127.0.0.1:0").wrap_err("no free port on loopback")?;
-        let address = listener.local_addr()?;
-        held.push(listener);
+/// Free ports on loopback, one after another, and what keeps them ours.
+///
+/// A port that is only bound, never listened on, lets a child listen on it, as often as it is started again; meanwhile
+/// the system gives it to nobody else's connection.
+#[derive(Debug, Default)]
+struct Reservation(Vec<TcpSocket>);
+
+impl Reservation {
+    fn port(&mut self) -> Result<SocketAddr> {
+        let socket = TcpSocket::new_v4()?;
+        // As every listener has it, or the child's could not be bound beside this one.
+        socket.set_reuseaddr(true)?;
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).wrap_err("no free port on loopback")?;
+        let address = socket.local_addr()?;
+        self.0.push(socket);
         Ok(address)
-    };
-    nodes.iter().map(|node| Ok((*node, Ports { grpc: free()?, metrics: free()?, rpc: free()? }))).collect()
+    }
+
+    fn ports(&mut self) -> Result<Ports> {
+        Ok(Ports { grpc: self.port()?, metrics: self.port()?, rpc: self.port()? })
+    }
 }
 
 fn write_network(plan: &Plan, ports: &BTreeMap<Node, Ports>, dir: &Path) -> Result<Network> {
@@ -379,5 +394,30 @@ impl Cluster {
     /// The shard's executor.
     pub fn executor(shard: ShardId) -> Node {
         Node::Executor(shard.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
+
+    #[test]
+    fn a_reserved_port_is_listened_on_again_and_again() {
+        let mut reservation = Reservation::default();
+        let port = reservation.port().unwrap();
+        for _ in 0..3 {
+            assert!(TcpStream::connect(port).is_err(), "nobody listens while the node is down");
+            let listener = TcpListener::bind(port).unwrap();
+            let caller = TcpStream::connect(port).unwrap();
+            drop((listener.accept().unwrap(), caller));
+        }
+    }
+
+    #[test]
+    fn no_two_reserved_ports_are_the_same() {
+        let mut reservation = Reservation::default();
+        let ports: std::collections::BTreeSet<_> = (0..200).map(|_| reservation.port().unwrap()).collect();
+        assert_eq!(ports.len(), 200);
     }
 }

@@ -107,7 +107,9 @@ impl Report {
         }
         let failed = self.rows.iter().filter(|row| matches!(row.verdict, Verdict::Fails(_))).count();
         let held = self.rows.iter().filter(|row| matches!(row.verdict, Verdict::Holds(_))).count();
-        println!("\n{held} of {} claims hold, in {:.0} s", self.rows.len(), self.begun.elapsed().as_secs_f64());
+        let (looked_at, skipped) = (held + failed, self.rows.len() - held - failed);
+        let seconds = self.begun.elapsed().as_secs_f64();
+        println!("\n{held} of {looked_at} claims hold, {skipped} were skipped, in {seconds:.0} s");
         if failed == 0 { Ok(()) } else { Err(eyre!("{failed} claims do not hold")) }
     }
 }
