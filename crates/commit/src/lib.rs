@@ -21,7 +21,7 @@
 //!
 //! Knows nothing of EVM, proofs, gRPC, disks or clocks: payloads are opaque bytes, evidence is opaque bytes, and a vote
 //! enters only as [`primitives::Verified`].
-//! Source: Gray & Lamport, "Consensus on Transaction Commit", 2006; the rules R1-R12 are the project's design, §5.
+//! Source: Gray & Lamport, "Consensus on Transaction Commit", 2006; the rules R1-R12 are in docs/protocol.md.
 
 pub mod coordinator;
 mod decision;

@@ -24,8 +24,9 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use primitives::{AttemptId, Epoch, Millis, NetworkId, ShardId, Time, Verified};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How far ahead of block time a deadline may lie: bounds how long a tombstone is kept.
-pub const DEADLINE_AHEAD_MAX: Millis = Millis(10 * 60 * 1000);
+/// How far ahead of block time a deadline may lie: bounds how long a tombstone is kept, and how long an attempt whose
+/// coordinator withholds a prepare may hold its locks.
+pub const DEADLINE_AHEAD_MAX: Millis = Millis(30 * 1000);
 
 /// How long after the deadline a participant first asks the others: time for the coordinator's decision to arrive.
 pub const ASK_GRACE: Millis = Millis(500);

@@ -56,6 +56,12 @@ pub enum DispatchError {
         /// The mailbox's shard.
         shard: ShardId,
     },
+    /// Its value could not be given back by this shard alone: a balance of the beneficiary is in fragments on all shards.
+    #[error("{sender} receives the network's fees and cannot send value with a message")]
+    Beneficiary {
+        /// Who sends.
+        sender: Address,
+    },
     /// More messages than [`MESSAGES_PER_PAYLOAD_COUNT_MAX`].
     #[error("{actual} messages, at most {MESSAGES_PER_PAYLOAD_COUNT_MAX} are allowed")]
     TooMany {
@@ -71,6 +77,8 @@ pub(crate) struct Mailbox {
     pub(crate) network: NetworkId,
     /// The shard it is of.
     pub(crate) shard: ShardId,
+    /// Who receives the network's fees.
+    pub(crate) beneficiary: Address,
 }
 
 impl Mailbox {
@@ -104,6 +112,9 @@ impl Mailbox {
         if !message.value.is_zero() && placement.shard_of(sender) != self.shard {
             return Err(DispatchError::ForeignSender { sender, shard: self.shard });
         }
+        if !message.value.is_zero() && sender == self.beneficiary {
+            return Err(DispatchError::Beneficiary { sender });
+        }
         match shard_of(self.network, message.destination) {
             Some(shard) if shard.0 < placement.shards_count() => Ok(message),
             _ => Err(DispatchError::UnknownDestination { destination: message.destination }),
@@ -136,7 +147,7 @@ pub(crate) mod tests {
     const NETWORK: NetworkId = NetworkId(1337);
 
     fn mailbox() -> Mailbox {
-        Mailbox { network: NETWORK, shard: ShardId(1) }
+        Mailbox { network: NETWORK, shard: ShardId(1), beneficiary: Address::repeat_byte(0xfe) }
     }
 
     fn placement() -> Placement {
@@ -214,6 +225,15 @@ pub(crate) mod tests {
         assert_eq!(refused, Err(DispatchError::ForeignSender { sender: away, shard: ShardId(1) }));
         let free = Message { value: U256::ZERO, ..sent };
         assert_eq!(mailbox().messages(&[outcome(vec![log(&free)])], &placement), Ok(vec![free]));
+    }
+
+    #[test]
+    fn value_of_the_beneficiary_is_refused() {
+        let beneficiary = Address::repeat_byte(0xfe);
+        let placement = Placement::new(1, 4, [(beneficiary, ShardId(1))].into()).unwrap();
+        let sent = Message { sender: beneficiary.into_word(), ..message() };
+        let refused = mailbox().messages(&[outcome(vec![log(&sent)])], &placement);
+        assert_eq!(refused, Err(DispatchError::Beneficiary { sender: beneficiary }));
     }
 
     #[test]

@@ -7,6 +7,10 @@ use primitives::Millis;
 /// Most inputs that one step takes; those beyond are answered busy.
 pub const INPUTS_PER_STEP_COUNT_MAX: usize = 8192;
 
+/// Most gas that the inputs of one step may ask for together; what is beyond is told to come again. Some 0.2 s of
+/// executing: votes and decisions wait no longer than that for transactions of this shard alone, and for messages.
+pub const STEP_GAS_MAX: u64 = 500_000_000;
+
 /// Most undecided attempts at one time; a prepare beyond is answered busy, decisions always go through.
 pub const ATTEMPTS_LIVE_COUNT_MAX: usize = 65_536;
 

@@ -12,7 +12,9 @@ use crate::config::{self, OpenError, ShardConfig};
 use crate::dispatch::Mailbox;
 use crate::input::{Answer, Busy, Input, Pending, Reply, Send, Ticket};
 use crate::ledger::Ledger;
-use crate::limits::{INPUTS_PER_STEP_COUNT_MAX, SELF_CHECK_COUNT_MAX, SELF_CHECK_EVERY_STEPS_COUNT};
+use crate::limits::{
+    HANDLE_DELIVERY_GAS, INPUTS_PER_STEP_COUNT_MAX, SELF_CHECK_COUNT_MAX, SELF_CHECK_EVERY_STEPS_COUNT, STEP_GAS_MAX,
+};
 use crate::locks::LockTable;
 use crate::messages::ValueTotals;
 use crate::queries;
@@ -22,7 +24,7 @@ use crate::state_tree::{self, Advance, STATE_ROOT_LAG_BLOCKS_MAX};
 use commit::Participant;
 use evm::{CodeCache, NetworkParams, Placement};
 use primitives::{Digest, Epoch, Height, Machine, Output, Read, ShardId, Time, Write};
-use proof::{History, Receipt, ReceiptVerifier, Signer};
+use proof::{History, Message, Receipt, ReceiptVerifier, Signer};
 
 /// One shard of a network.
 #[derive(Debug)]
@@ -70,7 +72,7 @@ impl Shard {
         let mut locks = LockTable::default();
         let attempts = Attempts::open(read, &mut locks);
         Ok(Self {
-            mailbox: Mailbox { network, shard: me },
+            mailbox: Mailbox { network, shard: me, beneficiary: config.params.beneficiary },
             participant: Participant { network, shard: me, epochs: config.epochs() },
             verifier: config.verifier(),
             epoch: config.epoch(),
@@ -161,10 +163,9 @@ impl Machine for Shard {
         self.steps_count += 1;
         self.time = self.time.max(now); // R10: deadlines meet the block's time, and that never goes back.
         let mut work = Work::new(self, read);
-        let mut count = 0;
+        let mut load = Load::default();
         for input in inputs {
-            count += weight(&input);
-            if count <= INPUTS_PER_STEP_COUNT_MAX {
+            if load.takes(&input, &work.shard.params) {
                 work.take(input);
             } else {
                 work.refuse_busy(&input);
@@ -184,6 +185,43 @@ fn weight(input: &Input) -> usize {
     match input {
         Input::Votes(votes) => votes.len().max(1),
         _ => 1,
+    }
+}
+
+/// The gas that an input may burn in the step. What was executed before the step burns none.
+fn gas(input: &Input, params: &NetworkParams) -> u64 {
+    match input {
+        Input::Local { payload, .. } => {
+            payload.signed().map(|transaction| transaction.gas_limit().min(params.gas_limit)).sum()
+        }
+        Input::Deliver { fact, .. } => {
+            Message::from_fact(fact).map_or(0, |message| message.gas_limit.min(params.gas_limit))
+        }
+        Input::Acknowledge { .. } => HANDLE_DELIVERY_GAS,
+        _ => 0,
+    }
+}
+
+/// How much a step has taken on.
+#[derive(Debug, Default)]
+struct Load {
+    inputs_count: usize,
+    gas: u64,
+}
+
+impl Load {
+    /// Whether the step takes `input` too. What ends attempts and what keeps the state root up is always taken: it makes
+    /// room. One input may exceed the gas of a step, so that every transaction fits into some step.
+    fn takes(&mut self, input: &Input, params: &NetworkParams) -> bool {
+        if matches!(input, Input::Decision { .. } | Input::StateRoots(_)) {
+            return true;
+        }
+        let (inputs_count, gas) = (self.inputs_count + weight(input), gas(input, params));
+        if inputs_count > INPUTS_PER_STEP_COUNT_MAX || (self.gas > 0 && self.gas.saturating_add(gas) > STEP_GAS_MAX) {
+            return false;
+        }
+        (self.inputs_count, self.gas) = (inputs_count, self.gas.saturating_add(gas));
+        true
     }
 }
 
@@ -256,7 +294,9 @@ impl<'s, 'a, R: Read> Work<'s, 'a, R> {
             Input::Deliver { ticket, .. } => (ticket, Answer::DeliverRefused(busy.into())),
             Input::Acknowledge { ticket, .. } => (ticket, Answer::AcknowledgeRefused(busy.into())),
             Input::Attest { ticket } => {
-                (ticket, Answer::Attested { time: self.shard.tip.time, height: self.shard.tip.height })
+                // The block under way may have the very time of the newest.
+                let time = Time(self.shard.tip.time.0.saturating_sub(1));
+                (ticket, Answer::Attested { time, height: self.shard.tip.height })
             }
             Input::Votes(_) | Input::StateRoots(_) | Input::Tick => return,
         };

@@ -37,15 +37,16 @@ impl Checks {
         Verified::by(&self.payloads, payload).map_err(Rejection::from)
     }
 
-    /// Recovers senders, replays under the witness, checks the homes' votes.
+    /// Checks the homes' votes, recovers senders, replays under the witness.
     pub(crate) fn prepare(&self, prepare: Prepare) -> Result<shard::Prepare, Rejection> {
         let Prepare { descriptor, payload, homes } = prepare;
+        // Cheap first: nobody makes this shard execute by inventing votes.
+        let votes = VoteVerifier::new(&self.receipts);
+        let homes = homes.into_iter().map(|vote| Verified::by(&votes, vote)).collect::<Result<_, _>>()?;
         let Prepared { payload, witness } = primitives::decode(&payload, PREPARED_BYTES_MAX)?;
         let payload = self.payload(payload)?;
         let replay = Replay { payload: (*payload).clone(), witness };
         let executed = Verified::by(&self.replayer, replay).map_err(Rejection::from)?;
-        let votes = VoteVerifier::new(&self.receipts);
-        let homes = homes.into_iter().map(|vote| Verified::by(&votes, vote)).collect::<Result<_, _>>()?;
         Ok(shard::Prepare { descriptor, payload, executed, homes })
     }
 

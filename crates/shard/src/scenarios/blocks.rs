@@ -176,6 +176,22 @@ fn inputs_beyond_a_steps_bound_are_answered_busy() {
 }
 
 #[test]
+fn gas_beyond_a_steps_bound_waits_for_the_next_step() {
+    let mut world = busy_world();
+    let payload = world.transfer(&user(2), user(1).address(), ETHER);
+    let gas = payload.signed().next().unwrap().gas_limit();
+    let count = crate::limits::STEP_GAS_MAX / gas + 1;
+    let local = |ticket| Input::Local { ticket: crate::Ticket(ticket), payload: Box::new(payload.clone()) };
+    let node = world.nodes.get_mut(&S0).unwrap();
+    let output = node.machine.step(world.now, (0..count).map(local).collect(), &node.store);
+    let busy = |reply: &&crate::Reply| {
+        matches!(reply.answer, crate::Answer::LocalRefused(crate::LocalRefusal::Busy(crate::Busy::Inputs)))
+    };
+    assert_eq!(output.replies.len() as u64, count, "each ticket is answered");
+    assert_eq!(output.replies.iter().filter(busy).count(), 1, "the last one comes again");
+}
+
+#[test]
 fn a_key_that_is_no_validator_is_refused() {
     let world = busy_world();
     let mut config = super::world::config(S0, &world.params, &world.placement);

@@ -46,7 +46,8 @@ impl From<DispatchError> for Rejection {
             DispatchError::Malformed
             | DispatchError::Id { .. }
             | DispatchError::Origin { .. }
-            | DispatchError::ForeignSender { .. } => Self::new(Reason::BadMessage, text),
+            | DispatchError::ForeignSender { .. }
+            | DispatchError::Beneficiary { .. } => Self::new(Reason::BadMessage, text),
         }
     }
 }
