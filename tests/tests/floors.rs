@@ -1,4 +1,4 @@
-//! The floors of the house (DESIGN §9): a crate uses floors below its own and nothing beside it.
+//! The floors of the house (docs/architecture.md): a crate uses floors below its own and nothing beside it.
 //!
 //! Reads the manifests and fails on a wrong arrow, on a pure crate that could touch the world, and on a crate whose
 //! sentence is not the same in its manifest and at the top of its root. The same check runs on made-up houses with one

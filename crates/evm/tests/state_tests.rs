@@ -290,6 +290,7 @@ fn every_file(name: &str) {
     });
     let (passed, skipped) = (tally.passed.into_inner(), tally.skipped.into_inner());
     println!("{name}: {passed} passed, {skipped} skipped, {} failed", failures.len());
+    assert!(passed > 0, "{name}: nothing ran");
     assert!(failures.is_empty(), "{} failed:\n{}", failures.len(), failures.join("\n"));
 }
 

@@ -1,4 +1,4 @@
-//! The traps of sharding an EVM (DESIGN §4), one test each, with contracts assembled by hand.
+//! The traps of sharding an EVM, one test each, with contracts assembled by hand.
 
 mod fixture;
 

@@ -1,6 +1,6 @@
 //! A test hook: the process kills itself at a named crash point of a named step.
 //!
-//! There are two crash points per step (DESIGN §7): before its batch is committed, and after that but before anything is
+//! There are two crash points per step: before its batch is committed, and after that but before anything is
 //! handed out. `DOVETAIL_CRASH=before_commit:12` aborts at the first point of the twelfth step that writes;
 //! `after_commit:12` at the second. `DOVETAIL_CRASH_AFTER_STEPS=12` is the same as `after_commit:12`. Never set in production;
 //! a host that finds it set says so loudly.

@@ -1,6 +1,6 @@
 //! Ids, digests, canonical bytes, time as a value, and the contract of a machine.
 //!
-//! Everything above this crate speaks these words and no synonyms of them (DESIGN §2).
+//! Everything above this crate speaks these words and no synonyms of them.
 //!
 //! Architecture invariant: nothing here, nor in any crate that calls itself pure, reads a clock, draws a random number,
 //! starts a task or touches a file. What decides is a [`Machine`]; what touches the world is its host.

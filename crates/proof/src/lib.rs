@@ -6,7 +6,7 @@
 //!                                             +-- history path --> a later header, when only that one is certified
 //! ```
 //!
-//! Promise (DESIGN §3): there is one way to cross a shard boundary, a [`Receipt`] through a [`ReceiptVerifier`], and
+//! Promise: there is one way to cross a shard boundary, a [`Receipt`] through a [`ReceiptVerifier`], and
 //! changing any bit of a receipt makes it fail.
 //! Knows nothing of EVM, gRPC, disks or clocks, and nothing of what a leaf's body means, but for the two kinds that a
 //! relay carries: [`Message`] and [`Delivery`].
