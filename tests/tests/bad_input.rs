@@ -203,6 +203,7 @@ async fn the_same_transaction_again(case: &Case) {
     says(&said, &["already known"]);
 }
 
+#[allow(clippy::unused_async, reason = "every case is called alike")]
 async fn unknown_shard(case: &Case) {
     let network = case.net.cluster.network_path();
     let id = B256::repeat_byte(7).to_string();
