@@ -11,7 +11,7 @@ pub const ATTEMPTS_COUNT_MAX: u32 = 40;
 /// Tries after which a submission keeps its claims while it waits for the next: nobody here overtakes it any more.
 pub const SHARED_TRIES_COUNT_MAX: u32 = 4;
 /// Most times one submission may go and fetch values between two attempts.
-pub const FETCH_ROUNDS_COUNT_MAX: u32 = 256;
+pub const FETCH_ROUNDS_COUNT_MAX: u32 = 1024;
 /// Most submissions of one sender that wait for an earlier nonce.
 pub const NONCE_WAITS_PER_SENDER_COUNT_MAX: usize = 256;
 /// The furthest a nonce may be ahead of its sender's next and still wait for its turn. The gap could not be filled: that many

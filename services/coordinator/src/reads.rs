@@ -28,7 +28,7 @@ use wire::state::{OutcomeRecord, StateValue};
 use wire::{Reason, Rejection};
 
 /// How often one read goes to fetch what it lacks.
-const FETCH_ROUNDS_COUNT_MAX: usize = 256;
+const FETCH_ROUNDS_COUNT_MAX: usize = 1024;
 
 /// How often one read is begun again because something changed under it.
 const TRIES_COUNT_MAX: usize = 50;
