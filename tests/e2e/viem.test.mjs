@@ -148,6 +148,21 @@ describe('the chain', () => {
     assert.equal(await chain.read(counter, 'count'), 3n);
   });
 
+  it('charges for the blobs that a transaction names', { skip: skipOnBaseline('anvil wants the blobs themselves') }, async () => {
+    const user = await chain.user();
+    const { address } = user.account;
+    const [held, maxFeePerGas] = [await chain.reader.getBalance({ address }), (await chain.reader.getGasPrice()) * 2n];
+    const serializedTransaction = await user.account.signTransaction({
+      ...{ type: 'eip4844', chainId: chain.id, nonce: 0, to: NOBODY, gas: 21000n, maxFeePerGas, maxPriorityFeePerGas: 0n },
+      ...{ maxFeePerBlobGas: 10n, blobVersionedHashes: [concat(['0x01', `0x${'11'.repeat(31)}`])], sidecars: false },
+    });
+    const receipt = await chain.outcome(await user.sendRawTransaction({ serializedTransaction }));
+    assert.deepEqual([receipt.type, receipt.blobGasUsed], ['eip4844', 131072n]);
+    assert.equal(receipt.blobGasPrice, await chain.reader.getBlobBaseFee());
+    const fee = receipt.gasUsed * receipt.effectiveGasPrice + receipt.blobGasUsed * receipt.blobGasPrice;
+    assert.equal(await chain.reader.getBalance({ address }), held - fee);
+  });
+
   it('lets an account borrow code by an authorization (EIP-7702)', async () => {
     const [user, sponsor] = [await chain.user(0n), await chain.user()];
     const counter = await chain.deploy(sponsor, 'Counter');

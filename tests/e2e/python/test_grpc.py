@@ -258,10 +258,11 @@ def test_the_server_says_that_it_serves(channel):
     assert caught.value.code() == StatusCode.NOT_FOUND
 
 
-def test_the_server_describes_its_services(channel):
+@pytest.mark.parametrize("package", ["grpc.reflection.v1", "grpc.reflection.v1alpha"])
+def test_the_server_describes_its_services(channel, package):
     # The v1 service speaks the bytes of v1alpha, for which alone the Python package has types.
     ask = channel.stream_stream(
-        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        f"/{package}.ServerReflection/ServerReflectionInfo",
         request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
         response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
     )
