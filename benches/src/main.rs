@@ -9,6 +9,8 @@
 //! Real processes, real RocksDB, sync always on, tonic over loopback TCP. A transaction counts once, when its decision is
 //! known to its client with the votes that prove it. Absolute figures are this machine's; compare the ratios.
 
+#![allow(clippy::cast_precision_loss, reason = "counts of seconds' work: far below 2^52")]
+
 mod floors;
 mod load;
 mod messages;

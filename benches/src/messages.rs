@@ -25,8 +25,8 @@ pub(crate) async fn run(duration: Duration) -> Result<Load> {
     let dir = tempfile::tempdir()?;
     let mut plan = Plan { relays: 1, program: program()?, ..Plan::development(2)? };
     let mut sender = Wallet::development(plan.network, 0)?;
-    let (ping, pong) = (sender.address().create(0), sender.address().create(1));
-    plan.pinned.extend([(sender.address(), 0), (ping, 0), (pong, 1)]);
+    let (ping, target) = (sender.address().create(0), sender.address().create(1));
+    plan.pinned.extend([(sender.address(), 0), (ping, 0), (target, 1)]);
     let cluster = Cluster::start(plan, dir.path())?;
     let client = cluster.client(0)?;
     let mailbox = |shard| mailbox_address(ShardId(shard));
@@ -37,7 +37,7 @@ pub(crate) async fn run(duration: Duration) -> Result<Load> {
 
     let call = Ping::sendManyCall {
         destination: domain_of(cluster.network().params.network, ShardId(1)),
-        recipient: pong.into_word(),
+        recipient: target.into_word(),
         count: U256::from(MESSAGES_PER_TRANSACTION_COUNT),
         gasLimit: MESSAGE_GAS,
         deadlineMs: u64::MAX,

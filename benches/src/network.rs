@@ -109,17 +109,17 @@ async fn transfers(client: &Client, network: u64, wallets: Vec<Wallet>) -> Resul
     let mut deployer = Wallet::development(network, 0)?;
     let token = deployer.next_contract();
     let arguments = Token::constructorCall { name: "Gold".into(), symbol: "GLD".into() }.abi_encode();
-    let deployed = client.succeed(&mut deployer, &Call::create(Artifact::TOKEN.init_code(&arguments)?)).await;
-    deployed.wrap_err("the token was not deployed")?;
-    let mut users = Vec::with_capacity(wallets.len());
+    let create = Call::create(Artifact::TOKEN.init_code(&arguments)?);
+    client.succeed(&mut deployer, &create).await.wrap_err("the token was not deployed")?;
+    let mut holders = Vec::with_capacity(wallets.len());
     for wallet in wallets {
         let mint = Token::mintCall { to: wallet.address(), amount: U256::from(1_000_000_000_u64) };
         client.succeed(&mut deployer, &Call::to(token, mint.abi_encode())).await.wrap_err("a mint failed")?;
         let to = Address::from_slice(&alloy_primitives::keccak256(wallet.address())[..20]);
         let call = Call::to(token, Token::transferCall { to, amount: U256::ONE }.abi_encode()).with_gas_limit(100_000);
-        users.push(User { wallet, call });
+        holders.push(User { wallet, call });
     }
-    Ok(users)
+    Ok(holders)
 }
 
 fn calls(wallets: Vec<Wallet>, shards: u32) -> Vec<User> {
