@@ -25,10 +25,15 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+fn text(path: impl AsRef<Path>) -> String {
+    let path = path.as_ref();
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
 fn text_of(folder: &Path) -> String {
     let mut files = Vec::new();
     sources(folder, &mut files);
-    files.iter().map(|path| fs::read_to_string(path).unwrap()).collect()
+    files.iter().map(text).collect()
 }
 
 /// Pairs of crate and test that the register cites: "shard `a_test`".
@@ -48,7 +53,7 @@ fn cited(register: &str) -> BTreeSet<(String, String)> {
 
 #[test]
 fn every_test_that_the_register_cites_exists() {
-    let register = fs::read_to_string(root().join("docs/invariants.md")).unwrap();
+    let register = text(root().join("docs/invariants.md"));
     let cited = cited(&register);
     assert!(cited.len() > 20, "the register cites tests: {cited:?}");
     for (krate, name) in cited {
@@ -59,7 +64,7 @@ fn every_test_that_the_register_cites_exists() {
 
 #[test]
 fn every_invariant_has_its_line() {
-    let register = fs::read_to_string(root().join("docs/invariants.md")).unwrap();
+    let register = text(root().join("docs/invariants.md"));
     for number in 1..=19 {
         assert!(register.contains(&format!("| I{number} |")), "I{number} is missing");
     }
@@ -67,7 +72,7 @@ fn every_invariant_has_its_line() {
 
 /// The modules of a crate that are only there for its tests: `#[cfg(test)] mod name;`.
 fn test_modules(src: &Path) -> Vec<PathBuf> {
-    let root = fs::read_to_string(src.join("lib.rs")).unwrap();
+    let root = text(src.join("lib.rs"));
     let after = root.split("#[cfg(test)]\n").skip(1);
     let names = after.filter_map(|text| text.strip_prefix("mod ")?.split_once(';').map(|(name, _)| name));
     names.flat_map(|name| [src.join(format!("{name}.rs")), src.join(name)]).collect()
@@ -91,8 +96,7 @@ fn no_pure_crate_names_a_clock_or_the_world() {
         sources(&src, &mut files);
         assert!(!files.is_empty(), "{krate} has sources");
         for path in files.iter().filter(|path| !tests.iter().any(|test| path.starts_with(test))) {
-            let text = fs::read_to_string(path).unwrap();
-            for line in production(&text) {
+            for line in production(&text(path)) {
                 let named = WORLD.iter().find(|word| line.contains(**word));
                 assert!(named.is_none(), "{}: {line}", path.display());
             }
