@@ -1,4 +1,4 @@
-//! In-process benches and real-process benches, each with its baseline in the same run.
+//! In-process and real-process benches, each with its baseline in the same run.
 //!
 //! ```text
 //! floor::…       what the machine can do at all: plain revm, one signature check, one synced batch
