@@ -9,8 +9,10 @@ READY_FOR_TESTS = scripts/setup tests; source "$${DOVETAIL_CACHE:-$$HOME/.cache/
 READY_FOR_LINT = scripts/setup lint; source "$${DOVETAIL_CACHE:-$$HOME/.cache/dovetail}/env"
 # A network of this many shards for `make devnet`.
 SHARDS ?= 4
+# How long `make fuzz` stays with each target.
+SECONDS ?= 60
 
-.PHONY: help demo devnet test lint bench setup
+.PHONY: help demo devnet test lint conformance world reliability bench fuzz setup
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -36,6 +38,30 @@ test:
 lint:
 	@$(READY_FOR_LINT)
 	scripts/lint
+
+## make conformance   state tests and real blocks over many shards at every placement, compared with one EVM; hours; writes docs/conformance.md
+conformance:
+	@$(READY)
+	cargo build -p dovetail
+	scripts/state-tests
+	scripts/blocks
+	scripts/mutations
+
+## make world    networks under seeds: faults, a crash at every write, broken rules that must be seen, the model; an hour
+world:
+	@$(READY)
+	scripts/world
+
+## make fuzz     every fuzz target for SECONDS=60 seconds; says what to install where nightly or cargo-fuzz is missing
+fuzz:
+	@$(READY)
+	scripts/fuzz $(SECONDS)
+
+## make reliability   kill, stop and cut off real processes under load; prints how long they take to recover (docs/reliability.md)
+reliability:
+	@$(READY)
+	cargo build -p dovetail
+	cargo run -q -p dovetail-tests --bin reliability
 
 ## make bench    every bench with its baseline in the same run (release build)
 bench:

@@ -11,7 +11,7 @@ use dovetail::contracts::{Ping, Pong, Router, Token};
 use dovetail::oracle::{self, OracleError, Report};
 use evm::{StateKey, Status};
 use eyre::{Result, WrapErr, ensure, eyre};
-use primitives::{ShardId, Time};
+use primitives::{AttemptId, ShardId, Time};
 use proof::{DeliveryStatus, MessageId, domain_of};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -89,20 +89,29 @@ async fn unlocked(net: &Testnet, client: &Client) -> Result<Duration> {
 
 /// The keys, of those that users touch, that an undecided attempt may change.
 pub async fn locked(net: &Testnet, client: &Client) -> Result<Vec<StateKey>> {
+    Ok(held(net, client, None).await?.into_iter().map(|(key, _)| key).collect())
+}
+
+/// The undecided attempts that may change keys of users, as all shards but `away` say.
+pub async fn holders(net: &Testnet, client: &Client, away: Option<ShardId>) -> Result<BTreeSet<AttemptId>> {
+    Ok(held(net, client, away).await?.into_iter().map(|(_, holder)| holder).collect())
+}
+
+async fn held(net: &Testnet, client: &Client, away: Option<ShardId>) -> Result<Vec<(StateKey, AttemptId)>> {
     let placement = &net.cluster.network().placement;
     let mut keys: BTreeMap<ShardId, Vec<StateKey>> = BTreeMap::new();
     for key in touched(net) {
         keys.entry(placement.owner(key)).or_default().push(key);
     }
-    let mut locked = Vec::new();
-    for (shard, keys) in keys {
+    let mut held = Vec::new();
+    for (shard, keys) in keys.into_iter().filter(|(shard, _)| Some(*shard) != away) {
         for keys in keys.chunks(32) {
             let read = client.shard(shard).read_state(keys, &BTreeSet::new()).await?;
-            let held = keys.iter().zip(&read.values).filter(|(_, value)| value.locked_by.is_some());
-            locked.extend(held.map(|(key, _)| *key));
+            let holders = keys.iter().zip(&read.values).filter_map(|(key, value)| Some((*key, value.locked_by?)));
+            held.extend(holders);
         }
     }
-    Ok(locked)
+    Ok(held)
 }
 
 fn touched(net: &Testnet) -> Vec<StateKey> {

@@ -13,5 +13,14 @@
 
 pub mod audit;
 pub mod chance;
+pub mod cluster;
+pub mod links;
 pub mod load;
+pub mod processes;
+pub mod recorder;
+pub mod recovery;
+pub mod scenarios;
+pub mod simulated;
+pub mod stage;
+pub mod stranger;
 pub mod testnet;

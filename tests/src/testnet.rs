@@ -1,5 +1,6 @@
 //! A network of real processes with the contracts that scenarios use, each on a shard chosen beforehand.
 
+use crate::links::Links;
 use alloy_primitives::{Address, U256};
 use alloy_sol_types::{SolCall, SolValue};
 use dovetail::client::Client;
@@ -14,6 +15,7 @@ use primitives::ShardId;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use world::Party;
 
 /// How many shards a scenario has: one for each contract of the market.
 pub const SHARDS_COUNT: u32 = 4;
@@ -100,6 +102,21 @@ impl Contracts {
     }
 }
 
+/// How the processes of a network reach each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ways {
+    /// By the shards' own ports.
+    Direct,
+    /// Each over lines of its own, which can be cut.
+    Lines,
+}
+
+fn parties(coordinators: u32) -> Vec<Party> {
+    let shards = (0..SHARDS_COUNT).map(|shard| Party::Shard(ShardId(shard)));
+    let coordinators = (0..coordinators as usize).map(Party::Coordinator);
+    shards.chain(coordinators).chain((0..RELAYS_COUNT as usize).map(Party::Relay)).collect()
+}
+
 /// A running network, its contracts deployed and its users provided for.
 #[derive(Debug)]
 pub struct Testnet {
@@ -110,12 +127,18 @@ pub struct Testnet {
     /// Accounts with ether and [`POCKET`] gold, which the router may take.
     pub users: Vec<Wallet>,
     coordinators: u32,
+    lines: Option<Links>,
     dir: TempDir,
 }
 
 impl Testnet {
     /// Starts it with so many coordinators, two relays and `users` users.
     pub async fn start(coordinators: u32, users: u32) -> Result<Self> {
+        Self::start_by(Ways::Direct, coordinators, users).await
+    }
+
+    /// The same, with these ways between its processes.
+    pub async fn start_by(ways: Ways, coordinators: u32, users: u32) -> Result<Self> {
         let plan = Plan { coordinators, relays: RELAYS_COUNT, program: program()?, ..Plan::development(SHARDS_COUNT)? };
         let network = plan.network;
         let (mut provider, mut builder) = (Wallet::development(network, 0)?, Wallet::development(network, 1)?);
@@ -127,7 +150,12 @@ impl Testnet {
         let account = GenesisAccount { balance: ether, ..GenesisAccount::default() };
         genesis.accounts.extend(users.iter().map(|user| (user.address(), account.clone())));
         let dir = tempfile::tempdir()?;
-        let cluster = Cluster::start(Plan { pinned: contracts.pins().collect(), genesis, ..plan }, dir.path())?;
+        let mut cluster = Cluster::lay_out(Plan { pinned: contracts.pins().collect(), genesis, ..plan }, dir.path())?;
+        let lines = match ways {
+            Ways::Direct => None,
+            Ways::Lines => Some(Links::wire(&cluster, &parties(coordinators)).await?),
+        };
+        cluster.start_all()?;
         let client = cluster.client(0)?;
         contracts.deploy(&client, &mut provider, &mut builder).await?;
         for user in &users {
@@ -137,7 +165,20 @@ impl Testnet {
         for user in &mut users {
             contracts.market.allow(&client, user, contracts.market.gold).await?;
         }
-        Ok(Self { cluster, contracts, users, coordinators, dir })
+        Ok(Self { cluster, contracts, users, coordinators, lines, dir })
+    }
+
+    /// The lines between the processes, which can be cut.
+    ///
+    /// # Errors
+    /// If they reach each other directly.
+    pub fn lines(&self) -> Result<&Links> {
+        self.lines.as_ref().ok_or_else(|| eyre!("the processes reach each other directly"))
+    }
+
+    /// Every process that calls shards.
+    pub fn parties(&self) -> Vec<Party> {
+        parties(self.coordinators)
     }
 
     /// Where everything is kept.

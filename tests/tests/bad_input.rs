@@ -509,6 +509,26 @@ fn a_key_file_that_others_may_read_is_refused() {
 }
 
 #[test]
+fn a_key_may_come_from_the_environment_but_not_twice() {
+    let files = Files::made().unwrap();
+    let key = std::fs::read_to_string(files.path("executor-0.key")).unwrap();
+    let said = |settings: &Path, key: Option<&str>| {
+        let mut command = Command::new(program().unwrap());
+        command.args(["executor", "--config"]).arg(settings).env_remove("DOVETAIL_KEY");
+        let output = command.envs(key.map(|key| ("DOVETAIL_KEY", key))).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let named = files.settings(|_| ());
+    says(&said(&named, Some(&key)), &["two keys", "executor-0.key", "DOVETAIL_KEY", "take one of them away"]);
+    let unnamed = files.settings(|table| drop(table.remove("key")));
+    says(&said(&unnamed, None), &["no key", "`key`", "DOVETAIL_KEY"]);
+    says(&said(&unnamed, Some("0x12")), &["the environment variable DOVETAIL_KEY", "64 hexadecimal digits"]);
+    // The right key is believed: what stops it is the shard that runs already.
+    says(&said(&unnamed, Some(&key)), &["another process", "has the store at"]);
+}
+
+#[test]
 fn a_file_that_is_missing_is_refused_by_name() {
     let files = Files::stopped().unwrap();
     says(&files.refused_with("network", "nowhere.toml"), &["cannot read", "nowhere.toml", "No such file"]);

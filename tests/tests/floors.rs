@@ -22,14 +22,16 @@ const FLOORS: &[(&str, u8)] = &[
     ("crates/relay", 2),
     ("crates/store", 3),
     ("crates/wire", 3),
+    ("crates/world", 3),
     ("crates/host", 4),
     ("services/executor", 5),
     ("services/coordinator", 5),
     ("services/relay", 5),
-    // The command line stands on the services; tests and benches on everything.
+    // The command line stands on the services; tests, benches and fuzzing on everything.
     ("services/dovetail", 6),
     ("tests", 7),
     ("benches", 7),
+    ("fuzz", 7),
 ];
 
 /// The highest floor whose crates decide and touch nothing.
@@ -61,6 +63,9 @@ const IMPURE: &[&str] = &[
 /// The one crate that links RocksDB, the longest compile of all.
 const LINKS_ROCKSDB: &str = "crates/store";
 
+/// The feature that breaks a rule, for tests of checkers. Only a feature of its own name passes it on.
+const TWINS: &str = "twins";
+
 /// One member as the check sees it.
 struct Member {
     manifest: Table,
@@ -85,7 +90,7 @@ impl House {
                 members.insert(format!("{folder}/{name}"), member(&top.join(folder).join(name)));
             }
         }
-        for name in ["tests", "benches"] {
+        for name in ["tests", "benches", "fuzz"] {
             members.insert(name.to_owned(), member(&top.join(name)));
         }
         Self { workspace: table(&top.join("Cargo.toml")), members }
@@ -104,8 +109,16 @@ impl House {
                 Some(own) => faults.extend(self.wrong_arrows(folder, own, member)),
             }
             faults.extend(wrong_sentence(folder, member));
+            faults.extend(twins_turned_on(folder, &member.manifest));
         }
+        faults.extend(self.twins_in_the_workspace());
         faults
+    }
+
+    fn twins_in_the_workspace(&self) -> Option<String> {
+        let entries = self.workspace.get("workspace")?.get("dependencies")?.as_table()?;
+        let (name, _) = entries.iter().find(|(_, spec)| names_twins(spec.get("features")))?;
+        Some(format!("the workspace turns on the twins of {name} for everybody"))
     }
 
     fn wrong_arrows(&self, folder: &str, own: u8, member: &Member) -> Vec<String> {
@@ -152,6 +165,28 @@ fn dependencies(manifest: &Table) -> Vec<(String, Value)> {
     let targets = manifest.get("target").and_then(Value::as_table).cloned().unwrap_or_default();
     let of_targets = targets.values().filter_map(Value::as_table).flat_map(tables);
     tables(manifest).into_iter().chain(of_targets).collect()
+}
+
+/// A manifest by which something that serves could run with a broken rule.
+fn twins_turned_on(folder: &str, manifest: &Table) -> Vec<String> {
+    let asked = dependencies(manifest).into_iter().filter(|(_, spec)| names_twins(spec.get("features")));
+    let mut faults: Vec<String> = asked
+        .map(|(name, _)| format!("{folder} turns on the twins of {name}: leave that to the command line"))
+        .collect();
+    for (feature, list) in manifest.get("features").and_then(Value::as_table).into_iter().flatten() {
+        if feature != TWINS && names_twins(Some(list)) {
+            faults.push(format!("{folder} turns on twins with its feature {feature}"));
+        }
+        if feature == TWINS && folder.starts_with("services/") {
+            faults.push(format!("{folder} serves and must not know twins"));
+        }
+    }
+    faults
+}
+
+fn names_twins(features: Option<&Value>) -> bool {
+    let names = features.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    names.map(|name| name.rsplit('/').next().unwrap_or(name)).any(|name| name == TWINS)
 }
 
 fn wrong_sentence(folder: &str, member: &Member) -> Option<String> {
@@ -246,6 +281,20 @@ fn a_second_crate_that_links_rocksdb_is_refused() {
 #[test]
 fn a_way_around_the_workspaces_entry_is_refused() {
     assert!(only_fault("crates/commit", "[dependencies]\nx = { path = \"../shard\" }\n").unwrap().contains("by path"));
+}
+
+#[test]
+fn a_manifest_that_turns_a_broken_rule_on_is_refused() {
+    let with = |folder, change| only_fault(folder, change).unwrap();
+    let feature = "[dependencies]\ncrates-commit = { workspace = true, features = [\"twins\"] }\n";
+    assert_eq!(
+        with("crates/shard", feature),
+        "crates/shard turns on the twins of crates-commit: leave that to the command line"
+    );
+    assert!(with("crates/shard", "[features]\ndefault = [\"twins\"]\n").ends_with("with its feature default"));
+    assert!(with("crates/shard", "[features]\nfull = [\"crates-commit/twins\"]\n").ends_with("its feature full"));
+    assert!(with("services/executor", "[features]\ntwins = [\"crates-shard/twins\"]\n").contains("serves"));
+    assert_eq!(only_fault("crates/shard", "[features]\ntwins = [\"crates-commit/twins\"]\n"), None);
 }
 
 #[test]

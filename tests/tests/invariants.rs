@@ -43,7 +43,7 @@ fn cited(register: &str) -> BTreeSet<(String, String)> {
     let mut before = pieces.next().unwrap_or_default();
     while let (Some(name), Some(after)) = (pieces.next(), pieces.next()) {
         let krate = before.split_whitespace().last().unwrap_or_default();
-        if PURE.contains(&krate) && name.contains('_') {
+        if (PURE.contains(&krate) || krate == "world") && name.contains('_') {
             cited.insert((krate.to_owned(), name.to_owned()));
         }
         before = after;

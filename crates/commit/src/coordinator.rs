@@ -357,7 +357,9 @@ impl Coordinator {
         assert_eq!(self.attempts.len(), self.timers.len(), "every attempt has one timer");
         for (id, attempt) in &self.attempts {
             assert!(self.timers.contains(&(attempt.due, *id)), "the timer is the attempt's");
-            assert_eq!(attempt.decision().is_some(), self.memory.get(*id).is_some() || self.memory.is_full());
+            // A full memory may have forgotten a decision that is still being told.
+            let is_remembered = self.memory.get(*id).is_some();
+            assert!(attempt.decision().is_some() == is_remembered || self.memory.is_full());
         }
     }
 }

@@ -87,6 +87,16 @@ impl DecisionProof {
         Ok(Self { descriptor, attempt, votes, decision })
     }
 
+    /// What [`crate::Twin::ParticipantsNotBound`] takes for a commit: yes votes, whoever is missing.
+    #[cfg(feature = "twins")]
+    pub fn unbound(descriptor: Descriptor, votes: Vec<Verified<VoteProof>>) -> Option<Self> {
+        let attempt = descriptor.id();
+        let counting = votes.into_iter().filter(|proof| counts(&descriptor, attempt, &proof.vote));
+        let votes: Vec<_> = counting.collect();
+        let is_commit = !votes.is_empty() && votes.iter().all(|proof| proof.vote.verdict.is_yes());
+        is_commit.then_some(Self { descriptor, attempt, votes, decision: Decision::Commit })
+    }
+
     /// What it was about.
     pub fn descriptor(&self) -> &Descriptor {
         &self.descriptor

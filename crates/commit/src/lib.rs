@@ -28,6 +28,8 @@ mod decision;
 mod descriptor;
 pub mod participant;
 mod refusal;
+#[cfg(feature = "twins")]
+mod twin;
 mod vote;
 
 pub use coordinator::Coordinator;
@@ -35,4 +37,6 @@ pub use decision::{Decision, DecisionProof, Undecided, decide};
 pub use descriptor::{Descriptor, DescriptorError, PARTICIPANTS_COUNT_MAX, PAYLOAD_BYTES_MAX};
 pub use participant::Participant;
 pub use refusal::{DETAIL_BYTES_MAX, Refusal, Rejection};
+#[cfg(feature = "twins")]
+pub use twin::Twin;
 pub use vote::{EVIDENCE_BYTES_MAX, VOTE_BYTES_MAX, Verdict, Vote, VoteProof};

@@ -153,9 +153,23 @@ pub struct Participant {
     pub shard: ShardId,
     /// The current epoch of every shard of the network, this one's included.
     pub epochs: BTreeMap<ShardId, Epoch>,
+    /// The rule that is broken, in tests of checkers.
+    #[cfg(feature = "twins")]
+    pub twin: Option<crate::Twin>,
 }
 
 impl Participant {
+    /// Shard `shard` of `network`, where the shards' epochs are these.
+    pub fn new(network: NetworkId, shard: ShardId, epochs: BTreeMap<ShardId, Epoch>) -> Self {
+        Self {
+            network,
+            shard,
+            epochs,
+            #[cfg(feature = "twins")]
+            twin: None,
+        }
+    }
+
     /// Whether this shard can vote on the attempt at all.
     ///
     /// Every participant is checked, not only this one: an attempt with a shard or epoch that does not exist could never
@@ -195,11 +209,16 @@ impl Participant {
         now: Time,
         ready: impl FnOnce() -> Result<(), Refusal>,
     ) -> Result<Step, Rejection> {
+        #[cfg(feature = "twins")] // EarlyForgetting breaks R7.
+        let record = self.recalled(record, descriptor, now);
         if let Some(vote) = self.query(record) {
             return Ok(Step::existing(vote)); // R2, R7: one vote, for ever the same.
         }
         self.admit(descriptor, now)?;
-        if now >= descriptor.deadline {
+        let expired = now >= descriptor.deadline;
+        #[cfg(feature = "twins")] // DeadlineIgnored breaks R5.
+        let expired = expired && !self.breaks(crate::Twin::DeadlineIgnored);
+        if expired {
             return Ok(self.refuse(descriptor, Refusal::Expired { deadline: descriptor.deadline, now })); // R5, R10
         }
         self.check_homes(descriptor, homes)?;
@@ -218,11 +237,16 @@ impl Participant {
         descriptor: &Descriptor,
         now: Time,
     ) -> Result<Step, Rejection> {
+        #[cfg(feature = "twins")] // EarlyForgetting breaks R7.
+        let record = self.recalled(record, descriptor, now);
         if let Some(vote) = self.query(record) {
             return Ok(Step::existing(vote));
         }
         self.admit(descriptor, now)?;
-        Ok(self.refuse(descriptor, Refusal::AbortRequested))
+        let refused = self.refuse(descriptor, Refusal::AbortRequested);
+        #[cfg(feature = "twins")] // NoTombstone breaks R5.
+        let refused = self.without_tombstone(refused);
+        Ok(refused)
     }
 
     /// A decision, from whomever (R8): the proof speaks for itself.
@@ -230,6 +254,12 @@ impl Participant {
     /// # Errors
     /// [`Rejection::Contradiction`] if it is not what this shard's own vote and record allow.
     pub fn decision(&self, record: Option<&Record>, proof: &DecisionProof, now: Time) -> Result<Step, Rejection> {
+        #[cfg(feature = "twins")] // DecisionAppliedTwice breaks I5.
+        if let Some(step) = self.applied_again(record, proof) {
+            return Ok(step);
+        }
+        #[cfg(feature = "twins")] // EarlyForgetting breaks R7.
+        let record = self.recalled(record, proof.descriptor(), now);
         let contradiction = Rejection::Contradiction { attempt: proof.attempt() };
         let nothing = Step { write: None, answer: None, action: Action::Nothing };
         match (record, proof.decide()) {
@@ -270,6 +300,10 @@ impl Participant {
         if descriptor.homes.contains(&self.shard) {
             return Ok(());
         }
+        #[cfg(feature = "twins")] // HomesNotAwaited breaks R11.
+        if self.breaks(crate::Twin::HomesNotAwaited) {
+            return Ok(());
+        }
         let attempt = descriptor.id();
         let said_yes = |home: ShardId| {
             homes.iter().any(|proof| {
@@ -299,7 +333,7 @@ impl Participant {
         }
     }
 
-    fn end(&self, descriptor: &Descriptor, decision: Decision) -> Step {
+    pub(crate) fn end(&self, descriptor: &Descriptor, decision: Decision) -> Step {
         Step {
             write: Some(Record::Decided { vote: self.vote(descriptor, Verdict::Yes), decision }),
             answer: None,

@@ -14,11 +14,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 impl Coordinator {
-    /// Begins the next attempt at a run over several shards, whose keys it holds.
+    /// Begins the next attempt at a run over several shards, or on the word of others about their codes, whose keys it
+    /// holds.
     pub(crate) fn begin(&mut self, turn: Turn, executed: Arc<Executed>, draft: &mut Draft) {
         let Some(pending) = self.pending.get_mut(&turn) else { return };
         let payload = pending.payload.payload().clone();
-        let payload: Arc<[u8]> = encode(&Prepared { payload, witness: executed.witness.clone() }).into();
+        let lent = executed.witness.fixed.keys();
+        let proofs = lent.filter_map(|address| Some((*address, self.cache.code_proof(*address)?))).collect();
+        let payload: Arc<[u8]> = encode(&Prepared { payload, witness: executed.witness.clone(), proofs }).into();
         let epochs = epochs(&executed.participants, &self.settings.epochs, payload.len());
         let participants = match epochs {
             Ok(participants) => participants,

@@ -3,8 +3,11 @@
 //! Two generations of at most half the bound each: what is used moves to the young one, and when that is full the old one
 //! is dropped whole. A value that is wrong here costs a retry, because its owner votes no; it can do no other harm.
 
+use crate::input::ProvenCode;
+use crate::proofs::CodeProofs;
 use alloy_primitives::{Address, B256, U256};
 use evm::{AccountState, Bytecode, Changes, CodeCache, Data, FeesKey, Lookup, StateKey, View};
+use primitives::Time;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -53,6 +56,7 @@ pub struct ViewCache {
     young: Generation,
     old: Generation,
     codes: Arc<CodeCache>,
+    proofs: CodeProofs,
 }
 
 impl ViewCache {
@@ -83,6 +87,21 @@ impl ViewCache {
     pub(crate) fn learn_code(&self, bytes: &Data) {
         // The hash is computed here, so a wrong code only fails to be the one that is missing.
         let _ = self.codes.code(alloy_primitives::keccak256(&bytes.0), bytes);
+    }
+
+    /// Learns an owner's answer to a question for a proof of the code at `address`.
+    pub(crate) fn learn_proof(&mut self, address: Address, proof: Option<ProvenCode>, now: Time) {
+        self.proofs.learn(address, proof, now);
+    }
+
+    /// What proves the code at `address`, if that is known.
+    pub(crate) fn code_proof(&self, address: Address) -> Option<Data> {
+        self.proofs.proof(address)
+    }
+
+    /// Forgets what has been unproven for long enough to ask again.
+    pub(crate) fn age_proofs(&mut self, now: Time) {
+        self.proofs.age(now);
     }
 
     /// Forgets `key`: somebody says it is not so.
@@ -172,6 +191,10 @@ impl View for ViewCache {
     fn code(&self, hash: B256) -> Lookup<Bytecode> {
         self.codes.get(hash).map_or(Lookup::Unknown, Lookup::Known)
     }
+
+    fn fixed_code(&self, address: Address) -> Lookup<Option<B256>> {
+        self.proofs.hash(address)
+    }
 }
 
 /// A view of the cache that notes what one run looked at, so that a run that fails can be told from a wrong guess.
@@ -213,6 +236,10 @@ impl View for Watched<'_> {
 
     fn code(&self, hash: B256) -> Lookup<Bytecode> {
         self.cache.code(hash)
+    }
+
+    fn fixed_code(&self, address: Address) -> Lookup<Option<B256>> {
+        self.cache.fixed_code(address)
     }
 }
 

@@ -146,6 +146,7 @@ impl Coordinator {
         match input {
             Input::Submit { ticket, payload } => self.submit(ticket, *payload, draft),
             Input::Fetched { fetch, values, codes } => self.fetched(fetch, values, &codes),
+            Input::FetchedProofs { fetch, proofs } => self.fetched_proofs(fetch, proofs, draft.now),
             Input::FetchFailed { fetch } => self.fetches.failed(fetch, draft.now, &self.settings.timing),
             Input::Votes(votes) => self.votes(votes, draft),
             Input::Rejected { attempt, shard, objection } => self.rejected(attempt, shard, objection, draft),
@@ -331,6 +332,7 @@ impl Machine for Coordinator {
             self.take(input, &mut draft);
         }
         self.commit(&mut draft, read);
+        self.cache.age_proofs(now);
         self.look_at_what_is_due(&mut draft);
         self.run_what_is_ready(&mut draft);
         self.commit(&mut draft, read);

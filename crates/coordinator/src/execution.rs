@@ -4,7 +4,7 @@ use crate::cache::{StateValue, Watched};
 use crate::claims::{Claim, Turn};
 use crate::coordinator::{Coordinator, Draft};
 use crate::fetch::FetchId;
-use crate::input::{Committed, Event, StateKeyValue};
+use crate::input::{Committed, Event, ProvenCode, StateKeyValue};
 use crate::pending::{Pending, Stage, Trust};
 use crate::refusal::Refusal;
 use crate::settings::{EXECUTIONS_PER_STEP_COUNT_MAX, FETCH_ROUNDS_COUNT_MAX, NONCE_AHEAD_MAX};
@@ -122,7 +122,8 @@ impl Coordinator {
                     let committed = Committed::of(&executed, None);
                     self.finish(turn, Event::Committed(Box::new(committed)), draft);
                 }
-                1 => self.send_locally(turn, Arc::new(executed), draft),
+                // What it takes for fixed the shard could not look up: it needs the proofs, which only a prepare carries.
+                1 if executed.witness.fixed.is_empty() => self.send_locally(turn, Arc::new(executed), draft),
                 _ => self.begin(turn, Arc::new(executed), draft),
             },
         }
@@ -157,7 +158,22 @@ impl Coordinator {
                 }
             }
         }
-        for turn in ended.waiters {
+        self.go_on(fetch, ended.waiters);
+    }
+
+    pub(crate) fn fetched_proofs(&mut self, fetch: FetchId, proofs: Vec<(Address, Option<ProvenCode>)>, now: Time) {
+        let Some(ended) = self.fetches.end(fetch) else { return };
+        let mut proofs: BTreeMap<Address, Option<ProvenCode>> = proofs.into_iter().collect();
+        for account in ended.proofs {
+            // No answer for one is an answer too: then its owner takes part.
+            self.cache.learn_proof(account, proofs.remove(&account).flatten(), now);
+        }
+        self.go_on(fetch, ended.waiters);
+    }
+
+    /// Those that waited for a fetch and for nothing else run again.
+    fn go_on(&mut self, fetch: FetchId, waiters: BTreeSet<Turn>) {
+        for turn in waiters {
             let Some(pending) = self.pending.get_mut(&turn) else { continue };
             let Stage::Fetching(open) = &mut pending.stage else { continue };
             open.remove(&fetch);

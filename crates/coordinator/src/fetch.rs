@@ -7,7 +7,7 @@ use crate::cache::Stamp;
 use crate::claims::Turn;
 use crate::input::Send;
 use crate::settings::Timing;
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 use evm::{Missing, Placement, StateKey};
 use primitives::{ShardId, Time};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub const FETCH_KEYS_COUNT_MAX: usize = 1024;
 /// Most codes in one fetch.
 pub const FETCH_CODES_COUNT_MAX: usize = 32;
+/// Most proofs of codes in one fetch.
+pub const FETCH_PROOFS_COUNT_MAX: usize = 16;
 
 /// Names a fetch; this machine chooses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,6 +28,8 @@ struct Fetch {
     shard: ShardId,
     keys: Vec<StateKey>,
     codes: BTreeMap<B256, Missing>,
+    /// Accounts whose codes are to be proven; then neither keys nor codes.
+    proofs: Vec<Address>,
     asked: Stamp,
     /// When it was first asked: the shard's patience runs from here.
     since: Time,
@@ -36,11 +40,17 @@ struct Fetch {
 
 impl Fetch {
     fn send(&self, fetch: FetchId) -> Send {
-        Send::Fetch { shard: self.shard, fetch, keys: self.keys.clone(), codes: self.codes.keys().copied().collect() }
+        let shard = self.shard;
+        if !self.proofs.is_empty() {
+            return Send::FetchProofs { shard, fetch, accounts: self.proofs.clone() };
+        }
+        Send::Fetch { shard, fetch, keys: self.keys.clone(), codes: self.codes.keys().copied().collect() }
     }
 
     fn wanted(&self) -> impl Iterator<Item = Missing> {
-        self.keys.iter().map(|key| Missing::Key(*key)).chain(self.codes.values().copied())
+        let keys = self.keys.iter().map(|key| Missing::Key(*key));
+        let proofs = self.proofs.iter().map(|account| Missing::CodeProof(*account));
+        keys.chain(self.codes.values().copied()).chain(proofs)
     }
 }
 
@@ -49,6 +59,7 @@ impl Fetch {
 pub(crate) struct Ended {
     pub(crate) shard: ShardId,
     pub(crate) asked: Stamp,
+    pub(crate) proofs: Vec<Address>,
     pub(crate) waiters: BTreeSet<Turn>,
 }
 
@@ -72,6 +83,7 @@ impl Fetches {
     ) -> (BTreeSet<FetchId>, Vec<Send>) {
         let mut waits = BTreeSet::new();
         let mut by_shard: BTreeMap<ShardId, (Vec<StateKey>, BTreeMap<B256, Missing>)> = BTreeMap::new();
+        let mut proofs: BTreeMap<ShardId, Vec<Address>> = BTreeMap::new();
         for wanted in missing {
             if let Some(fetch) = self.wanted.get(wanted) {
                 waits.insert(*fetch);
@@ -79,20 +91,35 @@ impl Fetches {
             }
             match wanted {
                 Missing::Key(key) => by_shard.entry(placement.owner(*key)).or_default().0.push(*key),
+                Missing::CodeProof(account) => proofs.entry(placement.shard_of(*account)).or_default().push(*account),
                 Missing::Code { account, hash } => {
                     by_shard.entry(placement.shard_of(*account)).or_default().1.insert(*hash, *wanted);
                 }
             }
         }
+        let due = now.after(timing.answer);
+        let fetch = |shard| Fetch {
+            shard,
+            keys: Vec::new(),
+            codes: Codes::new(),
+            proofs: Vec::new(),
+            asked: stamp,
+            since: now,
+            due,
+            waiters: BTreeSet::new(),
+        };
+        let values = by_shard.into_iter().flat_map(|(shard, (keys, codes))| {
+            chunks(&keys, codes).into_iter().map(move |(keys, codes)| Fetch { keys, codes, ..fetch(shard) })
+        });
+        let proofs = proofs.iter().flat_map(|(shard, accounts)| {
+            let part = |accounts: &[Address]| Fetch { proofs: accounts.to_vec(), ..fetch(*shard) };
+            accounts.chunks(FETCH_PROOFS_COUNT_MAX).map(part).collect::<Vec<_>>()
+        });
         let mut sends = Vec::new();
-        for (shard, (keys, codes)) in by_shard {
-            for (keys, codes) in chunks(&keys, codes) {
-                let due = now.after(timing.answer);
-                let fetch = Fetch { shard, keys, codes, asked: stamp, since: now, due, waiters: BTreeSet::new() };
-                let id = self.open(fetch);
-                sends.extend(self.open.get(&id).map(|fetch| fetch.send(id)));
-                waits.insert(id);
-            }
+        for fetch in values.chain(proofs) {
+            let id = self.open(fetch);
+            sends.extend(self.open.get(&id).map(|fetch| fetch.send(id)));
+            waits.insert(id);
         }
         for id in &waits {
             if let Some(fetch) = self.open.get_mut(id) {
@@ -109,7 +136,7 @@ impl Fetches {
         for wanted in fetch.wanted() {
             self.wanted.remove(&wanted);
         }
-        Some(Ended { shard: fetch.shard, asked: fetch.asked, waiters: fetch.waiters })
+        Some(Ended { shard: fetch.shard, asked: fetch.asked, proofs: fetch.proofs, waiters: fetch.waiters })
     }
 
     /// A fetch failed: it is asked again a little later.

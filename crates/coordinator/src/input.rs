@@ -5,7 +5,7 @@
 use crate::cache::StateValue;
 use crate::fetch::FetchId;
 use crate::refusal::Refusal;
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 use commit::coordinator::Objection;
 use commit::{Decision, DecisionProof, Descriptor, Verdict, VoteProof};
 use evm::{Data, Executed, Outcome, Payload, RecoveredPayload, StateKey};
@@ -41,6 +41,13 @@ pub enum Input {
         /// The codes asked for.
         codes: Vec<Data>,
     },
+    /// A shard's answer to a fetch of proofs.
+    FetchedProofs {
+        /// Which fetch.
+        fetch: FetchId,
+        /// For the accounts asked for, what proves their code; `None` for one that cannot be proven, or not yet.
+        proofs: Vec<(Address, Option<ProvenCode>)>,
+    },
     /// A fetch that failed.
     FetchFailed {
         /// Which fetch.
@@ -71,6 +78,15 @@ pub enum Input {
         /// What became of it.
         answer: LocalAnswer,
     },
+}
+
+/// A code with what proves that it is where it is, checked by the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProvenCode {
+    /// keccak256 of the code.
+    pub hash: B256,
+    /// What participants ask for instead of the owner's vote; opaque here.
+    pub proof: Data,
 }
 
 /// Votes, and what came beside them.
@@ -111,6 +127,15 @@ pub enum Send {
         /// Codes by keccak256, at most [`crate::FETCH_CODES_COUNT_MAX`].
         codes: Vec<B256>,
     },
+    /// Prove the codes of accounts; answered by [`Input::FetchedProofs`].
+    FetchProofs {
+        /// Whose.
+        shard: ShardId,
+        /// For the answer.
+        fetch: FetchId,
+        /// At most [`crate::FETCH_PROOFS_COUNT_MAX`].
+        accounts: Vec<Address>,
+    },
     /// Execute payloads that concern this shard alone, in order; each answered by [`Input::Local`].
     SubmitLocal {
         /// Where.
@@ -146,6 +171,7 @@ impl Send {
     pub fn shard(&self) -> ShardId {
         match self {
             Self::Fetch { shard, .. }
+            | Self::FetchProofs { shard, .. }
             | Self::SubmitLocal { shard, .. }
             | Self::Prepare { shard, .. }
             | Self::RequestAbort { shard, .. }
@@ -250,13 +276,20 @@ pub struct Committed {
     pub outcomes: Vec<Outcome>,
     /// The shards it touched.
     pub participants: BTreeSet<ShardId>,
+    /// How many codes it ran that are proven to be what they are, so that their owners had no vote.
+    pub proven_codes: usize,
     /// The decision and its votes, if it touched several. A local one is proven by its outcome's receipt.
     pub proof: Option<Arc<DecisionProof>>,
 }
 
 impl Committed {
     pub(crate) fn of(executed: &Executed, proof: Option<Arc<DecisionProof>>) -> Self {
-        Self { outcomes: executed.effects.outcomes.clone(), participants: executed.participants.clone(), proof }
+        Self {
+            outcomes: executed.effects.outcomes.clone(),
+            participants: executed.participants.clone(),
+            proven_codes: executed.witness.fixed.len(),
+            proof,
+        }
     }
 
     /// The attempt that committed, if it touched several shards.

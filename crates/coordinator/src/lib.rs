@@ -31,20 +31,22 @@ mod fetch;
 mod input;
 mod local;
 mod pending;
+mod proofs;
 mod refusal;
 mod senders;
 mod settings;
 
 pub use cache::{CACHE_KEYS_COUNT_MAX, StateValue, ViewCache};
 pub use coordinator::Coordinator;
-pub use fetch::{FETCH_CODES_COUNT_MAX, FETCH_KEYS_COUNT_MAX, FetchId};
+pub use fetch::{FETCH_CODES_COUNT_MAX, FETCH_KEYS_COUNT_MAX, FETCH_PROOFS_COUNT_MAX, FetchId};
 pub use input::{
-    Committed, Event, Input, LocalAnswer, LocalSubmission, Prepare, Reply, Send, StateKeyValue, Ticket, Votes,
+    Committed, Event, Input, LocalAnswer, LocalSubmission, Prepare, ProvenCode, Reply, Send, StateKeyValue, Ticket,
+    Votes,
 };
 pub use refusal::Refusal;
 pub use settings::{
-    ATTEMPTS_COUNT_MAX, EXECUTIONS_PER_STEP_COUNT_MAX, FETCH_ROUNDS_COUNT_MAX, NONCE_AHEAD_MAX,
-    NONCE_WAITS_PER_SENDER_COUNT_MAX, PENDING_COUNT_MAX, SHARED_TRIES_COUNT_MAX, Settings, Timing,
+    ATTEMPTS_COUNT_MAX, CODE_PROOFS_COUNT_MAX, EXECUTIONS_PER_STEP_COUNT_MAX, FETCH_ROUNDS_COUNT_MAX, NONCE_AHEAD_MAX,
+    NONCE_WAITS_PER_SENDER_COUNT_MAX, PENDING_COUNT_MAX, SHARED_TRIES_COUNT_MAX, Settings, Timing, UNPROVEN_MAX,
 };
 
 pub use commit::coordinator::OpenError;

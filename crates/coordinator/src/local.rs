@@ -78,7 +78,7 @@ impl Coordinator {
             self.forget_read(&local.executed, local.shard);
         }
         let participants = local.executed.participants.clone();
-        let committed = Committed { outcomes, participants, proof: None };
+        let committed = Committed { outcomes, participants, proven_codes: 0, proof: None };
         self.finish(turn, Event::Committed(Box::new(committed)), draft);
     }
 }

@@ -19,6 +19,10 @@ pub const NONCE_WAITS_PER_SENDER_COUNT_MAX: usize = 256;
 pub const NONCE_AHEAD_MAX: u64 = NONCE_WAITS_PER_SENDER_COUNT_MAX as u64;
 /// Most executions in one step; the rest goes on in the next, at once.
 pub const EXECUTIONS_PER_STEP_COUNT_MAX: usize = 1024;
+/// Most proofs of codes remembered, some 2 KiB each.
+pub const CODE_PROOFS_COUNT_MAX: usize = 8192;
+/// How long an owner's word that it cannot prove a code is taken for an answer: its state root may lag behind a new contract.
+pub const UNPROVEN_MAX: Millis = Millis(2_000);
 
 /// A coordinator's network, and its patience.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use alloy_primitives::{Address, U256};
 use commit::Refusal as NoVote;
 use dovetail_coordinator::{
     Coordinator, EXECUTIONS_PER_STEP_COUNT_MAX, Event, FetchId, Input, NONCE_AHEAD_MAX, PENDING_COUNT_MAX, Refusal,
-    StateValue, Ticket,
+    StateValue, Ticket, UNPROVEN_MAX,
 };
 use evm::{AccountState, Environment, ExecuteError, Invalid, RecoveredPayload, StateKey, Status, SystemTransaction};
 use primitives::{Machine, ShardId};
@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use world::contracts::{
     CALLER, COUNTERS, PAIR, ROUTER, contract, deploy_all, increment, increment_all, open_market, spread, swap,
 };
-use world::{Crash, Dice, Memory, World, believed, call, transfer, user};
+use world::{Crash, Dice, Memory, World, believed, call, create, transfer, user};
 
 /// A network with all contracts deployed through it.
 fn deployed(shards: u32, coordinators: usize, users: u16) -> World {
@@ -32,7 +32,8 @@ fn a_swap_over_two_to_four_shards_commits_as_on_one_evm() {
         let nonce = world.account(trader.address()).nonce;
         let committed = world.commit(call(&trader, nonce, contract(ROUTER), swap(trader.address(), 1_000, 900)));
         assert_eq!(committed.outcomes[0].status, Status::Success);
-        assert!(committed.participants.len() as u32 >= shards, "{:?}", committed.participants);
+        // The router keeps nothing: on a shard of its own it lends its code and takes no part.
+        assert_eq!(committed.participants.len() as u32, shards.min(3), "{:?}", committed.participants);
         assert_eq!(committed.proof.expect("an attempt").votes().len(), committed.participants.len());
         assert_eq!(committed.outcomes[0].logs.len(), 3, "two transfers and the swap");
         world.assert_one_evm();
@@ -517,5 +518,63 @@ fn a_waiting_submission_runs_at_the_slot_of_its_own_time() {
     let Some((payload, _)) = world.history.last() else { panic!("two were committed") };
     let evm::Environment::Slot(actual) = payload.environment else { panic!("a slot") };
     assert!(actual.0 >= slot.0 + 4, "{actual} is not later than {slot}");
+    world.assert_one_evm();
+}
+
+/// Init code that returns `code`, of at most 255 bytes.
+fn init(code: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(code.len()).expect("short");
+    // CODECOPY(0, 12, length), RETURN(0, length).
+    [&[0x60, length, 0x60, 12, 0x60, 0, 0x39, 0x60, length, 0x60, 0, 0xf3], code].concat()
+}
+
+/// A contract on shard 0, which its user is on too, that borrows all it does from a library on shard 1.
+fn borrower() -> (World, Address) {
+    let (owner, librarian) = (user(2), user(3));
+    let (contract, library) = (owner.address().create(0), librarian.address().create(0));
+    let places = [(owner.address(), 0), (contract, 0), (librarian.address(), 1), (library, 1)];
+    let pinned = places.map(|(address, shard)| (address, ShardId(shard))).into();
+    let mut world = World::new(2, 1, 4, pinned);
+    // SSTORE(0, SLOAD(0) + 1), in the borrower's storage.
+    world.commit(create(&librarian, 0, init(&[0x60, 0, 0x54, 0x60, 1, 0x01, 0x60, 0, 0x55])));
+    let delegating = [&[0x60, 0, 0x60, 0, 0x60, 0, 0x60, 0, 0x73], library.as_slice(), &[0x5a, 0xf4]].concat();
+    world.commit(create(&owner, 0, init(&delegating)));
+    (world, contract)
+}
+
+#[test]
+fn whoever_only_lends_a_proven_code_is_not_asked_for_a_vote() {
+    let (mut world, contract) = borrower();
+    let before: Vec<usize> = world.shards.iter().map(|shard| shard.prepares).collect();
+    for nonce in 1..=3 {
+        let committed = world.commit(call(&user(2), nonce, contract, Vec::new()));
+        assert_eq!(committed.outcomes[0].status, Status::Success);
+        assert_eq!(committed.participants, [ShardId(0)].into());
+        // One shard that cannot know the other's code by itself: an attempt, which carries the proof.
+        assert_eq!(committed.proof.expect("an attempt").votes().len(), 1);
+    }
+    let after: Vec<usize> = world.shards.iter().map(|shard| shard.prepares).collect();
+    assert_eq!((after[0] - before[0], after[1] - before[1]), (3, 0));
+    assert_eq!(world.shards[1].proofs_asked.get(), 1, "a proof is good for ever");
+    assert_eq!(world.slot(contract, 0), U256::from(3));
+    world.assert_one_evm();
+}
+
+#[test]
+fn whoever_cannot_prove_its_code_takes_part_until_it_can() {
+    let (mut world, contract) = borrower();
+    world.shards[1].proves_nothing = true;
+    let both = [ShardId(0), ShardId(1)].into();
+    for nonce in 1..=2 {
+        assert_eq!(world.commit(call(&user(2), nonce, contract, Vec::new())).participants, both);
+    }
+    world.shards[1].proves_nothing = false;
+    let until = world.now.after(UNPROVEN_MAX);
+    while world.now < until {
+        world.wait(1);
+    }
+    let committed = world.commit(call(&user(2), 3, contract, Vec::new()));
+    assert_eq!(committed.participants, [ShardId(0)].into());
+    assert_eq!(world.slot(contract, 0), U256::from(3));
     world.assert_one_evm();
 }

@@ -27,6 +27,12 @@ impl AccountState {
         Self { balance, ..Self::EMPTY }
     }
 
+    /// What a replay has of an account of which it is only told the code. Nobody has such a nonce and balance, so that a use
+    /// of them which was not noticed shows.
+    pub(crate) fn of_code(code_hash: B256) -> Self {
+        Self { nonce: 0x5eed_c0de, balance: U256::from(0x5eed_c0de_u64), code_hash }
+    }
+
     /// Whether nonce, balance and code are all empty (EIP-161).
     pub fn is_empty(&self) -> bool {
         *self == Self::EMPTY

@@ -9,6 +9,7 @@ use primitives::{Domain, Millis, NetworkId, Slot, Time};
 use revm::context::{BlockEnv, CfgEnv};
 use revm::context_interface::block::BlobExcessGasAndPrice;
 use revm::primitives::eip4844::BLOB_BASE_FEE_UPDATE_FRACTION_PRAGUE;
+use revm::primitives::eip7825::TX_GAS_LIMIT_CAP;
 use revm::primitives::hardfork::SpecId;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -148,6 +149,12 @@ impl NetworkParams {
         B256::new(*HASH.hash_of(&(self.network, number)).as_bytes())
     }
 
+    /// The most gas that a transaction can have: the limit, under the fork's cap (EIP-7825).
+    pub fn transaction_gas_max(&self) -> u64 {
+        let cap = if self.spec.includes(SpecId::OSAKA) { TX_GAS_LIMIT_CAP } else { u64::MAX };
+        self.gas_limit.min(cap)
+    }
+
     /// The block that a slot stands for.
     pub fn block_of(&self, slot: Slot) -> BlockEnvironment {
         let spec = self.spec;
@@ -168,11 +175,19 @@ impl NetworkParams {
         }
     }
 
+    /// From Cancun on code stays where it is, and shards go by that (EIP-6780): once there, a network does not go back.
+    fn replayed(&self, block: &BlockEnvironment) -> Result<BlockEnvironment, EnvironmentError> {
+        if self.spec.includes(SpecId::CANCUN) && !block.spec.includes(SpecId::CANCUN) {
+            return Err(EnvironmentError::ForkRefused { fork: block.spec, network: self.spec });
+        }
+        Ok(block.clone())
+    }
+
     /// The block that `environment` stands for, if this network takes it.
     pub fn block(&self, environment: &Environment) -> Result<BlockEnvironment, EnvironmentError> {
         match (environment, self.environments) {
             (Environment::Slot(slot), _) => Ok(self.block_of(*slot)),
-            (Environment::Block(block), Environments::Replay) => Ok(block.clone()),
+            (Environment::Block(block), Environments::Replay) => self.replayed(block),
             (Environment::Block(_), Environments::Slots) => Err(EnvironmentError::BlockRefused),
         }
     }
@@ -184,6 +199,14 @@ pub enum EnvironmentError {
     /// An explicit block on a network that only has slots.
     #[error("this network takes slots only; explicit block environments are for replay networks")]
     BlockRefused,
+    /// A block of a fork before Cancun on a network of Cancun or later.
+    #[error("a block of {fork} on a network of {network}, where code stays for ever: that is so from Cancun on alone")]
+    ForkRefused {
+        /// The block's fork.
+        fork: Spec,
+        /// The network's.
+        network: Spec,
+    },
 }
 
 /// What fees for blobs are computed from (EIP-4844, EIP-7892).

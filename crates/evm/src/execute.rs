@@ -135,6 +135,19 @@ pub fn execute<V: View + ?Sized>(
     run(params, placement, payload, &view, Curiosity::Eager)
 }
 
+/// Runs `payload` over a view that has all it ever will: a shard's own state, for what concerns that shard alone.
+///
+/// Only what the run reads has to be there. What the payload names and never reads, in an access list or in an authorization
+/// that does not hold, may be anybody's: [`execute`] has it fetched to save a round, here there is nothing to fetch.
+pub fn execute_alone<V: View + ?Sized>(
+    params: &NetworkParams,
+    placement: &Placement,
+    payload: &RecoveredPayload,
+    view: &V,
+) -> Result<Executed, ExecuteError> {
+    run(params, placement, payload, &view, Curiosity::Strict)
+}
+
 pub(crate) fn run(
     params: &NetworkParams,
     placement: &Placement,
@@ -158,6 +171,10 @@ pub(crate) fn run(
         handler: FragmentHandler::default(),
     };
     let outcomes = run.all(&payload.steps)?;
+    run.recorder().fix();
+    if !run.recorder().missing().is_empty() {
+        return Err(ExecuteError::Missing(run.recorder().take_missing()));
+    }
     let (witness, changes, owners) = run.evm.ctx.journaled_state.database.finish();
     if witness.bytes_count() > WITNESS_BYTES_MAX {
         return Err(ExecuteError::TooMuch);
@@ -254,6 +271,7 @@ impl<'a> Run<'a> {
     }
 
     fn signed(&mut self, transaction: &RecoveredTransaction) -> Result<Outcome, RunError> {
+        self.uses_payers(&transaction.env);
         self.evm.ctx.set_tx(transaction.env.clone());
         let result = self.handler.run(&mut self.evm)?;
         let state = self.evm.ctx.journal_mut().finalize();
@@ -263,8 +281,19 @@ impl<'a> Run<'a> {
         Ok(Outcome { transaction: Some(transaction.hash), kind: transaction.env.tx_type, gas_price, ..outcome })
     }
 
+    /// The sender's nonce and balance matter, and the target's balance if it is sent something.
+    fn uses_payers(&mut self, env: &TxEnv) {
+        self.recorder().uses(env.caller);
+        if let Some(target) = env.kind.to().filter(|_| !env.value.is_zero()) {
+            self.recorder().uses(*target);
+        }
+    }
+
     fn call(&mut self, call: TxEnv, funding: Funding) -> Result<Outcome, RunError> {
         let before = self.recorder().draft();
+        if !call.value.is_zero() {
+            self.uses_payers(&call);
+        }
         if funding == Funding::Minted {
             self.increase(call.caller, call.value)?;
         }

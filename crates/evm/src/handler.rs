@@ -1,6 +1,7 @@
 //! The EVM's transaction phases, with one changed: the beneficiary's reward is a credit that reads nothing.
 
 use crate::recorder::{Recorder, Stop};
+use crate::uses::told;
 use alloy_primitives::U256;
 use revm::context::{BlockEnv, CfgEnv, Context, ContextSetters, ContextTr, JournalTr, Transaction, TxEnv};
 use revm::context_interface::journaled_state::account::JournaledAccountTr;
@@ -17,7 +18,8 @@ pub(crate) type RunError = EVMError<Stop, InvalidTransaction>;
 /// A mainnet EVM over a recording database.
 pub(crate) fn evm(recorder: Recorder<'_>, block: BlockEnv, cfg: CfgEnv) -> Evm<'_> {
     let spec = *cfg.spec();
-    Context::<BlockEnv, TxEnv, CfgEnv, _, _, ()>::new(recorder, spec).with_block(block).with_cfg(cfg).build_mainnet()
+    let context = Context::<BlockEnv, TxEnv, CfgEnv, _, _, ()>::new(recorder, spec).with_block(block).with_cfg(cfg);
+    told(context.build_mainnet())
 }
 
 /// Mainnet's phases, fees as fragments.

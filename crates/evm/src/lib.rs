@@ -32,6 +32,7 @@ mod replay;
 mod simulate;
 mod state;
 mod transaction;
+mod uses;
 mod view;
 mod witness;
 
@@ -42,7 +43,7 @@ pub use effects::{Changes, Effects, Log, Outcome, Status};
 pub use environment::{
     BlobEnvironment, BlockEnvironment, Environment, EnvironmentError, Environments, NetworkParams, Spec, UnknownSpec,
 };
-pub use execute::{ExecuteError, Invalid, execute};
+pub use execute::{ExecuteError, Invalid, execute, execute_alone};
 pub use executed::{Executed, Slice};
 pub use key::{FeesKey, LockMode, StateKey};
 pub use payload::{
@@ -53,7 +54,7 @@ pub use placement::{Placement, PlacementError, SHARDS_COUNT_MAX, mailbox_address
 pub use prepared::Prepared;
 pub use recorder::{MISSING_COUNT_MAX, Missing};
 pub use replay::{Replay, Replayer, WitnessError};
-pub use simulate::{CallRequest, ESTIMATE_RUNS_MAX, EstimateError, estimate, simulate};
+pub use simulate::{CallRequest, simulate};
 pub use state::{Overlap, State};
 pub use transaction::{
     RecoveredTransaction, SignedTransaction, TRANSACTION_BYTES_MAX, TransactionError, TransactionVerifier,

@@ -5,21 +5,25 @@
 //!
 //! Format `mainnet-block/v1`: one JSON object with everything the block reads, so that it executes offline.
 //!
-//! Promise: a file that parses is the block its hash names: header and transactions are checked against it.
+//! Promise: a file that parses is the block its hash names: header, transactions and what ommers it has are checked against it.
 
 mod alone;
 mod checks;
 mod dao;
+mod trie;
+mod witness;
 
 pub use alone::{Alone, AloneError};
 pub use checks::{Mismatch, Reproduced};
+pub use trie::TrieError;
+pub use witness::StateRootError;
 
 use crate::{
     AccountState, BlobEnvironment, BlockEnvironment, Data, Environment, Environments, Funding, NetworkParams, Payload,
     SignedTransaction, Spec, State, SystemTransaction, TransactionKind, UnknownSpec, WrongCode,
 };
 use alloy_consensus::Header;
-use alloy_consensus::proofs::ordered_trie_root_encoded;
+use alloy_consensus::proofs::{calculate_ommers_root, ordered_trie_root_encoded};
 use alloy_eips::{eip2935, eip4788, eip7002, eip7251, eip7691, eip7892};
 use alloy_primitives::{Address, B256, Bytes, U64, U256, keccak256};
 use primitives::{Millis, NetworkId};
@@ -28,6 +32,7 @@ use revm::primitives::KECCAK_EMPTY;
 use revm::primitives::hardfork::SpecId;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use witness::StateWitness;
 
 /// The most bytes a block's JSON may have.
 pub const BLOCK_BYTES_MAX: usize = 256 << 20;
@@ -93,6 +98,7 @@ struct File {
     block_hashes: BTreeMap<u64, B256>,
     pre_state: BTreeMap<Address, Account>,
     codes: BTreeMap<B256, Bytes>,
+    witness: Option<witness::File>,
     verified: VerifiedParts,
 }
 
@@ -131,13 +137,14 @@ pub struct MainnetBlock {
     ommers: Vec<Header>,
     hashes: BTreeMap<u64, B256>,
     pre_state: State,
+    witness: Option<StateWitness>,
     post_digest: B256,
     /// Whether the digest counts the beneficiary: only where its balance before the block is known.
     has_beneficiary: bool,
 }
 
 impl MainnetBlock {
-    /// The block in `json`, its header checked against its hash and its transactions against its header.
+    /// The block in `json`, its header checked against its hash, its transactions and ommers against its header.
     pub fn parse(json: &[u8]) -> Result<Self, MainnetError> {
         if json.len() > BLOCK_BYTES_MAX {
             return Err(MainnetError::TooLong { actual: json.len() });
@@ -149,7 +156,12 @@ impl MainnetBlock {
         let header: Header = alloy_rlp::decode_exact(&file.header)?;
         root("the header's hash", file.hash, keccak256(&file.header))?;
         root("the transactions' root", header.transactions_root, ordered_trie_root_encoded(&file.transactions))?;
-        let ommers = file.ommers.iter().flatten().map(alloy_rlp::decode_exact).collect::<Result<_, _>>()?;
+        let ommers: Vec<Header> =
+            file.ommers.iter().flatten().map(alloy_rlp::decode_exact).collect::<Result<_, _>>()?;
+        // A file that carries a part of the state alone may leave them out: nobody it knows is paid for them.
+        if !ommers.is_empty() {
+            root("the ommers' hash", header.ommers_hash, calculate_ommers_root(&ommers))?;
+        }
         Ok(Self {
             chain_id: file.chain_id,
             hash: file.hash,
@@ -159,6 +171,7 @@ impl MainnetBlock {
             ommers,
             hashes: file.block_hashes,
             pre_state: pre_state(&file.pre_state, &file.codes)?,
+            witness: file.witness.map(StateWitness::from),
             post_digest: file.verified.post_digest,
             has_beneficiary: file.verified.state_root == Some(true),
             header,
@@ -272,7 +285,7 @@ impl MainnetBlock {
             _ => 5 * ETHER,
         };
         let of_ommer = |ommer: &Header| {
-            let eighths = u128::from((8 + ommer.number).saturating_sub(self.header.number));
+            let eighths = u128::from(ommer.number.saturating_add(8).saturating_sub(self.header.number));
             (ommer.beneficiary, U256::from(eighths * base / 8))
         };
         let own = base + base / 32 * self.ommers.len() as u128;

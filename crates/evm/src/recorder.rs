@@ -6,6 +6,8 @@
 //! Recording happens here and not per opcode, so that everything revm reads is certified: a written slot (SSTORE gas
 //! depends on its value), emptiness at a created address (EIP-684), targets of EIP-7702 delegations.
 
+mod fixed;
+
 use crate::executed::Owners;
 use crate::{
     AccountState, Changes, Data, FeesKey, Lookup, NetworkParams, Placement, StateKey, View, WITNESS_BYTES_MAX,
@@ -27,6 +29,9 @@ pub const MISSING_COUNT_MAX: usize = 256;
 pub enum Missing {
     /// The value of a key; its owner has it.
     Key(StateKey),
+    /// A proof that the code at this account is what it is, or word that there is none to be had; its owner has it. With it
+    /// the owner would be no participant.
+    CodeProof(Address),
     /// A code; the owner of `account` has it.
     Code {
         /// An account whose code it is.
@@ -40,6 +45,7 @@ impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Key(key) => key.fmt(f),
+            Self::CodeProof(account) => write!(f, "a proof of the code of {account}"),
             Self::Code { account, hash } => write!(f, "code {hash} of {account}"),
         }
     }
@@ -93,6 +99,10 @@ pub(crate) struct Recorder<'a> {
     code_owners: BTreeMap<B256, Address>,
     missing: BTreeSet<Missing>,
     owners: Owners,
+    /// Accounts of which more than the code matters.
+    used: BTreeSet<Address>,
+    /// Accounts of which a replay is told the code alone.
+    fixed: BTreeMap<Address, B256>,
     draft: Draft,
 }
 
@@ -122,6 +132,8 @@ impl<'a> Recorder<'a> {
             code_owners: BTreeMap::new(),
             missing: BTreeSet::new(),
             owners: Owners::new(),
+            used: BTreeSet::new(),
+            fixed: BTreeMap::new(),
             draft: Draft::default(),
         }
     }
@@ -170,6 +182,11 @@ impl<'a> Recorder<'a> {
 
     /// The account as the next transaction finds it.
     pub(crate) fn account(&mut self, address: Address) -> Result<Option<AccountState>, Stop> {
+        self.uses(address);
+        self.look_at(address)
+    }
+
+    fn look_at(&mut self, address: Address) -> Result<Option<AccountState>, Stop> {
         if !self.draft.accounts.contains_key(&address) {
             self.read_account(address)?;
         }
@@ -183,6 +200,7 @@ impl<'a> Recorder<'a> {
             self.wipe(address);
         }
         if before != after {
+            self.uses(address);
             if address == self.block.beneficiary {
                 // `current` counted them in, so they are in `after` or gone.
                 self.draft.credits.clear();
@@ -247,7 +265,8 @@ impl<'a> Recorder<'a> {
 
     /// What was read and what changed, once all transactions are done.
     pub(crate) fn finish(self) -> (Witness, Changes, Owners) {
-        let Self { witness, mut draft, block, owners, .. } = self;
+        let Self { mut witness, mut draft, block, owners, fixed, .. } = self;
+        witness.fixed = fixed;
         let beneficiary = block.beneficiary;
         let mut drained = BTreeSet::new();
         if let Some(account) = draft.accounts.get_mut(&beneficiary) {
@@ -278,6 +297,9 @@ impl<'a> Recorder<'a> {
     /// The account as drafted or else as read, fragments and credits of a beneficiary counted in.
     fn current(&self, address: Address) -> Option<AccountState> {
         let drafted = self.draft.accounts.get(&address).copied();
+        if let (None, Some(hash)) = (drafted, self.fixed.get(&address)) {
+            return Some(AccountState::of_code(*hash));
+        }
         if address != self.block.beneficiary {
             return drafted.unwrap_or_else(|| self.witness.accounts.get(&address).copied().flatten());
         }
@@ -289,7 +311,12 @@ impl<'a> Recorder<'a> {
     }
 
     fn read_account(&mut self, address: Address) -> Result<(), Stop> {
-        if self.witness.accounts.contains_key(&address) {
+        if self.witness.accounts.contains_key(&address) || self.fixed.contains_key(&address) {
+            return Ok(());
+        }
+        if let Some(hash) = self.told_code(address) {
+            self.code_owners.entry(hash).or_insert(address);
+            self.fixed.insert(address, hash);
             return Ok(());
         }
         let account = self.view.account(address);
@@ -392,7 +419,7 @@ impl Database for Recorder<'_> {
     type Error = Stop;
 
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, Stop> {
-        self.account(address).map(|account| account.map(|account| account.info()))
+        self.look_at(address).map(|account| account.map(|account| account.info()))
     }
 
     fn code_by_hash(&mut self, hash: B256) -> Result<Bytecode, Stop> {
@@ -403,6 +430,7 @@ impl Database for Recorder<'_> {
     }
 
     fn storage(&mut self, address: Address, slot: U256) -> Result<U256, Stop> {
+        self.uses(address);
         match self.draft.slots.get(&(address, slot)) {
             Some(value) => Ok(*value),
             None if self.draft.wiped.contains(&address) => Ok(U256::ZERO),

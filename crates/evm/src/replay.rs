@@ -102,8 +102,10 @@ fn excess(given: &Witness, read: &Witness) -> Option<WitnessError> {
         StateKey::Slot(address, slot) => !read.slots.contains_key(&(*address, *slot)),
         StateKey::Fees(fees) => !read.fees.contains_key(fees),
     };
+    let fixed = given.fixed.keys().find(|address| !read.fixed.contains_key(*address));
     let code = given.codes.keys().find(|hash| !read.codes.contains_key(*hash));
-    let key = given.keys().find(unread).map(WitnessError::Excess);
+    let key = given.keys().find(unread).or_else(|| fixed.map(|address| StateKey::Account(*address)));
+    let key = key.map(WitnessError::Excess);
     key.or_else(|| code.map(|hash| WitnessError::ExcessCode { hash: *hash }))
 }
 
@@ -132,5 +134,9 @@ impl View for WitnessView<'_> {
 
     fn code(&self, hash: B256) -> Lookup<Bytecode> {
         lookup(self.codes.get(&hash).cloned())
+    }
+
+    fn fixed_code(&self, address: Address) -> Lookup<Option<B256>> {
+        Lookup::Known(self.witness.fixed.get(&address).copied())
     }
 }

@@ -1,9 +1,9 @@
-//! What a call would do: `eth_call` and `eth_estimateGas` over a view. Nothing is signed, paid or changed.
+//! What a call would do: `eth_call`, and each try of `eth_estimateGas`, over a view. Nothing is signed, paid or changed.
 
 use crate::execute::{finished, refused};
 use crate::handler::{SimulationHandler, evm};
 use crate::recorder::{Curiosity, Recorder};
-use crate::{BlockEnvironment, Data, Environment, ExecuteError, NetworkParams, Outcome, Placement, Status, View};
+use crate::{Data, Environment, ExecuteError, NetworkParams, Outcome, Placement, View};
 use alloy_eips::eip2930::AccessList;
 use alloy_eips::eip7702::SignedAuthorization;
 use alloy_primitives::{Address, TxKind, U256};
@@ -11,9 +11,6 @@ use revm::context::{Cfg, ContextSetters, ContextTr, TxEnv};
 use revm::context_interface::TransactionType;
 use revm::context_interface::either::Either;
 use revm::handler::Handler;
-
-/// The most runs that an estimate takes.
-pub const ESTIMATE_RUNS_MAX: usize = 32;
 
 /// A call as a wallet describes it. There is no price: it costs nothing to ask.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -32,22 +29,6 @@ pub struct CallRequest {
     pub access_list: AccessList,
     /// Who borrows code from whom while it runs (EIP-7702); one that is not valid is passed over, as in a transaction.
     pub authorizations: Vec<SignedAuthorization>,
-}
-
-/// Why there is no estimate.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum EstimateError {
-    /// It does not succeed with any amount of gas.
-    #[error("the call does not succeed with {} gas: {:?}", .gas_limit, .outcome.status)]
-    Failed {
-        /// The most gas it was given.
-        gas_limit: u64,
-        /// What becomes of it then; the output is the reason.
-        outcome: Box<Outcome>,
-    },
-    /// It cannot be run.
-    #[error(transparent)]
-    Execute(#[from] ExecuteError),
 }
 
 /// Runs `call` over `view` as the first of its slot or block. BASEFEE and GASPRICE are zero, and no nonce is asked for.
@@ -74,7 +55,7 @@ fn simulate_over(
     block_env.basefee = 0;
     let mut cfg = block.cfg_env(params.network);
     cfg.disable_nonce_check = true;
-    let most = gas_limit_max(params, &block);
+    let most = block.gas_limit.min(cfg.tx_gas_limit_cap());
     let mut evm = evm(recorder, block_env, cfg);
     let tx = tx_env(params, call, most);
     evm.ctx.set_tx(tx.clone());
@@ -105,44 +86,4 @@ fn tx_env(params: &NetworkParams, call: &CallRequest, most: u64) -> TxEnv {
         authorization_list: call.authorizations.iter().cloned().map(Either::Left).collect(),
         ..TxEnv::default()
     }
-}
-
-/// The most gas that a transaction can ask for: the block's limit, under the fork's cap (EIP-7825).
-fn gas_limit_max(params: &NetworkParams, block: &BlockEnvironment) -> u64 {
-    block.gas_limit.min(block.cfg_env(params.network).tx_gas_limit_cap())
-}
-
-/// The least gas limit, within a hundredth, that `call` succeeds with.
-pub fn estimate<V: View + ?Sized>(
-    params: &NetworkParams,
-    placement: &Placement,
-    environment: &Environment,
-    call: &CallRequest,
-    view: &V,
-) -> Result<u64, EstimateError> {
-    let run = |gas_limit: Option<u64>| {
-        simulate(params, placement, environment, &CallRequest { gas_limit, ..call.clone() }, view)
-    };
-    let outcome = run(call.gas_limit)?;
-    let max = gas_limit_max(params, &params.block(environment).map_err(ExecuteError::from)?);
-    let most = call.gas_limit.map_or(max, |limit| limit.min(max));
-    if outcome.status != Status::Success {
-        return Err(EstimateError::Failed { gas_limit: most, outcome: Box::new(outcome) });
-    }
-    // Refunds come at the end and calls keep back a 64th, so what was used need not be enough.
-    let (mut low, mut high) = (outcome.gas_used.saturating_sub(1), most.max(outcome.gas_used));
-    let mut next = outcome.gas_used;
-    for _ in 0..ESTIMATE_RUNS_MAX {
-        if high <= low + 1 || (high - low) * 100 <= high {
-            break;
-        }
-        match run(Some(next)) {
-            Ok(outcome) if outcome.status == Status::Success => high = next,
-            // Too little gas even to start is too little too.
-            Ok(_) | Err(ExecuteError::Invalid { .. }) => low = next,
-            Err(error) => return Err(error.into()),
-        }
-        next = (low + high).div_ceil(2).min(low.saturating_mul(2).max(low + 1));
-    }
-    Ok(high)
 }

@@ -28,6 +28,13 @@ pub trait View {
 
     /// The code with this keccak256, analysed for its jump targets.
     fn code(&self, hash: B256) -> Lookup<Bytecode>;
+
+    /// keccak256 of the code at `address`, if there is a proof at hand that it is there; `Known(None)` if there is none to be
+    /// had. Asked only where the rules of the EVM keep that code from ever changing.
+    fn fixed_code(&self, address: Address) -> Lookup<Option<B256>> {
+        let _ = address;
+        Lookup::Known(None)
+    }
 }
 
 impl<V: View + ?Sized> View for &V {
@@ -45,5 +52,9 @@ impl<V: View + ?Sized> View for &V {
 
     fn code(&self, hash: B256) -> Lookup<Bytecode> {
         (**self).code(hash)
+    }
+
+    fn fixed_code(&self, address: Address) -> Lookup<Option<B256>> {
+        (**self).fixed_code(address)
     }
 }

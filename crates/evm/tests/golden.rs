@@ -33,6 +33,7 @@ fn witness() -> Witness {
         accounts: [(Address::repeat_byte(1), None), (Address::repeat_byte(2), Some(account))].into(),
         slots: [((Address::repeat_byte(2), U256::from(3)), U256::from(4))].into(),
         fees: [(FeesKey { shard: ShardId(1), beneficiary: Address::repeat_byte(5) }, U256::from(6))].into(),
+        fixed: [(Address::repeat_byte(7), evm::B256::repeat_byte(8))].into(),
         codes: [(alloy_primitives::keccak256([0]), vec![0].into())].into(),
     }
 }
@@ -64,9 +65,9 @@ fn digests_stay_what_they_were() {
         [
             "0x4699763c3735f25e9ca5517c6ecb25b989439f7deaf776f61e391a80b1b32dd5",
             "0xab9958f953a2ba2808aa2c2cd7d708edbb7e747cfbe4e202dbf67b9c1a532814",
-            "0x76d197026fe75b0d6ee25da22d89b25b93e19b6c0d712a3032d9b419ae148bb7",
+            "0xcbd4ad852cc2499615499a74e5ae2ed52c8e0719ae6710cbae8bbfa0f7d922b2",
             "0xb0c80940b6a1fb821fd2c806918a360437a0dc7cc7fd37ffc04c8ab26d76f0e3",
-            "0xb68dc2dc226c9672fe3adbdfb3eabfcfee455e2a08d3cac278b48f993073c381",
+            "0x38750561ecdb1ccf5fede9fba48575f9d0ec882a7d9cbc7bcdbf5df7a886b5d8",
         ]
     );
 }

@@ -5,8 +5,8 @@
 mod shards;
 
 use dovetail_evm as evm;
-use evm::mainnet::MainnetBlock;
-use evm::{Address, Executed, Outcome, Payload, PayloadVerifier, Placement, Replay, Replayer, State, execute};
+use evm::mainnet::{Alone, MainnetBlock};
+use evm::{Address, Executed, Outcome, Payload, PayloadVerifier, Placement, Replay, Replayer, State, U256, execute};
 use primitives::{ShardId, Verified};
 use shards::Shards;
 use std::collections::{BTreeMap, BTreeSet};
@@ -142,6 +142,33 @@ fn every_mainnet_block_is_reproduced_alone() {
 }
 
 #[test]
+fn every_block_that_carries_trie_nodes_comes_to_the_state_root_of_its_header_and_a_changed_state_does_not() {
+    let rooted = AtomicUsize::new(0);
+    every_block(|block| {
+        let Alone { state, wiped, .. } = block.run_alone().map_err(|error| error.to_string())?;
+        let root = |state: &State| block.state_root_of(&wiped, state).expect("trie nodes");
+        if !block.has_state_witness() {
+            return Ok(());
+        }
+        rooted.fetch_add(1, Ordering::Relaxed);
+        let same = root(&state) == Ok(block.header().state_root);
+        let mut richer = state.clone();
+        richer.accounts.values_mut().next_back().expect("an account").balance += U256::ONE;
+        let mut wider = state.clone();
+        let slot = wider.slots.iter().next().map(|(key, value)| (*key, *value));
+        if let Some(((address, slot), value)) = slot {
+            wider.set_slot(address, slot, value + U256::ONE);
+        }
+        let others = [(richer, true), (wider, slot.is_some())];
+        let differ = others.iter().all(|(other, is_other)| !is_other || root(other) != Ok(block.header().state_root));
+        if same && differ { Ok(()) } else { Err(format!("same {same}, others differ {differ}")) }
+    });
+    if files().is_some() {
+        assert_eq!(rooted.into_inner(), 17);
+    }
+}
+
+#[test]
 fn every_mainnet_block_is_reproduced_on_one_shard() {
     let counts = Counts::default();
     every_block(|block| replay(block, hashed(1), &counts));
@@ -162,6 +189,12 @@ fn a_block_file_that_is_not_the_block_of_its_hash_is_refused() {
     let mut value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     value["header"] = value["header"].as_str().expect("hex").replacen("f9", "f8", 1).into();
     assert!(MainnetBlock::parse(value.to_string().as_bytes()).is_err());
+    // An ommer that the header does not have: it would be paid, and far too much at a number like this.
+    let mut value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let ommer = alloy_consensus::Header { number: u64::MAX, ..alloy_consensus::Header::default() };
+    value["ommers"] = serde_json::json!([alloy_primitives::hex::encode_prefixed(alloy_rlp::encode(&ommer))]);
+    let error = MainnetBlock::parse(value.to_string().as_bytes()).expect_err("an ommer too many");
+    assert!(error.to_string().contains("ommers"), "{error}");
 }
 
 #[test]

@@ -2,15 +2,13 @@
 //!
 //! There are two crash points per step: before its batch is committed, and after that but before anything is
 //! handed out. `DOVETAIL_CRASH=before_commit:12` aborts at the first point of the twelfth step that writes;
-//! `after_commit:12` at the second. `DOVETAIL_CRASH_AFTER_STEPS=12` is the same as `after_commit:12`. Never set in production;
-//! a host that finds it set says so loudly.
+//! `after_commit:12` at the second. Never set in production; a host that finds it set says so
+//! loudly.
 
 use std::str::FromStr;
 
 /// The variable that sets a crash point.
 pub const CRASH_VARIABLE: &str = "DOVETAIL_CRASH";
-/// Its shorter sister.
-const CRASH_AFTER_STEPS_VARIABLE: &str = "DOVETAIL_CRASH_AFTER_STEPS";
 
 /// Where the process is to abort. Steps that write are counted from 1, anew in each process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,8 +43,7 @@ impl FromStr for CrashPoint {
 
 /// The crash point that the environment names, if it names one.
 pub(crate) fn from_environment() -> Result<Option<CrashPoint>, CrashPointError> {
-    let steps = std::env::var(CRASH_AFTER_STEPS_VARIABLE).ok().map(|steps| format!("after_commit:{steps}"));
-    std::env::var(CRASH_VARIABLE).ok().or(steps).map(|text| text.parse()).transpose()
+    std::env::var(CRASH_VARIABLE).ok().map(|text| text.parse()).transpose()
 }
 
 /// Aborts at the crash point of the environment.

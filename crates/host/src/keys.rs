@@ -7,6 +7,9 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
+/// The variable that may hold the secret key in a file's place.
+pub const KEY_VARIABLE: &str = "DOVETAIL_KEY";
+
 /// The longest key file: 64 digits, a prefix and some white space.
 const KEY_FILE_BYTES_MAX: u64 = 256;
 /// What group and others may do with a key file: nothing.
@@ -41,11 +44,17 @@ pub enum KeyFileError {
         /// Which file.
         path: PathBuf,
     },
-    /// The variable is not set.
-    #[error("the environment variable {name} is not set: put the secret key there, or name a key file")]
-    NotSet {
-        /// Which variable.
-        name: String,
+    /// Neither a file nor the variable.
+    #[error("no key: name a key file as `key`, or put the secret key into the environment variable {KEY_VARIABLE}")]
+    Missing,
+    /// A file and the variable: which of them holds is not for a guess.
+    #[error(
+        "two keys: `key` names {path} and the environment variable {KEY_VARIABLE} is set; take one of them away",
+        path = path.display()
+    )]
+    Two {
+        /// The file.
+        path: PathBuf,
     },
     /// What is there is no key.
     #[error("{place}: {error}")]
@@ -77,14 +86,22 @@ pub fn read_file(path: &Path) -> Result<SecretKey, KeyFileError> {
         .map_err(|error| KeyFileError::Key { place: format!("the key file {}", path.display()), error })
 }
 
-/// The secret key in the environment variable `name`: 64 hexadecimal digits.
+/// The secret key of a process: from the file that its settings name, or from [`KEY_VARIABLE`].
 ///
 /// # Errors
-/// [`KeyFileError::NotSet`] or [`KeyFileError::Key`].
-pub fn read_environment(name: &str) -> Result<SecretKey, KeyFileError> {
-    let text = std::env::var(name).map_err(|_| KeyFileError::NotSet { name: name.to_owned() })?;
-    SecretKey::from_hex(&Zeroizing::new(text))
-        .map_err(|error| KeyFileError::Key { place: format!("the environment variable {name}"), error })
+/// [`KeyFileError::Missing`] if there is neither, [`KeyFileError::Two`] if there are both, and those of [`read_file`].
+pub fn read(path: Option<&Path>) -> Result<SecretKey, KeyFileError> {
+    choose(path, std::env::var(KEY_VARIABLE).ok().map(Zeroizing::new))
+}
+
+fn choose(path: Option<&Path>, variable: Option<Zeroizing<String>>) -> Result<SecretKey, KeyFileError> {
+    match (path, variable) {
+        (Some(path), None) => read_file(path),
+        (None, Some(text)) => SecretKey::from_hex(&text)
+            .map_err(|error| KeyFileError::Key { place: format!("the environment variable {KEY_VARIABLE}"), error }),
+        (Some(path), Some(_)) => Err(KeyFileError::Two { path: path.to_owned() }),
+        (None, None) => Err(KeyFileError::Missing),
+    }
 }
 
 /// Draws a new key and writes it to `path`, which must not exist, for its owner alone. Returns the public key.
@@ -160,6 +177,19 @@ mod tests {
         assert!(matches!(refusal, KeyFileError::Key { .. }));
         assert!(!refusal.to_string().contains("secret words"));
         assert!(matches!(read_file(&folder.path().join("none")), Err(KeyFileError::File { .. })));
-        assert!(matches!(read_environment("DOVETAIL_TEST_NO_SUCH_KEY"), Err(KeyFileError::NotSet { .. })));
+    }
+
+    #[test]
+    fn a_key_comes_from_a_file_or_from_the_environment_and_not_from_both() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let public = generate(&path).unwrap();
+        let variable = || Some(Zeroizing::new(fs::read_to_string(&path).unwrap()));
+        assert_eq!(choose(Some(&path), None).unwrap().public(), public);
+        assert_eq!(choose(None, variable()).unwrap().public(), public);
+        assert!(matches!(choose(Some(&path), variable()), Err(KeyFileError::Two { .. })));
+        assert!(matches!(choose(None, None), Err(KeyFileError::Missing)));
+        let refusal = choose(None, Some(Zeroizing::new("my secret words".to_owned()))).unwrap_err();
+        assert!(refusal.to_string().contains(KEY_VARIABLE) && !refusal.to_string().contains("secret words"));
     }
 }

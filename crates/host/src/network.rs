@@ -80,6 +80,14 @@ pub enum NetworkError {
         /// What is wrong.
         source: ValidatorSetError,
     },
+    /// An account at genesis has a code's hash and may not.
+    #[error(
+        "account {account} has code_hash, which only a network with environments = \"replay\" may name, and only instead of code"
+    )]
+    CodeHash {
+        /// Which.
+        account: Address,
+    },
     /// A shard that the network does not have.
     #[error("shard {shard} is not in the network, which has shards 0 to {last}")]
     UnknownShard {
@@ -156,6 +164,10 @@ pub struct GenesisAccount {
     /// Code; empty for an ordinary account.
     #[serde(skip_serializing_if = "is_no_code")]
     pub code: Bytes,
+    /// keccak256 of its code where nobody has the code itself: the account can be looked at and paid, and a transaction that
+    /// would run its code never can be. Only where environments are replayed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code_hash: Option<B256>,
     /// Storage slots that are not zero.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub storage: BTreeMap<U256, U256>,
@@ -207,6 +219,7 @@ impl Network {
         if !(SLOT_MS_MIN..=SLOT_MS_MAX).contains(&file.slot_ms) {
             return Err(NetworkError::SlotLength { actual: file.slot_ms });
         }
+        check_code_hashes(file.environments, &genesis)?;
         let mut endpoints = BTreeMap::new();
         let mut validators = BTreeMap::new();
         for (expected, entry) in (0..).zip(&file.shards) {
@@ -230,6 +243,16 @@ impl Network {
     pub fn validators(&self, shard: ShardId) -> Result<&ValidatorSet, NetworkError> {
         let last = self.placement.shards_count() - 1;
         self.validators.get(&shard).ok_or(NetworkError::UnknownShard { shard, last })
+    }
+}
+
+/// A code that nobody has is for replays of blocks alone: they are known not to run it.
+fn check_code_hashes(environments: EnvironmentSource, genesis: &Genesis) -> Result<(), NetworkError> {
+    let is_replay = matches!(environments, EnvironmentSource::Replay);
+    let mut named = genesis.accounts.iter().filter(|(_, account)| account.code_hash.is_some());
+    match named.find(|(_, account)| !is_replay || !account.code.is_empty()) {
+        Some((account, _)) => Err(NetworkError::CodeHash { account: *account }),
+        None => Ok(()),
     }
 }
 
@@ -271,4 +294,43 @@ fn read(path: &Path) -> Result<String, NetworkError> {
 
 fn malformed(path: &Path, error: &dyn std::fmt::Display) -> NetworkError {
     NetworkError::Malformed { path: path.to_owned(), reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(environments: EnvironmentSource) -> NetworkFile {
+        NetworkFile {
+            network: 1,
+            slot_ms: SLOT_MS_MIN,
+            base_fee_wei: 0,
+            gas_limit: 30_000_000,
+            beneficiary: Address::ZERO,
+            fork: "osaka".to_owned(),
+            environments,
+            placement_version: 1,
+            genesis: None,
+            shards: Vec::new(),
+            pinned: BTreeMap::new(),
+        }
+    }
+
+    fn genesis(account: GenesisAccount) -> Genesis {
+        Genesis { accounts: [(Address::repeat_byte(1), account)].into(), ..Genesis::default() }
+    }
+
+    fn is_refused(environments: EnvironmentSource, account: GenesisAccount) -> bool {
+        matches!(Network::new(&file(environments), genesis(account)), Err(NetworkError::CodeHash { .. }))
+    }
+
+    #[test]
+    fn only_a_replay_may_start_with_a_code_that_nobody_has() {
+        let unknown = GenesisAccount { code_hash: Some(B256::repeat_byte(7)), ..GenesisAccount::default() };
+        let both = GenesisAccount { code: Bytes::from_static(&[0]), ..unknown.clone() };
+        assert!(is_refused(EnvironmentSource::Slots, unknown.clone()));
+        assert!(!is_refused(EnvironmentSource::Replay, unknown));
+        assert!(is_refused(EnvironmentSource::Replay, both));
+        assert!(!is_refused(EnvironmentSource::Slots, GenesisAccount::default()));
+    }
 }

@@ -9,6 +9,7 @@ mod bytes;
 mod digest;
 mod ids;
 mod machine;
+mod memory;
 mod time;
 mod verified;
 
@@ -16,5 +17,6 @@ pub use bytes::{DecodeError, decode, encode};
 pub use digest::{Digest, Domain, ZeroDigest};
 pub use ids::{AttemptId, Epoch, Height, NetworkId, ShardId, Slot};
 pub use machine::{Machine, Output, Read, Space, Write};
+pub use memory::Memory;
 pub use time::{Millis, Time};
 pub use verified::{Verified, Verifier};

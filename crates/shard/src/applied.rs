@@ -17,11 +17,12 @@ use crate::staged::own_value;
 use alloy_primitives::{Address, B256};
 use borsh::{BorshDeserialize, BorshSerialize};
 use evm::{
-    Changes, Data, Executed, LockMode, Outcome, Payload, RecoveredPayload, Slice, StateKey, Step, SystemTransaction,
+    AccountState, Changes, Data, Executed, LockMode, Outcome, Payload, RecoveredPayload, Slice, StateKey, Step,
+    SystemTransaction,
 };
 use primitives::{AttemptId, Digest, Domain, Height, Read, ShardId, Time, encode};
 use proof::{LeafKind, Message, MessageId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 static SYSTEM: LazyLock<Domain> = LazyLock::new(|| Domain::new("dovetail v1 system transaction"));
@@ -69,6 +70,10 @@ pub struct Applied {
     pub time: Time,
     /// What it read and wrote here: what orders it among others.
     pub locks: BTreeMap<StateKey, LockMode>,
+    /// Accounts that it gave a code here: whoever goes by such a code without a lock comes after.
+    pub deployed: BTreeSet<Address>,
+    /// At the homes, the accounts whose code it went by without a lock ([`evm::Witness::fixed`]).
+    pub lent: BTreeSet<Address>,
     /// What ran: at the homes, elsewhere none.
     pub payload: Option<Payload>,
 }
@@ -99,6 +104,7 @@ pub(crate) struct Part {
     /// `block.number` as the payload saw it.
     pub(crate) number: u64,
     pub(crate) participants: Vec<ShardId>,
+    pub(crate) lent: BTreeSet<Address>,
     pub(crate) payload: Option<Payload>,
 }
 
@@ -138,8 +144,17 @@ impl Part {
             messages,
             number: outcomes::number_of(&payload.payload().environment),
             participants: executed.participants.iter().copied().collect(),
+            lent: executed.witness.fixed.keys().copied().filter(|_| is_home).collect(),
             payload: is_home.then(|| payload.payload().clone()),
         }
+    }
+
+    /// The accounts that it gives a code which was not theirs.
+    fn deployed(&self) -> BTreeSet<Address> {
+        let Changes { accounts, codes, .. } = &self.changes;
+        let is_new =
+            |account: &Option<AccountState>| account.is_some_and(|account| codes.contains_key(&account.code_hash));
+        accounts.iter().filter(|(_, account)| is_new(account)).map(|(address, _)| *address).collect()
     }
 
     fn attempt(&self) -> Option<AttemptId> {
@@ -221,7 +236,9 @@ impl<R: Read> Work<'_, '_, R> {
             cause: part.cause,
             height: self.draft.height(),
             time: self.time,
+            deployed: part.deployed(),
             locks: part.locks,
+            lent: part.lent,
             payload: part.payload,
         };
         self.ledger.staged.put_value(APPLIED, spaces::sequence_key(self.shard.applied_count), &record);

@@ -24,7 +24,7 @@ use crate::votes::VoteVerifier;
 use alloy_primitives::Address;
 use borsh::{BorshDeserialize, BorshSerialize};
 use commit::participant::{Action, Answer as VoteAnswer, Record, Step, ask_at};
-use commit::{DecisionProof, Descriptor, Refusal, Rejection, VoteProof};
+use commit::{DecisionProof, Descriptor, Participant, Refusal, Rejection, VoteProof};
 use evm::{LockMode, StateKey, Witness};
 use primitives::{AttemptId, Digest, Height, Read, ShardId, Time, Verified, encode};
 use proof::LeafKind;
@@ -54,7 +54,7 @@ pub struct AttemptRecord {
 
 /// An attempt's yes vote, kept until its decision.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-struct Prepared {
+pub(crate) struct Prepared {
     descriptor: Descriptor,
     part: Part,
     /// Own senders and the nonces that the attempt spends (R11).
@@ -86,17 +86,20 @@ pub(crate) struct Attempts {
     /// R11: one live attempt for each sender and nonce.
     senders: BTreeMap<(Address, u64), AttemptId>,
     due: std::collections::BTreeSet<(Time, AttemptId)>,
+    /// Parts that `DecisionAppliedTwice` applies again.
+    #[cfg(feature = "twins")]
+    pub(crate) kept: BTreeMap<AttemptId, Prepared>,
 }
 
 impl Attempts {
     /// The attempts that the store says are undecided; takes their locks again.
-    pub(crate) fn open(read: &impl Read, locks: &mut LockTable) -> Self {
+    pub(crate) fn open(read: &impl Read, participant: &Participant, locks: &mut LockTable) -> Self {
         let mut attempts = Self::default();
         let mut from = Vec::new();
         loop {
             let page = read.scan(PREPARED, &[], &from, OPEN_PAGE_COUNT);
             for (_, bytes) in &page {
-                attempts.reopen(own_value(PREPARED, bytes), locks);
+                attempts.reopen(own_value(PREPARED, bytes), participant, locks);
             }
             match page.last() {
                 Some((last, _)) if page.len() == OPEN_PAGE_COUNT => from = [&last[..], &[0]].concat(),
@@ -105,11 +108,23 @@ impl Attempts {
         }
     }
 
-    fn reopen(&mut self, prepared: Prepared, locks: &mut LockTable) {
+    fn reopen(&mut self, prepared: Prepared, participant: &Participant, locks: &mut LockTable) {
         let attempt = prepared.descriptor.id();
-        let taken = locks.acquire(attempt, prepared.part.locks);
+        let taken = locks.acquire(attempt, held(participant, prepared.part.locks));
         assert!(taken.is_ok(), "two undecided attempts in the store hold one key: {taken:?}");
         self.insert(attempt, Live::new(prepared.descriptor, prepared.nonces));
+    }
+
+    /// What an undecided attempt is.
+    #[cfg(feature = "twins")]
+    pub(crate) fn descriptor(&self, attempt: AttemptId) -> Option<&Descriptor> {
+        self.live.get(&attempt).map(|live| &live.descriptor)
+    }
+
+    /// What the others have answered about an undecided attempt.
+    #[cfg(feature = "twins")]
+    pub(crate) fn votes(&self, attempt: AttemptId) -> impl Iterator<Item = Verified<VoteProof>> {
+        self.live.get(&attempt).into_iter().flat_map(|live| live.votes.values().cloned())
     }
 
     /// How many there are.
@@ -150,6 +165,14 @@ impl Attempts {
         let nonces: usize = self.live.values().map(|live| live.nonces.len()).sum();
         assert_eq!(nonces, self.senders.len(), "a nonce is reserved for no live attempt");
     }
+}
+
+/// The locks of an attempt's part that are held until its decision: all of them (R6).
+#[cfg_attr(not(feature = "twins"), expect(unused_variables, reason = "the rule is the same for all participants"))]
+fn held(participant: &Participant, locks: BTreeMap<StateKey, LockMode>) -> BTreeMap<StateKey, LockMode> {
+    #[cfg(feature = "twins")] // EarlyReadUnlock and UndecidedRead break R6.
+    let locks = crate::twins::held(participant.twin, locks);
+    locks
 }
 
 /// What this shard keeps of an attempt.
@@ -240,6 +263,10 @@ impl<R: Read> Work<'_, '_, R> {
         for _ in 0..ASKS_PER_STEP_COUNT_MAX {
             let due = self.shard.attempts.due.first().copied();
             let Some((_, id)) = due.filter(|(due, _)| *due <= self.time) else { return };
+            #[cfg(feature = "twins")] // LocalTimerAbort breaks R4.
+            if self.abort_by_clock(id) {
+                continue;
+            }
             match self.decide_alone(id) {
                 Some(proof) => self.finish_alone(&proof), // The only participant has nobody to ask.
                 None => self.ask(id),
@@ -271,6 +298,10 @@ impl<R: Read> Work<'_, '_, R> {
         if live.votes.values().any(|vote| !vote.vote.verdict.is_yes()) {
             return DecisionProof::new(live.descriptor.clone(), others().collect()).ok();
         }
+        #[cfg(feature = "twins")] // ParticipantsNotBound breaks R1.
+        if let Some(proof) = self.decide_without_the_rest(id) {
+            return Some(proof);
+        }
         if live.votes.keys().filter(|shard| **shard != self.shard.me).count() + 1 < live.descriptor.participants.len() {
             return None;
         }
@@ -279,7 +310,7 @@ impl<R: Read> Work<'_, '_, R> {
     }
 
     /// This shard's own vote as a fact: checked like anyone's.
-    fn own_vote(&self, id: AttemptId) -> Option<Verified<VoteProof>> {
+    pub(crate) fn own_vote(&self, id: AttemptId) -> Option<Verified<VoteProof>> {
         let known = attempt(&self.ledger.staged, id)?;
         if known.vote.height == self.draft.height() {
             return None; // Its block is not sealed yet; the next answer will do.
@@ -306,13 +337,20 @@ impl<R: Read> Work<'_, '_, R> {
             return Err(Refusal::invalid(invalid::TOO_MANY_LOCKS, "it locks too many keys on one shard"));
         }
         // Locks first: what an undecided attempt holds exclusively is about to be stale anyway.
-        if let Some(conflict) = shard.locks.conflict(&slice.locks) {
+        let wanted = &slice.locks;
+        #[cfg(feature = "twins")] // UndecidedRead breaks R6.
+        let wanted = &shard.awaited(wanted.clone());
+        if let Some(conflict) = shard.locks.conflict(wanted) {
             return Err(Refusal::Conflict { holder: conflict.holder });
         }
         if let Some(holder) = self.own_nonces(prepare).iter().find_map(|nonce| shard.attempts.senders.get(nonce)) {
             return Err(Refusal::Conflict { holder: *holder }); // R11
         }
         *hint = self.stale_values(&slice.witness);
+        #[cfg(feature = "twins")] // StaleWitnessAccepted votes yes all the same.
+        if shard.breaks(commit::Twin::StaleWitnessAccepted) {
+            hint.clear();
+        }
         if !hint.is_empty() {
             return Err(Refusal::Stale);
         }
@@ -350,7 +388,7 @@ impl<R: Read> Work<'_, '_, R> {
     /// Takes the locks and keeps the part, in the batch of the yes vote (R2).
     fn lock(&mut self, id: AttemptId, descriptor: &Descriptor, part: Part, prepare: &Prepare) {
         let nonces = self.own_nonces(prepare);
-        let taken = self.shard.locks.acquire(id, part.locks.clone());
+        let taken = self.shard.locks.acquire(id, held(&self.shard.participant, part.locks.clone()));
         debug_assert!(taken.is_ok(), "readiness has just found these locks free: {taken:?}");
         self.shard.attempts.insert(id, Live::new(descriptor.clone(), nonces.clone()));
         for key in changing(&part.locks) {
@@ -384,10 +422,12 @@ impl<R: Read> Work<'_, '_, R> {
     }
 
     /// Applies or drops the stored part and releases the locks. The record no longer asks for it: once (I5).
-    fn end(&mut self, id: AttemptId, known: &AttemptRecord, step: Step) -> Height {
+    pub(crate) fn end(&mut self, id: AttemptId, known: &AttemptRecord, step: Step) -> Height {
         let height = self.draft.height();
         let key = spaces::attempt_key(id);
         let prepared: Option<Prepared> = get_value(&self.ledger.staged, PREPARED, &key);
+        #[cfg(feature = "twins")] // DecisionAppliedTwice breaks I5.
+        let prepared = self.keep_part(id, prepared);
         if let Some(record) = step.write {
             if let Some(decision) = record.decision() {
                 self.draft.push_entry(Entry::Decided { attempt: id, decision });

@@ -10,6 +10,7 @@ use crate::staged::{Staged, get_value};
 use crate::state_tree::{self, StateTreeError};
 use alloy_primitives::{Address, B256, U256, keccak256};
 use borsh::{BorshDeserialize, BorshSerialize};
+use commit::Participant;
 use evm::{AccountState, Changes, Data, NetworkParams, Placement};
 use primitives::{Digest, Domain, Epoch, Height, NetworkId, Read, ShardId, Space, Verified, Write};
 use proof::{Certificate, Header, History, PublicKey, ReceiptError, ReceiptVerifier, Signer, ValidatorSet};
@@ -17,7 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 /// The store format this build reads and writes.
-pub const STORE_FORMAT: u32 = 1;
+pub const STORE_FORMAT: u32 = 2;
 
 static AGREEMENT: LazyLock<Domain> = LazyLock::new(|| Domain::new("dovetail v1 network agreement"));
 
@@ -34,6 +35,9 @@ pub struct ShardConfig {
     pub validators: BTreeMap<ShardId, ValidatorSet>,
     /// This validator.
     pub signer: Signer,
+    /// The rule that is broken, in tests of checkers.
+    #[cfg(feature = "twins")]
+    pub twin: Option<commit::Twin>,
 }
 
 /// Why a shard does not start.
@@ -100,6 +104,25 @@ pub enum OpenError {
 }
 
 impl ShardConfig {
+    /// Shard `me`, whose validator is `signer`, among shards with these validators.
+    pub fn new(
+        params: NetworkParams,
+        me: ShardId,
+        placement: Placement,
+        validators: BTreeMap<ShardId, ValidatorSet>,
+        signer: Signer,
+    ) -> Self {
+        Self {
+            params,
+            me,
+            placement,
+            validators,
+            signer,
+            #[cfg(feature = "twins")]
+            twin: None,
+        }
+    }
+
     /// The network.
     pub fn network(&self) -> NetworkId {
         self.params.network
@@ -113,6 +136,14 @@ impl ShardConfig {
     /// The current epoch of every shard.
     pub fn epochs(&self) -> BTreeMap<ShardId, Epoch> {
         self.validators.iter().map(|(shard, set)| (*shard, set.epoch())).collect()
+    }
+
+    /// The rules by which this shard votes.
+    pub(crate) fn participant(&self) -> Participant {
+        let participant = Participant::new(self.network(), self.me, self.epochs());
+        #[cfg(feature = "twins")]
+        let participant = Participant { twin: self.twin, ..participant };
+        participant
     }
 
     /// A verifier of receipts of all shards.
@@ -192,6 +223,8 @@ pub struct GenesisAccount {
     pub balance: U256,
     /// Code; empty for none.
     pub code: Data,
+    /// keccak256 of its code where nobody has the code itself: no transaction that runs it is ever executed.
+    pub code_hash: Option<B256>,
     /// Slots that are not zero.
     pub storage: BTreeMap<U256, U256>,
 }
@@ -227,7 +260,7 @@ fn stage_identity<R: Read>(config: &ShardConfig, staged: &mut Staged<'_, R>) {
 fn own_changes(config: &ShardConfig, accounts: &GenesisAccounts) -> Changes {
     let mut changes = Changes::default();
     for (address, account) in accounts.iter().filter(|(address, _)| config.placement.shard_of(**address) == config.me) {
-        let code_hash = code_hash(&account.code);
+        let code_hash = account.code_hash.unwrap_or_else(|| code_hash(&account.code));
         if !account.code.is_empty() {
             changes.codes.insert(code_hash, account.code.clone());
         }

@@ -176,7 +176,7 @@ impl<R: Read> View for OwnView<'_, R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::MemoryStore;
+    use primitives::Memory;
 
     const ALICE: Address = Address::repeat_byte(0xa1);
 
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn what_was_applied_is_read_back_in_the_same_step() {
-        let store = MemoryStore::default();
+        let store = Memory::default();
         let mut ledger = Ledger::new(&store);
         ledger.apply(&changes(&[(1, 10)]));
         assert_eq!(account(&ledger.staged, ALICE), Some(AccountState::with_balance(U256::from(5))));
@@ -200,25 +200,25 @@ mod tests {
 
     #[test]
     fn a_zeroed_slot_takes_no_space() {
-        let mut store = MemoryStore::default();
+        let mut store = Memory::default();
         let mut ledger = Ledger::new(&store);
         ledger.apply(&changes(&[(1, 10)]));
         ledger.apply(&changes(&[(1, 0)]));
         let writes = ledger.staged.into_writes();
-        store.sync(writes);
+        store.commit(&writes);
         assert_eq!(store.count(SLOTS), 0);
     }
 
     #[test]
     fn wiping_an_account_removes_its_slots_and_no_others() {
-        let mut store = MemoryStore::default();
+        let mut store = Memory::default();
         let mut ledger = Ledger::new(&store);
         ledger.apply(&changes(&[(1, 10), (2, 20)]));
         let bob = Address::repeat_byte(0xa2);
         ledger.apply(&Changes { slots: [((bob, U256::from(1)), U256::from(7))].into(), ..Changes::default() });
         ledger.apply(&Changes { wiped: [ALICE].into(), ..changes(&[(3, 30)]) });
         let writes = ledger.staged.into_writes();
-        store.sync(writes);
+        store.commit(&writes);
         assert_eq!(store.count(SLOTS), 2);
         assert_eq!(slot(&store, ALICE, U256::from(3)), U256::from(30));
         assert_eq!(slot(&store, bob, U256::from(1)), U256::from(7));
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn credits_add_up() {
-        let store = MemoryStore::default();
+        let store = Memory::default();
         let mut ledger = Ledger::new(&store);
         let key = FeesKey { shard: ShardId(0), beneficiary: ALICE };
         let credit = Changes { credits: [(key, U256::from(4))].into(), ..Changes::default() };

@@ -17,6 +17,8 @@ mod acknowledgements;
 mod applied;
 mod attempts;
 mod blocks;
+mod checks;
+mod code_proof;
 mod config;
 mod dispatch;
 mod execution;
@@ -33,16 +35,20 @@ mod shard;
 pub mod spaces;
 mod staged;
 pub mod state_tree;
+#[cfg(feature = "twins")]
+mod twins;
 mod votes;
 
 #[cfg(test)]
 mod scenarios;
-#[cfg(test)]
-mod testing;
 
 pub use applied::{Applied, Cause, outcome_digest, system_id};
 pub use attempts::{AttemptRecord, invalid};
 pub use blocks::{Entry, LeafPlace, OutcomeLeaf, Tip};
+pub use checks::{CheckError, Checks};
+pub use code_proof::{
+    CODE_PROOF_BYTES_MAX, CODE_PROOFS_CHECKED_COUNT_MAX, CodeFact, CodeProof, CodeProofError, CodeVerifier, prove_code,
+};
 pub use config::{GenesisAccount, GenesisAccounts, OpenError, STORE_FORMAT, ShardConfig};
 pub use dispatch::DispatchError;
 pub use input::{

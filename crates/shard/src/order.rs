@@ -3,11 +3,14 @@
 //!   shard a:  T1  T2  M        a conflict on a key orders its two records as they stand in the log; the order is any
 //!   shard b:  T2' T1' T3       one that all logs agree with. Strict locking (R6) means that there is one.
 //!
+//! A code that never changes is gone by without a lock, but not before it was there: its first deployment comes first.
+//!
 //! Promise: running the payloads in this order on one plain EVM gives the union of the shards' states, or the shards are
 //! wrong. Two logs that contradict each other are an error, not an order.
 //! Knows nothing of stores: logs come as [`crate::queries::applied`] pages them.
 
 use crate::{Applied, Cause};
+use alloy_primitives::Address;
 use evm::{LockMode, Payload, StateKey};
 use primitives::ShardId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,6 +54,10 @@ struct Graph {
     payloads: BTreeMap<Name, (Cause, Option<Payload>)>,
     after: BTreeMap<Name, BTreeSet<Name>>,
     waits_for: BTreeMap<Name, usize>,
+    /// Who first gave an account its code.
+    deployed: BTreeMap<Address, Name>,
+    /// Who went by an account's code without a lock.
+    lent: BTreeSet<(Address, Name)>,
 }
 
 /// Who held a key last in a log, in groups that do not conflict among themselves.
@@ -70,6 +77,7 @@ pub fn order(logs: &BTreeMap<ShardId, Vec<Applied>>) -> Result<Vec<Committed>, O
     for (shard, log) in logs {
         graph.add_log(*shard, log);
     }
+    graph.put_deployments_first();
     graph.sort()
 }
 
@@ -83,9 +91,28 @@ impl Graph {
             };
             let entry = self.payloads.entry(name).or_insert((record.cause, None));
             entry.1 = entry.1.take().or_else(|| record.payload.clone());
+            for address in &record.deployed {
+                self.deployed.entry(*address).or_insert(name);
+            }
+            self.lent.extend(record.lent.iter().map(|address| (*address, name)));
             for (key, mode) in &record.locks {
                 self.hold(holders.entry(*key), name, *mode);
             }
+        }
+    }
+
+    /// Adds the edges from deployments to those who went by the code; what was there from genesis has none.
+    fn put_deployments_first(&mut self) {
+        for (address, name) in std::mem::take(&mut self.lent) {
+            if let Some(deployment) = self.deployed.get(&address).copied() {
+                self.precedes(deployment, name);
+            }
+        }
+    }
+
+    fn precedes(&mut self, earlier: Name, name: Name) {
+        if earlier != name && self.after.entry(earlier).or_default().insert(name) {
+            *self.waits_for.entry(name).or_default() += 1;
         }
     }
 
@@ -97,9 +124,7 @@ impl Graph {
         }
         holders.mode = mode;
         for earlier in &holders.before {
-            if *earlier != name && self.after.entry(*earlier).or_default().insert(name) {
-                *self.waits_for.entry(name).or_default() += 1;
-            }
+            self.precedes(*earlier, name);
         }
         holders.now.push(name);
     }
@@ -131,9 +156,9 @@ impl Graph {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloy_primitives::Address;
     use evm::Environment;
     use primitives::{AttemptId, Digest, Height, Slot, Time};
+    use std::slice::from_ref;
 
     fn attempt(number: u8) -> Cause {
         Cause::Attempt(AttemptId(Digest::new([number; 32])))
@@ -145,6 +170,8 @@ mod tests {
             height: Height(1),
             time: Time(1),
             locks: locks.iter().map(|(key, mode)| (StateKey::Account(Address::repeat_byte(*key)), *mode)).collect(),
+            deployed: BTreeSet::new(),
+            lent: BTreeSet::new(),
             payload: Some(Payload { environment: Environment::Slot(Slot(1)), transactions: Vec::new() }),
         }
     }
@@ -195,6 +222,18 @@ mod tests {
             record(attempt(3), &[(7, Exclusive)]),
         ];
         assert_eq!(causes(&[&log]), Ok(vec![attempt(9), local(1), local(2), attempt(3)]));
+    }
+
+    #[test]
+    fn whoever_goes_by_a_code_comes_after_its_first_deployment_alone() {
+        let code: BTreeSet<Address> = [Address::repeat_byte(7)].into();
+        let user = Applied { lent: code.clone(), ..record(attempt(1), &[(1, Exclusive)]) };
+        let deployment = Applied { deployed: code.clone(), ..record(attempt(2), &[(7, Exclusive)]) };
+        assert_eq!(causes(&[from_ref(&user), from_ref(&deployment)]), Ok(vec![attempt(2), attempt(1)]));
+        // What changes the account later may come before or after: it need not have changed the code.
+        let later = Applied { deployed: code, ..record(attempt(3), &[(7, Exclusive)]) };
+        let first = [user, record(attempt(3), &[(1, Exclusive)])];
+        assert_eq!(causes(&[&first, &[deployment, later]]), Ok(vec![attempt(2), attempt(1), attempt(3)]));
     }
 
     #[test]

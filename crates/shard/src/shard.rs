@@ -70,10 +70,11 @@ impl Shard {
         let (network, me) = (config.network(), config.me);
         let tip: Tip = get_value(read, META, TIP).ok_or(OpenError::Empty)?;
         let mut locks = LockTable::default();
-        let attempts = Attempts::open(read, &mut locks);
+        let participant = config.participant();
+        let attempts = Attempts::open(read, &participant, &mut locks);
         Ok(Self {
             mailbox: Mailbox { network, shard: me, beneficiary: config.params.beneficiary },
-            participant: Participant { network, shard: me, epochs: config.epochs() },
+            participant,
             verifier: config.verifier(),
             epoch: config.epoch(),
             time: get_value(read, META, TIME).map_or(tip.time, |time: Time| time.max(tip.time)),

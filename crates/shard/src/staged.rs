@@ -110,13 +110,13 @@ pub(crate) fn own_value<T: BorshDeserialize>(space: Space, bytes: &[u8]) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::MemoryStore;
+    use primitives::Memory;
 
     const SPACE: Space = Space("test");
 
-    fn store() -> MemoryStore {
-        let mut store = MemoryStore::default();
-        store.sync(vec![
+    fn store() -> Memory {
+        let mut store = Memory::default();
+        store.commit(&[
             Write::put(SPACE, [1, 1], [10]),
             Write::put(SPACE, [1, 2], [20]),
             Write::put(SPACE, [2, 1], [30]),

@@ -16,7 +16,6 @@ mod error;
 mod guard;
 mod identity;
 mod link;
-mod memory;
 mod options;
 mod reader;
 mod room;
@@ -24,7 +23,6 @@ mod store;
 
 pub use error::{Fault, StoreError};
 pub use identity::{FORMAT, Identity};
-pub use memory::Memory;
 pub use options::{Durability, Settings};
 pub use reader::{Reader, Snapshot};
 pub use room::Room;

@@ -3,9 +3,8 @@
 
 mod fixture;
 
-use dovetail_store::Memory;
 use fixture::{A, B, open};
-use primitives::{Read, Space, Write};
+use primitives::{Memory, Read, Space, Write};
 use proptest::prelude::*;
 
 #[test]

@@ -208,9 +208,11 @@ impl Connection {
             let remaining = deadline.saturating_sub(start.elapsed());
             let mut request = Request::new(message.clone());
             request.set_timeout(remaining);
-            let rejection = match call(request).await {
-                Ok(response) => return Ok(response.into_inner()),
-                Err(status) => Rejection::from(status),
+            // The channel's own timeout begins when it has a connection, which may never be.
+            let rejection = match tokio::time::timeout(remaining, call(request)).await {
+                Ok(Ok(response)) => return Ok(response.into_inner()),
+                Ok(Err(status)) => Rejection::from(status),
+                Err(_) => Rejection::from(Status::deadline_exceeded("no answer, and perhaps no connection")),
             };
             let wait = backoff(tried);
             let late = start.elapsed().saturating_add(wait) >= deadline;

@@ -34,6 +34,7 @@ use crate::limits::{
     JSONRPC_REQUEST_BYTES_MAX, JSONRPC_RESPONSE_BYTES_MAX, JSONRPC_SUBSCRIPTIONS_COUNT_MAX, KEEPALIVE_INTERVAL,
     KEEPALIVE_TIMEOUT,
 };
+use jsonrpsee::Methods;
 use jsonrpsee::core::traits::IdProvider;
 use jsonrpsee::server::{BatchRequestConfig, PingConfig, Server, ServerConfig, ServerHandle};
 use jsonrpsee::types::SubscriptionId;
@@ -79,7 +80,7 @@ impl JsonRpc {
             .await
             .map_err(failed)?;
         let address = server.local_addr().map_err(failed)?;
-        let module = methods::module(Node::new(chain))?;
+        let module = methods(chain)?;
         Ok(Self { address, handle: server.start(module) })
     }
 
@@ -94,6 +95,14 @@ impl JsonRpc {
         let _ = self.handle.stop();
         self.handle.stopped().await;
     }
+}
+
+/// The methods alone, for a caller that brings requests without a connection.
+///
+/// # Errors
+/// [`JsonRpcError::Method`] if two have one name.
+pub fn methods<C: Chain>(chain: Arc<C>) -> Result<Methods, JsonRpcError> {
+    Ok(methods::module(Node::new(chain))?.into())
 }
 
 fn config() -> ServerConfig {

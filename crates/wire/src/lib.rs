@@ -3,7 +3,6 @@
 //! ```text
 //!   bytes -> bounds -> protobuf -> TryFrom -> values of the project -> an `*Api` of a service      (server)
 //!   values of the project -> a typed client -> protobuf -> bytes                                    (client)
-//!   receipts, decisions -> facts (verifiers) -> `Verified<T>` -> a machine's inputs
 //!   JSON -> Ethereum JSON-RPC -> a `Chain`                                                          (wallets)
 //! ```
 //!
@@ -21,7 +20,6 @@ pub mod client;
 pub mod codec;
 pub mod convert;
 pub mod coordinator;
-pub mod facts;
 pub mod jsonrpc;
 pub mod limits;
 pub mod participant;

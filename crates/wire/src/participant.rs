@@ -1,6 +1,6 @@
 //! `ParticipantService`: two-phase commit as a participant shard serves it.
 //!
-//! Everything here is a claim: receipts are decoded, never checked. [`crate::facts`] turns them into facts, which is the
+//! Everything here is a claim: receipts are decoded, never checked. [`shard::Checks`] turns them into facts, which is the
 //! host's work, in parallel and before the machine's step.
 
 mod client;
@@ -28,7 +28,7 @@ pub struct Prepare {
     pub homes: Vec<VoteProof>,
 }
 
-/// A decision and the votes it is said to follow from, unchecked: [`crate::facts::VoteVerifier`] makes it a
+/// A decision and the votes it is said to follow from, unchecked: [`shard::Checks`] makes it a
 /// [`commit::DecisionProof`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecisionClaim {
@@ -50,8 +50,6 @@ pub enum VoteAnswer {
     },
     /// It knows nothing of the attempt.
     Unknown,
-    /// The attempt is decided; unchecked.
-    Decided(DecisionClaim),
 }
 
 /// Answers to a batch, in its order. An item refused without a vote decides nothing.

@@ -176,6 +176,12 @@ impl ServerBuilder {
         Health { reporter: self.health.clone(), names: self.names.clone() }
     }
 
+    /// The services alone, for a caller that brings requests without a connection. Of the limits only those of messages and
+    /// their fields hold.
+    pub fn routes(self) -> tonic::service::Routes {
+        self.routes.routes()
+    }
+
     fn drain(&self) -> Drain {
         Drain::new(self.draining.subscribe())
     }

@@ -9,13 +9,13 @@ use dovetail_wire as wire;
 
 use commit::{Decision, Descriptor, Refusal, Undecided, Verdict, Vote};
 use primitives::{Epoch, ShardId, Verified};
-use proof::{Delivery, DeliveryStatus, LeafKind, Receipt};
+use proof::{LeafKind, Receipt};
 use proptest::prelude::*;
 use prost::Message as _;
+use shard::{VoteError, VoteVerifier};
 use support::{descriptor, message, receipt, said, verifier, vote};
 use wire::codec::decode;
 use wire::convert::{ConvertError, canonical};
-use wire::facts::{FactError, Inbound, VoteVerifier, inbound};
 use wire::limits::RECEIPT_BYTES_MAX;
 use wire::participant::{DecisionClaim, Prepare};
 use wire::proto::v1;
@@ -37,7 +37,7 @@ fn a_vote_in_another_shards_name_is_refused() {
     let forged =
         said(ShardId(0), Vote { attempt: descriptor.id(), shard: ShardId(1), epoch: Epoch(1), verdict: Verdict::Yes });
     let refused = Verified::by(&VoteVerifier::new(&verifier), forged);
-    assert_eq!(refused, Err(FactError::Shard { expected: ShardId(1), actual: ShardId(0) }));
+    assert_eq!(refused, Err(VoteError::Shard { named: ShardId(1), said: ShardId(0) }));
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn a_vote_of_another_epoch_is_refused() {
     let (verifier, descriptor) = (verifier(), descriptor());
     let vote = Vote { attempt: descriptor.id(), shard: ShardId(1), epoch: Epoch(2), verdict: Verdict::Yes };
     let refused = Verified::by(&VoteVerifier::new(&verifier), said(ShardId(1), vote));
-    assert_eq!(refused, Err(FactError::Epoch { expected: Epoch(2), actual: Epoch(1) }));
+    assert_eq!(refused, Err(VoteError::Epoch { named: Epoch(2), certified: Epoch(1) }));
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn evidence_for_another_vote_is_refused() {
     let (verifier, descriptor) = (verifier(), descriptor());
     let mut proof = vote(&descriptor, ShardId(1), no());
     proof.vote.verdict = Verdict::Yes;
-    assert_eq!(Verified::by(&VoteVerifier::new(&verifier), proof), Err(FactError::OtherVote));
+    assert_eq!(Verified::by(&VoteVerifier::new(&verifier), proof), Err(VoteError::OtherVote));
 }
 
 #[test]
@@ -64,22 +64,24 @@ fn evidence_of_another_kind_is_refused_before_its_signature_is_checked() {
     receipt.certificate.signatures.clear();
     proof.evidence = receipt.to_bytes();
     let refused = Verified::by(&VoteVerifier::new(&verifier), proof);
-    assert_eq!(refused, Err(FactError::Kind { expected: &[LeafKind::Vote], actual: LeafKind::Outcome }));
+    assert_eq!(refused, Err(VoteError::Kind { actual: LeafKind::Outcome }));
 }
 
 #[test]
 fn all_yes_votes_decide_to_commit_and_one_no_to_abort() {
     let (verifier, descriptor) = (verifier(), descriptor());
     let verifier = VoteVerifier::new(&verifier);
-    let claim = |votes| DecisionClaim { descriptor: descriptor.clone(), votes };
     let yes = |shard| vote(&descriptor, ShardId(shard), Verdict::Yes);
-    let commit = verifier.decision(claim(vec![yes(0), yes(1)])).unwrap();
+    let commit = verifier.decision(descriptor.clone(), vec![yes(0), yes(1)]).unwrap();
     assert_eq!(commit.decide(), Decision::Commit);
-    assert_eq!(DecisionClaim::from(&commit), claim(vec![yes(0), yes(1)]));
-    let abort = verifier.decision(claim(vec![vote(&descriptor, ShardId(1), no())])).unwrap();
+    assert_eq!(
+        DecisionClaim::from(&commit),
+        DecisionClaim { descriptor: descriptor.clone(), votes: vec![yes(0), yes(1)] }
+    );
+    let abort = verifier.decision(descriptor.clone(), vec![vote(&descriptor, ShardId(1), no())]).unwrap();
     assert_eq!(abort.decide(), Decision::Abort);
-    let open = verifier.decision(claim(vec![yes(0)]));
-    assert_eq!(open, Err(FactError::Undecided(Undecided { votes: 1, participants: 2 })));
+    let open = verifier.decision(descriptor.clone(), vec![yes(0)]);
+    assert_eq!(open, Err(VoteError::Undecided(Undecided { votes: 1, participants: 2 })));
 }
 
 #[test]
@@ -87,26 +89,8 @@ fn a_vote_on_another_attempt_has_no_place_in_a_decision() {
     let (verifier, descriptor) = (verifier(), descriptor());
     let other = Descriptor { number: 2, ..descriptor.clone() };
     let votes = vec![vote(&descriptor, ShardId(0), Verdict::Yes), vote(&other, ShardId(1), Verdict::Yes)];
-    let refused = VoteVerifier::new(&verifier).decision(DecisionClaim { descriptor: descriptor.clone(), votes });
-    assert_eq!(refused, Err(FactError::OtherAttempt { expected: descriptor.id(), actual: other.id() }));
-}
-
-#[test]
-fn a_message_and_its_delivery_come_in_from_who_may_say_them() {
-    let verifier = verifier();
-    let message = message();
-    let sent = receipt(ShardId(0), LeafKind::Message, message.to_bytes());
-    assert!(matches!(inbound(&verifier, sent), Ok(Inbound::Message { message: said, .. }) if said == message));
-    let delivery = Delivery::of(&message, DeliveryStatus::Delivered, b"", 21_000);
-    let told = receipt(ShardId(1), LeafKind::Delivery, delivery.to_bytes());
-    assert!(matches!(inbound(&verifier, told), Ok(Inbound::Delivery { delivery: said, .. }) if said == delivery));
-    // Shard 1 says what shard 0 sent, and shard 0 says how shard 1 took it.
-    let forged = receipt(ShardId(1), LeafKind::Message, message.to_bytes());
-    assert!(matches!(inbound(&verifier, forged), Err(FactError::Message(_))));
-    let forged = receipt(ShardId(0), LeafKind::Delivery, delivery.to_bytes());
-    assert!(matches!(inbound(&verifier, forged), Err(FactError::Message(_))));
-    let vote = receipt(ShardId(0), LeafKind::Vote, vec![]);
-    assert!(matches!(inbound(&verifier, vote), Err(FactError::Kind { actual: LeafKind::Vote, .. })));
+    let refused = VoteVerifier::new(&verifier).decision(descriptor.clone(), votes);
+    assert_eq!(refused, Err(VoteError::OtherAttempt { expected: descriptor.id(), actual: other.id() }));
 }
 
 fn prepare() -> Prepare {
@@ -175,9 +159,8 @@ proptest! {
         let place = place % bytes.len();
         bytes[place] ^= change;
         let believed = canonical("receipt", &bytes, RECEIPT_BYTES_MAX)
-            .map_err(FactError::from)
-            .and_then(|receipt| inbound(&verifier(), receipt));
-        prop_assert!(believed.is_err());
+            .is_ok_and(|receipt: Receipt| Verified::by(&verifier(), receipt).is_ok());
+        prop_assert!(!believed);
     }
 
     /// No bytes make the bounds or the decoder panic.

@@ -116,7 +116,7 @@ impl ParticipantApi for Everything {
     }
 
     async fn query_votes(&self, attempts: Vec<AttemptId>) -> Result<Answers<VoteAnswer>, Rejection> {
-        let answer = |id| if id == attempt() { VoteAnswer::Decided(decision()) } else { VoteAnswer::Unknown };
+        let answer = |id| if id == attempt() { no(&descriptor()) } else { VoteAnswer::Unknown };
         Ok(attempts.into_iter().map(|id| Ok(answer(id))).collect())
     }
 
@@ -391,7 +391,7 @@ async fn a_participant_answers_every_call() {
     assert_eq!(answers[1].as_ref().unwrap_err().reason, Reason::WrongPayload);
     let unknown = AttemptId(primitives::Digest::new([1; 32]));
     let answers = client.query_votes(vec![attempt(), unknown]).await.unwrap();
-    assert_eq!(answers, [Ok(VoteAnswer::Decided(decision())), Ok(VoteAnswer::Unknown)]);
+    assert_eq!(answers, [Ok(no(&descriptor())), Ok(VoteAnswer::Unknown)]);
     assert_eq!(client.decide(vec![decision()]).await.unwrap(), [Ok(Height(2))]);
     assert_eq!(client.request_abort(&[descriptor()]).await.unwrap(), [Ok(no(&descriptor()))]);
 }

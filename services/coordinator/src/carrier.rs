@@ -2,21 +2,25 @@
 
 use crate::lives::Lives;
 use crate::shards::Shards;
+use alloy_primitives::Address;
 use commit::coordinator::Objection;
 use commit::{DecisionProof, Descriptor, VoteProof};
 use coordinator::{
-    FetchId, Input, LocalAnswer, LocalSubmission, Prepare, Reply, Send, StateKeyValue, StateValue, Votes,
+    FetchId, Input, LocalAnswer, LocalSubmission, Prepare, ProvenCode, Reply, Send, StateKeyValue, StateValue, Votes,
 };
-use evm::StateKey;
+use evm::{Placement, StateKey};
+use futures_util::future::join_all;
 use host::network::Network;
 use host::{Class, Handle, Handout};
-use primitives::{AttemptId, ShardId};
+use primitives::{AttemptId, ShardId, Verified};
 use proof::ReceiptVerifier;
+use shard::{CodeProof, CodeVerifier, VoteVerifier};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::mpsc;
-use wire::facts::VoteVerifier;
+use wire::limits::{STATE_PROOF_BYTES_MAX, STATE_VALUE_BYTES_MAX};
 use wire::participant::{Answers, DecisionClaim, VoteAnswer};
+use wire::shard::StateProofs;
 use wire::{Reason, Rejection};
 
 /// Clients of all shards, and the checks of what they say.
@@ -26,6 +30,7 @@ pub(crate) struct Carrier {
     shards: Arc<Shards>,
     lives: Arc<Lives>,
     verifier: Arc<ReceiptVerifier>,
+    placement: Placement,
 }
 
 impl Carrier {
@@ -33,7 +38,7 @@ impl Carrier {
     pub(crate) fn new(network: &Network, handle: Handle<Input, Reply>, shards: Arc<Shards>, lives: Arc<Lives>) -> Self {
         let validators = network.validators.iter().map(|(shard, set)| (*shard, set.clone()));
         let verifier = Arc::new(ReceiptVerifier::with(network.params.network, validators));
-        Self { handle, shards, lives, verifier }
+        Self { handle, shards, lives, verifier, placement: network.placement.clone() }
     }
 
     /// Does what the machine asks for, each call on its own, until the host ends.
@@ -49,6 +54,7 @@ impl Carrier {
     async fn act(self: Arc<Self>, send: Send) {
         match send {
             Send::Fetch { shard, fetch, keys, codes } => self.fetch(shard, fetch, keys, codes).await,
+            Send::FetchProofs { shard, fetch, accounts } => self.fetch_proofs(shard, fetch, accounts).await,
             Send::SubmitLocal { shard, batch } => self.submit_local(shard, batch).await,
             Send::Prepare { shard, batch } => self.prepare(shard, batch).await,
             Send::RequestAbort { shard, batch } => self.request_abort(shard, batch).await,
@@ -74,6 +80,40 @@ impl Carrier {
             Err(rejection) => {
                 tracing::debug!(%shard, %rejection, "values not fetched");
                 self.tell(Input::FetchFailed { fetch }).await;
+            }
+        }
+    }
+
+    /// Asks a shard to prove codes. What it cannot prove, or what proves nothing, is no proof: then it takes part itself.
+    async fn fetch_proofs(&self, shard: ShardId, fetch: FetchId, accounts: Vec<Address>) {
+        let asks = accounts.into_iter().map(|account| async move {
+            match self.shards.peer(shard)?.shard.prove_state(account, &[]).await {
+                Ok(proven) => Ok((account, self.proven_code(account, proven))),
+                Err(rejection) if rejection.is_retryable() => Err(rejection),
+                Err(_) => Ok((account, None)),
+            }
+        });
+        match join_all(asks).await.into_iter().collect::<Result<_, Rejection>>() {
+            Ok(proofs) => self.tell(Input::FetchedProofs { fetch, proofs }).await,
+            Err(rejection) => {
+                tracing::debug!(%shard, %rejection, "proofs of codes not fetched");
+                self.tell(Input::FetchFailed { fetch }).await;
+            }
+        }
+    }
+
+    fn proven_code(&self, account: Address, proven: StateProofs) -> Option<ProvenCode> {
+        let StateProofs { header, certificate, proofs } = proven;
+        let first = proofs.into_iter().next().filter(|first| !first.value.is_empty())?;
+        let state = primitives::decode(&first.value, STATE_VALUE_BYTES_MAX).ok()?;
+        let path = primitives::decode(&first.proof, STATE_PROOF_BYTES_MAX).ok()?;
+        let proof = CodeProof { header, certificate, account: state, proof: path };
+        let bytes = proof.to_data();
+        match Verified::by(&CodeVerifier::new(&self.verifier, &self.placement), (account, proof)) {
+            Ok(fact) => Some(ProvenCode { hash: fact.hash, proof: bytes }),
+            Err(error) => {
+                tracing::warn!(%account, %error, "a proof of a code was not believed");
+                None
             }
         }
     }
@@ -148,7 +188,6 @@ impl Carrier {
                     proofs.push(proof);
                     hints.extend(hint.into_iter().map(|fresh| (fresh.key, state_value(fresh.value))));
                 }
-                Ok(VoteAnswer::Decided(claim)) => proofs.extend(claim.votes),
                 Ok(VoteAnswer::Unknown) => {}
                 Err(rejection) => self.rejected(*attempt, shard, &rejection).await,
             }
@@ -165,7 +204,7 @@ impl Carrier {
         let verifier = Arc::clone(&self.verifier);
         let check = move || VoteVerifier::new(&verifier).votes(proofs);
         let (votes, failed) = tokio::task::spawn_blocking(check).await.ok()?;
-        for (_, error) in failed {
+        for error in failed {
             tracing::warn!(%error, "a vote was not believed");
         }
         Some(Votes { votes, hints })

@@ -21,7 +21,7 @@ mod refusal;
 mod settings;
 mod shards;
 
-pub use settings::Settings;
+pub use settings::{ATTEMPT_MS_MAX, ATTEMPT_MS_MIN, AttemptOutOfBounds, Settings, attempt_ms_default};
 
 use api::Node;
 use carrier::Carrier;
@@ -56,6 +56,9 @@ pub enum Error {
     /// The coordinator does not open.
     #[error(transparent)]
     Open(#[from] coordinator::OpenError),
+    /// The attempts' deadline is out of bounds.
+    #[error(transparent)]
+    Attempt(#[from] AttemptOutOfBounds),
     /// A shard's endpoint is no endpoint.
     #[error("a shard's endpoint: {0}")]
     Shard(#[from] wire::client::ConnectError),
@@ -114,7 +117,7 @@ fn open(settings: &Settings, network: &Network) -> Result<(Store, Coordinator), 
             params: network.params.clone(),
             placement: network.placement.clone(),
             epochs: network.validators.iter().map(|(shard, set)| (*shard, set.epoch())).collect(),
-            timing: coordinator::Timing::default(),
+            timing: settings.timing()?,
             commit: commit::coordinator::Settings::default(),
         },
         &reader,

@@ -105,7 +105,11 @@ impl Reads {
     pub(crate) async fn call(&self, call: &CallRequest) -> Result<Outcome, Rejection> {
         let environment = Environment::Slot(Slot(self.head.borrow().0 + 1));
         let (params, placement) = (&self.network.params, &self.network.placement);
-        let run = |known: &Known| simulate(params, placement, &environment, call, known).map_err(Failure::from);
+        let run = |known: &Known| {
+            // A call may take as long as a block's gas lasts: what else waits on this thread goes to another.
+            tokio::task::block_in_place(|| simulate(params, placement, &environment, call, known))
+                .map_err(Failure::from)
+        };
         Ok(self.at_one_moment(run).await?.0)
     }
 
@@ -146,6 +150,8 @@ impl Reads {
         for missing in missing {
             match missing {
                 Missing::Key(key) => keys.entry(self.network.placement.owner(key)).or_default().push(key),
+                // A read has no participants to save, and its view says of every code that there is no proof.
+                Missing::CodeProof(_) => {}
                 Missing::Code { hash, account } => match self.codes.get(hash) {
                     Some(code) => drop(known.codes.insert(hash, code)),
                     None => drop(codes.entry(self.network.placement.shard_of(account)).or_default().insert(hash)),

@@ -1,8 +1,16 @@
 //! What a coordinator node is told.
 
+use coordinator::Timing;
+use primitives::Millis;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+
+/// The shortest time to an attempt's deadline: votes take two round trips and two synced writes.
+pub const ATTEMPT_MS_MIN: u64 = 100;
+
+/// The longest: shards refuse what lies [`commit::participant::DEADLINE_AHEAD_MAX`] ahead of their own clocks.
+pub const ATTEMPT_MS_MAX: u64 = 25_000;
 
 /// The coordinator's TOML file; each field may also come from the environment as `DOVETAIL_COORDINATOR_<FIELD>`.
 ///
@@ -20,4 +28,33 @@ pub struct Settings {
     pub metrics_listen: SocketAddr,
     /// The store's folder; made if it is not there.
     pub data: PathBuf,
+    /// From the begin of an attempt to its deadline, in milliseconds: how long participants wait for a coordinator that is gone.
+    #[serde(default = "attempt_ms_default")]
+    pub attempt_ms: u64,
+}
+
+/// [`Settings::attempt_ms`] where nothing is said.
+pub fn attempt_ms_default() -> u64 {
+    Timing::default().attempt.0
+}
+
+impl Settings {
+    /// The machine's patience.
+    ///
+    /// # Errors
+    /// [`AttemptOutOfBounds`].
+    pub(crate) fn timing(&self) -> Result<Timing, AttemptOutOfBounds> {
+        let actual = self.attempt_ms;
+        if !(ATTEMPT_MS_MIN..=ATTEMPT_MS_MAX).contains(&actual) {
+            return Err(AttemptOutOfBounds { actual });
+        }
+        Ok(Timing { attempt: Millis(actual), ..Timing::default() })
+    }
+}
+
+/// A deadline that no attempt can keep, or that no shard takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("attempt_ms is {actual}, allowed are {ATTEMPT_MS_MIN} to {ATTEMPT_MS_MAX}")]
+pub struct AttemptOutOfBounds {
+    actual: u64,
 }

@@ -125,6 +125,13 @@ pub struct Cluster {
 impl Cluster {
     /// Starts the network of `plan` with everything it keeps under `dir`, and waits until every node is ready.
     pub fn start(plan: Plan, dir: &Path) -> Result<Self> {
+        let mut cluster = Self::lay_out(plan, dir)?;
+        cluster.start_all()?;
+        Ok(cluster)
+    }
+
+    /// Writes everything that the nodes of `plan` need under `dir`, and starts none.
+    pub fn lay_out(plan: Plan, dir: &Path) -> Result<Self> {
         // Nodes read paths relative to where they run, which is here.
         let dir = &std::path::absolute(dir)?;
         std::fs::create_dir_all(dir).wrap_err_with(|| format!("cannot make {}", dir.display()))?;
@@ -133,15 +140,21 @@ impl Cluster {
         let ports = nodes.iter().map(|node| Ok((*node, reservation.ports()?))).collect::<Result<_>>()?;
         let network = write_network(&plan, &ports, dir)?;
         let running = BTreeMap::new();
-        let mut cluster = Self { dir: dir.to_owned(), plan, network, ports, _reservation: reservation, running };
-        for node in &nodes {
-            cluster.write_settings(*node)?;
-            cluster.spawn(*node)?;
-        }
-        for node in nodes {
-            cluster.wait_ready(node)?;
-        }
+        let cluster = Self { dir: dir.to_owned(), plan, network, ports, _reservation: reservation, running };
+        nodes.into_iter().try_for_each(|node| cluster.write_settings(node))?;
         Ok(cluster)
+    }
+
+    /// Starts every node, and waits until all are ready.
+    pub fn start_all(&mut self) -> Result<()> {
+        let nodes = nodes(&self.plan);
+        nodes.iter().try_for_each(|node| self.spawn(*node))?;
+        nodes.into_iter().try_for_each(|node| self.wait_ready(node))
+    }
+
+    /// A node's settings file.
+    pub fn settings_path(&self, node: Node) -> PathBuf {
+        self.dir.join(format!("{node}.toml"))
     }
 
     /// The network as its nodes know it.
@@ -278,7 +291,7 @@ impl Cluster {
             Node::Coordinator(_) => "coordinator",
             Node::Relay(_) => "relay",
         };
-        let settings = self.dir.join(format!("{node}.toml"));
+        let settings = self.settings_path(node);
         let environment = self.plan.environment.iter().chain(more);
         let process = Process::spawn(&self.plan.program, kind, &settings, environment, &self.log(node))
             .wrap_err_with(|| format!("cannot start {node}"))?;
@@ -295,7 +308,7 @@ impl Cluster {
                 listen: ports.grpc,
                 metrics_listen: ports.metrics,
                 data,
-                key: key_path(&self.dir, shard),
+                key: Some(key_path(&self.dir, shard)),
             }),
             Node::Coordinator(_) => toml::to_string(&coordinator_service::Settings {
                 network,
@@ -303,6 +316,7 @@ impl Cluster {
                 rpc_listen: ports.rpc,
                 metrics_listen: ports.metrics,
                 data,
+                attempt_ms: coordinator_service::attempt_ms_default(),
             }),
             Node::Relay(_) => toml::to_string(&relay_service::Settings {
                 network,
@@ -311,7 +325,7 @@ impl Cluster {
                 data,
             }),
         };
-        Ok(std::fs::write(self.dir.join(format!("{node}.toml")), text?)?)
+        Ok(std::fs::write(self.settings_path(node), text?)?)
     }
 }
 

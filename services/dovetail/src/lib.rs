@@ -4,11 +4,13 @@
 
 pub mod client;
 pub mod cluster;
+pub mod conformance;
 pub mod contracts;
 pub mod demo;
 pub mod devnet;
 pub mod genesis;
 pub mod keys;
+pub mod mutation;
 pub mod oracle;
 pub mod process;
 pub mod receipt;

@@ -1,7 +1,7 @@
 //! The command line: devnet, demo, replay, trace, verify, and the services themselves.
 
 use clap::{Parser, Subcommand};
-use dovetail::{demo, devnet, keys, receipt, replay, trace};
+use dovetail::{conformance, demo, devnet, keys, receipt, replay, trace};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -27,6 +27,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Runs real Ethereum blocks through coordinator and shards and compares them with their headers.
     Replay(replay::Arguments),
+    /// Runs Ethereum state tests over many shards and compares with the files and with one plain EVM.
+    Conformance(conformance::Arguments),
     /// Tells the life of a message, with times.
     Trace(trace::Arguments),
     /// Exports Merkle receipts and checks them offline.
@@ -65,6 +67,7 @@ async fn run(command: Command) -> eyre::Result<()> {
         Command::Devnet(arguments) => devnet::run(arguments).await,
         Command::Demo(arguments) => demo::run(arguments).await,
         Command::Replay(arguments) => replay::run(arguments).await,
+        Command::Conformance(arguments) => conformance::run(arguments).await,
         Command::Trace(arguments) => trace::run(arguments).await,
         Command::Receipt(command) => receipt::run(command).await,
         Command::Keys(command) => keys::run(&command),

@@ -263,7 +263,7 @@ pub fn genesis(genesis: &Genesis) -> Result<State, WrongCode> {
     let mut state = State::default();
     for (address, account) in &genesis.accounts {
         let code_hash = if account.code.is_empty() {
-            AccountState::EMPTY.code_hash
+            account.code_hash.unwrap_or(AccountState::EMPTY.code_hash)
         } else {
             let hash = alloy_primitives::keccak256(&account.code);
             state.add_code(hash, &Data(account.code.clone()))?;

@@ -4,7 +4,8 @@
 //! Blocks come from the folder `mainnet-blocks` in `DOVETAIL_DATA`, or beside the repository; without it the tests say so
 //! and pass. `DOVETAIL_REPLAY_BLOCKS` says how many of them are replayed, smallest first.
 
-use dovetail::replay::{self, Settings};
+use dovetail::conformance::layout::Layout;
+use dovetail::replay;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -35,36 +36,35 @@ fn files() -> Vec<PathBuf> {
     files
 }
 
-async fn every_block(shards: u32, placement_seed: Option<u64>) {
-    let settings = Settings { shards, placement_seed, program: env!("CARGO_BIN_EXE_dovetail").into() };
+async fn every_block(layout: Layout) {
+    let program = Path::new(env!("CARGO_BIN_EXE_dovetail"));
     for path in files() {
-        let block = replay::load(&path).expect("a block file");
         let dir = tempfile::tempdir().expect("a temporary folder");
-        match replay::replay_block(&block, &settings, dir.path()).await {
-            Ok(report) => println!("{report}"),
-            Err(error) => panic!("block {} over {shards} shards: {error:?}", block.number()),
+        match replay::replay_over_processes(&path, layout, program, dir.path()).await {
+            Ok(told) => println!("{}: {told}", path.display()),
+            Err(error) => panic!("{} over shards {layout}: {error:?}", path.display()),
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mainnet_blocks_are_reproduced_on_one_shard() {
-    every_block(1, None).await;
+    every_block(Layout::Hash { shards: 1 }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mainnet_blocks_are_reproduced_over_two_shards() {
-    every_block(2, None).await;
+    every_block(Layout::Hash { shards: 2 }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mainnet_blocks_are_reproduced_over_four_shards() {
-    every_block(4, None).await;
+    every_block(Layout::Hash { shards: 4 }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mainnet_blocks_are_reproduced_over_seven_shards_placed_at_random() {
-    every_block(7, Some(1)).await;
+    every_block(Layout::Seeded { shards: 7, seed: 1 }).await;
 }
 
 #[test]
@@ -76,4 +76,15 @@ fn a_file_that_is_no_block_ends_with_an_error_that_names_it() {
     assert!(!output.status.success());
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(told.contains("17.json.zst") && told.contains("zstd"), "{told}");
+}
+
+#[test]
+fn a_folder_without_blocks_and_a_path_to_nothing_end_before_anything_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    for (path, why) in [(dir.path().to_owned(), "there is no block in"), (dir.path().join("1.json.zst"), "cannot read")]
+    {
+        let output = Command::new(env!("CARGO_BIN_EXE_dovetail")).arg("replay").arg(&path).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && told.contains(why), "{told}");
+    }
 }

@@ -14,6 +14,7 @@ pub(crate) fn genesis(genesis: &Genesis) -> GenesisAccounts {
         nonce: account.nonce,
         balance: account.balance,
         code: Data(account.code.clone()),
+        code_hash: account.code_hash,
         storage: account.storage.clone(),
     };
     genesis.accounts.iter().map(|(address, given)| (*address, account(given))).collect()

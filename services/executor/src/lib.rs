@@ -19,13 +19,12 @@ mod shard_api;
 
 pub use settings::Settings;
 
-use checks::Checks;
 use host::network::{Network, NetworkError};
 use host::{Bounds, Clock, Host, Process, ProcessError, keys};
 use node::Node;
 use primitives::{ShardId, Time};
 use proof::Signer;
-use shard::{Shard, ShardConfig};
+use shard::{Checks, Shard, ShardConfig};
 use std::path::Path;
 use std::sync::Arc;
 use store::{Durability, Identity, Store};
@@ -69,7 +68,7 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     let network = Network::load(&settings.network)?;
     let me = ShardId(settings.shard);
     let process = Process::start(settings.metrics_listen).await?;
-    let signer = Signer::new(keys::read_file(&settings.key)?, network.validators(me)?)?;
+    let signer = Signer::new(keys::read(settings.key.as_deref())?, network.validators(me)?)?;
     let (store, machine) = open(&settings, &network, me, signer)?;
     let attested = shard::queries::status(&store.reader()).map_or(Time(0), |status| status.attested);
     let host = Host {
@@ -82,7 +81,7 @@ pub async fn run(config: &Path) -> Result<(), Error> {
         ticket_of: |reply: &shard::Reply| Some(host::Ticket(reply.ticket.0)),
     };
     let running = host.spawn().map_err(ProcessError::from)?;
-    let checks = Arc::new(Checks::new(&network));
+    let checks = Arc::new(Checks::new(&network.params, &network.placement, &network.validators));
     let node = Arc::new(Node { handle: running.handle, checks, network, me });
     let peers = peers::connect(&node)?;
     tokio::spawn(peers::carry(Arc::clone(&node), peers, running.handouts));
@@ -102,13 +101,8 @@ fn open(settings: &Settings, network: &Network, me: ShardId, signer: Signer) -> 
     };
     let store_settings = store::Settings { durability: Durability::Synced, ..store::Settings::default() };
     let mut store = Store::open(&settings.data, &shard::SPACES, &identity, store_settings)?;
-    let config = ShardConfig {
-        params: network.params.clone(),
-        me,
-        placement: network.placement.clone(),
-        validators: network.validators.clone(),
-        signer,
-    };
+    let (params, placement) = (network.params.clone(), network.placement.clone());
+    let config = ShardConfig::new(params, me, placement, network.validators.clone(), signer);
     if shard::queries::status(&store.reader()).is_none() {
         store.commit(&Shard::genesis(&config, &convert::genesis(&network.genesis))?)?;
     }

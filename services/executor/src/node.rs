@@ -1,10 +1,9 @@
 //! What the service's calls share: the machine's handle, the checks before it, and the network.
 
-use crate::checks::Checks;
 use host::network::Network;
 use host::{Class, Handle};
 use primitives::ShardId;
-use shard::{Answer, Input, Reply, Ticket};
+use shard::{Answer, Checks, Input, Reply, Ticket};
 use std::sync::Arc;
 use wire::{Reason, Rejection};
 

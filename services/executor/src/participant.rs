@@ -1,18 +1,18 @@
 //! `ParticipantService` on the machine.
 
-use crate::checks::{self, Checks};
+use crate::checks;
 use crate::convert;
 use crate::node::{Node, unexpected};
-use commit::Descriptor;
+use commit::{DecisionProof, Descriptor};
 use host::Class;
 use primitives::{AttemptId, Height};
-use shard::{Answer, Input, queries};
+use shard::{Answer, Checks, Input, queries};
 use wire::Rejection;
 use wire::participant::{Answers, DecisionClaim, ParticipantApi, Prepare, VoteAnswer};
 
 impl ParticipantApi for Node {
     async fn prepare(&self, prepares: Vec<Prepare>) -> Result<Answers<VoteAnswer>, Rejection> {
-        let checked = checks::each(&self.checks, prepares, Checks::prepare).await?;
+        let checked = checks::each(&self.checks, prepares, prepare).await?;
         let input = |ticket, prepare| Input::Prepare { ticket, prepare: Box::new(prepare) };
         Ok(self.ask_each(Class::New, checked, input, vote).await)
     }
@@ -29,7 +29,7 @@ impl ParticipantApi for Node {
     }
 
     async fn decide(&self, decisions: Vec<DecisionClaim>) -> Result<Answers<Height>, Rejection> {
-        let checked = checks::each(&self.checks, decisions, Checks::decision).await?;
+        let checked = checks::each(&self.checks, decisions, decision).await?;
         let input = |ticket, proof| Input::Decision { ticket, proof: Box::new(proof) };
         let height = |answer| match answer {
             Answer::Decided { height, .. } => Ok(height),
@@ -44,6 +44,14 @@ impl ParticipantApi for Node {
         let descriptors = descriptors.into_iter().map(Ok).collect();
         Ok(self.ask_each(Class::UnderWay, descriptors, input, vote).await)
     }
+}
+
+fn prepare(checks: &Checks, prepare: Prepare) -> Result<shard::Prepare, Rejection> {
+    Ok(checks.prepare(prepare.descriptor, &prepare.payload, prepare.homes)?)
+}
+
+fn decision(checks: &Checks, claim: DecisionClaim) -> Result<DecisionProof, Rejection> {
+    Ok(checks.decision(claim.descriptor, claim.votes)?)
 }
 
 fn vote(answer: Answer) -> Result<VoteAnswer, Rejection> {

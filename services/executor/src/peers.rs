@@ -1,11 +1,11 @@
 //! Questions to other shards about attempts whose decision is late (R8).
 
-use crate::checks::{self, Checks};
+use crate::checks;
 use crate::node::Node;
 use commit::{Descriptor, VoteProof};
 use host::{Class, Handout};
 use primitives::ShardId;
-use shard::{Input, Reply, Send};
+use shard::{Checks, Input, Reply, Send};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -47,7 +47,7 @@ async fn ask(node: Arc<Node>, to: ShardId, peer: ParticipantClient, descriptors:
             return;
         }
     };
-    let votes: Vec<VoteProof> = answers.into_iter().flatten().flat_map(votes_of).collect();
+    let votes: Vec<VoteProof> = answers.into_iter().flatten().filter_map(vote_of).collect();
     let check = |checks: &Checks, vote| Ok(checks.votes(vec![vote]));
     let Ok(checked) = checks::each(&node.checks, votes, check).await else { return };
     let votes: Vec<_> = checked.into_iter().flatten().flatten().collect();
@@ -56,10 +56,9 @@ async fn ask(node: Arc<Node>, to: ShardId, peer: ParticipantClient, descriptors:
     let _ = node.handle.tell(Class::UnderWay, Input::Votes(votes)).await;
 }
 
-fn votes_of(answer: VoteAnswer) -> Vec<VoteProof> {
+fn vote_of(answer: VoteAnswer) -> Option<VoteProof> {
     match answer {
-        VoteAnswer::Vote { proof, .. } => vec![proof],
-        VoteAnswer::Decided(claim) => claim.votes,
-        VoteAnswer::Unknown => Vec::new(),
+        VoteAnswer::Vote { proof, .. } => Some(proof),
+        VoteAnswer::Unknown => None,
     }
 }

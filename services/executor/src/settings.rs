@@ -20,6 +20,8 @@ pub struct Settings {
     pub metrics_listen: SocketAddr,
     /// The store's folder; made if it is not there.
     pub data: PathBuf,
-    /// The validator's ed25519 secret key: a file of mode 0600.
-    pub key: PathBuf,
+    /// The validator's ed25519 secret key: a file of mode 0600. None: the key is in the environment variable
+    /// [`host::keys::KEY_VARIABLE`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
 }

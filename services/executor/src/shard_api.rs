@@ -1,6 +1,6 @@
 //! `ShardService` on the machine and on snapshots of its store.
 
-use crate::checks::{self, Checks};
+use crate::checks;
 use crate::convert;
 use crate::node::{Node, unexpected};
 use alloy_primitives::{Address, B256, U256};
@@ -38,7 +38,7 @@ impl ShardApi for Node {
     }
 
     async fn submit_local(&self, payloads: Vec<Payload>) -> Result<Answers<Vec<OutcomeRecord>>, Rejection> {
-        let checked = checks::each(&self.checks, payloads, Checks::payload).await?;
+        let checked = checks::each(&self.checks, payloads, |checks, payload| Ok(checks.payload(payload)?)).await?;
         let input = |ticket, payload| Input::Local { ticket, payload: Box::new(payload) };
         let outcomes = |answer| match answer {
             Answer::Executed { outcomes } => Ok(outcomes),
@@ -146,7 +146,7 @@ impl ShardApi for Node {
     }
 
     async fn deliver(&self, receipts: Vec<Receipt>) -> Result<Answers<Delivered>, Rejection> {
-        let checked = checks::each(&self.checks, receipts, Checks::fact).await?;
+        let checked = checks::each(&self.checks, receipts, |checks, receipt| Ok(checks.fact(receipt)?)).await?;
         Ok(self.ask_each(Class::UnderWay, checked, deliver_input, delivered).await)
     }
 }

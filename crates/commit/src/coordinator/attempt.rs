@@ -75,7 +75,7 @@ impl Attempt {
         Self { descriptor, id, payload, stage, asked, objecting, due: Time(0), said: 0 }
     }
 
-    /// The log entry to be synced before the first prepare goes out.
+    /// The log entry that is written before the first prepare goes out; not synced (`docs/decisions/0010`).
     pub(super) fn begun(&self) -> Write {
         Write::put(ATTEMPTS, *self.id.0.as_bytes(), encode(&(&*self.descriptor, &*self.payload)))
     }
@@ -137,8 +137,9 @@ impl Attempt {
     fn decide(&mut self, proof: Arc<DecisionProof>) {
         let mut waiting = self.asked.clone();
         if let Stage::Voting { votes } = &self.stage {
-            // Whoever said no holds no lock.
+            // Whoever said no holds no lock; whoever said yes holds one, whoever asked for it.
             waiting.retain(|shard| votes.get(shard).is_none_or(|proof| proof.vote.verdict.is_yes()));
+            waiting.extend(votes.values().filter(|proof| proof.vote.verdict.is_yes()).map(|proof| proof.vote.shard));
         }
         self.stage = Stage::Deciding { proof, waiting };
     }
@@ -229,7 +230,7 @@ fn missing_homes(
     descriptor.homes.iter().copied().filter(|home| !votes.contains_key(home))
 }
 
-/// The log entry of a decision's votes, to be synced before the first decide goes out.
+/// The log entry of a decision's votes, written before the first decide goes out; not synced (`docs/decisions/0010`).
 pub(super) fn decided(proof: &DecisionProof) -> Write {
     let votes: Vec<&VoteProof> = proof.votes().iter().map(|vote| &**vote).collect();
     Write::put(VOTES, *proof.attempt().0.as_bytes(), encode(&votes))

@@ -53,7 +53,7 @@ pub fn attempt(shards: u32) -> Descriptor {
 
 /// Shard `shard` of a network of `shards`.
 pub fn participant(shard: u32, shards: u32) -> Participant {
-    Participant { network: NetworkId(7), shard: ShardId(shard), epochs: epochs(shards) }
+    Participant::new(NetworkId(7), ShardId(shard), epochs(shards))
 }
 
 pub fn vote(descriptor: &Descriptor, shard: u32, verdict: Verdict) -> Vote {

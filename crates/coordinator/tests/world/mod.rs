@@ -342,6 +342,9 @@ impl World {
                 let (values, codes) = self.shards[place].fetch(&keys, &codes);
                 vec![Input::Fetched { fetch, values, codes }]
             }
+            Send::FetchProofs { fetch, accounts, .. } => {
+                vec![Input::FetchedProofs { fetch, proofs: self.shards[place].prove(&accounts) }]
+            }
             Send::SubmitLocal { batch, .. } => batch
                 .into_iter()
                 .map(|submission| {

@@ -4,13 +4,14 @@ use super::believed;
 use alloy_primitives::{Address, B256, U256};
 use commit::participant::{Action, Ask, Record, Step};
 use commit::{DecisionProof, Descriptor, Participant, Refusal, Rejection, VoteProof};
-use dovetail_coordinator::{Input, LocalAnswer, Prepare, StateKeyValue, StateValue, Votes};
+use dovetail_coordinator::{Input, LocalAnswer, Prepare, ProvenCode, StateKeyValue, StateValue, Votes};
 use evm::{
     AccountState, Bytecode, CodeCache, Data, Environment, ExecuteError, Executed, FeesKey, LockMode, Lookup,
     NetworkParams, Outcome, Payload, PayloadVerifier, Placement, Prepared, Replay, Replayer, Slice, State, StateKey,
     View, execute,
 };
 use primitives::{AttemptId, Epoch, ShardId, Time, Verified, decode};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -41,6 +42,10 @@ pub struct Shard {
     /// Will not act on prepares.
     pub objects: Option<String>,
     pub prepares: usize,
+    /// Says of every code that it cannot prove it.
+    pub proves_nothing: bool,
+    /// How often it was asked to prove codes.
+    pub proofs_asked: Cell<usize>,
 }
 
 impl Shard {
@@ -53,7 +58,7 @@ impl Shard {
                 accounts: accounts.map(|(address, account)| (*address, *account)).collect(),
                 ..State::default()
             },
-            participant: Participant { network: params.network, shard: me, epochs },
+            participant: Participant::new(params.network, me, epochs),
             replayer: Replayer::new(params.clone(), placement.clone(), Arc::new(CodeCache::default())),
             params,
             placement,
@@ -65,6 +70,8 @@ impl Shard {
             taciturn: false,
             objects: None,
             prepares: 0,
+            proves_nothing: false,
+            proofs_asked: Cell::new(0),
         }
     }
 
@@ -72,6 +79,18 @@ impl Shard {
         let values = keys.iter().map(|key| (*key, self.value(*key))).collect();
         let code = |hash| self.state.codes.get(hash).map(|code| Data::from(code.original_bytes()));
         (values, codes.iter().filter_map(code).collect())
+    }
+
+    /// Proves codes of its own with bytes that only name them: here nobody lies about a code.
+    pub fn prove(&self, accounts: &[Address]) -> Vec<(Address, Option<ProvenCode>)> {
+        self.proofs_asked.set(self.proofs_asked.get() + 1);
+        let code = |address: &Address| {
+            assert_eq!(self.placement.shard_of(*address), self.me, "nobody asks a shard about another's code");
+            let account =
+                self.state.accounts.get(address).filter(|account| account.has_code() && !self.proves_nothing)?;
+            Some(ProvenCode { hash: account.code_hash, proof: account.code_hash.to_vec().into() })
+        };
+        accounts.iter().map(|address| (*address, code(address))).collect()
     }
 
     fn value(&self, key: StateKey) -> StateValue {
@@ -117,9 +136,12 @@ impl Shard {
         if let Some(reason) = &self.objects {
             return self.objection(id, reason.clone());
         }
-        let Prepared { payload, witness } = decode(&prepare.payload, commit::PAYLOAD_BYTES_MAX).expect("canonical");
+        let Prepared { payload, witness, proofs } =
+            decode(&prepare.payload, commit::PAYLOAD_BYTES_MAX).expect("canonical");
         let verifier = PayloadVerifier::new(self.params.clone());
         let payload = Verified::by(&verifier, payload).expect("well signed").into_inner();
+        let proven = proofs.into_iter().map(|(address, proof)| (address, B256::from_slice(&proof.0)));
+        assert_eq!(witness.fixed, proven.collect(), "each is proven");
         let claim = Replay { payload: payload.clone(), witness };
         let executed = Verified::by(&self.replayer, claim).expect("an honest witness").into_inner();
         assert_eq!(executed.digest(), descriptor.payload, "R3");

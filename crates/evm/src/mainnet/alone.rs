@@ -2,10 +2,11 @@
 
 use super::MainnetBlock;
 use crate::{
-    ExecuteError, Outcome, PayloadError, PayloadVerifier, Placement, PlacementError, State, WrongCode, execute,
+    ExecuteError, LockMode, Outcome, PayloadError, PayloadVerifier, Placement, PlacementError, State, StateKey,
+    WrongCode, execute,
 };
 use alloy_primitives::Address;
-use primitives::Verifier;
+use primitives::{ShardId, Verifier};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Why a block does not run on its own state: its file is incomplete or the EVM is wrong.
@@ -40,6 +41,8 @@ pub enum AloneError {
 pub struct Alone {
     /// Of all payloads, in order.
     pub outcomes: Vec<Outcome>,
+    /// What each payload reads and writes, as it would be locked: where two conflict, the block's order counts.
+    pub locks: Vec<BTreeMap<StateKey, LockMode>>,
     /// Every account that lost its storage.
     pub wiped: BTreeSet<Address>,
     /// The state after the block.
@@ -52,11 +55,13 @@ impl MainnetBlock {
         let params = self.params();
         let placement = Placement::new(1, 1, BTreeMap::new())?;
         let verifier = PayloadVerifier::new(params.clone());
-        let mut alone = Alone { outcomes: Vec::new(), wiped: BTreeSet::new(), state: self.pre_state.clone() };
+        let state = self.pre_state.clone();
+        let mut alone = Alone { outcomes: Vec::new(), locks: Vec::new(), wiped: BTreeSet::new(), state };
         for (index, payload) in self.payloads().into_iter().enumerate() {
             let payload = verifier.verify(payload).map_err(|error| AloneError::Payload { index, error })?;
             let executed = execute(&params, &placement, &payload, &alone.state)
                 .map_err(|error| AloneError::Execute { index, error })?;
+            alone.locks.push(executed.slice(ShardId(0), &placement).locks);
             alone.state.apply(&executed.effects.changes)?;
             alone.wiped.extend(executed.effects.changes.wiped);
             alone.outcomes.extend(executed.effects.outcomes);

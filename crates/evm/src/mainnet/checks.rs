@@ -1,6 +1,6 @@
 //! What a replayed block must reproduce, bit for bit.
 
-use super::MainnetBlock;
+use super::{MainnetBlock, StateRootError};
 use crate::{AccountState, Outcome, State, Status};
 use alloy_consensus::proofs::calculate_receipt_root;
 use alloy_consensus::{Receipt, ReceiptEnvelope, ReceiptWithBloom, TxType};
@@ -47,6 +47,17 @@ pub enum Mismatch {
         /// The replay's.
         actual: B256,
     },
+    /// The file carries trie nodes, and they do not give a state root.
+    #[error("no state root: {0}")]
+    NoStateRoot(#[from] StateRootError),
+    /// Another state of all of Ethereum.
+    #[error("the header's state root is {expected}, the replay's {actual}")]
+    StateRoot {
+        /// The header's.
+        expected: B256,
+        /// The replay's.
+        actual: B256,
+    },
     /// Another state.
     #[error("the file's digest of the changed state is {expected}, the replay's {actual}")]
     PostDigest {
@@ -66,6 +77,8 @@ pub struct Reproduced {
     pub receipts_root: bool,
     /// Whether the requests hash could be compared: from Prague on.
     pub requests_hash: bool,
+    /// Whether the state root could be compared: where the file carries the trie nodes for it.
+    pub state_root: bool,
 }
 
 impl MainnetBlock {
@@ -96,8 +109,17 @@ impl MainnetBlock {
         }
         equal(self.post_digest, self.digest_of(wiped, after))
             .map_err(|(expected, actual)| Mismatch::PostDigest { expected, actual })?;
-        let gas_used = self.header.gas_used;
-        Ok(Reproduced { gas_used, receipts_root, requests_hash: self.header.requests_hash.is_some() })
+        let state_root = self.state_root_of(wiped, after).transpose()?;
+        if let Some(actual) = state_root {
+            equal(self.header.state_root, actual)
+                .map_err(|(expected, actual)| Mismatch::StateRoot { expected, actual })?;
+        }
+        Ok(Reproduced {
+            gas_used: self.header.gas_used,
+            receipts_root,
+            requests_hash: self.header.requests_hash.is_some(),
+            state_root: state_root.is_some(),
+        })
     }
 
     fn check_gas_and_logs(&self, receipts: &[ReceiptEnvelope]) -> Result<(), Mismatch> {

@@ -2,7 +2,7 @@
 
 use super::world::{ETHER, S0, S1, START, World, user};
 use crate::queries::{self, OutcomeCursor};
-use crate::{Answer, Cause, Entry, Input, LeafPlace, OpenError, OutcomeLeaf, Shard};
+use crate::{Answer, Cause, Entry, Input, LeafPlace, OpenError, OutcomeLeaf, STORE_FORMAT, Shard};
 use primitives::{AttemptId, Digest, Epoch, Height, Machine, Read, Time, Verified};
 use proof::{Header, LeafKind, SecretKey, Signer, ValidatorSet};
 
@@ -154,13 +154,14 @@ fn a_store_made_for_another_placement_is_refused() {
 fn an_empty_store_and_one_of_a_newer_format_are_refused() {
     let world = busy_world();
     let config = || super::world::config(S0, &world.params, &world.placement);
-    let empty = crate::testing::MemoryStore::default();
+    let empty = primitives::Memory::default();
     assert!(matches!(Shard::open(config(), &empty), Err(OpenError::Empty)));
     let mut newer = world.store(S0).clone();
     let mut identity = newer.get(crate::spaces::META, b"identity").unwrap();
-    identity[0] = 2;
-    newer.sync(vec![primitives::Write::put(crate::spaces::META, *b"identity", identity)]);
-    assert!(matches!(Shard::open(config(), &newer), Err(OpenError::Format { actual: 2 })));
+    let next = STORE_FORMAT + 1;
+    identity[..4].copy_from_slice(&next.to_le_bytes());
+    newer.commit(&[primitives::Write::put(crate::spaces::META, *b"identity", identity)]);
+    assert!(matches!(Shard::open(config(), &newer), Err(OpenError::Format { actual }) if actual == next));
 }
 
 #[test]

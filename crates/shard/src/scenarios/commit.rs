@@ -1,9 +1,13 @@
 //! Attempts over shards: votes, decisions, locks, and what happens when the coordinator does not.
 
-use super::world::{ETHER, S0, S1, World, user};
+use super::world::{ETHER, NETWORK, S0, S1, World, user};
 use crate::spaces::PREPARED;
 use crate::{Answer, AttemptRefusal, Busy, FreshValue, Input, LocalRefusal, Prepare, Send};
-use alloy_primitives::{Address, TxKind, U256};
+use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
+use alloy_eips::eip2718::Encodable2718;
+use alloy_eips::eip2930::{AccessList, AccessListItem};
+use alloy_primitives::{Address, B256, TxKind, U256};
+use alloy_signer::SignerSync;
 use commit::{Decision, Refusal, Rejection, Verdict, VoteProof};
 use primitives::{Epoch, Verified};
 
@@ -70,6 +74,25 @@ fn a_local_payload_that_leaves_the_shard_is_refused_with_what_it_lacks() {
     let Answer::LocalRefused(LocalRefusal::NotLocal { missing }) = answer else { panic!("{answer:?}") };
     assert!(!missing.is_empty());
     assert_eq!(world.batches, 0, "a refusal writes nothing");
+}
+
+#[test]
+fn a_local_payload_may_name_accounts_of_other_shards_that_it_never_reads() {
+    let mut world = world();
+    let foreign = AccessListItem { address: user(3).address(), storage_keys: vec![B256::ZERO] };
+    let transaction = TxEip1559 {
+        chain_id: NETWORK.0,
+        gas_limit: 100_000,
+        to: TxKind::Call(user(2).address()),
+        value: ETHER,
+        access_list: AccessList(vec![foreign]),
+        ..TxEip1559::default()
+    };
+    let signature = user(1).sign_hash_sync(&transaction.signature_hash()).unwrap();
+    let bytes = TxEnvelope::Eip1559(transaction.into_signed(signature)).encoded_2718();
+    let payload = world.payload(&[bytes]);
+    assert_eq!(world.local(S0, &payload).len(), 1);
+    assert_eq!(world.balance(user(2).address()), ETHER * U256::from(101));
 }
 
 #[test]

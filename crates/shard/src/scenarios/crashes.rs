@@ -1,9 +1,8 @@
 //! Power loss before and after every write of a journey over two shards: the end is the same, byte for byte (I12).
 
 use super::world::{Crash, ETHER, NETWORK, S0, S1, World, artifact, user};
-use crate::testing::MemoryStore;
 use alloy_primitives::{TxKind, U256, keccak256};
-use primitives::ShardId;
+use primitives::{Memory, ShardId};
 use proof::{LeafKind, domain_of};
 use std::collections::BTreeMap;
 
@@ -32,7 +31,7 @@ fn journey(crash: Crash) -> End {
 /// How a journey ended.
 struct End {
     /// What the shards held before the part that needs time to pass.
-    stores: BTreeMap<ShardId, MemoryStore>,
+    stores: BTreeMap<ShardId, Memory>,
     batches_before_waiting: usize,
     batches: usize,
     crashes: usize,

@@ -3,7 +3,7 @@
 use super::world::{ETHER, S0, S1, World, user};
 use crate::spaces::{TREE_NODES, TREE_STALE, TREE_VALUES};
 use crate::state_tree::{self, STATE_ROOT_LAG_BLOCKS_MAX, STATE_VERSIONS_KEPT_COUNT, StateTreeError};
-use crate::{Answer, Busy, Input, LocalRefusal, Ticket, queries};
+use crate::{Answer, Busy, GenesisAccount, Input, LocalRefusal, Ticket, queries};
 use alloy_primitives::{Address, U256};
 use evm::StateKey;
 use primitives::Height;
@@ -32,6 +32,16 @@ fn the_state_root_does_not_depend_on_the_order_of_transactions() {
     let root = |world: &World| state_tree::newest_root(world.store(S0)).unwrap();
     assert_eq!(root(&first), root(&second));
     assert_ne!(Some(root(&first).1), state_tree::root_at(first.store(S0), Height(0)));
+}
+
+#[test]
+fn an_account_may_start_with_the_hash_of_a_code_that_nobody_has() {
+    let (account, hash) = (Address::repeat_byte(9), alloy_primitives::B256::repeat_byte(7));
+    let given = GenesisAccount { code_hash: Some(hash), balance: ETHER, ..GenesisAccount::default() };
+    let world = World::with_accounts(1, [], &[(account, given)].into());
+    let stored = queries::account(world.store(S0), account).unwrap();
+    assert_eq!((stored.code_hash, stored.balance), (hash, ETHER));
+    assert_eq!(queries::code(world.store(S0), hash), None);
 }
 
 #[test]

@@ -1,9 +1,8 @@
 //! Two or more shards in memory, and a driver that plays coordinator and relay.
 
-use crate::testing::MemoryStore;
 use crate::{
-    Answer, GenesisAccount, GenesisAccounts, Input, LeafPlace, OutcomeRecord, Prepare, Send, Shard, ShardConfig,
-    Ticket, VoteVerifier, ledger, queries, state_tree,
+    Answer, Applied, GenesisAccount, GenesisAccounts, Input, LeafPlace, OutcomeRecord, Prepare, Send, Shard,
+    ShardConfig, Ticket, VoteVerifier, ledger, queries, state_tree,
 };
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718;
@@ -15,7 +14,7 @@ use evm::{
     AccountState, Bytecode, CodeCache, Environment, Environments, Executed, FeesKey, Lookup, NetworkParams, Payload,
     PayloadVerifier, Placement, RecoveredPayload, Replay, Replayer, Spec, State, View,
 };
-use primitives::{Epoch, Machine, Millis, NetworkId, Read, ShardId, Time, Verified};
+use primitives::{Epoch, Machine, Memory, Millis, NetworkId, Read, ShardId, Time, Verified};
 use proof::{Fact, LeafKind, Receipt, ReceiptVerifier, SecretKey, Signer, ValidatorSet};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -36,7 +35,7 @@ pub(super) enum Crash {
 
 /// One shard with its store.
 pub(super) struct Node {
-    pub(super) store: MemoryStore,
+    pub(super) store: Memory,
     pub(super) machine: Shard,
 }
 
@@ -70,7 +69,7 @@ fn secret(shard: ShardId) -> SecretKey {
     SecretKey::from_bytes(&[shard.0 as u8 + 1; 32]).unwrap()
 }
 
-fn sets(shards_count: u32) -> BTreeMap<ShardId, ValidatorSet> {
+pub(super) fn sets(shards_count: u32) -> BTreeMap<ShardId, ValidatorSet> {
     let set = |shard| ValidatorSet::new(Epoch(1), vec![secret(shard).public()]).unwrap();
     (0..shards_count).map(|shard| (ShardId(shard), set(ShardId(shard)))).collect()
 }
@@ -90,7 +89,7 @@ pub(super) fn params() -> NetworkParams {
 pub(super) fn config(shard: ShardId, params: &NetworkParams, placement: &Placement) -> ShardConfig {
     let validators = sets(placement.shards_count());
     let signer = Signer::new(secret(shard), &validators[&shard]).unwrap();
-    ShardConfig { params: params.clone(), me: shard, placement: placement.clone(), validators, signer }
+    ShardConfig::new(params.clone(), shard, placement.clone(), validators, signer)
 }
 
 /// The runtime code of a mailbox.
@@ -136,8 +135,8 @@ impl World {
     ) -> Self {
         let placement = Placement::new(1, shards_count, pinned.into_iter().collect()).unwrap();
         let node = |shard| {
-            let mut store = MemoryStore::default();
-            store.sync(Shard::genesis(&config(shard, &params, &placement), accounts).unwrap());
+            let mut store = Memory::default();
+            store.commit(&Shard::genesis(&config(shard, &params, &placement), accounts).unwrap());
             let machine = Shard::open(config(shard, &params, &placement), &store).unwrap();
             (shard, Node { store, machine })
         };
@@ -181,7 +180,7 @@ impl World {
         self.batches += 1;
         let loses_batch = self.crash == (Crash::Before { batch: self.batches });
         if !loses_batch {
-            node.store.sync(output.writes);
+            node.store.commit(&output.writes);
         }
         if loses_batch || self.crash == (Crash::After { batch: self.batches }) {
             self.crashes += 1;
@@ -360,7 +359,12 @@ impl World {
         }
     }
 
-    pub(super) fn store(&self, shard: ShardId) -> &MemoryStore {
+    /// The newest thing that a shard applied.
+    pub(super) fn last_applied(&self, shard: ShardId) -> Applied {
+        queries::applied(self.store(shard), 0, usize::MAX).pop().unwrap()
+    }
+
+    pub(super) fn store(&self, shard: ShardId) -> &Memory {
         &self.nodes[&shard].store
     }
 
@@ -434,7 +438,7 @@ fn is_refusal(answer: &Answer) -> bool {
 }
 
 /// What one shard's store holds.
-fn state_of(store: &MemoryStore, machine: &Shard) -> State {
+fn state_of(store: &Memory, machine: &Shard) -> State {
     let mut state = State::default();
     for (key, value) in store.scan(crate::spaces::ACCOUNTS, &[], &[], usize::MAX) {
         state.accounts.insert(Address::from_slice(&key), primitives::decode(&value, 1024).unwrap());
@@ -454,7 +458,7 @@ fn state_of(store: &MemoryStore, machine: &Shard) -> State {
 }
 
 /// A view of all shards' stores.
-struct Everything<'a>(&'a World);
+pub(super) struct Everything<'a>(pub(super) &'a World);
 
 impl View for Everything<'_> {
     fn account(&self, address: Address) -> Lookup<Option<AccountState>> {

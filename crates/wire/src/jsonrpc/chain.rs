@@ -137,7 +137,7 @@ pub trait Chain: Send + Sync + 'static {
 
 /// Binary search over [`Chain::call`], from what the first run used.
 async fn estimate<C: Chain + ?Sized>(chain: &C, call: CallRequest) -> Result<u64, CallFailure> {
-    let most = call.gas_limit.unwrap_or(u64::MAX).min(chain.params().gas_limit);
+    let most = call.gas_limit.unwrap_or(u64::MAX).min(chain.params().transaction_gas_max());
     let run = |gas_limit| chain.call(CallRequest { gas_limit: Some(gas_limit), ..call.clone() });
     let outcome = run(most).await?;
     if outcome.status != Status::Success {

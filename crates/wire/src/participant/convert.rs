@@ -83,7 +83,6 @@ pub(super) fn answer(answer: v1::VoteAnswer) -> Result<VoteAnswer, Rejection> {
         }
         v1::vote_answer::Answer::Rejection(rejection) => Err(rejection.into()),
         v1::vote_answer::Answer::Unknown(v1::UnknownAttempt {}) => Ok(VoteAnswer::Unknown),
-        v1::vote_answer::Answer::Decision(proof) => Ok(VoteAnswer::Decided(proof.try_into()?)),
     }
 }
 
@@ -97,7 +96,6 @@ impl From<Result<VoteAnswer, Rejection>> for v1::VoteAnswer {
                 Answer::Vote(proof.evidence.into())
             }
             Ok(VoteAnswer::Unknown) => Answer::Unknown(v1::UnknownAttempt {}),
-            Ok(VoteAnswer::Decided(claim)) => Answer::Decision(claim.into()),
             Err(rejection) => Answer::Rejection(rejection.into()),
         };
         Self { answer: Some(answer), hint: fresh }

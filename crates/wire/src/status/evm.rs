@@ -1,10 +1,7 @@
 //! What execution refuses.
 
 use crate::rejection::{Reason, Rejection};
-use evm::{
-    EnvironmentError, EstimateError, ExecuteError, Invalid, PayloadError, PlacementError, TransactionError,
-    WitnessError,
-};
+use evm::{EnvironmentError, ExecuteError, Invalid, PayloadError, PlacementError, TransactionError, WitnessError};
 
 impl From<TransactionError> for Rejection {
     fn from(error: TransactionError) -> Self {
@@ -24,7 +21,7 @@ impl From<TransactionError> for Rejection {
 impl From<EnvironmentError> for Rejection {
     fn from(error: EnvironmentError) -> Self {
         let reason = match error {
-            EnvironmentError::BlockRefused => Reason::WrongEnvironment,
+            EnvironmentError::BlockRefused | EnvironmentError::ForkRefused { .. } => Reason::WrongEnvironment,
         };
         Self::new(reason, error.to_string())
     }
@@ -97,18 +94,6 @@ impl From<ExecuteError> for Rejection {
             ExecuteError::BlockHash { number } => Self::new(Reason::WrongEnvironment, text).with("number", number),
             ExecuteError::TooMuch => Self::new(Reason::OverBound, text),
             ExecuteError::Evm { .. } => Self::new(Reason::WrongEnvironment, text),
-        }
-    }
-}
-
-impl From<EstimateError> for Rejection {
-    fn from(error: EstimateError) -> Self {
-        let text = error.to_string();
-        match error {
-            EstimateError::Failed { gas_limit, .. } => {
-                Self::new(Reason::ExecutionReverted, text).with("gas_limit", gas_limit)
-            }
-            EstimateError::Execute(error) => error.into(),
         }
     }
 }

@@ -3,7 +3,8 @@
 use crate::rejection::{Reason, Rejection};
 use shard::state_tree::StateTreeError;
 use shard::{
-    AcknowledgeRefusal, AttemptRefusal, Busy, DeliverRefusal, DispatchError, LocalRefusal, SlotOutOfBounds, VoteError,
+    AcknowledgeRefusal, AttemptRefusal, Busy, CheckError, CodeProofError, DeliverRefusal, DispatchError, LocalRefusal,
+    SlotOutOfBounds, VoteError,
 };
 
 impl From<Busy> for Rejection {
@@ -92,11 +93,49 @@ impl From<VoteError> for Rejection {
     fn from(error: VoteError) -> Self {
         let text = error.to_string();
         match error {
-            VoteError::Receipt(error) => error.into(),
-            VoteError::Kind { .. } => Self::new(Reason::WrongLeaf, text),
             VoteError::Decode(error) => error.into(),
-            VoteError::Shard { .. } => Self::new(Reason::WrongShard, text),
-            VoteError::Epoch { .. } => Self::new(Reason::WrongEpoch, text),
+            VoteError::Receipt(error) => error.into(),
+            VoteError::Descriptor(error) => error.into(),
+            VoteError::Undecided(error) => error.into(),
+            VoteError::Kind { .. } | VoteError::OtherVote | VoteError::OtherAttempt { .. } => {
+                Self::new(Reason::WrongLeaf, text)
+            }
+            VoteError::Shard { said, named } => {
+                Self::new(Reason::WrongShard, text).with("expected", named).with("actual", said)
+            }
+            VoteError::Epoch { certified, named } => {
+                Self::new(Reason::WrongEpoch, text).with("expected", named).with("actual", certified)
+            }
+            VoteError::VotesCount { .. } => Self::new(Reason::OverBound, text),
+        }
+    }
+}
+
+impl From<CheckError> for Rejection {
+    fn from(error: CheckError) -> Self {
+        match error {
+            CheckError::Decode(error) => error.into(),
+            CheckError::Payload(error) => error.into(),
+            CheckError::Witness(error) => error.into(),
+            CheckError::Vote(error) => error.into(),
+            CheckError::Code(error) => error.into(),
+        }
+    }
+}
+
+impl From<CodeProofError> for Rejection {
+    fn from(error: CodeProofError) -> Self {
+        let text = error.to_string();
+        match error {
+            CodeProofError::Decode(error) => error.into(),
+            CodeProofError::State(error) => error.into(),
+            CodeProofError::Header(error) => error.into(),
+            CodeProofError::Shard { said, owner, .. } => {
+                Self::new(Reason::WrongShard, text).with("expected", owner).with("actual", said)
+            }
+            CodeProofError::Missing { .. } | CodeProofError::Excess { .. } | CodeProofError::OtherCode { .. } => {
+                Self::new(Reason::BadReceipt, text)
+            }
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Real Ethereum mainnet blocks through coordinator and shards, compared with their own headers.
 
 use super::report::Report;
-use crate::replay::{self, Settings};
+use crate::conformance::layout::Layout;
+use crate::replay::replay_over_processes;
 use eyre::{Result, WrapErr};
 use std::path::{Path, PathBuf};
 
@@ -26,14 +27,9 @@ pub(super) async fn show(data: Option<&Path>, dir: &Path, report: &mut Report) {
 }
 
 async fn replayed(file: &Path, dir: &Path) -> Result<(String, ())> {
-    let block = replay::load(file)?;
-    let program = std::env::current_exe().wrap_err("this program has no path")?;
-    let settings = Settings { shards: SHARDS_COUNT, placement_seed: None, program };
     let folder = tempfile::Builder::new().prefix("replay-").tempdir_in(dir)?;
-    let report = replay::replay_block(&block, &settings, folder.path()).await?;
-    // The claim has the number already.
-    let (said, number) = (report.to_string(), format!("block {} ", block.number()));
-    Ok((said.strip_prefix(&number).unwrap_or(&said).to_owned(), ()))
+    let program = std::env::current_exe().wrap_err("this program has no path")?;
+    Ok((replay_over_processes(file, Layout::Hash { shards: SHARDS_COUNT }, &program, folder.path()).await?, ()))
 }
 
 /// The blocks to replay: preferred ones first, then the first others.

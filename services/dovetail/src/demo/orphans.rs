@@ -16,10 +16,10 @@ use alloy_sol_types::SolValue;
 use evm::{Data, StateKey, Status};
 use eyre::{Result, ensure, eyre};
 use primitives::{AttemptId, ShardId, Verifier};
+use shard::VoteVerifier;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use wire::Reason;
-use wire::facts::VoteVerifier;
 use wire::participant::VoteAnswer;
 use wire::state::StateValue;
 

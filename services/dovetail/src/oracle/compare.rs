@@ -22,12 +22,14 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Every account and slot in which two settled states differ, in order; codes that accounts name and the shards lack.
+/// Every account and slot in which two settled states differ, in order; codes that accounts name and the shards lack, where
+/// one EVM has them.
 pub fn differences(shards: &State, plain: &State) -> Vec<Difference> {
     let addresses: BTreeSet<Address> = shards.accounts.keys().chain(plain.accounts.keys()).copied().collect();
     let accounts = addresses.into_iter().filter_map(|address| {
         let (ours, theirs) = (shards.accounts.get(&address), plain.accounts.get(&address));
-        let lacks_code = ours.is_some_and(|ours| ours.has_code() && !shards.codes.contains_key(&ours.code_hash));
+        let lacks = |hash| !shards.codes.contains_key(hash) && plain.codes.contains_key(hash);
+        let lacks_code = ours.is_some_and(|ours| ours.has_code() && lacks(&ours.code_hash));
         let without = if lacks_code { " without the code" } else { "" };
         (ours != theirs || lacks_code).then(|| Difference {
             key: StateKey::Account(address),

@@ -11,7 +11,7 @@ use evm::{
     AccountState, Bytecode, CodeCache, Environment, Environments, FeesKey, Lookup, Payload, Replay, Replayer,
     SignedTransaction, Spec, StateKey, View, mailbox_address,
 };
-use primitives::{Epoch, Machine, Millis, NetworkId, Time, Write, encode};
+use primitives::{Epoch, Machine, Memory, Millis, NetworkId, Time, Write, encode};
 use proof::{LeafKind, ReceiptVerifier, SecretKey, Signer, ValidatorSet};
 use shard::spaces::{ACCOUNTS, APPLIED, OUTCOMES};
 use shard::{
@@ -19,7 +19,6 @@ use shard::{
     VoteVerifier,
 };
 use std::sync::Arc;
-use store::Memory;
 
 sol! {
     interface Counter {
@@ -85,16 +84,13 @@ impl World {
             .iter()
             .map(|(address, given)| {
                 let (balance, nonce, code) = (given.balance, given.nonce, Data(given.code.clone()));
-                (*address, shard::GenesisAccount { nonce, balance, code, storage: BTreeMap::new() })
+                (*address, shard::GenesisAccount { nonce, balance, code, ..Default::default() })
             })
             .collect();
         let node = |me: ShardId| {
-            let config = || ShardConfig {
-                params: params.clone(),
-                me,
-                placement: placement.clone(),
-                validators: validators.clone(),
-                signer: Signer::new(secret(me), &validators[&me]).unwrap(),
+            let config = || {
+                let signer = Signer::new(secret(me), &validators[&me]).unwrap();
+                ShardConfig::new(params.clone(), me, placement.clone(), validators.clone(), signer)
             };
             let mut store = Memory::new();
             store.commit(&Shard::genesis(&config(), &accounts).unwrap());

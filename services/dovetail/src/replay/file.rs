@@ -1,4 +1,4 @@
-//! A block file from the disk: bounded, decompressed, checked against its own header.
+//! Block files from the disk: found, bounded, decompressed, checked against their own headers.
 
 use evm::mainnet::{BLOCK_BYTES_MAX, MainnetBlock, MainnetError};
 use std::fs::File;
@@ -16,6 +16,12 @@ pub enum FileError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A folder without a block file in it.
+    #[error("there is no block in {path}: block files are called <number>.json.zst")]
+    NoBlocks {
+        /// Which folder.
+        path: PathBuf,
+    },
     /// It is not a whole zstd file.
     #[error("{path} is not a whole zstd file: {source}")]
     Compression {
@@ -32,6 +38,40 @@ pub enum FileError {
         /// Why.
         source: Box<MainnetError>,
     },
+}
+
+/// What block files end with.
+const SUFFIX: &str = ".json.zst";
+
+/// The block files that `paths` name: files as they are, of folders all block files by number.
+pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, FileError> {
+    let mut files = Vec::new();
+    for path in paths {
+        let unreadable = |source| FileError::Unreadable { path: path.clone(), source };
+        if std::fs::metadata(path).map_err(unreadable)?.is_dir() {
+            files.extend(blocks_in(path)?);
+        } else {
+            files.push(path.clone());
+        }
+    }
+    Ok(files)
+}
+
+fn blocks_in(folder: &Path) -> Result<Vec<PathBuf>, FileError> {
+    let unreadable = |source| FileError::Unreadable { path: folder.to_owned(), source };
+    let mut blocks = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        let name = entry.file_name();
+        if let Some(number) = name.to_str().and_then(|name| name.strip_suffix(SUFFIX)) {
+            blocks.push((number.parse::<u64>().unwrap_or(u64::MAX), entry.path()));
+        }
+    }
+    if blocks.is_empty() {
+        return Err(FileError::NoBlocks { path: folder.to_owned() });
+    }
+    blocks.sort();
+    Ok(blocks.into_iter().map(|(_, path)| path).collect())
 }
 
 /// The block in a `<number>.json.zst` file; decompresses at most [`BLOCK_BYTES_MAX`] bytes.
@@ -99,6 +139,26 @@ mod tests {
         let error = load(Path::new("/nowhere/1.json.zst")).unwrap_err();
         assert!(matches!(error, FileError::Unreadable { .. }));
         assert!(error.to_string().contains("/nowhere/1.json.zst"), "{error}");
+    }
+
+    #[test]
+    fn the_blocks_of_a_folder_are_found_by_number_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["10.json.zst", "9.json.zst", "README.md", "9.json"] {
+            std::fs::write(dir.path().join(name), []).unwrap();
+        }
+        let found = find(&[dir.path().to_owned()]).unwrap();
+        let names: Vec<_> = found.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+        assert_eq!(names, ["9.json.zst", "10.json.zst"]);
+    }
+
+    #[test]
+    fn a_folder_without_blocks_and_a_path_to_nothing_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let empty = find(&[dir.path().to_owned()]).unwrap_err();
+        assert!(matches!(&empty, FileError::NoBlocks { path } if path == dir.path()), "{empty}");
+        let wrong = find(&[dir.path().join("1.json.zst")]).unwrap_err().to_string();
+        assert!(wrong.contains("1.json.zst"), "{wrong}");
     }
 
     #[test]

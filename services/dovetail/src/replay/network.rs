@@ -1,80 +1,74 @@
 //! The network that a block is replayed on: its pre-state as genesis, its chain id, system transactions allowed.
 
 use crate::cluster::Plan;
-use crate::replay::Settings;
-use alloy_primitives::{Address, B256, Bytes, keccak256};
+use crate::replay::Placed;
+use alloy_primitives::{Address, B256, Bytes, U256};
 use evm::mainnet::MainnetBlock;
 use evm::{AccountState, State};
 use eyre::Result;
 use host::network::{EnvironmentSource, Genesis, GenesisAccount};
+use shard::GenesisAccounts;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
-/// Why a block's pre-state is no genesis.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum GenesisError {
-    /// An account's code is known by its hash alone.
-    #[error(
-        "the file has account {account} without its code {hash}, and a network starts from codes: this block cannot \
-             be replayed over processes"
-    )]
-    NoCode {
-        /// Whose.
-        account: Address,
-        /// Which.
-        hash: B256,
-    },
-}
-
-/// What to start.
-pub(crate) fn plan(block: &MainnetBlock, settings: &Settings) -> Result<Plan> {
-    let pinned = settings.placement_seed.map(|seed| drawn(block.pre_state(), seed, settings.shards));
+/// The processes to start.
+pub(crate) fn plan(block: &MainnetBlock, placed: &Placed, program: PathBuf) -> Result<Plan> {
+    let pinned = placed.placement.pinned().iter().map(|(address, shard)| (*address, shard.0));
     Ok(Plan {
         network: block.params().network.0,
         coordinators: 1,
         relays: 0,
         fork: block.spec().to_string(),
         environments: EnvironmentSource::Replay,
-        pinned: pinned.unwrap_or_default(),
-        genesis: genesis(block.pre_state())?,
-        program: settings.program.clone(),
-        ..Plan::new(settings.shards)?
+        pinned: pinned.collect(),
+        genesis: genesis(block.pre_state()),
+        program,
+        ..Plan::new(placed.placement.shards_count())?
     })
 }
 
-/// A shard for each account, drawn from the seed: the same on every machine.
-fn drawn(state: &State, seed: u64, shards: u32) -> BTreeMap<Address, u32> {
-    let draw = |address: &Address| {
-        let hash = keccak256([address.as_slice(), &seed.to_be_bytes()].concat());
-        u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]) % shards
+/// The state before the block, as a network file has it.
+fn genesis(state: &State) -> Genesis {
+    let account = |(address, account): (&Address, &AccountState)| {
+        let (AccountState { nonce, balance, .. }, Known { code, code_hash }) = (*account, code(state, account));
+        (*address, GenesisAccount { nonce, balance, code, code_hash, storage: storage(state, *address) })
     };
-    state.accounts.keys().map(|address| (*address, draw(address))).collect()
+    Genesis { accounts: state.accounts.iter().map(account).collect(), codes: BTreeMap::new() }
 }
 
-fn genesis(state: &State) -> Result<Genesis, GenesisError> {
-    let mut genesis = Genesis::default();
-    for (address, account) in &state.accounts {
-        let AccountState { nonce, balance, .. } = *account;
-        let code = code(state, *address, account)?;
-        genesis.accounts.insert(*address, GenesisAccount { nonce, balance, code, storage: BTreeMap::new() });
-    }
-    for ((address, slot), value) in &state.slots {
-        genesis.accounts.entry(*address).or_default().storage.insert(*slot, *value);
-    }
-    Ok(genesis)
+/// The same, as a shard takes it.
+pub(crate) fn accounts(state: &State) -> GenesisAccounts {
+    let account = |(address, account): (&Address, &AccountState)| {
+        let (AccountState { nonce, balance, .. }, Known { code, code_hash }) = (*account, code(state, account));
+        let (code, storage) = (code.into(), storage(state, *address));
+        (*address, shard::GenesisAccount { nonce, balance, code, code_hash, storage })
+    };
+    state.accounts.iter().map(account).collect()
 }
 
-fn code(state: &State, account: Address, has: &AccountState) -> Result<Bytes, GenesisError> {
-    if !has.has_code() {
-        return Ok(Bytes::new());
+fn storage(state: &State, address: Address) -> BTreeMap<U256, U256> {
+    let slots = state.slots.range((address, U256::ZERO)..=(address, U256::MAX));
+    slots.map(|((_, slot), value)| (*slot, *value)).collect()
+}
+
+/// What is known of an account's code.
+struct Known {
+    code: Bytes,
+    /// Of a code that is not in the file: the block looks at the account and does not run it.
+    code_hash: Option<B256>,
+}
+
+fn code(state: &State, account: &AccountState) -> Known {
+    match state.codes.get(&account.code_hash) {
+        Some(code) => Known { code: code.original_bytes(), code_hash: None },
+        None => Known { code: Bytes::new(), code_hash: account.has_code().then_some(account.code_hash) },
     }
-    let hash = has.code_hash;
-    state.codes.get(&hash).map(evm::Bytecode::original_bytes).ok_or(GenesisError::NoCode { account, hash })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloy_primitives::U256;
+    use alloy_primitives::keccak256;
 
     fn state() -> State {
         let mut state = State::default();
@@ -87,28 +81,18 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_places_every_account_the_same_way_each_time() {
-        let drawn_once = drawn(&state(), 7, 4);
-        assert_eq!(drawn_once, drawn(&state(), 7, 4));
-        assert_ne!(drawn_once, drawn(&state(), 8, 4));
-        assert_eq!(drawn_once.len(), 64);
-        for shard in 0..4 {
-            assert!(drawn_once.values().any(|drawn| *drawn == shard), "nothing on shard {shard}");
-        }
-    }
-
-    #[test]
     fn the_genesis_is_the_pre_state() {
-        let genesis = genesis(&state()).unwrap();
-        assert_eq!(crate::oracle::genesis(&genesis), Ok(state()));
+        assert_eq!(crate::oracle::genesis(&genesis(&state())), Ok(state()));
     }
 
     #[test]
-    fn an_account_whose_code_is_not_in_the_file_is_refused() {
+    fn an_account_whose_code_is_not_in_the_file_keeps_the_hash_of_it() {
         let mut state = state();
         let account = Address::repeat_byte(3);
-        let hash = keccak256([1, 2, 3]);
-        state.accounts.insert(account, AccountState { code_hash: hash, ..AccountState::EMPTY });
-        assert_eq!(genesis(&state), Err(GenesisError::NoCode { account, hash }));
+        let code_hash = keccak256([1, 2, 3]);
+        state.accounts.insert(account, AccountState { code_hash, ..AccountState::EMPTY });
+        assert_eq!(crate::oracle::genesis(&genesis(&state)), Ok(state.clone()));
+        assert_eq!(accounts(&state)[&account].code_hash, Some(code_hash));
+        assert_eq!(accounts(&state)[&Address::repeat_byte(4)].code_hash, None);
     }
 }

@@ -14,7 +14,8 @@ use wire::state::StateValue;
 
 /// The state of everything that `block` began with or that one EVM (`plain`) ends with, fees in their accounts.
 pub(crate) async fn read(network: &Network, block: &MainnetBlock, plain: &State) -> Result<State> {
-    let mut union = State::default();
+    // The codes are not read back: they are named by their hashes, which are.
+    let mut union = State { codes: plain.codes.clone(), ..State::default() };
     for (shard, keys) in keys(network, block, plain) {
         let endpoint = network.endpoints.get(&shard).cloned().unwrap_or_default();
         let client = ShardClient::new(Connection::open(&ClientSettings::plain(endpoint))?);

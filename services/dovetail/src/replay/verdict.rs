@@ -1,7 +1,7 @@
 //! Whether a block was reproduced, and what differs first if not.
 
 use crate::oracle::{Difference, differences, outcome_difference};
-use crate::replay::PlainRun;
+use crate::replay::subject::PlainRun;
 use alloy_primitives::B256;
 use evm::mainnet::{MainnetBlock, Mismatch, Reproduced};
 use evm::{Outcome, State};
@@ -50,9 +50,7 @@ pub(crate) fn check(
     let differing = outcomes.iter().zip(&plain.outcomes).enumerate().find(|(_, (ours, theirs))| ours != theirs);
     let outcome =
         differing.map(|(index, (ours, theirs))| (index, theirs.transaction, outcome_difference(ours, theirs)));
-    // The codes are not read back: they are named by their hashes, which are.
-    let after = State { codes: plain.evm.state().codes.clone(), ..after.clone() };
-    let all = differences(&after, plain.evm.state());
+    let all = differences(after, plain.evm.state());
     match checked {
         Ok(reproduced) if outcome.is_none() && all.is_empty() => Ok(reproduced),
         checked => Err(Box::new(BlockMismatch {

@@ -1,0 +1,113 @@
+//! Votes under keys that nobody should believe.
+
+use crate::call::{DecisionClaim, Request};
+use crate::world::World;
+use commit::{Descriptor, Refusal, Verdict, Vote, VoteProof};
+use primitives::{Digest, Epoch, Height, NetworkId, ShardId, Time};
+use proof::{HEADER_VERSION, Header, Leaf, LeafKind, Outbox, Receipt, SecretKey, Signer, ValidatorSet};
+
+/// Somebody who holds a key, and makes blocks in a shard's name.
+#[derive(Debug)]
+pub struct Forger {
+    network: NetworkId,
+    shard: ShardId,
+    signer: Signer,
+    height: Height,
+}
+
+impl Forger {
+    /// In the name of `shard`, with the key of `seed`; none if that is no key.
+    pub fn new(network: NetworkId, shard: ShardId, seed: &[u8; 32]) -> Option<Self> {
+        let key = SecretKey::from_bytes(seed).ok()?;
+        Self::with_key(network, shard, key)
+    }
+
+    /// In the name of `shard`, with `key`: with the shard's own, an equivocation.
+    pub fn with_key(network: NetworkId, shard: ShardId, key: SecretKey) -> Option<Self> {
+        let set = ValidatorSet::new(Epoch(1), vec![key.public()]).ok()?;
+        Some(Self { network, shard, signer: Signer::new(key, &set).ok()?, height: Height(1) })
+    }
+
+    /// The receipt of a leaf that the shard never said, certified with the forger's key.
+    pub fn receipt(&mut self, leaf: Leaf, time: Time) -> Option<Receipt> {
+        let outbox = Outbox::new(self.network, self.shard, self.height, vec![leaf]).ok()?;
+        let digest = |byte| Digest::new([byte; 32]);
+        let header = Header {
+            version: HEADER_VERSION,
+            network: self.network,
+            shard: self.shard,
+            epoch: Epoch(1),
+            height: self.height,
+            parent: digest(1),
+            time,
+            log_root: digest(2),
+            outcome_root: digest(3),
+            outbox_root: outbox.root(),
+            outbox_count: outbox.count(),
+            history_root: digest(4),
+            state_root: digest(5),
+            state_height: Height(0),
+        };
+        self.height = self.height.next();
+        let certificate = self.signer.certify(&header).ok()?;
+        outbox.receipt(0, &header, &certificate).ok()
+    }
+
+    /// A vote of another shard, in this one's outbox.
+    pub fn foreign_vote(
+        &mut self,
+        descriptor: &Descriptor,
+        of: ShardId,
+        verdict: Verdict,
+        time: Time,
+    ) -> Option<VoteProof> {
+        let vote = Vote { attempt: descriptor.id(), shard: of, epoch: Epoch(1), verdict };
+        let leaf = Leaf { kind: LeafKind::Vote, body: primitives::encode(&vote) };
+        let evidence = self.receipt(leaf, time)?.to_bytes();
+        Some(VoteProof { vote, evidence })
+    }
+
+    /// A vote that the shard never cast.
+    pub fn vote(&mut self, descriptor: &Descriptor, verdict: Verdict, time: Time) -> Option<VoteProof> {
+        self.foreign_vote(descriptor, self.shard, verdict, time)
+    }
+}
+
+/// One forged vote: by whoever holds the key of `seed`, in the name of `shard`.
+pub fn forged_vote(descriptor: &Descriptor, shard: ShardId, verdict: Verdict, seed: &[u8; 32]) -> Option<VoteProof> {
+    Forger::new(descriptor.network, shard, seed)?.vote(descriptor, verdict, Time(1))
+}
+
+impl World {
+    /// Hands in a decision on some attempt that passed: half the time all yes, else one no, under a key that is no
+    /// validator's.
+    pub(crate) fn hand_in_forged(&mut self) -> bool {
+        let descriptors: Vec<(ShardId, Descriptor)> = self
+            .recorded
+            .iter()
+            .filter_map(|(shard, request)| match request {
+                Request::Prepare(claims) => claims.first().map(|claim| (*shard, (*claim.descriptor).clone())),
+                _ => None,
+            })
+            .collect();
+        let Some((shard, descriptor)) = self.chaos_dice.pick(&descriptors).cloned() else { return false };
+        let seed = [0xbd; 32];
+        let votes: Vec<VoteProof> = match self.chaos_dice.below(3) {
+            0 => {
+                let yes = |participant: &ShardId| forged_vote(&descriptor, *participant, Verdict::Yes, &seed);
+                descriptor.participants.keys().filter_map(yes).collect()
+            }
+            1 => forged_vote(&descriptor, shard, Verdict::No(Refusal::AbortRequested), &seed).into_iter().collect(),
+            // A shard with a good key speaks for another.
+            _ => {
+                let speaker = ShardId((shard.0 + 1) % self.shards.len() as u32);
+                let forger = Forger::with_key(descriptor.network, speaker, crate::keys::secret(speaker));
+                let no = Verdict::No(Refusal::AbortRequested);
+                forger.and_then(|mut forger| forger.foreign_vote(&descriptor, shard, no, Time(1))).into_iter().collect()
+            }
+        };
+        let call = self.call_unrecorded(shard, Request::Decide(vec![DecisionClaim { descriptor, votes }]));
+        self.forged.insert(call);
+        true
+    }
+}

@@ -1,0 +1,137 @@
+//! A relay's node: fetches outbox pages, checks receipts, delivers, and tells the machine how it went.
+
+use crate::call::{CallId, Done, Rejection, Remedy, Request, Response};
+use crate::node::Node;
+use crate::party::Party;
+use crate::shards::place;
+use crate::world::{Actor, StartError, World};
+use primitives::{Memory, ShardId, Time, Write};
+use proof::{MessageId, Receipt};
+use relay::{Answer, BatchId, Carried, Cursor, Input, Parcel, Refusal, Relay, Reply, Send, Settings, Taken};
+use shard::Novelty;
+use std::collections::BTreeMap;
+
+/// A relay with its store and its calls under way.
+#[derive(Debug)]
+pub struct RelayParty {
+    pub(crate) node: Node<Relay>,
+    calls: BTreeMap<CallId, Purpose>,
+}
+
+/// What an answer is for.
+#[derive(Debug)]
+enum Purpose {
+    Fetch { shard: ShardId, from: Cursor },
+    Batch { batch: BatchId, messages: Vec<MessageId> },
+}
+
+impl RelayParty {
+    pub(crate) fn new(node: Node<Relay>) -> Self {
+        Self { node, calls: BTreeMap::new() }
+    }
+
+    /// Its machine; none while it is down.
+    pub fn machine(&self) -> Option<&Relay> {
+        self.node.machine.as_ref()
+    }
+
+    /// What is on its disk: [`relay::trace`] and others read it.
+    pub fn store(&self) -> &Memory {
+        &self.node.store
+    }
+
+    /// How many batches it wrote.
+    pub fn batches(&self) -> u64 {
+        self.node.batches
+    }
+
+    /// Polling is rest; a batch under way is not.
+    pub(crate) fn is_quiet(&self) -> bool {
+        !self.calls.values().any(|purpose| matches!(purpose, Purpose::Batch { .. }))
+    }
+}
+
+impl Actor for Relay {
+    fn party(index: usize) -> Party {
+        Party::Relay(index)
+    }
+
+    fn node(world: &mut World, index: usize) -> &mut Node<Self> {
+        &mut world.relays[index].node
+    }
+
+    fn reopen(world: &World, _: usize, store: &Memory) -> Result<Self, StartError> {
+        let shards = world.plan.placement.shards().collect();
+        let poll = world.plan.relay_poll;
+        Ok(Self::open(Settings { poll, ..Settings::new(world.plan.params.network, shards) }, store)?)
+    }
+
+    fn attested(_: &Memory) -> Time {
+        Time(0)
+    }
+
+    fn synced(_: &mut World, _: usize, _: &[Write]) {}
+
+    fn hand_out(world: &mut World, index: usize, sends: Vec<Send>, _: Vec<Reply>) {
+        for send in sends {
+            let (shard, request, purpose) = match send {
+                Send::FetchOutbox { shard, cursor, count_max } => {
+                    let request = Request::Outbox { from: place(cursor), count_max: count_max as usize };
+                    (shard, request, Purpose::Fetch { shard, from: cursor })
+                }
+                Send::Deliver { batch, shard, parcels } | Send::Acknowledge { batch, shard, parcels } => {
+                    let messages = parcels.iter().map(|parcel| parcel.message).collect();
+                    (shard, Request::Deliver(receipts(&parcels)), Purpose::Batch { batch, messages })
+                }
+            };
+            let call = world.send_request(Self::party(index), shard, request);
+            world.relays[index].calls.insert(call, purpose);
+        }
+    }
+
+    fn died(world: &mut World, index: usize) {
+        world.relays[index].calls.clear();
+    }
+}
+
+/// The receipts of parcels. A relay keeps only what it has checked, so all of them decode.
+fn receipts(parcels: &[Parcel]) -> Vec<Receipt> {
+    parcels.iter().filter_map(|parcel| Receipt::from_bytes(&parcel.receipt).ok()).collect()
+}
+
+impl World {
+    /// A shard has answered a relay.
+    pub(crate) fn relay_hears(&mut self, index: usize, call: CallId, response: Response) {
+        let Some(purpose) = self.relays[index].calls.remove(&call) else { return };
+        let input = match (purpose, response) {
+            (Purpose::Fetch { shard, from }, Response::Page { receipts, next }) => {
+                let check = |receipt: Receipt| Carried::check(&self.receipts, receipt.to_bytes());
+                let next = Cursor { height: next.height, index: next.index };
+                match receipts.into_iter().map(check).collect::<Result<Vec<_>, _>>() {
+                    Ok(leaves) => Input::Page { shard, from, leaves, next },
+                    Err(error) => Input::FetchFailed { shard, reason: error.to_string() },
+                }
+            }
+            (Purpose::Fetch { shard, .. }, _) => Input::FetchFailed { shard, reason: "no answer".to_owned() },
+            (Purpose::Batch { batch, messages }, Response::Done(items)) => {
+                let answer = |(message, item)| Answer { message, taken: self.taken(item) };
+                Input::Answered { batch, answers: messages.into_iter().zip(items).map(answer).collect() }
+            }
+            (Purpose::Batch { batch, .. }, _) => Input::Unreachable { batch, reason: "no answer".to_owned() },
+        };
+        self.give::<Relay>(index, input);
+    }
+
+    fn taken(&self, item: Result<Done, Rejection>) -> Taken {
+        let checked = |receipt: Option<Box<Receipt>>| Carried::check(&self.receipts, receipt?.to_bytes()).ok();
+        match item {
+            Ok(Done::Delivered { novelty: Novelty::New, receipt }) => Taken::Now(checked(receipt)),
+            Ok(Done::Delivered { novelty: Novelty::Already, receipt }) => Taken::Already(checked(receipt)),
+            Ok(_) => Taken::Refused { refusal: Refusal::Retryable, reason: "an answer of another kind".to_owned() },
+            Err(rejection) => {
+                let refusal = if rejection.remedy == Remedy::Later { Refusal::Retryable } else { Refusal::Final };
+                Taken::Refused { refusal, reason: rejection.text }
+            }
+        }
+    }
+}

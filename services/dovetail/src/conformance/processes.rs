@@ -1,0 +1,139 @@
+//! A few subtests on networks of real processes: gRPC between them, RocksDB under the shards, one network for each subtest.
+//!
+//! ```text
+//!  pre-state ── genesis ──> processes <── submit ── signed transaction ──> committed or refused
+//!                               └── reads over gRPC ──> union of states ── verdict    and then the oracle, on the stores
+//! ```
+
+use crate::cluster::{Cluster, Node, Plan};
+use crate::conformance::case::Case;
+use crate::conformance::network::NetworkRun;
+use crate::conformance::plain::PlainRun;
+use crate::conformance::refusal::Kind;
+use crate::oracle;
+use alloy_primitives::Bytes;
+use evm::{FeesKey, Placement, State, StateKey};
+use eyre::{Result, WrapErr, eyre};
+use host::network::{EnvironmentSource, Genesis, GenesisAccount, Network};
+use primitives::ShardId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+use wire::client::{ClientSettings, Connection};
+use wire::coordinator::{CoordinatorClient, LifeStage};
+use wire::limits::STATE_KEYS_COUNT_MAX;
+use wire::shard::ShardClient;
+use wire::state::StateValue;
+
+/// How long one transaction may take.
+const TIMEOUT: Duration = Duration::from_mins(2);
+
+/// Runs `case` on processes of `program`, placed as `placement` says, and has the oracle look at their stores.
+pub(crate) fn run(
+    case: &Case<'_>,
+    bytes: &Bytes,
+    placement: &Placement,
+    (plain, program): (&PlainRun, &Path),
+) -> Result<NetworkRun> {
+    let dir = tempfile::tempdir().wrap_err("no temporary folder")?;
+    let cluster = Cluster::start(plan(case, placement, program)?, dir.path())?;
+    let network = cluster.network().clone();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let ran = runtime.block_on(submit(&cluster, case, bytes, plain));
+    cluster.stop()?;
+    let run = ran?;
+    oracle::check(&network, &oracle::stores(&network, dir.path())).wrap_err("the oracle disagrees")?;
+    Ok(run)
+}
+
+fn plan(case: &Case<'_>, placement: &Placement, program: &Path) -> Result<Plan> {
+    let accounts = case.scene.genesis.iter().map(|(address, account)| {
+        let code = account.code.0.clone();
+        let storage = account.storage.iter().filter(|(_, value)| !value.is_zero());
+        let storage = storage.map(|(slot, value)| (*slot, *value)).collect();
+        (
+            *address,
+            GenesisAccount { balance: account.balance, nonce: account.nonce, code, storage, ..Default::default() },
+        )
+    });
+    Ok(Plan {
+        network: case.chain(),
+        coordinators: 1,
+        relays: 0,
+        fork: case.spec.to_string(),
+        environments: EnvironmentSource::Replay,
+        pinned: placement.pinned().iter().map(|(address, shard)| (*address, shard.0)).collect(),
+        genesis: Genesis { accounts: accounts.collect(), ..Genesis::default() },
+        program: program.to_owned(),
+        ..Plan::new(placement.shards_count())?
+    })
+}
+
+async fn submit(cluster: &Cluster, case: &Case<'_>, bytes: &Bytes, plain: &PlainRun) -> Result<NetworkRun> {
+    let coordinator = cluster.endpoint(Node::Coordinator(0));
+    let coordinator = CoordinatorClient::new(Connection::open(&ClientSettings::plain(coordinator))?);
+    // Over the wire a refusal is a sentence: that there is one is compared, its kind is compared within one process.
+    let refused = |text: String| plain.end.as_ref().err().cloned().unwrap_or(Kind::Network(text));
+    let (end, participants) = match coordinator.submit_payload(&case.payload(bytes)).await {
+        Err(rejection) => (Err(refused(rejection.to_string())), 0),
+        Ok(id) => {
+            let submission = tokio::time::timeout(TIMEOUT, coordinator.wait_final(id));
+            let submission = submission.await.map_err(|_| eyre!("no end within {TIMEOUT:?}"))??;
+            match (submission.last.stage, &submission.outcomes[..]) {
+                (LifeStage::Committed, [outcome]) => (Ok(outcome.clone()), submission.participants.len()),
+                (LifeStage::Committed, outcomes) => {
+                    return Err(eyre!("{} outcomes of one transaction", outcomes.len()));
+                }
+                _ => (Err(refused(submission.last.detail)), 0),
+            }
+        }
+    };
+    let state = union(cluster.network(), case, &plain.state).await?;
+    // Nobody is told over gRPC.
+    Ok(NetworkRun { end, state, participants, proven_codes: 0 })
+}
+
+/// What the shards hold of all that the subtest began with or plain revm ends with.
+async fn union(network: &Network, case: &Case<'_>, plain: &State) -> Result<State> {
+    // Codes are not read back: they are named by their hashes, which are, and the oracle reads them from the stores.
+    let mut union = State { codes: plain.codes.clone(), ..State::default() };
+    for (shard, keys) in keys(network, case, plain) {
+        let endpoint = network.endpoints.get(&shard).cloned().unwrap_or_default();
+        let client = ShardClient::new(Connection::open(&ClientSettings::plain(endpoint))?);
+        for keys in keys.chunks(STATE_KEYS_COUNT_MAX) {
+            let read = client.read_state(keys, &BTreeSet::new()).await;
+            let read = read.wrap_err_with(|| format!("shard {shard} does not say what it holds"))?;
+            for (key, read) in keys.iter().zip(read.values) {
+                put(&mut union, *key, read.value);
+            }
+        }
+    }
+    Ok(union.settled())
+}
+
+fn keys(network: &Network, case: &Case<'_>, plain: &State) -> BTreeMap<ShardId, Vec<StateKey>> {
+    let before = &case.scene.before;
+    let accounts = before.accounts.keys().chain(plain.accounts.keys()).copied().map(StateKey::Account);
+    let slots = before.slots.keys().chain(plain.slots.keys()).map(|(address, slot)| StateKey::Slot(*address, *slot));
+    let beneficiary = case.params().beneficiary;
+    let fees = network.placement.shards().map(|shard| StateKey::Fees(FeesKey { shard, beneficiary }));
+    let mut keys: BTreeMap<ShardId, Vec<StateKey>> = BTreeMap::new();
+    for key in accounts.chain(slots).chain(fees).collect::<BTreeSet<_>>() {
+        keys.entry(network.placement.owner(key)).or_default().push(key);
+    }
+    keys
+}
+
+fn put(state: &mut State, key: StateKey, value: StateValue) {
+    match (key, value) {
+        (StateKey::Account(address), StateValue::Account(Some(account))) => {
+            state.accounts.insert(address, account);
+        }
+        (StateKey::Slot(address, slot), StateValue::Slot(value)) => state.set_slot(address, slot, value),
+        (StateKey::Fees(key), StateValue::Fees(wei)) if !wei.is_zero() => {
+            state.fees.insert(key, wei);
+        }
+        // Nothing there.
+        _ => {}
+    }
+}
