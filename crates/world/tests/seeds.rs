@@ -87,7 +87,7 @@ fn every_kind_of_fault_strikes_when_it_is_the_only_one() {
 fn every_broken_rule_is_seen() {
     use commit::Twin;
     /// Seeds within which a twin must be seen.
-    const TWIN_SEEDS_COUNT: u64 = 300;
+    const TWIN_SEEDS_COUNT: u64 = 500;
     /// What the checks have to say of it. A machine that notices itself, and panics, does not count.
     fn expected(twin: Twin) -> &'static [&'static str] {
         match twin {
