@@ -18,7 +18,7 @@ const PARTS_COUNT: usize = 5;
 
 /// Every way to lie about what never changes, where there is such a thing: a code that is lent and nothing else.
 pub(crate) fn mutations(teller: &Teller<'_>) -> Vec<Mutated> {
-    let mut mutated: Vec<Mutated> = excess(teller).into_iter().chain(used(teller)).collect();
+    let mut mutated: Vec<Mutated> = excess(teller).into_iter().collect();
     mutated.extend(altered(teller));
     let witness = &teller.honest.prepared.witness;
     let accounts = witness.accounts.iter();
@@ -66,19 +66,6 @@ fn excess(teller: &Teller<'_>) -> Option<Mutated> {
     prepared.proofs.insert(address, NO_PROOF.to_vec().into());
     let claim = teller.honest.claim_of(teller.honest.descriptor.clone(), &prepared);
     Some(Mutated::new(Kind::Proof(Proof::Excess), Told::Alone, claim))
-}
-
-/// A contract that is more than its code to the run, passed off as one that only lends it, with its genuine proof.
-fn used(teller: &Teller<'_>) -> Option<Mutated> {
-    let mut prepared = teller.honest.prepared.clone();
-    let is_read = |address: &&Address| prepared.witness.accounts.contains_key(*address);
-    let address = *teller.honest.genuine.keys().find(is_read)?;
-    let account = prepared.witness.accounts.remove(&address).flatten()?;
-    prepared.witness.fixed.insert(address, account.code_hash);
-    prepared.proofs.insert(address, teller.honest.genuine[&address].clone());
-    let descriptor = teller.bind(&prepared.payload, &prepared.witness);
-    let claim = teller.honest.claim_of(descriptor, &prepared);
-    Some(Mutated::new(Kind::Proof(Proof::Used), Told::Alone, claim))
 }
 
 /// Genuine proofs that the honest prepare carries, with one byte changed, or in each other's place.

@@ -45,8 +45,6 @@ pub enum Proof {
     OtherCode,
     /// Something is proven that nothing rests on.
     Excess,
-    /// A contract is taken to lend its code alone, with a genuine proof, and is more than that to the run.
-    Used,
     /// A genuine proof with one byte changed.
     Flipped,
     /// The genuine proof of another contract's code.

@@ -132,8 +132,7 @@ fn nobody_believes_a_lie_about_a_call_of_a_call() {
     for value in [Value::Nonce, Value::Balance, Value::CodeHash, Value::Slot, Value::Fees, Value::CodeBytes] {
         assert!(kinds.contains(&Kind::Value(value)), "{value:?} was never lied about");
     }
-    let told =
-        [Proof::Missing, Proof::Forged, Proof::OtherCode, Proof::Excess, Proof::Used, Proof::Flipped, Proof::OfAnother];
+    let told = [Proof::Missing, Proof::Forged, Proof::OtherCode, Proof::Excess, Proof::Flipped, Proof::OfAnother];
     for proof in told {
         assert!(kinds.contains(&Kind::Proof(proof)), "{proof:?} was never told");
     }
