@@ -1,8 +1,11 @@
 //! What it is worth that code which never changes makes no participant: counted on every real block.
 
+#[path = "fixture/blocks.rs"]
+mod blocks;
 #[path = "fixture/shards.rs"]
 mod shards;
 
+use blocks::{block, files};
 use dovetail_evm as evm;
 use evm::mainnet::MainnetBlock;
 use evm::{
@@ -13,22 +16,6 @@ use primitives::Verified;
 use shards::Shards;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
-
-fn files() -> Option<Vec<PathBuf>> {
-    let data = std::env::var_os("DOVETAIL_DATA").map(PathBuf::from);
-    let data = data.unwrap_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")));
-    let entries = std::fs::read_dir(data.join("mainnet-blocks")).ok()?;
-    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "zst"));
-    files.sort();
-    (!files.is_empty()).then_some(files)
-}
-
-fn block(path: &Path) -> MainnetBlock {
-    let json = zstd::decode_all(std::fs::File::open(path).expect("readable")).expect("zstd");
-    MainnetBlock::parse(&json).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
 
 /// Shards whose owners have proven no code: every account that was read makes a participant.
 struct Unproven<'a>(&'a Shards);

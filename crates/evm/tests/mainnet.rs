@@ -1,33 +1,20 @@
 //! I9 and I16 on real blocks: executed over shards, replayed under the witness, split, applied and put together again, a
 //! block of any fork gives the gas, logs, receipts and state that Ethereum mainnet has.
 
+#[path = "fixture/blocks.rs"]
+mod blocks;
 #[path = "fixture/shards.rs"]
 mod shards;
 
+use blocks::{block, files};
 use dovetail_evm as evm;
 use evm::mainnet::{Alone, MainnetBlock};
 use evm::{Address, Executed, Outcome, Payload, PayloadVerifier, Placement, Replay, Replayer, State, U256, execute};
 use primitives::{ShardId, Verified};
 use shards::Shards;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-
-fn files() -> Option<Vec<PathBuf>> {
-    let data = std::env::var_os("DOVETAIL_DATA").map(PathBuf::from);
-    let data = data.unwrap_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")));
-    let entries = std::fs::read_dir(data.join("mainnet-blocks")).ok()?;
-    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "zst"));
-    files.sort();
-    (!files.is_empty()).then_some(files)
-}
-
-fn block(path: &PathBuf) -> MainnetBlock {
-    let json = zstd::decode_all(std::fs::File::open(path).expect("readable")).expect("zstd");
-    MainnetBlock::parse(&json).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
 
 #[derive(Default)]
 struct Counts {

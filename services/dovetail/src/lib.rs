@@ -17,4 +17,5 @@ pub mod receipt;
 pub mod replay;
 pub mod rpc;
 pub mod trace;
+mod union;
 pub mod wallet;

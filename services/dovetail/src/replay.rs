@@ -23,7 +23,6 @@ mod processes;
 mod report;
 mod runner;
 mod schedule;
-mod state;
 mod subject;
 mod verdict;
 

@@ -10,20 +10,15 @@ use crate::conformance::case::Case;
 use crate::conformance::network::NetworkRun;
 use crate::conformance::plain::PlainRun;
 use crate::conformance::refusal::Kind;
-use crate::oracle;
+use crate::{oracle, union};
 use alloy_primitives::Bytes;
-use evm::{FeesKey, Placement, State, StateKey};
+use evm::Placement;
 use eyre::{Result, WrapErr, eyre};
-use host::network::{EnvironmentSource, Genesis, GenesisAccount, Network};
-use primitives::ShardId;
-use std::collections::{BTreeMap, BTreeSet};
+use host::network::{EnvironmentSource, Genesis, GenesisAccount};
 use std::path::Path;
 use std::time::Duration;
 use wire::client::{ClientSettings, Connection};
 use wire::coordinator::{CoordinatorClient, LifeStage};
-use wire::limits::STATE_KEYS_COUNT_MAX;
-use wire::shard::ShardClient;
-use wire::state::StateValue;
 
 /// How long one transaction may take.
 const TIMEOUT: Duration = Duration::from_mins(2);
@@ -88,52 +83,9 @@ async fn submit(cluster: &Cluster, case: &Case<'_>, bytes: &Bytes, plain: &Plain
             }
         }
     };
-    let state = union(cluster.network(), case, &plain.state).await?;
+    // The oracle reads the codes from the stores.
+    let beneficiary = case.params().beneficiary;
+    let state = union::read(cluster.network(), &case.scene.before, &plain.state, beneficiary).await?;
     // Nobody is told over gRPC.
     Ok(NetworkRun { end, state, participants, proven_codes: 0 })
-}
-
-/// What the shards hold of all that the subtest began with or plain revm ends with.
-async fn union(network: &Network, case: &Case<'_>, plain: &State) -> Result<State> {
-    // Codes are not read back: they are named by their hashes, which are, and the oracle reads them from the stores.
-    let mut union = State { codes: plain.codes.clone(), ..State::default() };
-    for (shard, keys) in keys(network, case, plain) {
-        let endpoint = network.endpoints.get(&shard).cloned().unwrap_or_default();
-        let client = ShardClient::new(Connection::open(&ClientSettings::plain(endpoint))?);
-        for keys in keys.chunks(STATE_KEYS_COUNT_MAX) {
-            let read = client.read_state(keys, &BTreeSet::new()).await;
-            let read = read.wrap_err_with(|| format!("shard {shard} does not say what it holds"))?;
-            for (key, read) in keys.iter().zip(read.values) {
-                put(&mut union, *key, read.value);
-            }
-        }
-    }
-    Ok(union.settled())
-}
-
-fn keys(network: &Network, case: &Case<'_>, plain: &State) -> BTreeMap<ShardId, Vec<StateKey>> {
-    let before = &case.scene.before;
-    let accounts = before.accounts.keys().chain(plain.accounts.keys()).copied().map(StateKey::Account);
-    let slots = before.slots.keys().chain(plain.slots.keys()).map(|(address, slot)| StateKey::Slot(*address, *slot));
-    let beneficiary = case.params().beneficiary;
-    let fees = network.placement.shards().map(|shard| StateKey::Fees(FeesKey { shard, beneficiary }));
-    let mut keys: BTreeMap<ShardId, Vec<StateKey>> = BTreeMap::new();
-    for key in accounts.chain(slots).chain(fees).collect::<BTreeSet<_>>() {
-        keys.entry(network.placement.owner(key)).or_default().push(key);
-    }
-    keys
-}
-
-fn put(state: &mut State, key: StateKey, value: StateValue) {
-    match (key, value) {
-        (StateKey::Account(address), StateValue::Account(Some(account))) => {
-            state.accounts.insert(address, account);
-        }
-        (StateKey::Slot(address, slot), StateValue::Slot(value)) => state.set_slot(address, slot, value),
-        (StateKey::Fees(key), StateValue::Fees(wei)) if !wei.is_zero() => {
-            state.fees.insert(key, wei);
-        }
-        // Nothing there.
-        _ => {}
-    }
 }

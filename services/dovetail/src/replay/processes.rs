@@ -12,7 +12,8 @@ use crate::cluster::{Cluster, Node};
 use crate::oracle;
 use crate::replay::counts::{BlockRun, Committed, Tally};
 use crate::replay::subject::Subject;
-use crate::replay::{Placed, network, state, verdict};
+use crate::replay::{Placed, network, verdict};
+use crate::union;
 use evm::Payload;
 use eyre::{Result, WrapErr, eyre};
 use futures_util::stream::FuturesUnordered;
@@ -65,8 +66,10 @@ async fn replay_on(cluster: &Cluster, subject: &Subject, in_flight: usize) -> Re
     }
     tally.counts.elapsed = started.elapsed();
     let (plain, shards) = (&subject.plain, cluster.network().placement.shards_count());
-    let after = state::read(cluster.network(), &subject.block, plain.evm.state()).await?;
-    let reproduced = verdict::check(&subject.block, &tally.outcomes(), plain, &after)?;
+    let block = &subject.block;
+    let after =
+        union::read(cluster.network(), block.pre_state(), plain.evm.state(), block.header().beneficiary).await?;
+    let reproduced = verdict::check(block, &tally.outcomes(), plain, &after)?;
     Ok(BlockRun { shards, counts: tally.counts, reproduced })
 }
 

@@ -1,7 +1,6 @@
-//! The union of all shards' states after a block, read over gRPC from those that own its parts.
+//! The union of all shards' states, read over gRPC from those that own its parts.
 
-use alloy_primitives::{Address, U256};
-use evm::mainnet::MainnetBlock;
+use alloy_primitives::Address;
 use evm::{FeesKey, State, StateKey};
 use eyre::{Result, WrapErr};
 use host::network::Network;
@@ -12,11 +11,11 @@ use wire::limits::STATE_KEYS_COUNT_MAX;
 use wire::shard::ShardClient;
 use wire::state::StateValue;
 
-/// The state of everything that `block` began with or that one EVM (`plain`) ends with, fees in their accounts.
-pub(crate) async fn read(network: &Network, block: &MainnetBlock, plain: &State) -> Result<State> {
-    // The codes are not read back: they are named by their hashes, which are.
+/// The state of everything that was there `before` or that one EVM ends with (`plain`), fees in the `beneficiary`'s account.
+pub(crate) async fn read(network: &Network, before: &State, plain: &State, beneficiary: Address) -> Result<State> {
+    // Codes are not read back: they are named by their hashes, which are.
     let mut union = State { codes: plain.codes.clone(), ..State::default() };
-    for (shard, keys) in keys(network, block, plain) {
+    for (shard, keys) in keys(network, before, plain, beneficiary) {
         let endpoint = network.endpoints.get(&shard).cloned().unwrap_or_default();
         let client = ShardClient::new(Connection::open(&ClientSettings::plain(endpoint))?);
         for keys in keys.chunks(STATE_KEYS_COUNT_MAX) {
@@ -31,16 +30,12 @@ pub(crate) async fn read(network: &Network, block: &MainnetBlock, plain: &State)
 }
 
 /// Every key that may hold something, by owner.
-fn keys(network: &Network, block: &MainnetBlock, plain: &State) -> BTreeMap<ShardId, Vec<StateKey>> {
-    let before = block.pre_state();
-    let accounts: BTreeSet<Address> = before.accounts.keys().chain(plain.accounts.keys()).copied().collect();
-    let slots: BTreeSet<(Address, U256)> = before.slots.keys().chain(plain.slots.keys()).copied().collect();
-    let beneficiary = block.header().beneficiary;
-    let accounts = accounts.into_iter().map(StateKey::Account);
-    let slots = slots.into_iter().map(|(address, slot)| StateKey::Slot(address, slot));
+fn keys(network: &Network, before: &State, plain: &State, beneficiary: Address) -> BTreeMap<ShardId, Vec<StateKey>> {
+    let accounts = before.accounts.keys().chain(plain.accounts.keys()).copied().map(StateKey::Account);
+    let slots = before.slots.keys().chain(plain.slots.keys()).map(|(address, slot)| StateKey::Slot(*address, *slot));
     let fees = network.placement.shards().map(|shard| StateKey::Fees(FeesKey { shard, beneficiary }));
     let mut keys: BTreeMap<ShardId, Vec<StateKey>> = BTreeMap::new();
-    for key in accounts.chain(slots).chain(fees) {
+    for key in accounts.chain(slots).chain(fees).collect::<BTreeSet<_>>() {
         keys.entry(network.placement.owner(key)).or_default().push(key);
     }
     keys
