@@ -35,6 +35,8 @@ pub(crate) fn run(
     let network = cluster.network().clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ran = runtime.block_on(submit(&cluster, case, bytes, plain));
+    // Its connections close only while it runs or when it goes, and a process that drains waits for them.
+    drop(runtime);
     cluster.stop()?;
     let run = ran?;
     oracle::check(&network, &oracle::stores(&network, dir.path())).wrap_err("the oracle disagrees")?;
