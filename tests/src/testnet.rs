@@ -38,15 +38,16 @@ const LIQUIDITY: u64 = 1_000_000_000;
 /// Users' accounts are those from this number on; the first ones deploy.
 const FIRST_USER: u32 = 100;
 
-/// The program that every node runs: `dovetail` as `cargo build -p dovetail` leaves it beside the tests, or what
-/// `DOVETAIL_BIN` names.
+/// The program that every node runs: `dovetail` as `cargo build -p dovetail` leaves it, beside this binary or above a
+/// test's folder `deps`; or what `DOVETAIL_BIN` names.
 pub fn program() -> Result<PathBuf> {
-    let named = std::env::var_os("DOVETAIL_BIN").map(PathBuf::from);
-    let test = std::env::current_exe().wrap_err("this test has no path")?;
-    let beside = test.ancestors().nth(2).map(|target| target.join("dovetail"));
-    let program = named.or(beside).ok_or_else(|| eyre!("{} is in no target folder", test.display()))?;
-    ensure!(program.is_file(), "{} is not there: run cargo build -p dovetail", program.display());
-    Ok(program)
+    if let Some(named) = std::env::var_os("DOVETAIL_BIN").map(PathBuf::from) {
+        ensure!(named.is_file(), "{}, which DOVETAIL_BIN names, is not there", named.display());
+        return Ok(named);
+    }
+    let this = std::env::current_exe().wrap_err("this binary has no path")?;
+    let near = this.ancestors().skip(1).take(2).map(|folder| folder.join("dovetail")).find(|program| program.is_file());
+    near.ok_or_else(|| eyre!("there is no dovetail near {}: run cargo build -p dovetail", this.display()))
 }
 
 /// The contracts of a scenario.
