@@ -144,6 +144,7 @@ impl World {
             Kind::LyingCoordinator => self.lie(),
             Kind::Replay => self.replay(),
             Kind::UnknownKey => self.hand_in_forged(),
+            Kind::ForgingRelay => self.carry_forged(),
             // These strike at a message or a batch.
             Kind::Drop
             | Kind::Duplicate

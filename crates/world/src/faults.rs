@@ -4,7 +4,8 @@
 //!   at each message        drop, duplicate, reorder, delay, reset          by chance
 //!   at each synced batch   torn write, failed fsync                        by chance
 //!   now and then           partitions, slow link, crashes, pause, power loss, bit flip, misdirected write, full disk,
-//!                          disk stall, clocks, twin coordinator, lying coordinator, replaying peer, unknown key
+//!                          disk stall, clocks, twin coordinator, lying coordinator, replaying peer, unknown key,
+//!                          forging relay
 //! ```
 //!
 //! Promise: which kinds a seed has and how often they strike follows from the seed; each kind is counted when it struck, and
@@ -89,6 +90,8 @@ kinds! {
     Replay "replaying peer";
     /// Somebody hands in votes under a key that is no validator's, or a validator's of another shard.
     UnknownKey "unknown key";
+    /// A relay carries messages and words of delivery that it changed, or had certified by who has no say about them.
+    ForgingRelay "forging relay";
 }
 
 /// How often each kind strikes: per million of messages or batches, or the mean time between two strikes.

@@ -51,9 +51,7 @@ impl CoordinatorApi for Node {
     }
 
     async fn wait_events(&self, id: SubmissionId, after: u32) -> Result<Vec<LifeEvent>, Rejection> {
-        let mut numbered = self.lives.numbered(id).ok_or_else(|| unknown(id))?;
-        // A life that is forgotten meanwhile has ended: what there was is all there is.
-        let _ = numbered.wait_for(|number| *number > after).await;
+        self.lives.passed(id, after).await.ok_or_else(|| unknown(id))?;
         let later = |event: &&LifeEvent| event.number > after;
         let events = self.lives.look(id, |life| life.events.iter().filter(later).cloned().collect());
         events.ok_or_else(|| unknown(id))
@@ -105,9 +103,8 @@ impl Node {
             self.lives.forget(ticket);
             return Err(error.into());
         }
-        let mut numbered = self.lives.numbered(id).ok_or_else(|| unknown(id))?;
         // Number 1 is that it was taken in; the next says what became of its first execution.
-        let word = tokio::time::timeout(FIRST_WORD_TIMEOUT, numbered.wait_for(|number| *number > 1)).await;
+        let word = tokio::time::timeout(FIRST_WORD_TIMEOUT, self.lives.passed(id, 1)).await;
         if word.is_ok()
             && let Some(Some(rejection)) = self.lives.look(id, |life| life.refusal.as_ref().map(refusal::rejection))
         {

@@ -168,9 +168,12 @@ impl Lives {
         registry.lives.get(registry.tickets.get(&id)?).map(look)
     }
 
-    /// The number of the newest event of a life, as it grows.
-    pub(crate) fn numbered(&self, id: B256) -> Option<watch::Receiver<u32>> {
-        self.look(id, |life| life.numbered.subscribe())
+    /// Waits until the newest event of the life found by `id` has a number above `number`, and says which. None when there
+    /// is no such life, or no longer.
+    pub(crate) async fn passed(&self, id: B256, number: u32) -> Option<u32> {
+        let mut numbered = self.look(id, |life| life.numbered.subscribe())?;
+        // A copy: what the wait itself ends with is a lock that `note` needs.
+        numbered.wait_for(|newest| *newest > number).await.map(|newest| *newest).ok()
     }
 
     /// The first nonce of `sender` from `nonce` on that no transaction under way has.
@@ -217,3 +220,6 @@ impl Registry {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! Votes under keys that nobody should believe.
+//! Votes and messages that nobody should believe: under keys that say nothing here, or changed on their way.
 
 use crate::call::{DecisionClaim, Request};
 use crate::world::World;
@@ -107,6 +107,37 @@ impl World {
             }
         };
         let call = self.call_unrecorded(shard, Request::Decide(vec![DecisionClaim { descriptor, votes }]));
+        self.forged.insert(call);
+        true
+    }
+    /// Carries a message, or word of a delivery, that no shard sent as it is: a bit of a genuine receipt changed, or its leaf
+    /// certified by who has no say about it. Whether there was one to forge.
+    pub(crate) fn carry_forged(&mut self) -> bool {
+        let carried = self.recorded.iter().filter_map(|(shard, request)| match request {
+            Request::Deliver(receipts) => receipts.first().map(|receipt| (*shard, receipt.clone())),
+            _ => None,
+        });
+        let carried: Vec<(ShardId, Receipt)> = carried.collect();
+        let Some((shard, genuine)) = self.chaos_dice.pick(&carried).cloned() else { return false };
+        let said_by = genuine.header.shard;
+        let other = ShardId((said_by.0 + 1) % self.shards.len() as u32);
+        let forger = match self.chaos_dice.below(4) {
+            0 => Forger::new(genuine.header.network, said_by, &[0xbd; 32]),
+            1 => Forger::with_key(genuine.header.network, said_by, crate::keys::secret(other)),
+            2 => Forger::with_key(genuine.header.network, other, crate::keys::secret(other)),
+            _ => None,
+        };
+        let forged = match forger {
+            Some(mut forger) => forger.receipt(genuine.leaf, genuine.header.time),
+            None => {
+                let mut bytes = genuine.to_bytes();
+                let place = self.chaos_dice.below(bytes.len() as u64) as usize;
+                bytes[place] ^= 1 << self.chaos_dice.below(8);
+                Receipt::from_bytes(&bytes).ok() // Bytes that are no receipt do not reach a shard's machine.
+            }
+        };
+        let Some(forged) = forged else { return false };
+        let call = self.call_unrecorded(shard, Request::Deliver(vec![forged]));
         self.forged.insert(call);
         true
     }

@@ -14,7 +14,7 @@ impl World {
     /// Remembers a call, if somebody may say it again.
     pub(crate) fn record(&mut self, shard: ShardId, request: &Request) {
         let faults = &self.plan.faults;
-        let listens = [Kind::Replay, Kind::UnknownKey, Kind::LyingCoordinator];
+        let listens = [Kind::Replay, Kind::UnknownKey, Kind::ForgingRelay, Kind::LyingCoordinator];
         let listens = listens.into_iter().any(|kind| faults.pause(kind).is_some());
         if !listens || !request.is_work() {
             return;
