@@ -59,7 +59,7 @@ pub use state::{Overlap, State};
 pub use transaction::{
     RecoveredTransaction, SignedTransaction, TRANSACTION_BYTES_MAX, TransactionError, TransactionVerifier,
 };
-pub use view::{Lookup, View};
+pub use view::{Lookup, View, WithProofs};
 pub use witness::{WITNESS_BYTES_MAX, Witness};
 
 pub use alloy_primitives::{Address, B256, Bytes, U256};

@@ -58,3 +58,34 @@ impl<V: View + ?Sized> View for &V {
         (**self).fixed_code(address)
     }
 }
+
+/// A view whose proofs of codes are those that `proofs` knows, whatever the view itself has.
+#[derive(Debug, Clone, Copy)]
+pub struct WithProofs<V, P> {
+    /// Where everything else is read.
+    pub view: V,
+    /// What [`View::fixed_code`] answers.
+    pub proofs: P,
+}
+
+impl<V: View, P: Fn(Address) -> Lookup<Option<B256>>> View for WithProofs<V, P> {
+    fn account(&self, address: Address) -> Lookup<Option<AccountState>> {
+        self.view.account(address)
+    }
+
+    fn slot(&self, address: Address, slot: U256) -> Lookup<U256> {
+        self.view.slot(address, slot)
+    }
+
+    fn fees(&self, key: FeesKey) -> Lookup<U256> {
+        self.view.fees(key)
+    }
+
+    fn code(&self, hash: B256) -> Lookup<Bytecode> {
+        self.view.code(hash)
+    }
+
+    fn fixed_code(&self, address: Address) -> Lookup<Option<B256>> {
+        (self.proofs)(address)
+    }
+}

@@ -5,9 +5,9 @@ mod fixture;
 use alloy_primitives::{TxKind, hex, keccak256};
 use dovetail_evm as evm;
 use evm::{
-    AccountState, Address, B256, BlockEnvironment, Bytecode, Environment, EnvironmentError, Environments, ExecuteError,
-    Executed, FeesKey, Lookup, Missing, NetworkParams, Payload, Replay, State, StateKey, U256, View, Witness,
-    WitnessError, execute, mailbox_address,
+    Address, BlockEnvironment, Environment, EnvironmentError, Environments, ExecuteError, Executed, Lookup, Missing,
+    NetworkParams, Payload, Replay, State, StateKey, U256, View, WithProofs, Witness, WitnessError, execute,
+    mailbox_address,
 };
 use fixture::{World, create_address, wei};
 use primitives::{ShardId, Slot, Verified};
@@ -15,32 +15,12 @@ use std::collections::BTreeSet;
 
 const CONTRACT: Address = Address::repeat_byte(0xc0);
 
-/// A state whose owners have proven their codes, or have not been asked.
-struct Proven<'a> {
-    state: &'a State,
-    asked: bool,
-}
-
-impl View for Proven<'_> {
-    fn account(&self, address: Address) -> Lookup<Option<AccountState>> {
-        self.state.account(address)
-    }
-
-    fn slot(&self, address: Address, slot: U256) -> Lookup<U256> {
-        self.state.slot(address, slot)
-    }
-
-    fn fees(&self, key: FeesKey) -> Lookup<U256> {
-        self.state.fees(key)
-    }
-
-    fn code(&self, hash: B256) -> Lookup<Bytecode> {
-        self.state.code(hash)
-    }
-
-    fn fixed_code(&self, address: Address) -> Lookup<Option<B256>> {
-        let account = self.state.accounts.get(&address).filter(|account| account.has_code());
-        if self.asked { Lookup::Known(account.map(|account| account.code_hash)) } else { Lookup::Unknown }
+/// A state whose owners have proven their codes.
+fn proven(state: &State) -> impl View + '_ {
+    let with_code = |address| state.accounts.get(&address).filter(|account| account.has_code());
+    WithProofs {
+        view: state,
+        proofs: move |address| Lookup::Known(with_code(address).map(|account| account.code_hash)),
     }
 }
 
@@ -59,7 +39,7 @@ fn world() -> (World, Address) {
 }
 
 fn run(world: &World, payload: Payload) -> Result<Executed, ExecuteError> {
-    let view = Proven { state: &world.state, asked: true };
+    let view = proven(&world.state);
     execute(&world.params, &world.placement, &world.recover(payload), &view)
 }
 
@@ -251,12 +231,12 @@ fn a_proof_is_asked_for_only_where_it_saves_a_participant() {
     let (mut world, library) = world();
     world.deploy(CONTRACT, &(call("f4", library) + "60005450"));
     world.deploy(library, "00");
-    let view = Proven { state: &world.state, asked: false };
+    let view = WithProofs { view: &world.state, proofs: |_| Lookup::Unknown };
     let payload = world.recover(world.call(0, CONTRACT));
     let missing = execute(&world.params, &world.placement, &payload, &view).expect_err("unasked");
     assert_eq!(missing, ExecuteError::Missing([Missing::CodeProof(library)].into()));
     world.deploy(CONTRACT, &(ask("31", library) + "60005450"));
-    let view = Proven { state: &world.state, asked: false };
+    let view = WithProofs { view: &world.state, proofs: |_| Lookup::Unknown };
     let payload = world.recover(world.call(0, CONTRACT));
     assert!(execute(&world.params, &world.placement, &payload, &view).is_ok());
 }

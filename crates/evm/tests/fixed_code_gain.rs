@@ -8,35 +8,11 @@ mod shards;
 use blocks::{block, files};
 use dovetail_evm as evm;
 use evm::mainnet::MainnetBlock;
-use evm::{
-    AccountState, Address, B256, Bytecode, Executed, FeesKey, Lookup, PayloadVerifier, Placement, Spec, U256, View,
-    execute,
-};
+use evm::{Executed, Lookup, PayloadVerifier, Placement, Spec, WithProofs, execute};
 use primitives::Verified;
 use shards::Shards;
 use std::collections::BTreeMap;
 use std::fmt;
-
-/// Shards whose owners have proven no code: every account that was read makes a participant.
-struct Unproven<'a>(&'a Shards);
-
-impl View for Unproven<'_> {
-    fn account(&self, address: Address) -> Lookup<Option<AccountState>> {
-        self.0.account(address)
-    }
-
-    fn slot(&self, address: Address, slot: U256) -> Lookup<U256> {
-        self.0.slot(address, slot)
-    }
-
-    fn fees(&self, key: FeesKey) -> Lookup<U256> {
-        self.0.fees(key)
-    }
-
-    fn code(&self, hash: B256) -> Lookup<Bytecode> {
-        self.0.code(hash)
-    }
-}
 
 /// Signed transactions, those of more than one participant, and participants.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +45,9 @@ fn count(block: &MainnetBlock, placement: &Placement, (before, after): (&mut Cou
     let mut shards = Shards::new(placement.clone(), block.pre_state());
     for payload in block.payloads() {
         let payload = Verified::by(&PayloadVerifier::new(params.clone()), payload).expect("a mainnet payload");
-        let unproven = execute(&params, placement, &payload, &Unproven(&shards)).expect("mainnet included it");
+        // Where no owner has proven a code, every account that was read makes a participant.
+        let no_proofs = WithProofs { view: &shards, proofs: |_| Lookup::Known(None) };
+        let unproven = execute(&params, placement, &payload, &no_proofs).expect("mainnet included it");
         let proven = execute(&params, placement, &payload, &shards).expect("mainnet included it");
         shards.commit(&proven);
         assert_eq!(proven.effects, unproven.effects, "block {}", block.number());

@@ -5,11 +5,9 @@ use crate::{
     Answer, CheckError, Checks, CodeProof, CodeProofError, GenesisAccount, GenesisAccounts, Prepare, prove_code,
     queries, state_tree,
 };
-use alloy_primitives::{Address, B256, TxKind, U256, keccak256};
+use alloy_primitives::{Address, TxKind, U256, keccak256};
 use commit::Descriptor;
-use evm::{
-    AccountState, Bytecode, Data, Executed, FeesKey, Lookup, Prepared, RecoveredPayload, StateKey, View, Witness,
-};
+use evm::{AccountState, Data, Executed, Lookup, Prepared, RecoveredPayload, StateKey, View, WithProofs, Witness};
 use primitives::{Epoch, Height, Millis, NetworkId, ShardId, Verified, encode};
 use proof::{Header, ReceiptError};
 
@@ -59,38 +57,17 @@ fn attest(world: &mut World, shard: ShardId, seed: u8) {
     }
 }
 
-/// All shards' stores, with every code that is in them proven.
-struct Proven<'a>(Everything<'a>);
-
-impl View for Proven<'_> {
-    fn account(&self, address: Address) -> Lookup<Option<AccountState>> {
-        self.0.account(address)
-    }
-
-    fn slot(&self, address: Address, slot: U256) -> Lookup<U256> {
-        self.0.slot(address, slot)
-    }
-
-    fn fees(&self, key: FeesKey) -> Lookup<U256> {
-        self.0.fees(key)
-    }
-
-    fn code(&self, hash: B256) -> Lookup<Bytecode> {
-        self.0.code(hash)
-    }
-
-    fn fixed_code(&self, address: Address) -> Lookup<Option<B256>> {
-        let Lookup::Known(account) = self.0.account(address) else { return Lookup::Unknown };
-        Lookup::Known(account.map(|account| account.code_hash))
-    }
-}
-
 fn call(world: &World) -> Verified<RecoveredPayload> {
     world.payload(&[world.sign(&user(1), TxKind::Call(CONTRACT), U256::ZERO, Vec::new())])
 }
 
 fn execute(world: &World, payload: &RecoveredPayload) -> Executed {
-    evm::execute(&world.params, &world.placement, payload, &Proven(Everything(world))).unwrap()
+    // Every code that is in the stores is proven.
+    let proofs = |address| match Everything(world).account(address) {
+        Lookup::Known(account) => Lookup::Known(account.map(|account| account.code_hash)),
+        Lookup::Unknown => Lookup::Unknown,
+    };
+    evm::execute(&world.params, &world.placement, payload, &WithProofs { view: Everything(world), proofs }).unwrap()
 }
 
 fn checks(world: &World) -> Checks {

@@ -119,26 +119,32 @@ impl World {
         });
         let carried: Vec<(ShardId, Receipt)> = carried.collect();
         let Some((shard, genuine)) = self.chaos_dice.pick(&carried).cloned() else { return false };
-        let said_by = genuine.header.shard;
-        let other = ShardId((said_by.0 + 1) % self.shards.len() as u32);
-        let forger = match self.chaos_dice.below(4) {
-            0 => Forger::new(genuine.header.network, said_by, &[0xbd; 32]),
-            1 => Forger::with_key(genuine.header.network, said_by, crate::keys::secret(other)),
-            2 => Forger::with_key(genuine.header.network, other, crate::keys::secret(other)),
-            _ => None,
-        };
-        let forged = match forger {
-            Some(mut forger) => forger.receipt(genuine.leaf, genuine.header.time),
-            None => {
-                let mut bytes = genuine.to_bytes();
-                let place = self.chaos_dice.below(bytes.len() as u64) as usize;
-                bytes[place] ^= 1 << self.chaos_dice.below(8);
-                Receipt::from_bytes(&bytes).ok() // Bytes that are no receipt do not reach a shard's machine.
-            }
-        };
-        let Some(forged) = forged else { return false };
-        let call = self.call_unrecorded(shard, Request::Deliver(vec![forged]));
+        let certifier = self.chaos_dice.below(4);
+        let receipt = if certifier == 3 { self.changed(&genuine) } else { self.certified_anew(genuine, certifier) };
+        let Some(receipt) = receipt else { return false };
+        let call = self.call_unrecorded(shard, Request::Deliver(vec![receipt]));
         self.forged.insert(call);
         true
+    }
+
+    /// With one bit changed; none if it is no receipt any more, which no shard's machine would see.
+    fn changed(&mut self, receipt: &Receipt) -> Option<Receipt> {
+        let mut bytes = receipt.to_bytes();
+        let place = self.chaos_dice.below(bytes.len() as u64) as usize;
+        bytes[place] ^= 1 << self.chaos_dice.below(8);
+        Receipt::from_bytes(&bytes).ok()
+    }
+
+    /// Its leaf in a block of who has no say about it: a stranger, or another shard, in the name of the right shard or in
+    /// its own.
+    fn certified_anew(&self, receipt: Receipt, certifier: u64) -> Option<Receipt> {
+        let Header { network, shard, time, .. } = receipt.header;
+        let other = ShardId((shard.0 + 1) % self.shards.len() as u32);
+        let mut forger = match certifier {
+            0 => Forger::new(network, shard, &[0xbd; 32]),
+            1 => Forger::with_key(network, shard, crate::keys::secret(other)),
+            _ => Forger::with_key(network, other, crate::keys::secret(other)),
+        }?;
+        forger.receipt(receipt.leaf, time)
     }
 }

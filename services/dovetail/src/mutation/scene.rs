@@ -1,10 +1,7 @@
 //! One real transaction on a network small enough to be made anew for it: the values it reads, and who owns them.
 
 use alloy_primitives::{Address, B256, U256};
-use evm::{
-    AccountState, Bytecode, Data, Executed, FeesKey, Lookup, NetworkParams, Payload, PayloadVerifier, Placement, State,
-    View, execute,
-};
+use evm::{Data, Executed, Lookup, NetworkParams, Payload, PayloadVerifier, Placement, State, WithProofs, execute};
 use primitives::Verified;
 use shard::{GenesisAccount, GenesisAccounts};
 use std::collections::BTreeMap;
@@ -36,35 +33,8 @@ impl Scene {
     /// What `payload` does on `state`, where the codes in `proven` are proven to be where they are.
     pub fn run(&self, payload: &Payload, state: &State, proven: &BTreeMap<Address, B256>) -> Option<Executed> {
         let payload = Verified::by(&PayloadVerifier::new(self.params.clone()), payload.clone()).ok()?;
-        execute(&self.params, &self.placement, &payload, &Proven { state, codes: proven }).ok()
-    }
-}
-
-/// A state in which codes are proven to be what they are said to be.
-struct Proven<'a> {
-    state: &'a State,
-    codes: &'a BTreeMap<Address, B256>,
-}
-
-impl View for Proven<'_> {
-    fn account(&self, address: Address) -> Lookup<Option<AccountState>> {
-        self.state.account(address)
-    }
-
-    fn slot(&self, address: Address, slot: U256) -> Lookup<U256> {
-        self.state.slot(address, slot)
-    }
-
-    fn fees(&self, key: FeesKey) -> Lookup<U256> {
-        self.state.fees(key)
-    }
-
-    fn code(&self, hash: B256) -> Lookup<Bytecode> {
-        self.state.code(hash)
-    }
-
-    fn fixed_code(&self, address: Address) -> Lookup<Option<B256>> {
-        Lookup::Known(self.codes.get(&address).copied())
+        let proofs = |address| Lookup::Known(proven.get(&address).copied());
+        execute(&self.params, &self.placement, &payload, &WithProofs { view: state, proofs }).ok()
     }
 }
 
