@@ -161,8 +161,9 @@ impl World {
     fn votes(&mut self, choice: &mut Choice<'_>) -> Option<Input> {
         let descriptor = self.attempt(choice)?.clone();
         let shard = ShardId(choice.below(3) as u32);
-        let no = match choice.below(4) {
+        let no = match choice.below(5) {
             0 => Refusal::Stale,
+            4 => Refusal::Slot { taken: primitives::Slot(choice.below(1 << 40) as u64) },
             1 => Refusal::Busy,
             2 => Refusal::invalid(1, "never"),
             _ => Refusal::AbortRequested,

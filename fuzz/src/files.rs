@@ -38,6 +38,7 @@ pub(crate) fn network_file_seeds() -> Vec<Vec<u8>> {
     };
     let file = |count: u32, environments| NetworkFile {
         network: 1337,
+        genesis_ms: 0,
         slot_ms: 500,
         base_fee_wei: 7,
         gas_limit: 30_000_000,

@@ -180,6 +180,7 @@ pub(crate) fn descriptor(shards: u32, number: u32) -> Descriptor {
 pub(crate) fn params() -> NetworkParams {
     NetworkParams {
         network: NETWORK,
+        genesis: Time(0),
         slot_length: Millis(1_000),
         base_fee: 0,
         gas_limit: 30_000_000,

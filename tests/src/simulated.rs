@@ -37,6 +37,7 @@ impl Simulated {
     pub fn start(ground: &Ground) -> Result<Self> {
         let params = NetworkParams {
             network: NetworkId(NETWORK),
+            genesis: Time(0),
             slot_length: Millis(250),
             base_fee: 1_000_000_000,
             gas_limit: 60_000_000,

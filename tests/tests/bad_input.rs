@@ -28,7 +28,7 @@ use dovetail::wallet::{Call, Wallet};
 use dovetail_tests::testnet::{DESTINATION, SOURCE, Testnet, program};
 use evm::{Data, Environment, Payload, SignedTransaction, Status, TransactionKind};
 use eyre::Result;
-use primitives::{AttemptId, Digest, Epoch, ShardId, Slot};
+use primitives::{AttemptId, Digest, Epoch, ShardId, Time};
 use proof::{Receipt, domain_of};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -155,7 +155,7 @@ async fn nonce_too_high(case: &Case) {
     let network = case.net.cluster.network();
     let millis = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
     let local = Payload {
-        environment: Environment::Slot(Slot(millis / network.params.slot_length.0)),
+        environment: Environment::Slot(network.params.slot_at(Time(millis))),
         transactions: vec![TransactionKind::Signed(SignedTransaction(Data({
             // To itself: one participant.
             let mut own = user.clone();

@@ -5,7 +5,7 @@
 
 use crate::DescriptorError;
 use borsh::{BorshDeserialize, BorshSerialize};
-use primitives::{AttemptId, Digest, Epoch, NetworkId, ShardId, Time};
+use primitives::{AttemptId, Digest, Epoch, NetworkId, ShardId, Slot, Time};
 
 /// Most bytes of text in a [`Refusal::Invalid`].
 pub const DETAIL_BYTES_MAX: usize = 256;
@@ -30,6 +30,12 @@ pub enum Refusal {
     /// A value of this shard in the witness is not its current value.
     #[error("the witness is stale")]
     Stale,
+    /// Its slot is out of bounds (R10), or before one that read or wrote what it needs (R13).
+    #[error("its slot is not taken: slot {taken} is")]
+    Slot {
+        /// One that would be taken.
+        taken: Slot,
+    },
     /// Another undecided attempt holds a lock that this one needs; nobody waits for locks.
     #[error("conflicts with {holder}")]
     Conflict {
@@ -77,6 +83,7 @@ impl Refusal {
             Self::AbortRequested => "abort_requested",
             Self::AlreadyAborted => "already_aborted",
             Self::Stale => "stale",
+            Self::Slot { .. } => "slot",
             Self::Conflict { .. } => "conflict",
             Self::WrongEffects { .. } => "wrong_effects",
             Self::Invalid { .. } => "invalid",

@@ -43,11 +43,13 @@ pub enum Twin {
     DecisionAppliedTwice,
     /// R11, I15: shards that are no homes lock before every home has reserved the fee.
     HomesNotAwaited,
+    /// R13: a shard takes a slot before one that read or wrote the same keys.
+    SlotOrderIgnored,
 }
 
 impl Twin {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::LocalTimerAbort,
         Self::NoTombstone,
         Self::DeadlineIgnored,
@@ -61,6 +63,7 @@ impl Twin {
         Self::StaleWitnessAccepted,
         Self::DecisionAppliedTwice,
         Self::HomesNotAwaited,
+        Self::SlotOrderIgnored,
     ];
 
     /// A short stable name, for a command line and for reports.
@@ -79,6 +82,7 @@ impl Twin {
             Self::StaleWitnessAccepted => "stale-witness-accepted",
             Self::DecisionAppliedTwice => "decision-applied-twice",
             Self::HomesNotAwaited => "homes-not-awaited",
+            Self::SlotOrderIgnored => "slot-order-ignored",
         }
     }
 

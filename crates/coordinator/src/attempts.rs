@@ -52,6 +52,9 @@ impl Coordinator {
             let Some(pending) = self.pending.get_mut(&turn) else { continue };
             let (attempt, shard, verdict) = (*attempt, *shard, verdict.clone());
             draft.reply(pending.ticket, Event::Voted { attempt, shard, verdict: verdict.clone() });
+            if let Verdict::No(commit::Refusal::Slot { taken }) = verdict {
+                pending.slot_refused(taken);
+            }
             if let Verdict::No(commit::Refusal::Stale | commit::Refusal::Conflict { .. }) = verdict
                 && let Some(attempt) = pending.attempt()
             {

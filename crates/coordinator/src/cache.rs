@@ -193,7 +193,7 @@ impl View for ViewCache {
     }
 
     fn fixed_code(&self, address: Address) -> Lookup<Option<B256>> {
-        self.proofs.hash(address)
+        self.proofs.hash(address, Time(u64::MAX))
     }
 }
 
@@ -201,12 +201,14 @@ impl View for ViewCache {
 #[derive(Debug)]
 pub(crate) struct Watched<'a> {
     cache: &'a ViewCache,
+    /// When the run's slot is over.
+    end: Time,
     looked_at: RefCell<BTreeSet<StateKey>>,
 }
 
 impl<'a> Watched<'a> {
-    pub(crate) fn new(cache: &'a ViewCache) -> Self {
-        Self { cache, looked_at: RefCell::default() }
+    pub(crate) fn new(cache: &'a ViewCache, end: Time) -> Self {
+        Self { cache, end, looked_at: RefCell::default() }
     }
 
     pub(crate) fn looked_at(self) -> BTreeSet<StateKey> {
@@ -239,7 +241,7 @@ impl View for Watched<'_> {
     }
 
     fn fixed_code(&self, address: Address) -> Lookup<Option<B256>> {
-        self.cache.fixed_code(address)
+        self.cache.proofs.hash(address, self.end)
     }
 }
 

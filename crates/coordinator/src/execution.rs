@@ -45,16 +45,18 @@ impl Coordinator {
     fn run(&self, turn: Turn, now: Time) -> Option<Result<Run, PayloadError>> {
         let pending = self.pending.get(&turn)?;
         Some(self.payload_at(pending, now).map(|payload| {
-            let view = Watched::new(&self.cache);
+            let end = self.settings.params.end_of_environment(&payload.payload().environment);
+            let view = Watched::new(&self.cache, end);
             let result = execute(&self.settings.params, &self.settings.placement, &payload, &view);
             Run { payload, result, looked_at: view.looked_at() }
         }))
     }
 
-    /// The payload at the slot that it is now: a slot gone by is refused by the shards (R10).
+    /// The payload at the slot that it is now, or one that the shards take: they refuse a slot gone by (R10), and one before
+    /// what touched the same keys (R13).
     fn payload_at(&self, pending: &Pending, now: Time) -> Result<Arc<Verified<RecoveredPayload>>, PayloadError> {
         let payload = pending.payload.payload();
-        let slot = Environment::Slot(self.settings.params.slot_at(now));
+        let slot = Environment::Slot(pending.slots.at(self.settings.params.slot_at(now)));
         if payload.environment == slot || matches!(payload.environment, Environment::Block(_)) {
             return Ok(pending.payload.clone());
         }

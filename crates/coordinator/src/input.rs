@@ -9,7 +9,7 @@ use alloy_primitives::{Address, B256};
 use commit::coordinator::Objection;
 use commit::{Decision, DecisionProof, Descriptor, Verdict, VoteProof};
 use evm::{Data, Executed, Outcome, Payload, RecoveredPayload, StateKey};
-use primitives::{AttemptId, ShardId, Time, Verified};
+use primitives::{AttemptId, ShardId, Slot, Time, Verified};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -85,6 +85,8 @@ pub enum Input {
 pub struct ProvenCode {
     /// keccak256 of the code.
     pub hash: B256,
+    /// Since when at the latest. A run at a slot that was over before then cannot go by it.
+    pub since: Time,
     /// What participants ask for instead of the owner's vote; opaque here.
     pub proof: Data,
 }
@@ -105,8 +107,13 @@ pub enum LocalAnswer {
     Executed(Vec<Outcome>),
     /// It touches other shards.
     NotLocal,
-    /// Not now: a lock, a bound, a slot gone by.
+    /// Not now: a lock, a bound.
     Later,
+    /// Not at its slot (R10, R13).
+    Slot {
+        /// One that would be taken.
+        taken: Slot,
+    },
     /// It cannot be executed on the shard's present state, in the shard's words.
     Refused(String),
     /// No answer; whether it was executed is unknown.

@@ -45,8 +45,11 @@ impl Coordinator {
                 let last = commit::Refusal::Busy;
                 self.refuse(turn, Refusal::Contended { shard, last }, draft);
             }
-            _ => {
-                self.forget_read(&local.executed, shard);
+            answer => {
+                match answer {
+                    LocalAnswer::Slot { taken } => pending.slot_refused(taken),
+                    _ => self.forget_read(&local.executed, shard),
+                }
                 let free = self.claims.release(turn);
                 self.wake(free);
                 self.retry(turn, ticket.0, draft);

@@ -4,8 +4,8 @@ use crate::fetch::FetchId;
 use crate::input::Ticket;
 use alloy_primitives::{Address, B256};
 use commit::DecisionProof;
-use evm::{Executed, Payload, RecoveredPayload};
-use primitives::{AttemptId, ShardId, Time, Verified};
+use evm::{Environment, Executed, Payload, RecoveredPayload};
+use primitives::{AttemptId, ShardId, Slot, Time, Verified};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -19,6 +19,7 @@ pub(crate) struct Pending {
     /// Fetches since the last try.
     pub(crate) rounds: u32,
     pub(crate) trust: Trust,
+    pub(crate) slots: SlotsTaken,
     /// Since when it has been waiting for its sender's earlier nonces.
     pub(crate) nonce_since: Option<Time>,
     pub(crate) stage: Stage,
@@ -33,6 +34,31 @@ pub(crate) enum Trust {
     Guessed,
     /// All that a failed run had looked at was fetched again: if it fails again, it fails.
     Refreshed,
+}
+
+/// Which slots shards have said they would take, after they refused one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SlotsTaken {
+    from: Slot,
+    to: Slot,
+}
+
+impl SlotsTaken {
+    const ANY: Self = Self { from: Slot(0), to: Slot(u64::MAX) };
+
+    /// A shard refused `tried` and would take `taken`: this coordinator's clock is ahead of it, or others were there first.
+    pub(crate) fn learn(&mut self, tried: Slot, taken: Slot) {
+        *self = if taken < tried {
+            Self { to: taken, ..Self::ANY }
+        } else {
+            Self { from: taken.max(self.from), ..Self::ANY }
+        };
+    }
+
+    /// The slot to run at where it is `now`.
+    pub(crate) fn at(self, now: Slot) -> Slot {
+        now.max(self.from).min(self.to)
+    }
 }
 
 /// What a submission waits for.
@@ -83,6 +109,7 @@ impl Pending {
             tries: 0,
             rounds: 0,
             trust: Trust::Guessed,
+            slots: SlotsTaken::ANY,
             nonce_since: None,
             stage: Stage::Ready,
             due: None,
@@ -92,6 +119,13 @@ impl Pending {
     /// The hashes of its signed transactions.
     pub(crate) fn hashes(&self) -> impl Iterator<Item = B256> + '_ {
         self.payload.signed().map(evm::RecoveredTransaction::hash)
+    }
+
+    /// A shard refused the slot that it ran at, and would take `taken`.
+    pub(crate) fn slot_refused(&mut self, taken: Slot) {
+        if let Environment::Slot(tried) = self.payload.payload().environment {
+            self.slots.learn(tried, taken);
+        }
     }
 
     /// Its attempt, if it has an unfinished one.

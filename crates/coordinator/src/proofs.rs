@@ -25,10 +25,10 @@ impl CodeProofs {
         if self.known.len() >= CODE_PROOFS_COUNT_MAX {
             *self = Self::default();
         }
+        if matches!(self.known.get(&address), Some(Some(_))) {
+            return; // What was proven once is proven, and the older proof serves more slots.
+        }
         if proof.is_none() {
-            if matches!(self.known.get(&address), Some(Some(_))) {
-                return; // What was proven once is proven.
-            }
             self.unproven.insert((now.after(UNPROVEN_MAX), address));
         }
         self.known.insert(address, proof);
@@ -44,10 +44,10 @@ impl CodeProofs {
         }
     }
 
-    /// The code that is proven to be at `address`.
-    pub(crate) fn hash(&self, address: Address) -> Lookup<Option<B256>> {
-        let known = self.known.get(&address);
-        known.map_or(Lookup::Unknown, |proof| Lookup::Known(proof.as_ref().map(|proof| proof.hash)))
+    /// The code that is proven to have been at `address` before `end`.
+    pub(crate) fn hash(&self, address: Address, end: Time) -> Lookup<Option<B256>> {
+        let early = |proof: &ProvenCode| (proof.since < end).then_some(proof.hash);
+        self.known.get(&address).map_or(Lookup::Unknown, |proof| Lookup::Known(proof.as_ref().and_then(early)))
     }
 
     /// The proof of it.
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     fn proven() -> ProvenCode {
-        ProvenCode { hash: B256::repeat_byte(7), proof: Data::default() }
+        ProvenCode { hash: B256::repeat_byte(7), since: Time(5), proof: Data::default() }
     }
 
     #[test]
@@ -70,10 +70,11 @@ mod tests {
         proofs.learn(there, Some(proven()), Time(0));
         proofs.learn(there, None, Time(0));
         proofs.learn(not_yet, None, Time(0));
-        assert_eq!(proofs.hash(not_yet), Lookup::Known(None));
+        assert_eq!(proofs.hash(not_yet, Time(9)), Lookup::Known(None));
         proofs.age(Time(UNPROVEN_MAX.0));
-        assert_eq!(proofs.hash(not_yet), Lookup::Unknown);
-        assert_eq!(proofs.hash(there), Lookup::Known(Some(B256::repeat_byte(7))));
+        assert_eq!(proofs.hash(not_yet, Time(9)), Lookup::Unknown);
+        assert_eq!(proofs.hash(there, Time(6)), Lookup::Known(Some(B256::repeat_byte(7))));
+        assert_eq!(proofs.hash(there, Time(5)), Lookup::Known(None), "that slot was over before the code was there");
         proofs.learn(not_yet, Some(proven()), Time(UNPROVEN_MAX.0));
         proofs.age(Time(u64::MAX));
         assert_eq!(proofs.proof(not_yet), Some(Data::default()));

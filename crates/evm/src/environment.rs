@@ -118,6 +118,8 @@ pub enum Environments {
 pub struct NetworkParams {
     /// The network, which is its EIP-155 chain id.
     pub network: NetworkId,
+    /// When slot 0 began: slots, and so `block.number`, count from here.
+    pub genesis: Time,
     /// How long a slot lasts; never zero.
     pub slot_length: Millis,
     /// Wei per gas that every transaction burns.
@@ -133,14 +135,27 @@ pub struct NetworkParams {
 }
 
 impl NetworkParams {
-    /// The slot that `time` is in.
+    /// The slot that `time` is in; the first for all time before it.
     pub fn slot_at(&self, time: Time) -> Slot {
-        Slot(time.0 / self.slot_length.0.max(1))
+        Slot(time.0.saturating_sub(self.genesis.0) / self.slot_length.0.max(1))
     }
 
     /// When `slot` begins.
     pub fn start_of(&self, slot: Slot) -> Time {
-        Time(slot.0.saturating_mul(self.slot_length.0))
+        self.genesis.after(Millis(slot.0.saturating_mul(self.slot_length.0)))
+    }
+
+    /// When `slot` is over.
+    pub fn end_of(&self, slot: Slot) -> Time {
+        self.start_of(slot.next())
+    }
+
+    /// When what runs in `environment` is over. A replayed block knows no slots: it comes after everything.
+    pub fn end_of_environment(&self, environment: &Environment) -> Time {
+        match environment {
+            Environment::Slot(slot) => self.end_of(*slot),
+            Environment::Block(_) => Time(u64::MAX),
+        }
     }
 
     /// The hash that BLOCKHASH and the JSON-RPC give for the block of a slot. It does not depend on content, since no
@@ -290,6 +305,7 @@ pub(crate) mod tests {
     pub(crate) fn params() -> NetworkParams {
         NetworkParams {
             network: NetworkId(1337),
+            genesis: Time(0),
             slot_length: Millis(500),
             base_fee: 7,
             gas_limit: 30_000_000,

@@ -26,7 +26,7 @@ use alloy_consensus::Header;
 use alloy_consensus::proofs::{calculate_ommers_root, ordered_trie_root_encoded};
 use alloy_eips::{eip2935, eip4788, eip7002, eip7251, eip7691, eip7892};
 use alloy_primitives::{Address, B256, Bytes, U64, U256, keccak256};
-use primitives::{Millis, NetworkId};
+use primitives::{Millis, NetworkId, Time};
 use revm::handler::system_call::SYSTEM_CALL_GAS_LIMIT;
 use revm::primitives::KECCAK_EMPTY;
 use revm::primitives::hardfork::SpecId;
@@ -212,6 +212,7 @@ impl MainnetBlock {
     pub fn params(&self) -> NetworkParams {
         NetworkParams {
             network: NetworkId(self.chain_id),
+            genesis: Time(0),
             slot_length: Millis(12_000),
             base_fee: 0,
             gas_limit: self.header.gas_limit,

@@ -192,6 +192,11 @@ pub struct PayloadVerifier {
 }
 
 impl PayloadVerifier {
+    /// The network's parameters.
+    pub fn params(&self) -> &NetworkParams {
+        &self.params
+    }
+
     /// For the network with these parameters.
     pub fn new(params: NetworkParams) -> Self {
         Self { params }

@@ -8,7 +8,7 @@
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use evm::{Environments, NetworkParams, Placement, PlacementError, Spec, UnknownSpec};
-use primitives::{Epoch, Millis, NetworkId, ShardId};
+use primitives::{Epoch, Millis, NetworkId, ShardId, Time};
 use proof::{KeyError, PublicKey, ValidatorSet, ValidatorSetError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -129,6 +129,8 @@ pub struct ShardEntry {
 pub struct NetworkFile {
     /// EIP-155 chain id.
     pub network: u64,
+    /// When slot 0 began, in milliseconds since 1970: block numbers count from here.
+    pub genesis_ms: u64,
     /// Length of a slot in milliseconds.
     pub slot_ms: u64,
     /// Base fee in wei per gas, constant.
@@ -259,6 +261,7 @@ fn check_code_hashes(environments: EnvironmentSource, genesis: &Genesis) -> Resu
 fn params(file: &NetworkFile) -> Result<NetworkParams, NetworkError> {
     Ok(NetworkParams {
         network: NetworkId(file.network),
+        genesis: Time(file.genesis_ms),
         slot_length: Millis(file.slot_ms),
         base_fee: file.base_fee_wei,
         gas_limit: file.gas_limit,
@@ -303,6 +306,7 @@ mod tests {
     fn file(environments: EnvironmentSource) -> NetworkFile {
         NetworkFile {
             network: 1,
+            genesis_ms: 0,
             slot_ms: SLOT_MS_MIN,
             base_fee_wei: 0,
             gas_limit: 30_000_000,

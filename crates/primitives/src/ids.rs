@@ -35,7 +35,7 @@ number! {
     Height(u64)
 }
 number! {
-    /// A network slot: time divided by the slot length. It is `block.number` on every shard.
+    /// A network slot: time since genesis divided by the slot length. It is `block.number` on every shard.
     Slot(u64)
 }
 
@@ -44,6 +44,14 @@ impl Height {
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0 + 1)
+    }
+}
+
+impl Slot {
+    /// The slot after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
     }
 }
 

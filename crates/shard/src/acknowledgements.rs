@@ -99,7 +99,7 @@ impl<R: Read> Work<'_, '_, R> {
             value: refund,
             funding: Funding::Caller,
         });
-        match self.run_own(&payload) {
+        match self.run_system(&payload) {
             Ok(run) if run.executed.effects.outcomes.iter().all(|outcome| outcome.status == Status::Success) => {
                 self.apply_run(Cause::Acknowledgement(id), &payload, run);
                 Ok(HandlerEnd::Ran)

@@ -17,10 +17,10 @@ use crate::staged::own_value;
 use alloy_primitives::{Address, B256};
 use borsh::{BorshDeserialize, BorshSerialize};
 use evm::{
-    AccountState, Changes, Data, Executed, LockMode, Outcome, Payload, RecoveredPayload, Slice, StateKey, Step,
-    SystemTransaction,
+    AccountState, Changes, Data, Environment, Executed, LockMode, Outcome, Payload, RecoveredPayload, Slice, StateKey,
+    Step, SystemTransaction,
 };
-use primitives::{AttemptId, Digest, Domain, Height, Read, ShardId, Time, encode};
+use primitives::{AttemptId, Digest, Domain, Height, Read, ShardId, Slot, Time, encode};
 use proof::{LeafKind, Message, MessageId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -103,6 +103,8 @@ pub(crate) struct Part {
     pub(crate) outcomes: Vec<OutcomePart>,
     /// `block.number` as the payload saw it.
     pub(crate) number: u64,
+    /// Its slot; none for a replayed block.
+    pub(crate) slot: Option<Slot>,
     pub(crate) participants: Vec<ShardId>,
     pub(crate) lent: BTreeSet<Address>,
     pub(crate) payload: Option<Payload>,
@@ -143,6 +145,7 @@ impl Part {
             locks: slice.locks,
             messages,
             number: outcomes::number_of(&payload.payload().environment),
+            slot: slot_of(&payload.payload().environment),
             participants: executed.participants.iter().copied().collect(),
             lent: executed.witness.fixed.keys().copied().filter(|_| is_home).collect(),
             payload: is_home.then(|| payload.payload().clone()),
@@ -177,6 +180,13 @@ pub(crate) fn transaction_ids(payload: &RecoveredPayload) -> impl Iterator<Item 
         Step::Signed(transaction) => transaction.hash(),
         Step::System(_) => system_id(payload.digest(), index),
     })
+}
+
+fn slot_of(environment: &Environment) -> Option<Slot> {
+    match environment {
+        Environment::Slot(slot) => Some(*slot),
+        Environment::Block(_) => None,
+    }
 }
 
 fn caller_of(system: &SystemTransaction) -> Address {
@@ -232,6 +242,9 @@ impl<R: Read> Work<'_, '_, R> {
     }
 
     fn log_applied(&mut self, part: Part) {
+        if let Some(slot) = part.slot {
+            self.shard.recency.touch(&part.locks, slot); // R13
+        }
         let record = Applied {
             cause: part.cause,
             height: self.draft.height(),

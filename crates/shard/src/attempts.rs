@@ -12,7 +12,7 @@
 
 use crate::applied::{Cause, Part};
 use crate::blocks::{Entry, LeafPlace};
-use crate::input::{Answer, AttemptRefusal, Busy, FreshValue, Pending, Prepare, Send, shards_of};
+use crate::input::{Answer, AttemptRefusal, Busy, FreshValue, Pending, Prepare, Send, SlotRefused, shards_of};
 use crate::ledger;
 use crate::limits::{ASKS_PER_STEP_COUNT_MAX, ATTEMPTS_LIVE_COUNT_MAX, HINT_VALUES_COUNT_MAX};
 use crate::locks::{LOCKS_PER_ATTEMPT_COUNT_MAX, LockTable};
@@ -331,7 +331,9 @@ impl<R: Read> Work<'_, '_, R> {
     fn ready(&self, id: AttemptId, prepare: &Prepare, hint: &mut Vec<FreshValue>) -> Result<Part, Refusal> {
         let Prepare { payload, executed, .. } = prepare;
         let shard = &*self.shard;
-        self.check_slot(&payload.payload().environment).map_err(|_| Refusal::Stale)?; // R10
+        let environment = &payload.payload().environment;
+        let out_of_slot = |refused: SlotRefused| Refusal::Slot { taken: refused.taken };
+        self.check_slot(environment).map_err(out_of_slot)?; // R10
         let slice = executed.slice(shard.me, &shard.placement);
         if slice.locks.len() > LOCKS_PER_ATTEMPT_COUNT_MAX {
             return Err(Refusal::invalid(invalid::TOO_MANY_LOCKS, "it locks too many keys on one shard"));
@@ -346,6 +348,7 @@ impl<R: Read> Work<'_, '_, R> {
         if let Some(holder) = self.own_nonces(prepare).iter().find_map(|nonce| shard.attempts.senders.get(nonce)) {
             return Err(Refusal::Conflict { holder: *holder }); // R11
         }
+        self.check_order(environment, &slice).map_err(out_of_slot)?; // R13
         *hint = self.stale_values(&slice.witness);
         #[cfg(feature = "twins")] // StaleWitnessAccepted votes yes all the same.
         if shard.breaks(commit::Twin::StaleWitnessAccepted) {
@@ -390,7 +393,12 @@ impl<R: Read> Work<'_, '_, R> {
         let nonces = self.own_nonces(prepare);
         let taken = self.shard.locks.acquire(id, held(&self.shard.participant, part.locks.clone()));
         debug_assert!(taken.is_ok(), "readiness has just found these locks free: {taken:?}");
-        self.shard.attempts.insert(id, Live::new(descriptor.clone(), nonces.clone()));
+        // The homes' votes came with the prepare: if a home is gone when the attempt is late, there is no need to ask it (R8).
+        let is_of_this = |home: &&Verified<VoteProof>| {
+            home.vote.attempt == id && descriptor.epoch(home.vote.shard) == Some(home.vote.epoch)
+        };
+        let votes = prepare.homes.iter().filter(is_of_this).map(|home| (home.vote.shard, home.clone())).collect();
+        self.shard.attempts.insert(id, Live { votes, ..Live::new(descriptor.clone(), nonces.clone()) });
         for key in changing(&part.locks) {
             self.ledger.staged.put(HOLDERS, spaces::holder_key(key, id), Vec::new());
         }

@@ -86,7 +86,8 @@ impl Checks {
         let votes = VoteVerifier::new(&self.receipts);
         let homes = homes.into_iter().map(|vote| Verified::by(&votes, vote)).collect::<Result<_, _>>()?;
         let Prepared { payload, witness, proofs } = primitives::decode(prepared, PAYLOAD_BYTES_MAX)?;
-        self.codes.check(self.code_verifier(), &witness.fixed, &proofs)?;
+        let end = self.payloads.params().end_of_environment(&payload.environment);
+        self.codes.check(self.code_verifier(), &witness.fixed, &proofs, end)?;
         let payload = self.payload(payload)?;
         let replay = Replay { payload: (*payload).clone(), witness };
         let executed = Verified::by(&self.replayer, replay)?;

@@ -3,7 +3,8 @@
 //!   code hash ── in account ── path ──> state root of an earlier block ── in header ── certificate of the owner's validators
 //!
 //! A code that was there once is there for ever ([`evm::Witness::fixed`]), so a proof does not grow old, and a proof by any
-//! block will do. That the code is no delegation, and that the fork is one whose rules keep it, is for the replay to see.
+//! block that the payload's slot had seen will do: who deploys runs at a slot that has begun, so nobody goes by a code before
+//! the slot of its deployment (I20). That the code is no delegation, and that the fork is one whose rules keep it, is for the replay to see.
 //! One that is too new for the state root, which lags, cannot be proven yet: its owner takes part like any other.
 //!
 //! Promise (I3): what is believed of a code is what the validators of the address's own shard certified.
@@ -14,15 +15,15 @@ use crate::state_tree::{self, StateProof, StateTreeError};
 use alloy_primitives::{Address, B256};
 use borsh::{BorshDeserialize, BorshSerialize};
 use evm::{AccountState, Data, Placement, StateKey};
-use primitives::{DecodeError, Digest, Domain, Read, ShardId, Verifier, decode, encode};
+use primitives::{DecodeError, Digest, Domain, Read, ShardId, Time, Verifier, decode, encode};
 use proof::{Certificate, Header, ReceiptError, ReceiptVerifier};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 /// Most bytes a proof of a code may have: header, a large set's certificate, and a path.
 pub const CODE_PROOF_BYTES_MAX: usize = 64 * 1024;
 
-/// How many checked proofs are remembered: 32 bytes each. One more empties the memory.
+/// How many checked proofs are remembered: 40 bytes each. One more empties the memory.
 pub const CODE_PROOFS_CHECKED_COUNT_MAX: usize = 65_536;
 
 static CHECKED: LazyLock<Domain> = LazyLock::new(|| Domain::new("dovetail v1 checked code proof"));
@@ -58,6 +59,16 @@ pub enum CodeProofError {
     /// The account is not in the state that the header is of.
     #[error(transparent)]
     State(#[from] StateTreeError),
+    /// The code is proven to have been there when the payload's slot was over: it may be younger than the payload (R13).
+    #[error("the code of {address} is proven to be there since {since}, after the payload's slot, which ends at {end}")]
+    TooNew {
+        /// Whose code.
+        address: Address,
+        /// The header's time.
+        since: Time,
+        /// When the payload's slot is over.
+        end: Time,
+    },
     /// The header is not believed.
     #[error(transparent)]
     Header(#[from] ReceiptError),
@@ -114,6 +125,8 @@ pub struct CodeFact {
     pub address: Address,
     /// keccak256 of the code.
     pub hash: B256,
+    /// Since when at the latest: the header's time. No slot that was over before then saw the code there.
+    pub since: Time,
 }
 
 /// Checks proofs of codes by one network's placement and validator sets.
@@ -142,29 +155,35 @@ impl Verifier<(Address, CodeProof)> for CodeVerifier<'_> {
         }
         // Cheap first: a path costs less than a signature.
         state_tree::verify(header.state_root, &StateKey::Account(address), Some(&encode(&account)), &proof)?;
+        let since = header.time;
         self.receipts.verify((header, certificate))?;
-        Ok(CodeFact { address, hash: account.code_hash })
+        Ok(CodeFact { address, hash: account.code_hash, since })
     }
 }
 
 /// Proofs that were checked before. Remembers exact bytes, so that what is in it never changes a result.
 #[derive(Debug, Default)]
-pub(crate) struct CheckedProofs(Mutex<BTreeSet<Digest>>);
+pub(crate) struct CheckedProofs(Mutex<BTreeMap<Digest, Time>>);
 
 impl CheckedProofs {
-    /// Checks that each of `fixed` is proven, and that nothing else is.
+    /// Checks that each of `fixed` is proven to have been there before `end`, when the payload's slot is over, and that nothing
+    /// else is proven.
     pub(crate) fn check(
         &self,
         verifier: CodeVerifier<'_>,
         fixed: &BTreeMap<Address, B256>,
         proofs: &BTreeMap<Address, Data>,
+        end: Time,
     ) -> Result<(), CodeProofError> {
         if let Some(address) = proofs.keys().find(|address| !fixed.contains_key(*address)) {
             return Err(CodeProofError::Excess { address: *address });
         }
         for (address, expected) in fixed {
             let bytes = proofs.get(address).ok_or(CodeProofError::Missing { address: *address })?;
-            self.check_one(verifier, *address, *expected, bytes)?;
+            let since = self.check_one(verifier, *address, *expected, bytes)?;
+            if since >= end {
+                return Err(CodeProofError::TooNew { address: *address, since, end });
+            }
         }
         Ok(())
     }
@@ -175,12 +194,13 @@ impl CheckedProofs {
         address: Address,
         expected: B256,
         bytes: &Data,
-    ) -> Result<(), CodeProofError> {
+    ) -> Result<Time, CodeProofError> {
         let claim = CHECKED.hash_of(&(address, expected, &bytes.0[..]));
-        if self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&claim) {
-            return Ok(());
+        if let Some(since) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&claim) {
+            return Ok(*since);
         }
-        let CodeFact { hash: actual, .. } = verifier.verify((address, decode(&bytes.0, CODE_PROOF_BYTES_MAX)?))?;
+        let CodeFact { hash: actual, since, .. } =
+            verifier.verify((address, decode(&bytes.0, CODE_PROOF_BYTES_MAX)?))?;
         if actual != expected {
             return Err(CodeProofError::OtherCode { address, expected, actual });
         }
@@ -188,7 +208,7 @@ impl CheckedProofs {
         if checked.len() >= CODE_PROOFS_CHECKED_COUNT_MAX {
             checked.clear();
         }
-        checked.insert(claim);
-        Ok(())
+        checked.insert(claim, since);
+        Ok(since)
     }
 }

@@ -9,13 +9,13 @@
 use crate::applied::{Cause, Part, transaction_ids};
 use crate::blocks::Entry;
 use crate::dispatch::DispatchError;
-use crate::input::{Answer, Busy, LocalRefusal, SlotOutOfBounds};
+use crate::input::{Answer, Busy, LocalRefusal, SlotRefused};
 use crate::ledger::OwnView;
 use crate::limits::{SLOT_AHEAD_MAX, SLOT_BEHIND_MAX};
 use crate::outcomes::{self, OutcomeRecord};
 use crate::shard::Work;
-use evm::{Environment, ExecuteError, Executed, Missing, RecoveredPayload, Slice};
-use primitives::Read;
+use evm::{Environment, ExecuteError, Executed, Missing, NetworkParams, RecoveredPayload, Slice};
+use primitives::{Read, Slot, Time};
 use proof::Message;
 use std::collections::BTreeSet;
 
@@ -72,8 +72,11 @@ impl<R: Read> Work<'_, '_, R> {
 
     fn admit_local(&self, payload: &RecoveredPayload) -> Result<OwnRun, LocalRefusal> {
         self.shard.check_lag()?;
-        self.check_slot(&payload.payload().environment)?;
-        Ok(self.run_own(payload)?)
+        let environment = &payload.payload().environment;
+        self.check_slot(environment)?;
+        let run = self.run_own(payload)?;
+        self.check_order(environment, &run.slice)?;
+        Ok(run)
     }
 
     fn apply_local(&mut self, payload: &RecoveredPayload, run: OwnRun) -> Vec<OutcomeRecord> {
@@ -113,21 +116,55 @@ impl<R: Read> Work<'_, '_, R> {
         Ok(OwnRun { executed, slice, messages })
     }
 
+    /// Runs what this shard itself brings about, at [`Work::own_environment`].
+    pub(crate) fn run_system(&self, payload: &RecoveredPayload) -> Result<OwnRun, RunRefusal> {
+        let run = self.run_own(payload)?;
+        match self.check_order(&payload.payload().environment, &run.slice) {
+            Ok(()) => Ok(run),
+            Err(SlotRefused { slot, .. }) => Err(RunRefusal::Busy(Busy::Early { slot })),
+        }
+    }
+
     /// R10: whether a payload's slot is one that this shard takes at its block time. A replayed block's time is not ours.
-    pub(crate) fn check_slot(&self, environment: &Environment) -> Result<(), SlotOutOfBounds> {
-        let Environment::Slot(slot) = environment else { return Ok(()) };
-        let start = self.shard.params.start_of(*slot);
-        let is_late = start.after(SLOT_BEHIND_MAX) < self.time;
-        let is_early = start > self.time.after(SLOT_AHEAD_MAX);
-        if is_late || is_early {
-            let current = self.shard.params.slot_at(self.time);
-            return Err(SlotOutOfBounds { slot: *slot, current });
+    pub(crate) fn check_slot(&self, environment: &Environment) -> Result<(), SlotRefused> {
+        let Environment::Slot(slot) = *environment else { return Ok(()) };
+        let params = &self.shard.params;
+        let is_early = params.start_of(slot) > self.time.after(SLOT_AHEAD_MAX);
+        if is_early || slot < oldest_slot_taken(params, self.time) {
+            return Err(SlotRefused { slot, taken: params.slot_at(self.time) });
         }
         Ok(())
     }
 
-    /// The environment of what this shard runs by itself: the slot of its block time.
-    pub(crate) fn own_environment(&self) -> Environment {
-        Environment::Slot(self.shard.params.slot_at(self.time))
+    /// R13: whether a payload's slot comes after all that its locks conflict with. A replayed block is not of our time.
+    ///
+    /// What deploys code waits for its slot to begin: whoever goes by that code without a lock is held against the time at
+    /// which it was there ([`crate::CodeFact::since`]).
+    pub(crate) fn check_order(&self, environment: &Environment, slice: &Slice) -> Result<(), SlotRefused> {
+        let Environment::Slot(slot) = *environment else { return Ok(()) };
+        let begun = self.shard.params.slot_at(self.time);
+        if slot > begun && !slice.changes.codes.is_empty() {
+            return Err(SlotRefused { slot, taken: begun });
+        }
+        #[cfg(feature = "twins")] // SlotOrderIgnored breaks R13.
+        if self.shard.breaks(commit::Twin::SlotOrderIgnored) {
+            return Ok(());
+        }
+        match self.shard.recency.needed(&slice.locks) {
+            taken if slot < taken => Err(SlotRefused { slot, taken }),
+            _ => Ok(()),
+        }
     }
+
+    /// The environment of what this shard runs by itself: the slot of its block time, or the newest that a payload ran
+    /// ahead of it; so R13 never stands in its way.
+    pub(crate) fn own_environment(&self) -> Environment {
+        let shard = &self.shard;
+        Environment::Slot(shard.params.slot_at(self.time).max(shard.recency.newest()))
+    }
+}
+
+/// The oldest slot that a shard takes at block time `time` (R10): what ran before it is complete but for what is undecided.
+pub fn oldest_slot_taken(params: &NetworkParams, time: Time) -> Slot {
+    params.slot_at(Time(time.0.saturating_sub(SLOT_BEHIND_MAX.0)))
 }

@@ -77,7 +77,7 @@ impl<R: Read> Work<'_, '_, R> {
             funding: Funding::Minted,
         };
         let payload = RecoveredPayload::system(self.own_environment(), call);
-        match self.run_own(&payload) {
+        match self.run_system(&payload) {
             Ok(run) => Ok(ran(payload, run)),
             Err(RunRefusal::Busy(busy)) => Err(busy),
             Err(RunRefusal::NotLocal(_)) => failed("the recipient called beyond its shard"),

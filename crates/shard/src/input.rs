@@ -216,16 +216,22 @@ pub enum Busy {
     /// Too many inputs in one step.
     #[error("too many inputs at once")]
     Inputs,
+    /// It deploys code at a slot that has not begun here.
+    #[error("it deploys code, and its slot {slot} has not begun here")]
+    Early {
+        /// Its slot.
+        slot: Slot,
+    },
 }
 
-/// A slot that this shard does not take now (R10).
+/// A slot that this shard does not take now: too far from its time (R10), or before what touched the same keys (R13).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("slot {slot} is out of bounds: this shard is in slot {current}")]
-pub struct SlotOutOfBounds {
+#[error("slot {slot} is not taken: this shard takes slot {taken}")]
+pub struct SlotRefused {
     /// The payload's slot.
     pub slot: Slot,
-    /// The slot of the shard's block time.
-    pub current: Slot,
+    /// One that would be taken now.
+    pub taken: Slot,
 }
 
 /// Why a local payload is refused. The caller's fault unless it says busy.
@@ -242,7 +248,7 @@ pub enum LocalRefusal {
     },
     /// Its slot is too old or too early.
     #[error(transparent)]
-    Slot(#[from] SlotOutOfBounds),
+    Slot(#[from] SlotRefused),
     /// It can not be executed as it is: nonce, funds, gas, a failed bundle.
     #[error("{0}")]
     Execution(ExecuteError),

@@ -31,6 +31,7 @@ mod messages;
 mod order;
 mod outcomes;
 pub mod queries;
+mod recency;
 mod shard;
 pub mod spaces;
 mod staged;
@@ -51,9 +52,10 @@ pub use code_proof::{
 };
 pub use config::{GenesisAccount, GenesisAccounts, OpenError, STORE_FORMAT, ShardConfig};
 pub use dispatch::DispatchError;
+pub use execution::oldest_slot_taken;
 pub use input::{
     AcknowledgeRefusal, Answer, AttemptRefusal, Busy, DeliverRefusal, FreshValue, Input, LocalRefusal, Novelty,
-    Prepare, Reply, Send, SlotOutOfBounds, Ticket,
+    Prepare, Reply, Send, SlotRefused, Ticket,
 };
 pub use locks::{Conflict, LOCKS_PER_ATTEMPT_COUNT_MAX, LockTable};
 pub use messages::{Acknowledgement, ConsumedRecord, HandlerEnd, SentRecord, ValueTotals};

@@ -20,11 +20,15 @@ pub const MESSAGES_PER_PAYLOAD_COUNT_MAX: usize = 64;
 /// Most questions about late attempts in one step; the rest follow in the next.
 pub const ASKS_PER_STEP_COUNT_MAX: usize = 256;
 
-/// How far behind the shard's block time a slot may have begun (R10): execution, queue and two phases fit in it.
-pub const SLOT_BEHIND_MAX: Millis = Millis(60_000);
+/// How long after its end a slot is still taken (R10): queue and two phases fit in it, and what does not runs again. Then
+/// nothing new comes into the slot any more.
+pub const SLOT_BEHIND_MAX: Millis = Millis(1_000);
 
 /// How far ahead of the shard's block time a slot may begin (R10): skew between machines.
-pub const SLOT_AHEAD_MAX: Millis = Millis(5_000);
+pub const SLOT_AHEAD_MAX: Millis = Millis(500);
+
+/// Most keys whose newest slots are remembered, some 150 bytes each. One more, and the newest slot counts for every key.
+pub const RECENT_KEYS_COUNT_MAX: usize = 262_144;
 
 /// Gas of the call that tells a sender how its message ended. What it does beyond it is undone; the value is safe.
 pub const HANDLE_DELIVERY_GAS: u64 = 500_000;

@@ -5,6 +5,7 @@ mod code;
 mod commit;
 mod crashes;
 mod messages;
+mod slots;
 mod soak;
 mod state;
 mod world;

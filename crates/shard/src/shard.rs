@@ -10,6 +10,7 @@ use crate::attempts::Attempts;
 use crate::blocks::{Draft, LeafPlace, Sealed, Surroundings, Tip};
 use crate::config::{self, OpenError, ShardConfig};
 use crate::dispatch::Mailbox;
+use crate::execution::oldest_slot_taken;
 use crate::input::{Answer, Busy, Input, Pending, Reply, Send, Ticket};
 use crate::ledger::Ledger;
 use crate::limits::{
@@ -18,12 +19,13 @@ use crate::limits::{
 use crate::locks::LockTable;
 use crate::messages::ValueTotals;
 use crate::queries;
-use crate::spaces::{self, APPLIED_COUNT, CHANGES, HISTORY_TIP, META, TIME, TIP, VALUE};
+use crate::recency::Recency;
+use crate::spaces::{self, APPLIED_COUNT, CHANGES, HISTORY_TIP, META, NEWEST_SLOT, TIME, TIP, VALUE};
 use crate::staged::get_value;
 use crate::state_tree::{self, Advance, STATE_ROOT_LAG_BLOCKS_MAX};
 use commit::Participant;
 use evm::{CodeCache, NetworkParams, Placement};
-use primitives::{Digest, Epoch, Height, Machine, Output, Read, ShardId, Time, Write};
+use primitives::{Digest, Epoch, Height, Machine, Output, Read, ShardId, Slot, Time, Write};
 use proof::{History, Message, Receipt, ReceiptVerifier, Signer};
 
 /// One shard of a network.
@@ -47,6 +49,7 @@ pub struct Shard {
     pub(crate) attempts: Attempts,
     pub(crate) value: ValueTotals,
     pub(crate) applied_count: u64,
+    pub(crate) recency: Recency,
     pub(crate) codes: CodeCache,
     steps_count: u64,
 }
@@ -82,6 +85,7 @@ impl Shard {
             state: state_tree::newest_root(read).ok_or(OpenError::Empty)?,
             value: get_value(read, META, VALUE).unwrap_or_default(),
             applied_count: get_value(read, META, APPLIED_COUNT).unwrap_or(0),
+            recency: Recency::open(get_value(read, META, NEWEST_SLOT).unwrap_or(Slot(0))),
             codes: CodeCache::default(),
             steps_count: 0,
             params: config.params,
@@ -163,6 +167,7 @@ impl Machine for Shard {
     fn step(&mut self, now: Time, inputs: Vec<Input>, read: &impl Read) -> Output<Send, Reply> {
         self.steps_count += 1;
         self.time = self.time.max(now); // R10: deadlines meet the block's time, and that never goes back.
+        self.recency.forget_before(oldest_slot_taken(&self.params, self.time));
         let mut work = Work::new(self, read);
         let mut load = Load::default();
         for input in inputs {
@@ -243,7 +248,7 @@ pub(crate) struct Work<'s, 'a, R> {
 }
 
 impl<'s, 'a, R: Read> Work<'s, 'a, R> {
-    fn new(shard: &'s mut Shard, read: &'a R) -> Self {
+    pub(crate) fn new(shard: &'s mut Shard, read: &'a R) -> Self {
         let (draft, time) = (Draft::after(&shard.tip), shard.time);
         Self { shard, ledger: Ledger::new(read), draft, time, sends: Vec::new(), replies: Vec::new() }
     }
@@ -349,6 +354,7 @@ impl<'s, 'a, R: Read> Work<'s, 'a, R> {
         staged.put_value(CHANGES, spaces::height_key(sealed.header.height), &changed);
         staged.put_value(META, VALUE, &shard.value);
         staged.put_value(META, APPLIED_COUNT, &shard.applied_count);
+        staged.put_value(META, NEWEST_SLOT, &shard.recency.newest());
         shard.tip = sealed.stage(&entries, &mut shard.history, staged);
         sealed
     }

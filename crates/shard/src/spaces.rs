@@ -95,6 +95,8 @@ pub(crate) const HISTORY_TIP: &[u8] = b"history";
 pub(crate) const VALUE: &[u8] = b"value";
 /// In [`META`]: how many entries [`APPLIED`] has.
 pub(crate) const APPLIED_COUNT: &[u8] = b"applied count";
+/// In [`META`]: the newest slot that was committed ([`crate::recency`]).
+pub(crate) const NEWEST_SLOT: &[u8] = b"newest slot";
 /// In [`TREE_ROOTS`]: the newest. Sorts after every height.
 pub(crate) const NEWEST: &[u8] = b"newest root";
 

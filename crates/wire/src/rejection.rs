@@ -4,6 +4,7 @@
 //! [`Rejection`] in module `status`, by exhaustive matches; nothing here or there branches on text.
 
 use crate::limits::TEXT_BYTES_MAX;
+use primitives::Slot;
 use std::collections::BTreeMap;
 use std::fmt;
 use tonic::Code;
@@ -106,7 +107,7 @@ reasons! {
     BundleFailed "BUNDLE_FAILED" Aborted never;
     /// A call, not a transaction, reverted.
     ExecutionReverted "EXECUTION_REVERTED" Aborted never;
-    /// The payload's slot, block environment or system transactions are not allowed on this network or at this time.
+    /// The payload's block environment or system transactions are not allowed on this network.
     WrongEnvironment "WRONG_ENVIRONMENT" FailedPrecondition never;
     /// Execution gives other effects than claimed.
     WrongEffects "WRONG_EFFECTS" FailedPrecondition never;
@@ -130,6 +131,8 @@ reasons! {
     // Nobody's fault.
     /// A value read has changed since.
     Stale "STALE" Aborted again;
+    /// The slot is gone by, too early, or before what touched the same keys: at another slot it may succeed.
+    WrongSlot "WRONG_SLOT" Aborted again;
     /// Another undecided attempt holds a lock.
     Conflict "CONFLICT" Aborted again;
     /// The deadline has passed.
@@ -186,12 +189,14 @@ pub struct Rejection {
     pub message: String,
     /// Both sides of a mismatch and the like, by name. Travels with a refused call, not with an item of a batch.
     pub metadata: BTreeMap<String, String>,
+    /// With [`Reason::WrongSlot`], a slot that would be taken.
+    pub slot: Option<Slot>,
 }
 
 impl Rejection {
     /// A rejection; `message` is cut to [`TEXT_BYTES_MAX`] bytes.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: cut(message.into()), metadata: BTreeMap::new() }
+        Self { reason, message: cut(message.into()), metadata: BTreeMap::new(), slot: None }
     }
 
     /// This with `name` = `value` in its metadata.

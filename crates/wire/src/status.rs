@@ -12,7 +12,7 @@ mod shard;
 use crate::proto::v1;
 use crate::rejection::{Reason, Rejection};
 use commit::{DescriptorError, Refusal, Undecided};
-use primitives::DecodeError;
+use primitives::{DecodeError, Slot};
 use proof::{CertificateError, HeaderError, MessageError, ReceiptError};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -71,6 +71,7 @@ impl From<Rejection> for v1::Rejection {
         Self {
             reason: rejection.reason.as_str().to_owned(),
             retryable: rejection.is_retryable(),
+            slot: rejection.slot.map(|slot| slot.0),
             message: rejection.message,
         }
     }
@@ -80,7 +81,7 @@ impl From<v1::Rejection> for Rejection {
     /// A reason of a later version is a peer's fault here, told in full.
     fn from(rejection: v1::Rejection) -> Self {
         if let Ok(reason) = rejection.reason.parse() {
-            return Self::new(reason, rejection.message);
+            return Self { slot: rejection.slot.map(Slot), ..Self::new(reason, rejection.message) };
         }
         let text = format!("{}: {}", rejection.reason, rejection.message);
         Self::new(if rejection.retryable { Reason::Unavailable } else { Reason::PeerFault }, text)
@@ -148,6 +149,7 @@ impl From<Refusal> for Rejection {
             Refusal::Expired { .. } => Self::new(Reason::Expired, text),
             Refusal::AbortRequested | Refusal::AlreadyAborted => Self::new(Reason::Aborted, text),
             Refusal::Stale => Self::new(Reason::Stale, text),
+            Refusal::Slot { taken } => Self { slot: Some(taken), ..Self::new(Reason::WrongSlot, text) },
             Refusal::Conflict { holder } => Self::new(Reason::Conflict, text).with("holder", holder),
             Refusal::WrongEffects { .. } => Self::new(Reason::WrongEffects, text),
             Refusal::Invalid { code, .. } => Self::new(Reason::InvalidTransaction, text).with("code", code),

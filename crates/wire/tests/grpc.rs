@@ -234,6 +234,7 @@ fn event(number: u32, stage: LifeStage) -> LifeEvent {
 fn network() -> Network {
     let params = NetworkParams {
         network: NETWORK,
+        genesis: Time(0),
         slot_length: Millis(500),
         base_fee: 7,
         gas_limit: 30_000_000,

@@ -4,7 +4,7 @@ use alloy_primitives::{Address, B256};
 use commit::{Descriptor, VoteProof};
 use coordinator::StateValue;
 use evm::{Data, Payload, StateKey};
-use primitives::{AttemptId, Height};
+use primitives::{AttemptId, Height, Slot};
 use proof::Receipt;
 use shard::{CodeProof, FreshValue, LeafPlace, Novelty, OutcomeRecord};
 use std::sync::Arc;
@@ -123,6 +123,11 @@ pub enum Remedy {
     Later,
     /// It touches other shards.
     NotLocal,
+    /// Another slot would do.
+    Slot {
+        /// One that would be taken.
+        taken: Slot,
+    },
     /// Another environment would do.
     Environment,
     /// Never.

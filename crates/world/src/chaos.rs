@@ -18,6 +18,12 @@ use shard::Shard;
 /// Most twins of coordinators in a run.
 const TWINS_COUNT_MAX: usize = 2;
 
+/// How long a dead shard stays down, at least: past the deadline of every attempt it knew, with grace.
+const DEAD_MIN: Millis = Millis(12_000);
+
+/// And at most.
+const DEAD_MAX: Millis = Millis(40_000);
+
 /// Does one thing to the node of whatever kind of party.
 macro_rules! on_node {
     ($world:expr, $party:expr, $node:ident => $do:expr) => {
@@ -124,6 +130,7 @@ impl World {
             Kind::Crash | Kind::CrashLoop | Kind::LostUnsynced | Kind::BitFlip | Kind::Misdirected => {
                 self.strike_process(kind)
             }
+            Kind::DeadShard => self.strike_dead(),
             Kind::Pause => {
                 let (party, until) = (self.pick_party(), self.for_a_while(100, 8_000));
                 on_node!(self, party, node => node.paused_until = Some(until));
@@ -208,6 +215,19 @@ impl World {
         }
         let power = if kind == Kind::LostUnsynced { Power::Lost } else { Power::Kept };
         self.stop(party, power);
+        true
+    }
+
+    /// A shard dies, and stays so until its attempts' deadlines are past.
+    fn strike_dead(&mut self) -> bool {
+        let shard = ShardId(self.chaos_dice.below(self.shards.len() as u64) as u32);
+        if !self.is_up(Party::Shard(shard)) {
+            return false;
+        }
+        let back = self.for_a_while(DEAD_MIN.0, DEAD_MAX.0);
+        self.kill::<Shard>(shard.0 as usize, Power::Kept);
+        let life = self.life(Party::Shard(shard));
+        self.queue.push(back, Event::Restart(Party::Shard(shard), life));
         true
     }
 

@@ -189,7 +189,7 @@ impl World {
                 let proven = |account, claim: CodeProof| {
                     let proof = claim.to_data();
                     let fact = self.checks.code(account, claim).ok()?;
-                    Some(ProvenCode { hash: fact.hash, proof })
+                    Some(ProvenCode { hash: fact.hash, since: fact.since, proof })
                 };
                 let proofs = accounts.into_iter().zip(proofs);
                 let proofs = proofs.map(|(account, proof)| (account, proof.and_then(|proof| proven(account, proof))));
@@ -258,7 +258,9 @@ fn told(reply: &Reply) -> String {
 fn rejected(attempt: AttemptId, shard: ShardId, rejection: &Rejection) -> Input {
     let objection = match rejection.remedy {
         Remedy::Later => Objection::Later,
-        Remedy::NotLocal | Remedy::Environment | Remedy::Never => Objection::Never(rejection.text.clone()),
+        Remedy::NotLocal | Remedy::Slot { .. } | Remedy::Environment | Remedy::Never => {
+            Objection::Never(rejection.text.clone())
+        }
     };
     Input::Rejected { attempt, shard, objection }
 }
@@ -271,6 +273,7 @@ fn local_answer(item: Result<Done, Rejection>) -> LocalAnswer {
         Ok(_) => LocalAnswer::Unreachable,
         Err(rejection) => match rejection.remedy {
             Remedy::NotLocal => LocalAnswer::NotLocal,
+            Remedy::Slot { taken } => LocalAnswer::Slot { taken },
             Remedy::Environment | Remedy::Later => LocalAnswer::Later,
             Remedy::Never => LocalAnswer::Refused(rejection.text),
         },

@@ -3,7 +3,7 @@
 //! ```text
 //!   at each message        drop, duplicate, reorder, delay, reset          by chance
 //!   at each synced batch   torn write, failed fsync                        by chance
-//!   now and then           partitions, slow link, crashes, pause, power loss, bit flip, misdirected write, full disk,
+//!   now and then           partitions, slow link, crashes, dead shard, pause, power loss, bit flip, misdirected write, full disk,
 //!                          disk stall, clocks, twin coordinator, lying coordinator, replaying peer, unknown key,
 //!                          forging relay
 //! ```
@@ -60,6 +60,9 @@ kinds! {
     Crash "crash";
     /// A process is killed each time soon after it starts.
     CrashLoop "crash loop";
+    /// A shard is down for longer than its attempts live: what others began with it, and what waits for it, has to end
+    /// without it as far as it can.
+    DeadShard "dead shard";
     /// A process stands still, and goes on.
     Pause "pause";
     /// Power fails while a batch is written: a part of its record is there, which opening finds and drops.

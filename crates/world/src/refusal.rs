@@ -36,7 +36,7 @@ impl From<LocalRefusal> for Rejection {
         let remedy = match &refusal {
             LocalRefusal::Busy(busy) => (*busy).into(),
             LocalRefusal::NotLocal { .. } => Remedy::NotLocal,
-            LocalRefusal::Slot(_) => Remedy::Environment,
+            LocalRefusal::Slot(refused) => Remedy::Slot { taken: refused.taken },
             LocalRefusal::Execution(error) => error.into(),
             LocalRefusal::Dispatch(_) => Remedy::Never,
         };

@@ -110,7 +110,7 @@ impl Carrier {
         let proof = CodeProof { header, certificate, account: state, proof: path };
         let bytes = proof.to_data();
         match Verified::by(&CodeVerifier::new(&self.verifier, &self.placement), (account, proof)) {
-            Ok(fact) => Some(ProvenCode { hash: fact.hash, proof: bytes }),
+            Ok(fact) => Some(ProvenCode { hash: fact.hash, since: fact.since, proof: bytes }),
             Err(error) => {
                 tracing::warn!(%account, %error, "a proof of a code was not believed");
                 None
@@ -244,7 +244,7 @@ pub(crate) fn claim(proof: &DecisionProof) -> DecisionClaim {
 fn local_refusal(rejection: &Rejection) -> LocalAnswer {
     match rejection.reason {
         Reason::NotLocal => LocalAnswer::NotLocal,
-        Reason::WrongEnvironment => LocalAnswer::Later,
+        Reason::WrongSlot => rejection.slot.map_or(LocalAnswer::Later, |taken| LocalAnswer::Slot { taken }),
         _ if rejection.is_retryable() => LocalAnswer::Later,
         _ => LocalAnswer::Refused(rejection.message.clone()),
     }

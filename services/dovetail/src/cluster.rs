@@ -372,6 +372,7 @@ fn write_network(plan: &Plan, ports: &BTreeMap<Node, Ports>, dir: &Path) -> Resu
     };
     let file = NetworkFile {
         network: plan.network,
+        genesis_ms: genesis_ms(dir)?,
         slot_ms: plan.slot_ms,
         base_fee_wei: 1_000_000_000,
         gas_limit: 60_000_000,
@@ -386,6 +387,15 @@ fn write_network(plan: &Plan, ports: &BTreeMap<Node, Ports>, dir: &Path) -> Resu
     std::fs::write(dir.join("genesis.json"), serde_json::to_vec(&plan.genesis)?)?;
     std::fs::write(dir.join("network.toml"), toml::to_string(&file)?)?;
     Ok(Network::load(&dir.join("network.toml"))?)
+}
+
+/// When the network's slot 0 began: now, or as its file says when it comes back.
+fn genesis_ms(dir: &Path) -> Result<u64> {
+    let path = dir.join("network.toml");
+    if path.exists() {
+        return Ok(Network::load(&path)?.params.genesis.0);
+    }
+    Ok(std::time::UNIX_EPOCH.elapsed().wrap_err("this machine's clock is before 1970")?.as_millis().try_into()?)
 }
 
 fn key_path(dir: &Path, shard: u32) -> PathBuf {

@@ -164,6 +164,7 @@ mod tests {
         };
         let file = NetworkFile {
             network: NETWORK.0,
+            genesis_ms: 0,
             slot_ms: 500,
             base_fee_wei: 7,
             gas_limit: 30_000_000,

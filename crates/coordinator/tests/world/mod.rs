@@ -52,6 +52,7 @@ pub fn believed<T>(claim: T) -> Verified<T> {
 pub fn params() -> NetworkParams {
     NetworkParams {
         network: NETWORK,
+        genesis: Time(0),
         slot_length: Millis(500),
         base_fee: 1,
         gas_limit: 30_000_000,

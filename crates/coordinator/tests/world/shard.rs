@@ -88,7 +88,7 @@ impl Shard {
             assert_eq!(self.placement.shard_of(*address), self.me, "nobody asks a shard about another's code");
             let account =
                 self.state.accounts.get(address).filter(|account| account.has_code() && !self.proves_nothing)?;
-            Some(ProvenCode { hash: account.code_hash, proof: account.code_hash.to_vec().into() })
+            Some(ProvenCode { hash: account.code_hash, since: Time(0), proof: account.code_hash.to_vec().into() })
         };
         accounts.iter().map(|address| (*address, code(address))).collect()
     }
@@ -113,7 +113,7 @@ impl Shard {
             return (LocalAnswer::Executed(outcomes.clone()), false);
         }
         if self.is_slot_off(payload.payload(), now) {
-            return (LocalAnswer::Later, false);
+            return (LocalAnswer::Slot { taken: self.params.slot_at(now) }, false);
         }
         let answer = match execute(&self.params, &self.placement, &payload, &OwnState(self)) {
             Err(ExecuteError::Missing(_)) => LocalAnswer::NotLocal,
@@ -151,7 +151,7 @@ impl Shard {
         let mut hints = Vec::new();
         let ready = || {
             if self.is_slot_off(payload.payload(), now) {
-                return Err(Refusal::Stale);
+                return Err(Refusal::Slot { taken: self.params.slot_at(now) });
             }
             if let Some(mood) = self.moods.first() {
                 return Err(mood.clone());

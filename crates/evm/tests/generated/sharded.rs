@@ -11,7 +11,7 @@ use evm::{
     FeesKey, Lookup, Missing, NetworkParams, Outcome, Payload, PayloadVerifier, RecoveredPayload, Replay, Replayer,
     SignedTransaction, State, StateKey, Status, TransactionKind, View, execute,
 };
-use primitives::{Millis, NetworkId, ShardId, Verified};
+use primitives::{Millis, NetworkId, ShardId, Time, Verified};
 use revm::primitives::hardfork::SpecId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,6 +45,7 @@ impl Sharded {
         let block = Block { fork: case.fork, coinbase: case.coinbase() };
         let params = NetworkParams {
             network: NetworkId(Block::CHAIN),
+            genesis: Time(0),
             slot_length: Millis(1000),
             base_fee: block.base_fee(),
             gas_limit: Block::GAS_LIMIT,

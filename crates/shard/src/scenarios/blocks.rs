@@ -128,8 +128,8 @@ fn an_attested_time_is_kept_over_a_restart() {
     assert_eq!(time, Time(world.now.0 - 1));
     world.restart(S0);
     assert_eq!(queries::status(world.store(S0)).unwrap().attested, time);
-    world.now = START; // The machine's clock jumps back; block time does not.
     let local = world.transfer(&user(1), user(2).address(), ETHER);
+    world.now = START; // The machine's clock jumps back; block time does not.
     let record = world.local(S0, &local).remove(0);
     assert!(record.time > time);
 }

@@ -114,7 +114,8 @@ fn a_slot_far_from_block_time_is_refused() {
     assert!(matches!(answer, Answer::LocalRefused(LocalRefusal::Slot(_))), "{answer:?}");
     let mut late = prepare;
     late.descriptor.deadline = world.now.after(primitives::Millis(1));
-    assert_eq!(refusal(&world.prepare(S0, &late)), &Refusal::Stale);
+    let taken = world.params.slot_at(world.now);
+    assert_eq!(refusal(&world.prepare(S0, &late)), &Refusal::Slot { taken });
 }
 
 #[test]
@@ -492,4 +493,16 @@ fn a_system_payload_of_a_replay_network_is_executed_once() {
     let far = reward(far, 9);
     let answer = world.ask(S0, |ticket| Input::Local { ticket, payload: Box::new(far.clone()) });
     assert!(matches!(answer, Answer::LocalRefused(LocalRefusal::NotLocal { .. })), "{answer:?}");
+}
+
+#[test]
+fn a_participant_with_its_homes_vote_finishes_without_the_home() {
+    let mut world = world();
+    let prepare = attempt(&world, 1, 3);
+    let home = vec![world.prepare(S0, &prepare)].iter().map(|answer| world.vote(answer)).collect();
+    assert!(verdict(&world.prepare(S1, &with_homes(&prepare, home))).is_yes());
+    world.wait(60_000);
+    world.step(S1, vec![Input::Tick]);
+    assert_eq!(world.nodes[&S1].machine.locks_count(), 0, "nobody had to be asked");
+    assert_eq!(world.balance(user(3).address()), ETHER * U256::from(101));
 }

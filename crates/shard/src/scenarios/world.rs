@@ -77,6 +77,7 @@ pub(super) fn sets(shards_count: u32) -> BTreeMap<ShardId, ValidatorSet> {
 pub(super) fn params() -> NetworkParams {
     NetworkParams {
         network: NETWORK,
+        genesis: Time(0),
         slot_length: Millis(1000),
         base_fee: 0,
         gas_limit: 30_000_000,

@@ -111,6 +111,7 @@ fn code(reason: Reason) -> i32 {
         | Reason::Unauthenticated
         | Reason::PermissionDenied
         | Reason::Stale
+        | Reason::WrongSlot
         | Reason::Conflict
         | Reason::Expired
         | Reason::Aborted => SERVER_ERROR_CODE,

@@ -36,6 +36,7 @@ struct MemoryChain {
 fn params() -> NetworkParams {
     NetworkParams {
         network: NetworkId(1337),
+        genesis: Time(0),
         slot_length: Millis(500),
         base_fee: 7,
         gas_limit: 30_000_000,

@@ -4,7 +4,7 @@ use crate::rejection::{Reason, Rejection};
 use shard::state_tree::StateTreeError;
 use shard::{
     AcknowledgeRefusal, AttemptRefusal, Busy, CheckError, CodeProofError, DeliverRefusal, DispatchError, LocalRefusal,
-    SlotOutOfBounds, VoteError,
+    SlotRefused, VoteError,
 };
 
 impl From<Busy> for Rejection {
@@ -12,15 +12,16 @@ impl From<Busy> for Rejection {
         let text = busy.to_string();
         match busy {
             Busy::Locked { holder, .. } => Self::new(Reason::Conflict, text).with("holder", holder),
-            Busy::Lagging { .. } | Busy::Attempts { .. } | Busy::Inputs => Self::new(Reason::Busy, text),
+            Busy::Lagging { .. } | Busy::Attempts { .. } | Busy::Inputs | Busy::Early { .. } => {
+                Self::new(Reason::Busy, text)
+            }
         }
     }
 }
 
-impl From<SlotOutOfBounds> for Rejection {
-    fn from(error: SlotOutOfBounds) -> Self {
-        let text = error.to_string();
-        Self::new(Reason::WrongEnvironment, text).with("slot", error.slot).with("current", error.current)
+impl From<SlotRefused> for Rejection {
+    fn from(error: SlotRefused) -> Self {
+        Self { slot: Some(error.taken), ..Self::new(Reason::WrongSlot, error.to_string()) }
     }
 }
 
@@ -133,9 +134,10 @@ impl From<CodeProofError> for Rejection {
             CodeProofError::Shard { said, owner, .. } => {
                 Self::new(Reason::WrongShard, text).with("expected", owner).with("actual", said)
             }
-            CodeProofError::Missing { .. } | CodeProofError::Excess { .. } | CodeProofError::OtherCode { .. } => {
-                Self::new(Reason::BadReceipt, text)
-            }
+            CodeProofError::Missing { .. }
+            | CodeProofError::Excess { .. }
+            | CodeProofError::OtherCode { .. }
+            | CodeProofError::TooNew { .. } => Self::new(Reason::BadReceipt, text),
         }
     }
 }

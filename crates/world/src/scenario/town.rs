@@ -13,7 +13,7 @@ use evm::{
     AccountState, Environment, Environments, NetworkParams, Payload, PayloadVerifier, Placement, RecoveredPayload,
     Spec, State,
 };
-use primitives::{Millis, NetworkId, ShardId, Verified};
+use primitives::{Millis, NetworkId, ShardId, Time, Verified};
 use shard::{GenesisAccount, GenesisAccounts};
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -174,6 +174,7 @@ impl Builder {
         Self {
             params: NetworkParams {
                 network: NETWORK,
+                genesis: Time(0),
                 slot_length: Millis(500),
                 base_fee: 0,
                 gas_limit: 30_000_000,

@@ -8,7 +8,7 @@ use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
 use dovetail_world::World;
 use evm::{Environment, Environments, NetworkParams, Payload, Spec};
-use primitives::{Millis, NetworkId, ShardId};
+use primitives::{Millis, NetworkId, ShardId, Time};
 use shard::{GenesisAccount, GenesisAccounts};
 use std::collections::BTreeMap;
 
@@ -23,6 +23,7 @@ pub fn user(seed: u8) -> PrivateKeySigner {
 pub fn params() -> NetworkParams {
     NetworkParams {
         network: NETWORK,
+        genesis: Time(0),
         slot_length: Millis(500),
         base_fee: 1,
         gas_limit: 30_000_000,

@@ -7,7 +7,7 @@ use evm::{
     AccountState, BlobEnvironment, BlockEnvironment, Data, Environment, Environments, NetworkParams, Payload, Spec,
     State,
 };
-use primitives::{Millis, NetworkId};
+use primitives::{Millis, NetworkId, Time};
 use revm::primitives::KECCAK_EMPTY;
 use revm::primitives::eip4844::{BLOB_BASE_FEE_UPDATE_FRACTION_CANCUN, BLOB_BASE_FEE_UPDATE_FRACTION_PRAGUE};
 use revm::primitives::hardfork::SpecId;
@@ -84,6 +84,7 @@ impl Case<'_> {
         let env = &self.scene.test.env;
         NetworkParams {
             network: NetworkId(self.chain()),
+            genesis: Time(0),
             slot_length: Millis(1000),
             base_fee: 0,
             gas_limit: env.current_gas_limit.saturating_to(),

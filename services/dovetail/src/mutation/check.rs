@@ -164,12 +164,12 @@ impl From<&Rejection> for Check {
 }
 
 impl Check {
-    /// The check behind a vote of no. A stale no that names no stale value is about the slot.
-    pub fn behind(refusal: &Refusal, names_values: bool) -> Self {
+    /// The check behind a vote of no.
+    pub fn behind(refusal: &Refusal) -> Self {
         match refusal {
             Refusal::Expired { .. } => Self::DeadlinePassed,
-            Refusal::Stale if names_values => Self::OwnValues,
-            Refusal::Stale => Self::Slot,
+            Refusal::Stale => Self::OwnValues,
+            Refusal::Slot { .. } => Self::Slot,
             Refusal::Conflict { .. } | Refusal::AbortRequested | Refusal::AlreadyAborted => Self::Locks,
             Refusal::WrongEffects { .. } => Self::Digest,
             Refusal::Invalid { .. } => Self::Effects,

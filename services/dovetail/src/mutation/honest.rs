@@ -122,7 +122,7 @@ impl<'n, 's> Desk<'n, 's> {
         let claim = shard::prove_code(self.network.store(shard)?, account).ok().flatten()?;
         let proof = claim.to_data();
         let fact = self.network.checks().code(account, claim).ok()?;
-        Some(ProvenCode { hash: fact.hash, proof })
+        Some(ProvenCode { hash: fact.hash, since: fact.since, proof })
     }
 
     /// What proves the codes of the contracts of a witness.

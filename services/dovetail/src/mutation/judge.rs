@@ -9,7 +9,8 @@ use commit::participant::DEADLINE_AHEAD_MAX;
 use commit::{Descriptor, PAYLOAD_BYTES_MAX, VoteProof};
 use evm::{Address, B256, Data, Environment, Environments, Executed, Payload, Prepared};
 use primitives::{Epoch, ShardId};
-use shard::limits::{SLOT_AHEAD_MAX, SLOT_BEHIND_MAX};
+use shard::limits::SLOT_AHEAD_MAX;
+use shard::oldest_slot_taken;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -190,8 +191,8 @@ fn reason(scene: &Scene, honest: &Honest, payload: &Payload, executed: &Executed
     }
     match payload.environment {
         Environment::Slot(slot) => {
-            let start = scene.params.start_of(slot);
-            let is_near = NOW <= start.after(SLOT_BEHIND_MAX) && start <= NOW.after(SLOT_AHEAD_MAX);
+            let is_early = scene.params.start_of(slot) > NOW.after(SLOT_AHEAD_MAX);
+            let is_near = !is_early && slot >= oldest_slot_taken(&scene.params, NOW);
             is_near.then_some(Harmless::AnotherSlot)
         }
         Environment::Block(_) if scene.params.environments != Environments::Replay => None,

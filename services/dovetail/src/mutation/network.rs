@@ -137,11 +137,11 @@ impl<'a> Network<'a> {
         let output = machine.step(NOW, vec![input], &node.store);
         let reply = output.replies.into_iter().next().ok_or(Fault::Silent { shard })?;
         let (check, may_write) = match reply.answer {
-            Answer::Voted { vote, receipt, hint } => match &vote.verdict {
+            Answer::Voted { vote, receipt, .. } => match &vote.verdict {
                 commit::Verdict::Yes => {
                     return Ok(Verdict::Yes(Box::new(VoteProof { vote, evidence: receipt.to_bytes() })));
                 }
-                commit::Verdict::No(refusal) => (Check::behind(refusal, !hint.is_empty()), true),
+                commit::Verdict::No(refusal) => (Check::behind(refusal), true),
             },
             Answer::AttemptRefused(refusal) => (Check::from(&refusal), false),
             _ => return Err(Fault::Silent { shard }.into()),

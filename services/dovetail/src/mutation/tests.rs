@@ -14,7 +14,7 @@ use alloy_primitives::{Address, B256, TxKind, U256, hex, keccak256};
 use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
 use evm::{AccountState, Data, Environment, Environments, NetworkParams, Payload, Placement, State};
-use primitives::{Millis, NetworkId, ShardId};
+use primitives::{Millis, NetworkId, ShardId, Time};
 use std::collections::BTreeSet;
 
 const CALLER: Address = Address::repeat_byte(0xc0);
@@ -28,6 +28,7 @@ fn signer() -> PrivateKeySigner {
 fn params(environments: Environments) -> NetworkParams {
     NetworkParams {
         network: NetworkId(1337),
+        genesis: Time(0),
         slot_length: Millis(1000),
         base_fee: 7,
         gas_limit: 30_000_000,

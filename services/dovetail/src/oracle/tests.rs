@@ -53,6 +53,7 @@ fn wallet(number: u32) -> Wallet {
 fn params() -> NetworkParams {
     NetworkParams {
         network: NetworkId(NETWORK),
+        genesis: Time(0),
         slot_length: Millis(500),
         base_fee: 1_000_000_000,
         gas_limit: 30_000_000,
