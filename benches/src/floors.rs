@@ -2,8 +2,8 @@
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_sol_types::{SolCall, SolConstructor};
-use dovetail::contracts::{Artifact, Token};
 use eyre::{Result, eyre};
+use fixtures::contracts::{Artifact, Token};
 use primitives::{Domain, NetworkId, Space, Write};
 use proof::SecretKey;
 use revm::context::TxEnv;

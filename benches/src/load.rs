@@ -1,9 +1,9 @@
 //! A closed loop: so many users, each with one transaction under way, for so long.
 
-use dovetail::client::{Client, Ended};
-use dovetail::cluster::Cluster;
-use dovetail::wallet::{Call, Wallet};
+use cluster::Cluster;
+use cluster::client::{Client, Ended};
 use eyre::{Result, eyre};
+use fixtures::wallet::{Call, Wallet};
 use hdrhistogram::Histogram;
 use std::fs;
 use std::sync::Arc;

@@ -3,11 +3,11 @@
 use crate::load::{self, Load, User};
 use alloy_primitives::{Address, U256};
 use alloy_sol_types::{SolCall, SolConstructor};
-use dovetail::client::Client;
-use dovetail::cluster::{Cluster, Plan};
-use dovetail::contracts::{Artifact, Caller, Token};
-use dovetail::wallet::{Call, Wallet};
+use cluster::client::Client;
+use cluster::{Cluster, Plan};
 use eyre::{Result, WrapErr, eyre};
+use fixtures::contracts::{Artifact, Caller, Token};
+use fixtures::wallet::{Call, Wallet};
 use host::network::{Genesis, GenesisAccount};
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -6,11 +6,11 @@ use crate::load::{Action, Diary, Entry};
 use crate::testnet::{DESTINATION, POCKET, SHARDS_COUNT, SOURCE, Testnet};
 use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_sol_types::{SolCall, SolValue, sol};
-use dovetail::client::{Client, until};
-use dovetail::contracts::{Ping, Pong, Router, Token};
-use dovetail::oracle::{self, OracleError, Report};
+use cluster::client::{Client, until};
 use evm::{StateKey, Status};
 use eyre::{Result, WrapErr, ensure, eyre};
+use fixtures::contracts::{Ping, Pong, Router, Token};
+use judge::{OracleError, Report};
 use primitives::{AttemptId, ShardId, Time};
 use proof::{DeliveryStatus, MessageId, domain_of};
 use std::collections::{BTreeMap, BTreeSet};
@@ -121,7 +121,7 @@ fn touched(net: &Testnet) -> Vec<StateKey> {
     let counters = net.contracts.counters.map(|counter| StateKey::Slot(counter, U256::ZERO));
     let pair = (0..4_u64).map(|slot| StateKey::Slot(market.pair, U256::from(slot)));
     let ping = (0..6_u64).map(|slot| StateKey::Slot(net.contracts.ping, U256::from(slot)));
-    let users = net.users.iter().map(dovetail::wallet::Wallet::address);
+    let users = net.users.iter().map(fixtures::wallet::Wallet::address);
     let users =
         users.flat_map(|user| [StateKey::Account(user), balance(market.gold, user), balance(market.salt, user)]);
     users.chain(counters).chain(pair).chain(ping).collect()
@@ -230,10 +230,10 @@ fn stopped(mut net: Testnet) -> Result<Report> {
         net.cluster.terminate(*node)?;
     }
     let network = net.cluster.network().clone();
-    let stores = oracle::stores(&network, net.dir());
+    let stores = judge::stores(&network, net.dir());
     let give_up = Instant::now() + DECIDED_WITHIN;
     loop {
-        let open = match oracle::check(&network, &stores) {
+        let open = match judge::check(&network, &stores) {
             Ok(report) if report.undecided == 0 => {
                 ensure!(report.messages_under_way == 0, "{} messages are under way", report.messages_under_way);
                 return Ok(report);
@@ -244,7 +244,7 @@ fn stopped(mut net: Testnet) -> Result<Report> {
         };
         ensure!(Instant::now() < give_up, "after {DECIDED_WITHIN:?} of the shards alone: {open}");
         println!("{open}; the shards go on alone");
-        let executors = || (0..SHARDS_COUNT).map(dovetail::cluster::Node::Executor);
+        let executors = || (0..SHARDS_COUNT).map(cluster::Node::Executor);
         executors().try_for_each(|node| net.cluster.restart(node))?;
         executors().try_for_each(|node| net.cluster.wait_ready(node))?;
         std::thread::sleep(Duration::from_secs(2));

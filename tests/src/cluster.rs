@@ -14,9 +14,9 @@
 
 use alloy_primitives::{B256, Bytes};
 use coordinator::StateValue;
-use dovetail::oracle::Report;
 use evm::{Data, NetworkParams, Outcome, Placement, StateKey};
 use eyre::{Result, bail, ensure, eyre};
+use judge::Report;
 use primitives::{AttemptId, Millis, ShardId, Time};
 use shard::OutcomeRecord;
 use std::collections::BTreeSet;

@@ -10,7 +10,7 @@
 
 use crate::cluster::Way;
 use crate::recorder::{Call, Recorder};
-use dovetail::cluster::{Cluster as Nodes, Node};
+use cluster::{Cluster as Nodes, Node};
 use eyre::{Result, WrapErr, eyre};
 use primitives::ShardId;
 use std::collections::BTreeMap;

@@ -8,12 +8,12 @@ use crate::recorder;
 use crate::stage::{Ground, NETWORK, SHARDS_COUNT};
 use crate::testnet::program;
 use alloy_primitives::{B256, Bytes};
+use cluster::client::{Client, Ended};
+use cluster::{Cluster as Nodes, Plan};
 use coordinator::StateValue;
-use dovetail::client::{Client, Ended};
-use dovetail::cluster::{Cluster as Nodes, Plan};
-use dovetail::oracle::{self, Report};
 use evm::{Data, NetworkParams, Placement, StateKey};
 use eyre::{Result, ensure};
+use judge::Report;
 use primitives::{ShardId, Time};
 use shard::{CodeProof, FreshValue, OutcomeRecord};
 use std::collections::{BTreeMap, BTreeSet};
@@ -84,17 +84,17 @@ impl Processes {
 
     /// Waits until no message is under way and no attempt undecided, as far as the stores tell once the shards are stopped.
     fn quiet(&mut self) -> Result<Report> {
-        let (network, stores) = (self.nodes.network().clone(), oracle::stores(self.nodes.network(), self.dir.path()));
+        let (network, stores) = (self.nodes.network().clone(), judge::stores(self.nodes.network(), self.dir.path()));
         let give_up = Instant::now() + QUIET_WITHIN;
         let parties = parties(self.middle);
         loop {
             parties.iter().rev().try_for_each(|party| self.nodes.terminate(node(*party)?))?;
-            let open = match oracle::check(&network, &stores) {
+            let open = match judge::check(&network, &stores) {
                 Ok(report) if report.undecided == 0 && report.messages_under_way == 0 => return Ok(report),
                 Ok(report) => {
                     format!("{} undecided, {} messages under way", report.undecided, report.messages_under_way)
                 }
-                Err(error @ oracle::OracleError::Partial { .. }) => error.to_string(),
+                Err(error @ judge::OracleError::Partial { .. }) => error.to_string(),
                 Err(error) => return Err(error.into()),
             };
             ensure!(Instant::now() < give_up, "after {QUIET_WITHIN:?} with everybody up: {open}");

@@ -3,12 +3,12 @@
 use crate::cluster::{Cluster, Committed, CrashPoint, End, Seen, Submission, Way};
 use crate::stage::{Ground, NETWORK, SHARDS_COUNT};
 use alloy_primitives::{Address, B256, Bytes};
-use dovetail::oracle::{self, Contents, Report};
 use evm::{
     Data, Environment, Environments, NetworkParams, Payload, Placement, SignedTransaction, Spec, StateKey,
     TransactionKind,
 };
 use eyre::{Result, ensure};
+use judge::{Contents, Report};
 use primitives::{Millis, NetworkId, ShardId, Slot, Time};
 use shard::{GenesisAccount, GenesisAccounts, OutcomeRecord, queries};
 use std::collections::BTreeMap;
@@ -252,7 +252,7 @@ impl Cluster for Simulated {
         for shard in self.placement().shards() {
             contents.insert(shard, Contents::read(self.world.shard(shard).store())?);
         }
-        let report = oracle::judge(self.params(), self.placement(), oracle::genesis(&self.genesis)?, &contents)?;
+        let report = judge::judge(self.params(), self.placement(), judge::genesis(&self.genesis)?, &contents)?;
         ensure!(report.undecided == 0, "{} attempts are undecided", report.undecided);
         ensure!(report.messages_under_way == 0, "{} messages are under way", report.messages_under_way);
         Ok(report)

@@ -13,13 +13,13 @@
 use crate::cluster::{Cluster, committed, look};
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_sol_types::{SolCall, SolValue, sol};
+use cluster::market::Market;
 use coordinator::StateValue;
-use dovetail::contracts::{Artifact, Caller, Ping, Router, Token};
-use dovetail::demo::market::Market;
-use dovetail::genesis;
-use dovetail::wallet::{Call, Wallet};
 use evm::{StateKey, Status, mailbox_address};
 use eyre::{Result, bail, ensure};
+use fixtures::contracts::{Artifact, Caller, Ping, Router, Token};
+use fixtures::genesis;
+use fixtures::wallet::{Call, Wallet};
 use host::network::{Genesis, GenesisAccount};
 use primitives::{Millis, ShardId};
 use proof::domain_of;

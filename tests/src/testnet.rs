@@ -3,13 +3,13 @@
 use crate::links::Links;
 use alloy_primitives::{Address, U256};
 use alloy_sol_types::{SolCall, SolValue};
-use dovetail::client::Client;
-use dovetail::cluster::{Cluster, Node, Plan};
-use dovetail::contracts::{Artifact, Token};
-use dovetail::demo::market::Market;
-use dovetail::wallet::{Call, Wallet};
+use cluster::client::Client;
+use cluster::market::Market;
+use cluster::{Cluster, Node, Plan};
 use evm::mailbox_address;
 use eyre::{Result, WrapErr, ensure, eyre};
+use fixtures::contracts::{Artifact, Token};
+use fixtures::wallet::{Call, Wallet};
 use host::network::GenesisAccount;
 use primitives::ShardId;
 use std::path::{Path, PathBuf};

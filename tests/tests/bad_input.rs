@@ -20,14 +20,14 @@
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::{SolCall, SolError, sol};
+use cluster::client::{Client, Ended};
+use cluster::{Cluster, Node, Plan};
 use commit::VoteProof;
-use dovetail::client::{Client, Ended};
-use dovetail::cluster::{Cluster, Node, Plan};
-use dovetail::contracts::Ping;
-use dovetail::wallet::{Call, Wallet};
 use dovetail_tests::testnet::{DESTINATION, SOURCE, Testnet, program};
 use evm::{Data, Environment, Payload, SignedTransaction, Status, TransactionKind};
 use eyre::Result;
+use fixtures::contracts::Ping;
+use fixtures::wallet::{Call, Wallet};
 use primitives::{AttemptId, Digest, Epoch, ShardId, Time};
 use proof::{Receipt, domain_of};
 use std::os::unix::fs::PermissionsExt;

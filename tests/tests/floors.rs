@@ -27,11 +27,16 @@ const FLOORS: &[(&str, u8)] = &[
     ("services/executor", 5),
     ("services/coordinator", 5),
     ("services/relay", 5),
-    // The command line stands on the services; tests, benches and fuzzing on everything.
-    ("services/dovetail", 6),
-    ("tests", 7),
-    ("benches", 7),
-    ("fuzz", 7),
+    ("crates/fixtures", 5),
+    // What starts, judges and tries a whole network stands on the services; the command line on that; tests, benches and
+    // fuzzing on everything.
+    ("crates/judge", 6),
+    ("crates/cluster", 6),
+    ("crates/conformance", 7),
+    ("services/dovetail", 8),
+    ("tests", 9),
+    ("benches", 9),
+    ("fuzz", 9),
 ];
 
 /// The highest floor whose crates decide and touch nothing.

@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 use alloy_primitives::{B256, Bytes};
-use dovetail::cluster::Node;
+use cluster::Node;
 use dovetail_tests::audit::{audit, inspect, locked};
 use dovetail_tests::chance::Chance;
 use dovetail_tests::load::{Action, Diary, Load, Mix};

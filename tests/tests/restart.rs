@@ -3,7 +3,7 @@
 //! Prints how long coming back takes, on this machine, with other tests beside it.
 #![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
-use dovetail::cluster::Node;
+use cluster::Node;
 use dovetail_tests::audit::{audit, locked};
 use dovetail_tests::chance::Chance;
 use dovetail_tests::load::{Load, Mix};

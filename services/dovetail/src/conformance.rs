@@ -1,46 +1,15 @@
 //! `dovetail conformance`: the official Ethereum state tests through coordinator and shards, compared with one plain EVM.
 //!
-//! ```text
-//!  folder, file, archive ── source ──> file ──> test ──> subtest: one transaction under one fork
-//!                                                           │
-//!        section ── plain revm ─────────────────────────────┼──> outcome, state  ─┐
-//!        txbytes ── coordinator, prepare, votes, decision ──┴──> outcome, union ──┴─ verdict: the file's hash, logs,
-//!                   on shards, once for each layout                                  exception; one EVM's gas, output, status
-//! ```
-//!
-//! Promise (I9, I16): a subtest that is reported as passed had, on the network, the state root and logs of its file and the
-//! gas, status and output of one unsharded revm, or was refused for the same reason. Every subtest is passed, failed, or
-//! skipped by a reason of [`verdict::Skip`]; none is left out.
+//! Says what is run and how it goes on; what is compared is [`conformance::state_tests`].
 
-pub mod case;
-pub mod document;
-pub mod file;
-pub mod first_block;
-pub mod fork;
-pub mod layout;
-pub mod network;
-pub mod plain;
-mod processes;
-mod refusal;
-pub mod report;
-mod root;
-pub mod runner;
-pub mod sample;
-pub mod section;
-pub mod source;
-pub mod subtest;
-pub mod tally;
-pub mod verdict;
-
-pub use refusal::Kind;
-
-use crate::conformance::layout::{Layout, SHARDS_COUNT_MAX};
-use crate::conformance::network::Carrier;
-use crate::conformance::runner::{Event, Settings};
-use crate::conformance::sample::Sample;
-use crate::conformance::subtest::SubtestReport;
-use crate::conformance::tally::Tally;
-use crate::mutation;
+use conformance::layout::{Layout, SHARDS_COUNT_MAX};
+use conformance::mutation;
+use conformance::state_tests::network::Carrier;
+use conformance::state_tests::runner::{Event, Settings};
+use conformance::state_tests::sample::Sample;
+use conformance::state_tests::subtest::SubtestReport;
+use conformance::state_tests::tally::Tally;
+use conformance::state_tests::{fork, report, runner};
 use eyre::{Result, WrapErr, eyre};
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;

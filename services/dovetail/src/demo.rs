@@ -15,7 +15,6 @@ mod orphans;
 mod report;
 mod stage;
 
-use crate::oracle;
 use eyre::{Result, WrapErr};
 use report::Report;
 use stage::Stage;
@@ -65,6 +64,6 @@ fn stop(stage: Stage) -> Result<(String, ())> {
 
 fn compare(dir: &Path) -> Result<(String, ())> {
     let network = host::network::Network::load(&dir.join("network.toml"))?;
-    let agreed = oracle::check(&network, &oracle::stores(&network, dir)).wrap_err("the shards are not one chain")?;
+    let agreed = judge::check(&network, &judge::stores(&network, dir)).wrap_err("the shards are not one chain")?;
     Ok((agreed.to_string(), ()))
 }

@@ -1,10 +1,10 @@
 //! `dovetail devnet`: a network of real processes on loopback that stays up until it is stopped.
 
-use crate::cluster::{Cluster, Node, Plan};
-use crate::wallet::{ACCOUNTS_COUNT, Wallet};
 use alloy_primitives::Address;
+use cluster::{Cluster, Node, Plan};
 use evm::mailbox_address;
 use eyre::{Result, WrapErr, eyre};
+use fixtures::wallet::{ACCOUNTS_COUNT, Wallet};
 use primitives::ShardId;
 use serde::Serialize;
 use std::path::PathBuf;

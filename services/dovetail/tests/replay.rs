@@ -4,8 +4,8 @@
 //! Blocks come from the folder `mainnet-blocks` in `DOVETAIL_DATA`, or beside the repository; without it the tests say so
 //! and pass. `DOVETAIL_REPLAY_BLOCKS` says how many of them are replayed, smallest first.
 
-use dovetail::conformance::layout::Layout;
-use dovetail::replay;
+use conformance::layout::Layout;
+use conformance::replay;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

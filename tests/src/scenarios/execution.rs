@@ -4,9 +4,9 @@ use crate::cluster::{Cluster, Committed, End, committed, ended};
 use crate::stage::{Bouncer, PROMPT, Stage, nonce, value};
 use alloy_primitives::U256;
 use alloy_sol_types::SolCall;
-use dovetail::wallet::Call;
 use evm::{StateKey, Status};
 use eyre::{Result, ensure};
+use fixtures::wallet::Call;
 use primitives::ShardId;
 use std::collections::BTreeSet;
 
@@ -37,7 +37,7 @@ pub fn reentrancy_across_shards_equals_one_evm<C: Cluster>(cluster: &mut C, stag
     ensure!(counts == [U256::ONE, U256::ZERO], "the kept and the failing counter are at {counts:?}");
 
     let swap = stage.contracts.market.swap(stage.people.bob.address(), U256::from(500), U256::ONE);
-    let allow = dovetail::contracts::Token::approveCall { spender: stage.contracts.market.router, amount: U256::MAX };
+    let allow = fixtures::contracts::Token::approveCall { spender: stage.contracts.market.router, amount: U256::MAX };
     let allow = stage.people.bob.sign(&Call::to(stage.contracts.market.gold, allow.abi_encode()))?;
     let swap = stage.people.bob.sign(&swap)?;
     let sent = [cluster.submit(0, &[allow])?, cluster.submit(0, &[swap])?];

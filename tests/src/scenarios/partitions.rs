@@ -6,9 +6,9 @@ use crate::stranger::Attempt;
 use alloy_primitives::U256;
 use commit::Verdict;
 use coordinator::StateValue;
-use dovetail::wallet::Call;
 use evm::StateKey;
 use eyre::{Result, ensure};
+use fixtures::wallet::Call;
 use primitives::{Millis, ShardId, Time};
 use world::Party;
 

@@ -4,9 +4,9 @@ use crate::cluster::{Cluster, Committed, End, committed, ended, until};
 use crate::stage::{PATIENT, POCKET, PROMPT, SHARDS_COUNT, Stage, nonce, value};
 use crate::stranger::Attempt;
 use alloy_primitives::{U256, keccak256};
-use dovetail::wallet::Call;
 use evm::{StateKey, Status};
 use eyre::{Result, ensure, eyre};
+use fixtures::wallet::Call;
 use primitives::{Millis, ShardId};
 use std::collections::BTreeSet;
 

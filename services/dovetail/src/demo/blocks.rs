@@ -1,8 +1,8 @@
 //! Real Ethereum mainnet blocks through coordinator and shards, compared with their own headers.
 
 use super::report::Report;
-use crate::conformance::layout::Layout;
-use crate::replay::replay_over_processes;
+use conformance::layout::Layout;
+use conformance::replay::replay_over_processes;
 use eyre::{Result, WrapErr};
 use std::path::{Path, PathBuf};
 

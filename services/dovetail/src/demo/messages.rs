@@ -7,15 +7,15 @@
 
 use super::report::{Report, same};
 use super::stage::Stage;
-use crate::client::{Client, until};
-use crate::cluster::Node;
-use crate::contracts::{Artifact, Ping, Pong};
 use crate::receipt;
-use crate::wallet::{Call, Wallet};
 use alloy_primitives::{Address, Bytes, U256, keccak256};
 use alloy_sol_types::{SolCall, SolValue};
+use cluster::Node;
+use cluster::client::{Client, until};
 use evm::mailbox_address;
 use eyre::{Result, ensure};
+use fixtures::contracts::{Artifact, Ping, Pong};
+use fixtures::wallet::{Call, Wallet};
 use primitives::{ShardId, Time};
 use proof::{DeliveryStatus, LeafKind, MessageId, domain_of};
 use std::time::{Duration, SystemTime};

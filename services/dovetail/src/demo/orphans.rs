@@ -9,10 +9,10 @@
 use super::market::Books;
 use super::report::{Report, same};
 use super::stage::Stage;
-use crate::client::{PATIENCE, until};
-use crate::cluster::Node;
 use alloy_primitives::{Address, Bytes, U256, keccak256};
 use alloy_sol_types::SolValue;
+use cluster::Node;
+use cluster::client::{PATIENCE, until};
 use evm::{Data, StateKey, Status};
 use eyre::{Result, ensure, eyre};
 use primitives::{AttemptId, ShardId, Verifier};
@@ -98,7 +98,7 @@ async fn all_voted(stage: &mut Stage) -> Result<(String, Orphan)> {
 async fn signed_swap(stage: &mut Stage) -> Result<(Books, U256, Bytes)> {
     let Stage { client, market, alice, .. } = stage;
     let (before, bought) =
-        (market.books(client, alice.address()).await?, market.quote(client, U256::from(SOLD)).await?);
+        (Books::of(market, client, alice.address()).await?, market.quote(client, U256::from(SOLD)).await?);
     let signed = alice.sign(&market.swap(alice.address(), U256::from(SOLD), bought))?;
     Ok((before, bought, signed))
 }
@@ -207,7 +207,7 @@ async fn found_done(stage: &mut Stage, orphan: &Orphan) -> Result<(String, ())> 
     let record = stage.client.shard(home).outcome(keccak256(&orphan.signed)).await?;
     same("its status", &record.outcome.status, &Status::Success)?;
     same("the attempt that committed it", &record.attempt, &Some(orphan.attempt))?;
-    let after = stage.market.books(&stage.client, stage.alice.address()).await?;
+    let after = Books::of(&stage.market, &stage.client, stage.alice.address()).await?;
     let expected = orphan.before.after_swap(&record.outcome, U256::from(SOLD), orphan.bought);
     same("the books after the swap", &after, &expected)?;
     Ok((format!("{SOLD} gold for {}, once", orphan.bought), ()))
@@ -251,7 +251,7 @@ async fn sent_again(stage: &mut Stage, orphan: &Orphan) -> Result<(String, ())> 
     let settled = stage.client.submit(orphan.signed.clone()).await?.committed()?;
     ensure!(settled.attempt != Some(orphan.attempt), "by the attempt that was aborted");
     let outcome = settled.first()?;
-    let after = stage.market.books(&stage.client, stage.alice.address()).await?;
+    let after = Books::of(&stage.market, &stage.client, stage.alice.address()).await?;
     let expected = orphan.before.after_swap(outcome, U256::from(SOLD), orphan.bought);
     same("the books after the swap", &after, &expected)?;
     Ok((format!("{SOLD} gold for {}, once", orphan.bought), ()))

@@ -1,13 +1,13 @@
 //! The demo's network and its actors.
 
-use super::market::{Market, ROUTER_SHARD};
 use super::messages::Correspondents;
-use crate::client::Client;
-use crate::cluster::{Cluster, Node, Plan};
-use crate::wallet::Wallet;
 use alloy_primitives::Address;
+use cluster::client::Client;
+use cluster::market::{Market, ROUTER_SHARD};
+use cluster::{Cluster, Node, Plan};
 use evm::StateKey;
 use eyre::{Result, eyre};
+use fixtures::wallet::Wallet;
 use host::network::Network;
 use primitives::ShardId;
 use proof::ReceiptVerifier;
@@ -78,7 +78,7 @@ impl Stage {
     /// A development account that no other step uses and that lives on another shard than `shard`.
     pub(crate) async fn user_away_from(&self, shard: ShardId) -> Result<Wallet> {
         let network = self.network().params.network.0;
-        for number in 4..crate::wallet::ACCOUNTS_COUNT {
+        for number in 4..fixtures::wallet::ACCOUNTS_COUNT {
             let mut wallet = Wallet::development(network, number)?;
             if self.shard_of(wallet.address()) != shard {
                 wallet.set_nonce(self.client.rpc().nonce(wallet.address()).await?);

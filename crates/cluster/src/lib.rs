@@ -1,0 +1,453 @@
+//! A whole network as child processes of this one: what devnet, demo, replay, tests and benches run on.
+//!
+//! ```text
+//! dovetail demo ──┬─ dovetail executor 0 … n-1     each its own folder, store, key and log file
+//!                 ├─ dovetail coordinator 0 …
+//!                 └─ dovetail relay 0 …
+//! ```
+//!
+//! Promise: real processes over loopback TCP, which can be killed and started again on the same ports and folders; when
+//! the cluster is dropped, none is left.
+
+pub mod client;
+pub mod market;
+pub mod process;
+pub mod rpc;
+pub mod union;
+
+use crate::client::Client;
+use crate::process::Process;
+use alloy_primitives::Address;
+use eyre::{Context, Result, eyre};
+use fixtures::genesis;
+use host::network::{EnvironmentSource, Genesis, Network, NetworkFile, ShardEntry};
+use primitives::ShardId;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+use tokio::net::TcpSocket;
+
+/// How long all nodes together may take to be ready.
+const READY_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// How much of a log is shown.
+const LOG_TAIL_LINES_COUNT: usize = 8;
+
+/// What to start.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The EIP-155 chain id.
+    pub network: u64,
+    /// How many shards.
+    pub shards: u32,
+    /// How many coordinators.
+    pub coordinators: u32,
+    /// How many relays.
+    pub relays: u32,
+    /// Length of a slot in milliseconds.
+    pub slot_ms: u64,
+    /// The fork's name.
+    pub fork: String,
+    /// Ordinary, or replaying.
+    pub environments: EnvironmentSource,
+    /// Addresses that are not where their hash puts them.
+    pub pinned: BTreeMap<Address, u32>,
+    /// The state to start from.
+    pub genesis: Genesis,
+    /// Extra environment of the child processes.
+    pub environment: Vec<(String, String)>,
+    /// The program to start: `dovetail` itself.
+    pub program: PathBuf,
+}
+
+impl Plan {
+    /// An ordinary network of `shards` shards, one coordinator and two relays, run by this program.
+    pub fn new(shards: u32) -> Result<Self> {
+        Ok(Self {
+            network: 31_337,
+            shards,
+            coordinators: 1,
+            relays: 2,
+            slot_ms: 250,
+            fork: "osaka".to_owned(),
+            environments: EnvironmentSource::Slots,
+            pinned: BTreeMap::new(),
+            genesis: Genesis::default(),
+            environment: Vec::new(),
+            program: std::env::current_exe().wrap_err("this program has no path")?,
+        })
+    }
+
+    /// The same with a mailbox on each shard and funded development accounts.
+    pub fn development(shards: u32) -> Result<Self> {
+        let plan = Self::new(shards)?;
+        Ok(Self { genesis: genesis::development(plan.network, shards)?, ..plan })
+    }
+}
+
+/// One process of the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Node {
+    /// A shard's.
+    Executor(u32),
+    /// A coordinator.
+    Coordinator(u32),
+    /// A relay.
+    Relay(u32),
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Executor(number) => write!(f, "executor-{number}"),
+            Self::Coordinator(number) => write!(f, "coordinator-{number}"),
+            Self::Relay(number) => write!(f, "relay-{number}"),
+        }
+    }
+}
+
+/// Where a node listens.
+#[derive(Debug, Clone, Copy)]
+struct Ports {
+    grpc: SocketAddr,
+    metrics: SocketAddr,
+    rpc: SocketAddr,
+}
+
+/// A running network.
+#[derive(Debug)]
+pub struct Cluster {
+    dir: PathBuf,
+    plan: Plan,
+    network: Network,
+    ports: BTreeMap<Node, Ports>,
+    _reservation: Reservation,
+    running: BTreeMap<Node, Process>,
+}
+
+impl Cluster {
+    /// Starts the network of `plan` with everything it keeps under `dir`, and waits until every node is ready.
+    pub fn start(plan: Plan, dir: &Path) -> Result<Self> {
+        let mut cluster = Self::lay_out(plan, dir)?;
+        cluster.start_all()?;
+        Ok(cluster)
+    }
+
+    /// Writes everything that the nodes of `plan` need under `dir`, and starts none.
+    pub fn lay_out(plan: Plan, dir: &Path) -> Result<Self> {
+        // Nodes read paths relative to where they run, which is here.
+        let dir = &std::path::absolute(dir)?;
+        std::fs::create_dir_all(dir).wrap_err_with(|| format!("cannot make {}", dir.display()))?;
+        let nodes = nodes(&plan);
+        let mut reservation = Reservation::default();
+        let ports = nodes.iter().map(|node| Ok((*node, reservation.ports()?))).collect::<Result<_>>()?;
+        let network = write_network(&plan, &ports, dir)?;
+        let running = BTreeMap::new();
+        let cluster = Self { dir: dir.to_owned(), plan, network, ports, _reservation: reservation, running };
+        nodes.into_iter().try_for_each(|node| cluster.write_settings(node))?;
+        Ok(cluster)
+    }
+
+    /// Starts every node, and waits until all are ready.
+    pub fn start_all(&mut self) -> Result<()> {
+        let nodes = nodes(&self.plan);
+        nodes.iter().try_for_each(|node| self.spawn(*node))?;
+        nodes.into_iter().try_for_each(|node| self.wait_ready(node))
+    }
+
+    /// A node's settings file.
+    pub fn settings_path(&self, node: Node) -> PathBuf {
+        self.dir.join(format!("{node}.toml"))
+    }
+
+    /// The network as its nodes know it.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The network file.
+    pub fn network_path(&self) -> PathBuf {
+        self.dir.join("network.toml")
+    }
+
+    /// A node's gRPC endpoint.
+    pub fn endpoint(&self, node: Node) -> String {
+        format!("http://{}", self.ports[&node].grpc)
+    }
+
+    /// A coordinator's Ethereum JSON-RPC endpoint.
+    pub fn rpc(&self, coordinator: u32) -> String {
+        format!("http://{}", self.ports[&Node::Coordinator(coordinator)].rpc)
+    }
+
+    /// A node's metrics endpoint.
+    pub fn metrics(&self, node: Node) -> String {
+        format!("http://{}/metrics", self.ports[&node].metrics)
+    }
+
+    /// A node's log file.
+    pub fn log(&self, node: Node) -> PathBuf {
+        self.dir.join(format!("{node}.log"))
+    }
+
+    /// The process id of a running node.
+    pub fn pid(&self, node: Node) -> Option<u32> {
+        self.running.get(&node).map(Process::id)
+    }
+
+    /// The process ids of all running nodes.
+    pub fn pids(&self) -> Vec<u32> {
+        self.running.values().map(Process::id).collect()
+    }
+
+    /// Kills a node with SIGKILL and waits until it is gone.
+    pub fn kill(&mut self, node: Node) -> Result<()> {
+        let process = self.running.remove(&node).ok_or_else(|| eyre!("{node} is not running"))?;
+        process.kill().wrap_err_with(|| format!("cannot kill {node}"))
+    }
+
+    /// Starts a killed node again, on its ports and its folder, without waiting.
+    pub fn restart(&mut self, node: Node) -> Result<()> {
+        self.restart_with(node, &[])
+    }
+
+    /// Starts a killed node again with more environment, such as a crash point.
+    pub fn restart_with(&mut self, node: Node, environment: &[(String, String)]) -> Result<()> {
+        self.spawn_with(node, environment)
+    }
+
+    /// Waits until a node answers that it is ready.
+    pub fn wait_ready(&mut self, node: Node) -> Result<()> {
+        let address = self.ports[&node].metrics;
+        let until = Instant::now() + READY_TIMEOUT;
+        loop {
+            if is_ready(address) {
+                return Ok(());
+            }
+            if let Some(status) = self.running.get_mut(&node).and_then(Process::exited) {
+                return Err(eyre!("{node} ended with {status} while starting:\n{}", self.log_tail(node)));
+            }
+            if Instant::now() > until {
+                return Err(eyre!("{node} was not ready within {READY_TIMEOUT:?}; see {}", self.log(node).display()));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Whether the node's process has ended by itself, for instance at a crash point.
+    pub fn has_exited(&mut self, node: Node) -> bool {
+        self.running.get_mut(&node).is_none_or(|process| process.exited().is_some())
+    }
+
+    /// Forgets a node that has ended by itself, so that it can be started again.
+    pub fn reap(&mut self, node: Node) {
+        if self.has_exited(node) {
+            self.running.remove(&node);
+        }
+    }
+
+    /// The last lines of a node's log.
+    pub fn log_tail(&self, node: Node) -> String {
+        let log = std::fs::read_to_string(self.log(node)).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(LOG_TAIL_LINES_COUNT)..].join("\n")
+    }
+
+    /// A node that ended although nobody asked it to, and how.
+    pub fn casualty(&mut self) -> Option<(Node, ExitStatus)> {
+        self.running.iter_mut().find_map(|(node, process)| Some((*node, process.exited()?)))
+    }
+
+    /// Stops one node with SIGTERM and waits for it to drain.
+    pub fn terminate(&mut self, node: Node) -> Result<()> {
+        let process = self.running.remove(&node).ok_or_else(|| eyre!("{node} is not running"))?;
+        process.terminate().wrap_err_with(|| format!("{node} did not stop cleanly"))
+    }
+
+    /// Sends a running node a signal by name: `STOP` and `CONT` make it a node that does not answer for a while.
+    pub fn signal(&self, node: Node, name: &str) -> Result<()> {
+        self.running.get(&node).ok_or_else(|| eyre!("{node} is not running"))?.signal(name)
+    }
+
+    /// A user of the network, through this coordinator.
+    pub fn client(&self, coordinator: u32) -> Result<Client> {
+        Client::open(&self.network, &self.endpoint(Node::Coordinator(coordinator)), &self.rpc(coordinator))
+    }
+
+    /// Stops every node with SIGTERM, relays and coordinators first, and waits for them to drain.
+    pub fn stop(mut self) -> Result<()> {
+        let mut last = Ok(());
+        while let Some((node, process)) = self.running.pop_last() {
+            let stopped = process.terminate().wrap_err_with(|| format!("{node} did not stop cleanly"));
+            last = last.and(stopped);
+        }
+        last
+    }
+
+    fn spawn(&mut self, node: Node) -> Result<()> {
+        self.spawn_with(node, &[])
+    }
+
+    fn spawn_with(&mut self, node: Node, more: &[(String, String)]) -> Result<()> {
+        let kind = match node {
+            Node::Executor(_) => "executor",
+            Node::Coordinator(_) => "coordinator",
+            Node::Relay(_) => "relay",
+        };
+        let settings = self.settings_path(node);
+        let environment = self.plan.environment.iter().chain(more);
+        let process = Process::spawn(&self.plan.program, kind, &settings, environment, &self.log(node))
+            .wrap_err_with(|| format!("cannot start {node}"))?;
+        self.running.insert(node, process);
+        Ok(())
+    }
+
+    fn write_settings(&self, node: Node) -> Result<()> {
+        let (network, data, ports) = (self.network_path(), self.dir.join(node.to_string()), self.ports[&node]);
+        let text = match node {
+            Node::Executor(shard) => toml::to_string(&executor_service::Settings {
+                network,
+                shard,
+                listen: ports.grpc,
+                metrics_listen: ports.metrics,
+                data,
+                key: Some(key_path(&self.dir, shard)),
+            }),
+            Node::Coordinator(_) => toml::to_string(&coordinator_service::Settings {
+                network,
+                listen: ports.grpc,
+                rpc_listen: ports.rpc,
+                metrics_listen: ports.metrics,
+                data,
+                attempt_ms: coordinator_service::attempt_ms_default(),
+            }),
+            Node::Relay(_) => toml::to_string(&relay_service::Settings {
+                network,
+                listen: ports.grpc,
+                metrics_listen: ports.metrics,
+                data,
+            }),
+        };
+        Ok(std::fs::write(self.settings_path(node), text?)?)
+    }
+}
+
+fn nodes(plan: &Plan) -> Vec<Node> {
+    let executors = (0..plan.shards).map(Node::Executor);
+    let coordinators = (0..plan.coordinators).map(Node::Coordinator);
+    executors.chain(coordinators).chain((0..plan.relays).map(Node::Relay)).collect()
+}
+
+/// Free ports on loopback, one after another, and what keeps them ours.
+///
+/// A port that is only bound, never listened on, lets a child listen on it, as often as it is started again; meanwhile
+/// the system gives it to nobody else's connection.
+#[derive(Debug, Default)]
+struct Reservation(Vec<TcpSocket>);
+
+impl Reservation {
+    fn port(&mut self) -> Result<SocketAddr> {
+        let socket = TcpSocket::new_v4()?;
+        // As every listener has it, or the child's could not be bound beside this one.
+        socket.set_reuseaddr(true)?;
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).wrap_err("no free port on loopback")?;
+        let address = socket.local_addr()?;
+        self.0.push(socket);
+        Ok(address)
+    }
+
+    fn ports(&mut self) -> Result<Ports> {
+        Ok(Ports { grpc: self.port()?, metrics: self.port()?, rpc: self.port()? })
+    }
+}
+
+fn write_network(plan: &Plan, ports: &BTreeMap<Node, Ports>, dir: &Path) -> Result<Network> {
+    let entry = |shard: u32| -> Result<ShardEntry> {
+        let path = key_path(dir, shard);
+        // A network that comes back keeps its keys.
+        let key = if path.exists() { host::keys::read_file(&path)?.public() } else { host::keys::generate(&path)? };
+        Ok(ShardEntry {
+            shard,
+            endpoint: format!("http://{}", ports[&Node::Executor(shard)].grpc),
+            epoch: 1,
+            validators: vec![key.to_string()],
+        })
+    };
+    let file = NetworkFile {
+        network: plan.network,
+        genesis_ms: genesis_ms(dir)?,
+        slot_ms: plan.slot_ms,
+        base_fee_wei: 1_000_000_000,
+        gas_limit: 60_000_000,
+        beneficiary: Address::with_last_byte(0xfe),
+        fork: plan.fork.clone(),
+        environments: plan.environments,
+        placement_version: 1,
+        genesis: Some(PathBuf::from("genesis.json")),
+        shards: (0..plan.shards).map(entry).collect::<Result<_>>()?,
+        pinned: plan.pinned.clone(),
+    };
+    std::fs::write(dir.join("genesis.json"), serde_json::to_vec(&plan.genesis)?)?;
+    std::fs::write(dir.join("network.toml"), toml::to_string(&file)?)?;
+    Ok(Network::load(&dir.join("network.toml"))?)
+}
+
+/// When the network's slot 0 began: now, or as its file says when it comes back.
+fn genesis_ms(dir: &Path) -> Result<u64> {
+    let path = dir.join("network.toml");
+    if path.exists() {
+        return Ok(Network::load(&path)?.params.genesis.0);
+    }
+    Ok(std::time::UNIX_EPOCH.elapsed().wrap_err("this machine's clock is before 1970")?.as_millis().try_into()?)
+}
+
+fn key_path(dir: &Path, shard: u32) -> PathBuf {
+    dir.join(format!("executor-{shard}.key"))
+}
+
+/// Whether the node behind `address` says it is ready: one plain HTTP request, so that waiting needs no client.
+fn is_ready(address: SocketAddr) -> bool {
+    use std::io::{Read, Write};
+    let Ok(mut stream) = std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200)) else {
+        return false;
+    };
+    let _ = stream.set_read_timeout(Some(Duration::from_millis(500)));
+    let mut answer = [0; 16];
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").is_ok()
+        && stream.read(&mut answer).is_ok_and(|count| answer[..count].starts_with(b"HTTP/1.1 200"))
+}
+
+impl Cluster {
+    /// The shard's executor.
+    pub fn executor(shard: ShardId) -> Node {
+        Node::Executor(shard.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
+
+    #[test]
+    fn a_reserved_port_is_listened_on_again_and_again() {
+        let mut reservation = Reservation::default();
+        let port = reservation.port().unwrap();
+        for _ in 0..3 {
+            assert!(TcpStream::connect(port).is_err(), "nobody listens while the node is down");
+            let listener = TcpListener::bind(port).unwrap();
+            let caller = TcpStream::connect(port).unwrap();
+            drop((listener.accept().unwrap(), caller));
+        }
+    }
+
+    #[test]
+    fn no_two_reserved_ports_are_the_same() {
+        let mut reservation = Reservation::default();
+        let ports: std::collections::BTreeSet<_> = (0..200).map(|_| reservation.port().unwrap()).collect();
+        assert_eq!(ports.len(), 200);
+    }
+}
