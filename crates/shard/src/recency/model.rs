@@ -65,9 +65,9 @@ impl Network {
     /// What a shard's prepared transactions hold.
     fn table(&self, all: &[Transaction], shard: usize) -> LockTable {
         let mut table = LockTable::default();
-        for index in 0..TRANSACTIONS_COUNT {
+        for (index, transaction) in all.iter().enumerate() {
             if self.at[index][shard] == At::Prepared && !self.aborted[index] {
-                table.acquire(id(index), locks(all[index], shard)).expect("it was free");
+                table.acquire(id(index), locks(*transaction, shard)).expect("it was free");
             }
         }
         table

@@ -499,7 +499,8 @@ fn a_system_payload_of_a_replay_network_is_executed_once() {
 fn a_participant_with_its_homes_vote_finishes_without_the_home() {
     let mut world = world();
     let prepare = attempt(&world, 1, 3);
-    let home = vec![world.prepare(S0, &prepare)].iter().map(|answer| world.vote(answer)).collect();
+    let home = world.prepare(S0, &prepare);
+    let home = vec![world.vote(&home)];
     assert!(verdict(&world.prepare(S1, &with_homes(&prepare, home))).is_yes());
     world.wait(60_000);
     world.step(S1, vec![Input::Tick]);
