@@ -3,7 +3,9 @@
 mod blocks;
 mod code;
 mod commit;
+mod counting;
 mod crashes;
+mod holders;
 mod messages;
 mod slots;
 mod soak;

@@ -43,7 +43,7 @@ pub const HISTORY: Space = Space("shard_history");
 pub const ATTEMPTS: Space = Space("shard_attempts");
 /// Attempt -> locks and effects, from the yes vote to the decision.
 pub const PREPARED: Space = Space("shard_prepared");
-/// State key and attempt: who may change what, of the attempts in [`PREPARED`].
+/// State key -> one of the attempts in [`PREPARED`] that may change it.
 pub const HOLDERS: Space = Space("shard_holders");
 /// Sequence number -> what was applied: this shard's part in the order of the network.
 pub const APPLIED: Space = Space("shard_applied");
@@ -148,14 +148,9 @@ pub(crate) fn attempt_key(attempt: AttemptId) -> [u8; 32] {
     commit::participant::record_key(attempt)
 }
 
-/// Where the holders of a state key are.
-pub(crate) fn holder_prefix(key: &StateKey) -> Vec<u8> {
+/// Where it is said who may change a state key.
+pub(crate) fn holder_key(key: &StateKey) -> Vec<u8> {
     primitives::encode(key)
-}
-
-/// A holder's key.
-pub(crate) fn holder_key(key: &StateKey, attempt: AttemptId) -> Vec<u8> {
-    [&holder_prefix(key)[..], attempt.0.as_bytes()].concat()
 }
 
 /// A message's key.
