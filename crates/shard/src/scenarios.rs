@@ -7,6 +7,7 @@ mod counting;
 mod crashes;
 mod holders;
 mod messages;
+mod pruning;
 mod slots;
 mod soak;
 mod state;

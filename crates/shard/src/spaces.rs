@@ -25,12 +25,10 @@ pub const CHANGES: Space = Space("shard_changes");
 pub const TREE_NODES: Space = Space("shard_tree_nodes");
 /// Height -> state root; and the newest.
 pub const TREE_ROOTS: Space = Space("shard_tree_roots");
-/// Version, node key -> nothing: nodes that no version from that one on needs.
+/// Height -> nodes and values of the state tree that no version from that one on needs.
 pub const TREE_STALE: Space = Space("shard_tree_stale");
-/// Key hash, version -> value.
+/// Key hash, version from the newest down -> value.
 pub const TREE_VALUES: Space = Space("shard_tree_values");
-/// Version, key hash -> nothing: earlier values that no version from that one on needs.
-pub const TREE_VALUES_STALE: Space = Space("shard_tree_values_stale");
 /// Height -> header and certificate.
 pub const HEADERS: Space = Space("shard_headers");
 /// Height -> the block's log entries.
@@ -57,7 +55,7 @@ pub const CONSUMED: Space = Space("shard_consumed");
 pub const SENT: Space = Space("shard_sent");
 
 /// All of them: what a store for a shard is opened with.
-pub const SPACES: [Space; 23] = [
+pub const SPACES: [Space; 22] = [
     META,
     ACCOUNTS,
     SLOTS,
@@ -68,7 +66,6 @@ pub const SPACES: [Space; 23] = [
     TREE_ROOTS,
     TREE_STALE,
     TREE_VALUES,
-    TREE_VALUES_STALE,
     HEADERS,
     ENTRIES,
     LEAVES,
@@ -99,9 +96,6 @@ pub(crate) const APPLIED_COUNT: &[u8] = b"applied count";
 pub(crate) const NEWEST_SLOT: &[u8] = b"newest slot";
 /// In [`TREE_ROOTS`]: the newest. Sorts after every height.
 pub(crate) const NEWEST: &[u8] = b"newest root";
-
-/// In [`TREE_ROOTS`]: where removing stale nodes goes on, and stale values.
-pub(crate) const PRUNED: [&[u8]; 2] = [b"pruned nodes", b"pruned values"];
 
 /// A height as a key.
 pub(crate) fn height_key(height: Height) -> [u8; 8] {
@@ -183,6 +177,6 @@ mod tests {
     #[test]
     fn the_newest_root_sorts_after_every_height() {
         let last = height_key(Height(u64::MAX >> 2));
-        assert!(NEWEST > &last[..] && PRUNED.iter().all(|key| *key > &last[..]));
+        assert!(NEWEST > &last[..]);
     }
 }
