@@ -25,6 +25,7 @@ mod runner;
 mod settings;
 pub mod shutdown;
 mod step;
+mod tasks;
 
 pub use clock::Clock;
 pub use crash::{CRASH_VARIABLE, CrashPoint, CrashPointError};
@@ -35,3 +36,4 @@ pub use metrics::Instruments;
 pub use process::{Process, ProcessError};
 pub use runner::{Bounds, Host, HostError, Lifeline, Running};
 pub use settings::{SettingsError, load as load_settings};
+pub use tasks::{TaskFailed, Tasks};

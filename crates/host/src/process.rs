@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! start: logging -> signals -> /metrics /healthz /readyz (not ready)
-//! serve: listen -> ready -> SIGTERM | the host ends -> not ready -> calls finish -> queue drains -> store synced -> end
+//! serve: listen -> ready -> SIGTERM | the host ends | a task fails -> not ready -> calls finish -> queue drains -> store synced -> end
 //! ```
 
-use crate::{Health, HostError, Instruments, State, logging, serve_http, shutdown};
+use crate::{Health, HostError, Instruments, State, TaskFailed, Tasks, logging, serve_http, shutdown};
 use prometheus_client::registry::Registry;
 use std::io;
 use std::net::SocketAddr;
@@ -23,6 +23,9 @@ pub enum ProcessError {
     /// The host stopped.
     #[error(transparent)]
     Host(#[from] HostError),
+    /// A task beside the host failed.
+    #[error(transparent)]
+    Task(#[from] TaskFailed),
     /// gRPC does not listen or failed.
     #[error(transparent)]
     Server(#[from] ServerError),
@@ -48,6 +51,8 @@ pub struct Process {
     pub health: Health,
     /// Where its host counts.
     pub instruments: Instruments,
+    /// What runs beside its host, and must.
+    pub tasks: Tasks,
 }
 
 impl Process {
@@ -61,10 +66,10 @@ impl Process {
         let failed = |error| ProcessError::Metrics { address: metrics_listen, error };
         let listener = TcpListener::bind(metrics_listen).await.map_err(failed)?;
         tokio::spawn(serve_http(listener, Arc::new(registry), health.clone(), CancellationToken::new()));
-        Ok(Self { stop, health, instruments })
+        Ok(Self { stop, health, instruments, tasks: Tasks::new() })
     }
 
-    /// Serves gRPC until the process is asked to stop or the host ends; then drains both.
+    /// Serves gRPC until the process is asked to stop, the host ends or a task beside it fails; then drains both.
     pub async fn serve(
         self,
         server: ServerBuilder,
@@ -79,6 +84,7 @@ impl Process {
         let outcome = tokio::select! {
             outcome = &mut grpc => outcome,
             ended = lifeline.ended() => return Ok(ended?),
+            failed = self.tasks.failed() => return end_with(failed, lifeline).await,
             () = self.stop.cancelled() => {
                 self.health.set(State::Draining);
                 grpc.await
@@ -88,4 +94,11 @@ impl Process {
         lifeline.ended().await?;
         Ok(outcome?)
     }
+}
+
+/// Brings what is queued to the store, and ends with the failure.
+async fn end_with(failed: TaskFailed, mut lifeline: crate::Lifeline) -> Result<(), ProcessError> {
+    lifeline.drain();
+    lifeline.ended().await?;
+    Err(failed.into())
 }

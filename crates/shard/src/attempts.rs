@@ -26,7 +26,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use commit::participant::{Action, Answer as VoteAnswer, Record, Step, ask_at};
 use commit::{DecisionProof, Descriptor, Participant, Refusal, Rejection, VoteProof};
 use evm::{LockMode, StateKey, Witness};
-use primitives::{AttemptId, Digest, Height, Read, ShardId, Time, Verified, encode};
+use primitives::{AttemptId, Height, Read, ShardId, Time, Verified, encode};
 use proof::LeafKind;
 use std::collections::BTreeMap;
 
@@ -180,11 +180,11 @@ pub fn attempt(read: &impl Read, attempt: AttemptId) -> Option<AttemptRecord> {
     get_value(read, ATTEMPTS, &spaces::attempt_key(attempt))
 }
 
-/// The undecided attempt that may change `key`, if there is one: a read beside it may be of half an attempt (I17).
+/// An undecided attempt that may change `key`, if there is one: a read beside it may be of half an attempt (I17).
+///
+/// One look-up: a scan over holders that come and go would walk over all that were there since the last compaction.
 pub fn locked_by(read: &impl Read, key: &StateKey) -> Option<AttemptId> {
-    let prefix = spaces::holder_prefix(key);
-    let (holder, _) = read.scan(HOLDERS, &prefix, &prefix, 1).into_iter().next()?;
-    Some(AttemptId(Digest::new(holder[prefix.len()..].try_into().ok()?)))
+    get_value(read, HOLDERS, &spaces::holder_key(key))
 }
 
 /// The keys that an attempt with these locks may change.
@@ -400,7 +400,7 @@ impl<R: Read> Work<'_, '_, R> {
         let votes = prepare.homes.iter().filter(is_of_this).map(|home| (home.vote.shard, home.clone())).collect();
         self.shard.attempts.insert(id, Live { votes, ..Live::new(descriptor.clone(), nonces.clone()) });
         for key in changing(&part.locks) {
-            self.ledger.staged.put(HOLDERS, spaces::holder_key(key, id), Vec::new());
+            self.ledger.staged.put_value(HOLDERS, spaces::holder_key(key), &id);
         }
         let prepared = Prepared { descriptor: descriptor.clone(), part, nonces };
         self.ledger.staged.put_value(PREPARED, spaces::attempt_key(id), &prepared);
@@ -429,6 +429,16 @@ impl<R: Read> Work<'_, '_, R> {
         }
     }
 
+    /// Names, for keys that an attempt has just given back, another that may change them: creditors share a key.
+    fn name_other_holders<'k>(&mut self, keys: impl Iterator<Item = &'k StateKey>) {
+        for key in keys {
+            match self.shard.locks.changer(key) {
+                Some(other) => self.ledger.staged.put_value(HOLDERS, spaces::holder_key(key), &other),
+                None => self.ledger.staged.delete(HOLDERS, spaces::holder_key(key)),
+            }
+        }
+    }
+
     /// Applies or drops the stored part and releases the locks. The record no longer asks for it: once (I5).
     pub(crate) fn end(&mut self, id: AttemptId, known: &AttemptRecord, step: Step) -> Height {
         let height = self.draft.height();
@@ -443,11 +453,9 @@ impl<R: Read> Work<'_, '_, R> {
             let record = AttemptRecord { record, vote: known.vote, decided: Some(height) };
             self.ledger.staged.put_value(ATTEMPTS, key, &record);
         }
-        for key in prepared.iter().flat_map(|prepared| changing(&prepared.part.locks)) {
-            self.ledger.staged.delete(HOLDERS, spaces::holder_key(key, id));
-        }
         self.ledger.staged.delete(PREPARED, key);
         self.shard.locks.release(id);
+        self.name_other_holders(prepared.iter().flat_map(|prepared| changing(&prepared.part.locks)));
         self.shard.attempts.remove(id);
         if let (Action::Apply, Some(prepared)) = (step.action, prepared) {
             self.apply(prepared.part);

@@ -65,6 +65,12 @@ impl LockTable {
         Ok(())
     }
 
+    /// An attempt that may change `key`: it holds it, and not only to read it.
+    pub fn changer(&self, key: &StateKey) -> Option<AttemptId> {
+        let held = self.keys.get(key).filter(|held| held.mode != LockMode::Shared)?;
+        held.holders.first().copied()
+    }
+
     /// Gives back everything that `attempt` holds.
     pub fn release(&mut self, attempt: AttemptId) {
         for key in self.attempts.remove(&attempt).unwrap_or_default().into_keys() {
@@ -148,6 +154,19 @@ mod tests {
         assert_eq!(refused, Err(Conflict { key: key(2), holder: attempt(1) }));
         assert_eq!(table.keys_count(), 1);
         assert!(!table.is_holder(attempt(2)));
+    }
+
+    #[test]
+    fn a_key_has_a_changer_while_one_holds_it_for_more_than_reading() {
+        let mut table = LockTable::default();
+        table.acquire(attempt(1), [(key(1), Shared), (key(2), Credit)].into()).unwrap();
+        table.acquire(attempt(2), [(key(2), Credit), (key(3), Exclusive)].into()).unwrap();
+        let changers = |table: &LockTable| [1, 2, 3].map(|byte| table.changer(&key(byte)));
+        assert_eq!(changers(&table), [None, Some(attempt(1)), Some(attempt(2))]);
+        table.release(attempt(1));
+        assert_eq!(changers(&table), [None, Some(attempt(2)), Some(attempt(2))]);
+        table.release(attempt(2));
+        assert_eq!(changers(&table), [None; 3]);
     }
 
     #[test]

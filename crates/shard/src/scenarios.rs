@@ -3,8 +3,11 @@
 mod blocks;
 mod code;
 mod commit;
+mod counting;
 mod crashes;
+mod holders;
 mod messages;
+mod pruning;
 mod slots;
 mod soak;
 mod state;

@@ -25,12 +25,10 @@ pub const CHANGES: Space = Space("shard_changes");
 pub const TREE_NODES: Space = Space("shard_tree_nodes");
 /// Height -> state root; and the newest.
 pub const TREE_ROOTS: Space = Space("shard_tree_roots");
-/// Version, node key -> nothing: nodes that no version from that one on needs.
+/// Height -> nodes and values of the state tree that no version from that one on needs.
 pub const TREE_STALE: Space = Space("shard_tree_stale");
-/// Key hash, version -> value.
+/// Key hash, version from the newest down -> value.
 pub const TREE_VALUES: Space = Space("shard_tree_values");
-/// Version, key hash -> nothing: earlier values that no version from that one on needs.
-pub const TREE_VALUES_STALE: Space = Space("shard_tree_values_stale");
 /// Height -> header and certificate.
 pub const HEADERS: Space = Space("shard_headers");
 /// Height -> the block's log entries.
@@ -43,7 +41,7 @@ pub const HISTORY: Space = Space("shard_history");
 pub const ATTEMPTS: Space = Space("shard_attempts");
 /// Attempt -> locks and effects, from the yes vote to the decision.
 pub const PREPARED: Space = Space("shard_prepared");
-/// State key and attempt: who may change what, of the attempts in [`PREPARED`].
+/// State key -> one of the attempts in [`PREPARED`] that may change it.
 pub const HOLDERS: Space = Space("shard_holders");
 /// Sequence number -> what was applied: this shard's part in the order of the network.
 pub const APPLIED: Space = Space("shard_applied");
@@ -57,7 +55,7 @@ pub const CONSUMED: Space = Space("shard_consumed");
 pub const SENT: Space = Space("shard_sent");
 
 /// All of them: what a store for a shard is opened with.
-pub const SPACES: [Space; 23] = [
+pub const SPACES: [Space; 22] = [
     META,
     ACCOUNTS,
     SLOTS,
@@ -68,7 +66,6 @@ pub const SPACES: [Space; 23] = [
     TREE_ROOTS,
     TREE_STALE,
     TREE_VALUES,
-    TREE_VALUES_STALE,
     HEADERS,
     ENTRIES,
     LEAVES,
@@ -99,9 +96,6 @@ pub(crate) const APPLIED_COUNT: &[u8] = b"applied count";
 pub(crate) const NEWEST_SLOT: &[u8] = b"newest slot";
 /// In [`TREE_ROOTS`]: the newest. Sorts after every height.
 pub(crate) const NEWEST: &[u8] = b"newest root";
-
-/// In [`TREE_ROOTS`]: where removing stale nodes goes on, and stale values.
-pub(crate) const PRUNED: [&[u8]; 2] = [b"pruned nodes", b"pruned values"];
 
 /// A height as a key.
 pub(crate) fn height_key(height: Height) -> [u8; 8] {
@@ -148,14 +142,9 @@ pub(crate) fn attempt_key(attempt: AttemptId) -> [u8; 32] {
     commit::participant::record_key(attempt)
 }
 
-/// Where the holders of a state key are.
-pub(crate) fn holder_prefix(key: &StateKey) -> Vec<u8> {
+/// Where it is said who may change a state key.
+pub(crate) fn holder_key(key: &StateKey) -> Vec<u8> {
     primitives::encode(key)
-}
-
-/// A holder's key.
-pub(crate) fn holder_key(key: &StateKey, attempt: AttemptId) -> Vec<u8> {
-    [&holder_prefix(key)[..], attempt.0.as_bytes()].concat()
 }
 
 /// A message's key.
@@ -188,6 +177,6 @@ mod tests {
     #[test]
     fn the_newest_root_sorts_after_every_height() {
         let last = height_key(Height(u64::MAX >> 2));
-        assert!(NEWEST > &last[..] && PRUNED.iter().all(|key| *key > &last[..]));
+        assert!(NEWEST > &last[..]);
     }
 }

@@ -3,19 +3,21 @@
 //!   step n writes CHANGES[n] ----> advance(snapshot) ----> `StateRoots` ----> step m > n: its header's root is of n
 //!                                  (the host, any thread)   (roots and writes)
 //!
+//!   block n makes nodes and values stale ----> one row, STALE[n] ----> block n + 1,024 removes what the row names
+//!
 //! Promise: the root after a block depends on the state alone, not on the order of its changes or on when it was computed
 //! (I11); a header's root is at most [`STATE_ROOT_LAG_BLOCKS_MAX`] blocks old; a proof shows a key's value or that it has
-//! none.
+//! none. What a block costs depends on what it and one block before it changed, never on how many blocks there were.
 //! Knows nothing of what state means: keys are canonical bytes of a [`StateKey`], values those the ledger stores.
 //! Source: Gao, Hu, Wu, "Jellyfish Merkle Tree", 2021, by crate `jmt` with keyed blake3 in place of SHA-256.
 
-use crate::spaces::{self, CHANGES, TREE_NODES, TREE_ROOTS, TREE_STALE, TREE_VALUES, TREE_VALUES_STALE};
+use crate::spaces::{self, CHANGES, TREE_NODES, TREE_ROOTS, TREE_STALE, TREE_VALUES};
 use crate::staged::{Staged, get_value, own_value};
 use borsh::{BorshDeserialize, BorshSerialize};
 use evm::StateKey;
 use jmt::storage::{LeafNode, Node, NodeKey, TreeReader};
 use jmt::{JellyfishMerkleTree, KeyHash, RootHash, SimpleHasher};
-use primitives::{Digest, Height, Read, Space, Write, encode};
+use primitives::{Digest, Height, Read, Write, encode};
 use std::sync::LazyLock;
 
 /// How many blocks a header's state root may lag; beyond it the shard refuses new work until the root has caught up.
@@ -23,9 +25,6 @@ pub const STATE_ROOT_LAG_BLOCKS_MAX: u64 = 4096;
 
 /// For how many blocks below the newest root proofs can still be made.
 pub const STATE_VERSIONS_KEPT_COUNT: u64 = 1024;
-
-/// How many stale nodes and values one [`advance`] removes at most, per block that it advances.
-const PRUNED_PER_BLOCK_COUNT_MAX: usize = 4096;
 
 /// Most bytes a state proof may have: 256 siblings of up to 65 bytes and a leaf.
 pub const STATE_PROOF_BYTES_MAX: usize = 32 * 1024;
@@ -50,6 +49,15 @@ impl SimpleHasher for Blake3 {
     fn finalize(self) -> [u8; 32] {
         *self.0.finalize().as_bytes()
     }
+}
+
+/// What no version from one on needs: it is removed when that version is the oldest kept.
+#[derive(Debug, Default, BorshSerialize, BorshDeserialize)]
+struct Stale {
+    /// Keys of nodes.
+    nodes: Vec<Vec<u8>>,
+    /// Keys of values.
+    values: Vec<Vec<u8>>,
 }
 
 /// What [`advance`] computed, to be fed back as one input: the machine alone writes.
@@ -136,61 +144,41 @@ fn put_block<R: Read>(
     for (key, node) in batch.node_batch.nodes() {
         staged.put_value(TREE_NODES, node_key(key), node);
     }
-    for stale in &batch.stale_node_index_batch {
-        let key = [&stale.stale_since_version.to_be_bytes()[..], &node_key(&stale.node_key)].concat();
-        staged.put(TREE_STALE, key, Vec::new());
-    }
+    let mut stale = Stale {
+        nodes: batch.stale_node_index_batch.iter().map(|stale| node_key(&stale.node_key)).collect(),
+        values: Vec::new(),
+    };
     for (key, value) in hashed {
-        staged.put_value(TREE_VALUES, value_key(key, height.0), &value);
-        staged.put(TREE_VALUES_STALE, [&height.0.to_be_bytes()[..], &key.0].concat(), Vec::new());
+        stale.values.extend(newest_value_key(staged, key));
+        let stored = value_key(key, height.0);
+        staged.put_value(TREE_VALUES, stored.clone(), &value);
+        if value.is_none() {
+            stale.values.push(stored); // With all before it removed, nothing says gone as well.
+        }
     }
+    staged.put_value(TREE_STALE, spaces::height_key(height), &stale);
     let root = Digest::new(root.0);
     staged.put_value(TREE_ROOTS, spaces::height_key(height), &root);
     staged.put_value(TREE_ROOTS, spaces::NEWEST, &(height, root));
     Ok(root)
 }
 
-/// Removes what no version kept needs any more, a bounded number of entries.
+/// Removes what no version kept needs any more: exactly what became stale with the oldest version kept.
 fn prune<R: Read>(staged: &mut Staged<'_, R>, newest: Height) {
-    let Some(floor) = newest.0.checked_sub(STATE_VERSIONS_KEPT_COUNT) else { return };
-    for key in due(staged, TREE_STALE, spaces::PRUNED[0], floor) {
-        staged.delete(TREE_NODES, &key[8..]);
-    }
-    for key in due(staged, TREE_VALUES_STALE, spaces::PRUNED[1], floor) {
-        prune_values(staged, &key[8..], floor);
-    }
+    let Some(oldest) = newest.0.checked_sub(STATE_VERSIONS_KEPT_COUNT).map(Height) else { return };
+    let stale: Stale = get_value(staged, TREE_STALE, &spaces::height_key(oldest)).unwrap_or_default();
+    stale.nodes.into_iter().for_each(|key| staged.delete(TREE_NODES, key));
+    stale.values.into_iter().for_each(|key| staged.delete(TREE_VALUES, key));
+    staged.delete(TREE_STALE, spaces::height_key(oldest));
+    let Some(last_gone) = oldest.0.checked_sub(1).map(Height) else { return };
     // An empty block copies the root node without making the earlier one stale.
-    staged.delete(TREE_NODES, floor.saturating_sub(1).to_be_bytes());
-    staged.delete(TREE_ROOTS, spaces::height_key(Height(floor.saturating_sub(1))));
+    staged.delete(TREE_NODES, spaces::height_key(last_gone));
+    staged.delete(TREE_ROOTS, spaces::height_key(last_gone));
 }
 
-/// Takes the entries of a list of stale things that are due at `floor` off the list.
-///
-/// It goes on where it stopped: a scan from the beginning would walk over everything deleted so far.
-fn due<R: Read>(staged: &mut Staged<'_, R>, list: Space, cursor: &[u8], floor: u64) -> Vec<Vec<u8>> {
-    let from = staged.get(TREE_ROOTS, cursor).unwrap_or_default();
-    let entries = staged.scan(list, &[], &from, PRUNED_PER_BLOCK_COUNT_MAX);
-    let due: Vec<Vec<u8>> =
-        entries.into_iter().map(|(key, _)| key).take_while(|key| spaces::number_of(key) <= floor).collect();
-    for key in &due {
-        staged.delete(list, key.clone());
-    }
-    if let Some(last) = due.last() {
-        staged.put(TREE_ROOTS, cursor, last.clone());
-    }
-    due
-}
-
-/// Of one key's values up to version `floor` keeps the newest, and not even that if it says gone.
-fn prune_values<R: Read>(staged: &mut Staged<'_, R>, key_hash: &[u8], floor: u64) {
-    let values = staged.scan(TREE_VALUES, key_hash, key_hash, PRUNED_PER_BLOCK_COUNT_MAX);
-    let upto = values.iter().take_while(|(key, _)| key[32..] <= floor.to_be_bytes()[..]).count();
-    for (index, (key, value)) in values.into_iter().take(upto).enumerate() {
-        let gone = own_value::<Option<Vec<u8>>>(TREE_VALUES, &value).is_none();
-        if index + 1 < upto || gone {
-            staged.delete(TREE_VALUES, key);
-        }
-    }
+/// Where the newest value of a key is.
+fn newest_value_key(read: &impl Read, key: KeyHash) -> Option<Vec<u8>> {
+    read.scan(TREE_VALUES, &key.0, &key.0, 1).into_iter().next().map(|(stored, _)| stored)
 }
 
 /// Shows a key's value, or that it has none, under a state root.
@@ -240,22 +228,8 @@ impl<R: Read> TreeReader for Nodes<'_, R> {
     }
 
     fn get_value_option(&self, version: u64, key: KeyHash) -> Result<Option<Vec<u8>>, anyhow::Error> {
-        // Versions ascend within a key; the newest that is not above `version` counts.
-        let mut newest = None;
-        let mut from = value_key(key, 0);
-        loop {
-            let page = self.0.scan(TREE_VALUES, &key.0, &from, VALUES_PAGE_COUNT);
-            for (stored, value) in &page {
-                if stored[32..] > version.to_be_bytes()[..] {
-                    return Ok(newest);
-                }
-                newest = own_value(TREE_VALUES, value);
-            }
-            match page.last() {
-                Some((last, _)) if page.len() == VALUES_PAGE_COUNT => from = [&last[..], &[0]].concat(),
-                _ => return Ok(newest),
-            }
-        }
+        let newest = self.0.scan(TREE_VALUES, &key.0, &value_key(key, version), 1);
+        Ok(newest.first().and_then(|(_, value)| own_value(TREE_VALUES, value)))
     }
 
     fn get_rightmost_leaf(&self) -> Result<Option<(NodeKey, LeafNode)>, anyhow::Error> {
@@ -263,18 +237,15 @@ impl<R: Read> TreeReader for Nodes<'_, R> {
     }
 }
 
-/// How many values of one key are read at a time.
-const VALUES_PAGE_COUNT: usize = 64;
-
 /// Version, then the path's nibbles: all nodes of one version together, its root first.
 fn node_key(key: &NodeKey) -> Vec<u8> {
     let nibbles = key.nibble_path().nibbles().map(u8::from);
     key.version().to_be_bytes().into_iter().chain(nibbles).collect()
 }
 
-/// Key hash, then version: all values of one key together, in order of version.
+/// Key hash, then version: all values of one key together, the newest first.
 fn value_key(key: KeyHash, version: u64) -> Vec<u8> {
-    [&key.0[..], &version.to_be_bytes()].concat()
+    [&key.0[..], &(!version).to_be_bytes()].concat()
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "it is passed to `map_err`")]

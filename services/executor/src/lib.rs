@@ -85,7 +85,7 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     let node = Arc::new(Node { handle: running.handle, checks, network, me });
     let peers = peers::connect(&node)?;
     tokio::spawn(peers::carry(Arc::clone(&node), peers, running.handouts));
-    tokio::spawn(roots::follow(Arc::clone(&node)));
+    process.tasks.spawn("of the state tree's roots", roots::follow(Arc::clone(&node)));
     let server = ServerBuilder::new(ServerSettings::default()).map_err(ProcessError::from)?;
     let server = server.shard(Arc::clone(&node)).participant(node);
     Ok(process.serve(server, settings.listen, running.lifeline).await?)

@@ -1,8 +1,13 @@
 //! The state tree, beside the commit path: hash what the newest blocks changed, hand the roots to the machine.
+//!
+//! Promise: it ends with its process alone. A tree that cannot be read, or a panic, is its error, and ends the process: a
+//! shard whose roots stand still refuses new work later, and nobody would know why.
 
 use crate::node::Node;
 use host::Class;
-use shard::{Input, state_tree};
+use shard::Input;
+use shard::state_tree::{self, Advance, StateTreeError};
+use std::panic;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,34 +18,37 @@ const BLOCKS_PER_ADVANCE_COUNT_MAX: usize = 64;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Follows the store until the host ends.
-pub(crate) async fn follow(node: Arc<Node>) {
+///
+/// # Errors
+/// [`StateTreeError`]: the tree is damaged.
+/// # Panics
+/// If hashing does.
+pub(crate) async fn follow(node: Arc<Node>) -> Result<(), StateTreeError> {
     let mut committed = node.handle.committed();
     let mut handed_in = None;
     loop {
-        let reader = node.handle.reader();
         // The machine has to take one advance before the next can be computed from it.
-        let is_taken = state_tree::newest_root(&reader.snapshot()).map(|(height, _)| height) >= handed_in;
-        if is_taken {
-            let advance = move || state_tree::advance(&reader.snapshot(), BLOCKS_PER_ADVANCE_COUNT_MAX);
-            match tokio::task::spawn_blocking(advance).await {
-                Ok(Ok(Some(advance))) => {
-                    handed_in = advance.roots.last().map(|(height, _)| *height);
-                    if node.handle.tell(Class::UnderWay, Input::StateRoots(advance)).await.is_err() {
-                        return;
-                    }
-                    tokio::time::sleep(PAUSE).await;
-                    continue;
-                }
-                Ok(Ok(None)) => {}
-                Ok(Err(error)) => {
-                    tracing::error!(%error, "the state tree is damaged; the shard refuses new work once it lags too far");
-                    return;
-                }
-                Err(_) => return,
+        let is_taken = state_tree::newest_root(&node.handle.reader().snapshot()).map(|(height, _)| height) >= handed_in;
+        let advance = if is_taken { next(&node).await? } else { None };
+        if let Some(advance) = advance {
+            handed_in = advance.roots.last().map(|(height, _)| *height);
+            if node.handle.tell(Class::UnderWay, Input::StateRoots(advance)).await.is_err() {
+                return Ok(());
             }
+            tokio::time::sleep(PAUSE).await;
+        } else if committed.changed().await.is_err() {
+            return Ok(());
         }
-        if committed.changed().await.is_err() {
-            return;
-        }
+    }
+}
+
+/// The next advance, computed on a thread that may block; `None` if there is nothing to do.
+async fn next(node: &Node) -> Result<Option<Advance>, StateTreeError> {
+    let reader = node.handle.reader();
+    let advance = move || state_tree::advance(&reader.snapshot(), BLOCKS_PER_ADVANCE_COUNT_MAX);
+    match tokio::task::spawn_blocking(advance).await {
+        Ok(advance) => advance,
+        Err(failed) if failed.is_panic() => panic::resume_unwind(failed.into_panic()),
+        Err(_) => Ok(None), // The process is ending, and takes no more work of this kind.
     }
 }

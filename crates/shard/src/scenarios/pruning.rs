@@ -1,0 +1,117 @@
+//! What the state tree costs for each block, and what it keeps, over thousands of blocks.
+
+use super::counting::Counting;
+use crate::spaces::{self, CHANGES, TREE_NODES, TREE_ROOTS, TREE_STALE, TREE_VALUES};
+use crate::state_tree::{self, BlockChanges, STATE_VERSIONS_KEPT_COUNT};
+use alloy_primitives::{Address, U256};
+use evm::StateKey;
+use primitives::{Height, Memory, Read, Write, encode};
+
+/// How many keys the blocks change in turn.
+const KEYS_COUNT: u64 = 200;
+/// How many keys one block changes; every seventh block changes none.
+const CHANGES_PER_BLOCK_COUNT: u64 = 8;
+/// Most rows that may be looked at for a block: ten for each key that it changes (its path in the tree, its value before,
+/// what it made stale), and ten more.
+const ROWS_COUNT_MAX: usize = 10 * 8 + 10;
+
+/// A tree that grows by itself, without a shard around it.
+struct Grown {
+    store: Memory,
+    next: u64,
+}
+
+impl Grown {
+    fn new() -> Self {
+        Self { store: Memory::new(), next: 0 }
+    }
+
+    /// Adds blocks and advances over them at once; gives how many rows that looked at.
+    fn grow(&mut self, blocks_count: u64) -> usize {
+        for height in self.next..self.next + blocks_count {
+            self.store.commit(&[Write::put(CHANGES, spaces::height_key(Height(height)), encode(&changes(height)))]);
+        }
+        self.next += blocks_count;
+        let counting = Counting::new(&self.store);
+        let advance = state_tree::advance(&counting, usize::try_from(blocks_count).unwrap()).unwrap().unwrap();
+        let rows = counting.rows();
+        self.store.commit(&advance.writes);
+        rows
+    }
+
+    fn grow_to(&mut self, height: u64) {
+        while self.next <= height {
+            self.grow(1);
+        }
+    }
+
+    fn rows_kept(&self) -> usize {
+        [CHANGES, TREE_NODES, TREE_ROOTS, TREE_STALE, TREE_VALUES].map(|space| self.store.count(space)).iter().sum()
+    }
+}
+
+fn key(number: u64) -> StateKey {
+    StateKey::Slot(Address::repeat_byte(7), U256::from(number))
+}
+
+/// What a block changes: a few keys, one in three is removed.
+fn changes(height: u64) -> BlockChanges {
+    if height % 7 == 6 {
+        return BlockChanges::new();
+    }
+    let numbers = (0..CHANGES_PER_BLOCK_COUNT).map(|index| height * 31 + index * 17);
+    let change = |number: u64| (number % 3 != 0).then(|| encode(&U256::from(height + number)));
+    numbers.map(|number| (encode(&key(number % KEYS_COUNT)), change(number))).collect()
+}
+
+#[test]
+fn a_block_looks_at_as_many_rows_at_any_height_as_it_changes() {
+    let mut grown = Grown::new();
+    for height in 0..4 * STATE_VERSIONS_KEPT_COUNT {
+        let rows = grown.grow(1);
+        assert!(rows <= ROWS_COUNT_MAX, "{rows} rows at height {height}, {ROWS_COUNT_MAX} are enough");
+    }
+}
+
+#[test]
+fn many_blocks_at_once_do_what_they_do_one_by_one() {
+    let (mut one_by_one, mut at_once) = (Grown::new(), Grown::new());
+    for _ in 0..2 * STATE_VERSIONS_KEPT_COUNT / 64 {
+        one_by_one.grow_to(at_once.next + 63);
+        let rows = at_once.grow(64);
+        assert!(rows <= 64 * ROWS_COUNT_MAX, "{rows} rows for 64 blocks");
+    }
+    assert_eq!(one_by_one.store, at_once.store);
+}
+
+#[test]
+fn what_is_kept_stays_bounded_and_whole_over_thousands_of_blocks() {
+    let mut grown = Grown::new();
+    grown.grow_to(STATE_VERSIONS_KEPT_COUNT + 200);
+    let bound = grown.rows_kept() * 11 / 10;
+    for height in [2_000, 3_000, 4_000, 5_000] {
+        grown.grow_to(height);
+        assert!(grown.rows_kept() <= bound, "{} rows are kept at height {height}, {bound} at first", grown.rows_kept());
+        for shown in [height, height - STATE_VERSIONS_KEPT_COUNT / 2, height - STATE_VERSIONS_KEPT_COUNT] {
+            assert_shows_all(&grown.store, Height(shown));
+        }
+        let gone = Height(height - STATE_VERSIONS_KEPT_COUNT - 1);
+        assert_eq!(state_tree::root_at(&grown.store, gone), None);
+    }
+}
+
+/// Every key's value at `height` is proven, and is the one that the blocks up to it gave it.
+fn assert_shows_all(store: &impl Read, height: Height) {
+    let root = state_tree::root_at(store, height).unwrap();
+    for number in 0..KEYS_COUNT {
+        let (value, proof) = state_tree::prove(store, &key(number), height).unwrap();
+        assert_eq!(state_tree::verify(root, &key(number), value.as_deref(), &proof), Ok(()));
+        assert_eq!(value, last_change(number, height), "key {number} at {height}");
+    }
+}
+
+fn last_change(number: u64, height: Height) -> Option<Vec<u8>> {
+    let wanted = encode(&key(number));
+    let of_key = |height| changes(height).into_iter().rev().find(|(key, _)| *key == wanted);
+    (0..=height.0).rev().find_map(of_key)?.1
+}
