@@ -8,7 +8,7 @@ use crate::blocks::{Entry, LeafPlace, Tip};
 use crate::messages::{ConsumedRecord, SentRecord, ValueTotals};
 use crate::outcomes::OutcomeRecord;
 use crate::spaces::{
-    self, CONSUMED, ENTRIES, HEADERS, HISTORY, LEAVES, META, OUTCOMES_BY_TIME, SENT, TIME, TIP, VALUE,
+    self, CONSUMED, ENTRIES, HEADERS, HISTORY, LEAVES, META, OUTCOMES_BY_TIME, SENT, TIP, VALUE,
 };
 use crate::staged::get_value;
 use crate::state_tree::{self, StateProof, StateTreeError};
@@ -31,8 +31,6 @@ pub const OUTBOX_BLOCKS_PER_PAGE_COUNT_MAX: usize = 256;
 pub struct Status {
     /// The newest block.
     pub tip: Tip,
-    /// No block to come has a time at or before this one.
-    pub attested: Time,
     /// The newest header and its certificate; none before the first block.
     pub newest: Option<(Header, Certificate)>,
 }
@@ -40,8 +38,7 @@ pub struct Status {
 /// Where the shard is; `None` before genesis.
 pub fn status(read: &impl Read) -> Option<Status> {
     let tip: Tip = get_value(read, META, TIP)?;
-    let floor = get_value(read, META, TIME).map_or(tip.time, |time: Time| time.max(tip.time));
-    Some(Status { tip, attested: Time(floor.0.saturating_sub(1)), newest: header(read, tip.height) })
+    Some(Status { tip, newest: header(read, tip.height) })
 }
 
 /// A block's header and certificate.

@@ -20,7 +20,7 @@ use crate::locks::LockTable;
 use crate::messages::ValueTotals;
 use crate::queries;
 use crate::recency::Recency;
-use crate::spaces::{self, APPLIED_COUNT, CHANGES, HISTORY_TIP, META, NEWEST_SLOT, TIME, TIP, VALUE};
+use crate::spaces::{self, APPLIED_COUNT, CHANGES, HISTORY_TIP, META, NEWEST_SLOT, TIP, VALUE};
 use crate::staged::get_value;
 use crate::state_tree::{self, Advance, STATE_ROOT_LAG_BLOCKS_MAX};
 use commit::Participant;
@@ -80,7 +80,7 @@ impl Shard {
             participant,
             verifier: config.verifier(),
             epoch: config.epoch(),
-            time: get_value(read, META, TIME).map_or(tip.time, |time: Time| time.max(tip.time)),
+            time: tip.time,
             history: get_value(read, META, HISTORY_TIP).ok_or(OpenError::Empty)?,
             state: state_tree::newest_root(read).ok_or(OpenError::Empty)?,
             value: get_value(read, META, VALUE).unwrap_or_default(),
@@ -325,9 +325,9 @@ impl<'s, 'a, R: Read> Work<'s, 'a, R> {
         }
     }
 
-    /// Makes the step's time durable without a block.
-    fn attest(&mut self) -> Answer {
-        self.ledger.staged.put_value(META, TIME, &self.time);
+    /// Says up to when all is told. Nothing is written: a machine that is opened again goes on at no earlier time because
+    /// its host's clock does not, which is the host's promise.
+    fn attest(&self) -> Answer {
         // Blocks to come may have this very time, so it is the millisecond before that is closed.
         Answer::Attested { time: Time(self.time.0.saturating_sub(1)), height: self.shard.tip.height }
     }

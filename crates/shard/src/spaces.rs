@@ -87,8 +87,6 @@ pub const SPACES: [Space; 23] = [
 pub(crate) const IDENTITY: &[u8] = b"identity";
 /// In [`META`]: the newest block's height and header digest.
 pub(crate) const TIP: &[u8] = b"tip";
-/// In [`META`]: no block to come has an earlier time.
-pub(crate) const TIME: &[u8] = b"time";
 /// In [`META`]: the tree of headers, without its nodes.
 pub(crate) const HISTORY_TIP: &[u8] = b"history";
 /// In [`META`]: wei minted, burnt and in flight.

@@ -1,5 +1,6 @@
 //! What the service's calls share: the machine's handle, the checks before it, and the network.
 
+use crate::floor::Floor;
 use host::network::Network;
 use host::{Class, Handle};
 use primitives::ShardId;
@@ -14,6 +15,7 @@ pub(crate) struct Node {
     pub(crate) checks: Arc<Checks>,
     pub(crate) network: Network,
     pub(crate) me: ShardId,
+    pub(crate) floor: Floor,
 }
 
 impl Node {

@@ -155,7 +155,10 @@ impl Node {
     /// A time that no block to come will have or undercut, and the newest block's height.
     async fn attest(&self) -> Result<(Time, Height), Rejection> {
         match self.ask(Class::UnderWay, |ticket| Input::Attest { ticket }).await? {
-            Answer::Attested { time, height } => Ok((time, height)),
+            Answer::Attested { time, height } => {
+                self.floor.note(time)?;
+                Ok((time, height))
+            }
             other => Err(unexpected(&other)),
         }
     }
