@@ -112,6 +112,7 @@ fn status() -> v1::GetStatusResponse {
         header: Some(speaker().blocks[0].0.clone()),
         placement_version: 1,
         environments: evm::Environments::Slots,
+        terms: shard::Terms { digest: sample::digest("terms"), text: "slots of 250 ms".to_owned() },
     };
     assert_eq!(status.validators.epoch(), Epoch(1));
     status.into()

@@ -44,7 +44,11 @@ impl Instruments {
         };
         let host = registry.sub_registry_with_prefix("host");
         host.register("steps", "Steps of the machine", instruments.steps.clone());
-        host.register("batches", "Batches written, each with one sync where the store syncs", instruments.batches.clone());
+        host.register(
+            "batches",
+            "Batches written, each with one sync where the store syncs",
+            instruments.batches.clone(),
+        );
         host.register("step_inputs", "Inputs per step", instruments.step_inputs.clone());
         host.register("step_seconds", "Time in the machine per step", instruments.step_seconds.clone());
         host.register(

@@ -7,9 +7,7 @@
 use crate::blocks::{Entry, LeafPlace, Tip};
 use crate::messages::{ConsumedRecord, SentRecord, ValueTotals};
 use crate::outcomes::OutcomeRecord;
-use crate::spaces::{
-    self, CONSUMED, ENTRIES, HEADERS, HISTORY, LEAVES, META, OUTCOMES_BY_TIME, SENT, TIP, VALUE,
-};
+use crate::spaces::{self, CONSUMED, ENTRIES, HEADERS, HISTORY, LEAVES, META, OUTCOMES_BY_TIME, SENT, TIP, VALUE};
 use crate::staged::get_value;
 use crate::state_tree::{self, StateProof, StateTreeError};
 use alloy_primitives::B256;

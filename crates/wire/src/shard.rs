@@ -17,7 +17,7 @@ use crate::rejection::Rejection;
 use crate::state::{LeafPlace, OutcomeRecord, ReadValue};
 use alloy_primitives::{Address, B256, U256};
 use evm::{Data, Environments, Payload, StateKey};
-use primitives::{Height, NetworkId, ShardId, Time};
+use primitives::{Digest, Height, NetworkId, ShardId, Time};
 use proof::{Certificate, DeliveryStatus, Header, LeafKind, Message, MessageId, Receipt, ValidatorSet};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -43,6 +43,40 @@ pub struct ShardStatus {
     pub placement_version: u64,
     /// Which environments its network takes.
     pub environments: Environments,
+    /// What it takes its network to be.
+    pub terms: Terms,
+}
+
+/// All that the nodes of a network agree on before they start: parameters, placement and genesis.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    /// Of all of it: nodes with another digest are of another network.
+    pub digest: Digest,
+    /// The same for a person.
+    pub text: String,
+}
+
+impl Terms {
+    /// Checks that `other` says the same.
+    ///
+    /// # Errors
+    /// [`OtherTerms`] with both sides.
+    pub fn check(&self, other: &Self) -> Result<(), OtherTerms> {
+        if self.digest == other.digest {
+            return Ok(());
+        }
+        Err(OtherTerms { here: self.text.clone(), there: other.text.clone() })
+    }
+}
+
+/// Two nodes that take their network to be different ones.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there: {there}; here: {here}")]
+pub struct OtherTerms {
+    /// This process's network.
+    pub here: String,
+    /// The peer's.
+    pub there: String,
 }
 
 /// Values of one moment.

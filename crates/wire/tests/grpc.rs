@@ -13,7 +13,7 @@ use evm::{
     AccountState, Data, Environment, Environments, NetworkParams, Outcome, Payload, Placement, Spec, StateKey, Status,
 };
 use futures_util::StreamExt;
-use primitives::{AttemptId, Height, Millis, ShardId, Slot, Time};
+use primitives::{AttemptId, Digest, Height, Millis, ShardId, Slot, Time};
 use proof::{DeliveryStatus, Leaf, LeafKind, MessageId, Receipt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -37,7 +37,7 @@ use wire::relay::{DeadLetter, RelayApi, RelayClient, Route, RouteKey, Taken, Tra
 use wire::server::{Access, Listener, ServerBuilder, ServerSettings, ServerTls};
 use wire::shard::{
     CertifiedBlock, Delivered, Mark, MessageLife, Novelty, OutboxLeaf, OutboxPage, OutcomeCursor, OutcomePage,
-    OutcomeQuery, ShardApi, ShardClient, ShardStatus, StateProof, StateProofs, StateRead,
+    OutcomeQuery, ShardApi, ShardClient, ShardStatus, StateProof, StateProofs, StateRead, Terms,
 };
 use wire::state::{FreshValue, LeafPlace, OutcomeRecord, ReadValue, StateValue};
 use wire::{Reason, Rejection};
@@ -90,6 +90,7 @@ fn status() -> ShardStatus {
         header: Some(header),
         placement_version: 1,
         environments: Environments::Slots,
+        terms: Terms { digest: Digest::new([9; 32]), text: "slots of 250 ms".to_owned() },
     }
 }
 

@@ -3,12 +3,17 @@
 use crate::api::Node;
 use alloy_primitives::{Address, B256, U256};
 use evm::{CallRequest, Data, FeesKey, NetworkParams, Outcome, StateKey};
+use host::{PEER_SILENT_MAX, Standing};
 use primitives::Slot;
 use std::collections::BTreeSet;
+use std::time::Duration;
 use wire::coordinator::CoordinatorApi;
 use wire::jsonrpc::{AccountView, Chain, Found, SlotBlock};
 use wire::state::StateValue;
 use wire::{Reason, Rejection};
+
+/// How long a question waits for the first head: as long as a silent shard may hold it, and a moment more.
+const HEAD_DEADLINE: Duration = PEER_SILENT_MAX.saturating_add(Duration::from_secs(1));
 
 impl Chain for Node {
     fn params(&self) -> &NetworkParams {
@@ -21,8 +26,9 @@ impl Chain for Node {
 
     async fn head(&self) -> Result<Slot, Rejection> {
         let mut head = self.reads.head();
-        let known = head.wait_for(|slot| slot.0 > 0).await;
-        known.map(|slot| *slot).map_err(|_| stopping())
+        let known = tokio::time::timeout(HEAD_DEADLINE, head.wait_for(|slot| slot.0 > 0)).await;
+        let silent = || Rejection::new(Reason::Unavailable, format!("no head is known yet: {}", self.complaints()));
+        known.map_err(|_| silent())?.map(|slot| *slot).map_err(|_| stopping())
     }
 
     async fn wait_head(&self, slot: Slot) -> Result<Slot, Rejection> {
@@ -47,7 +53,7 @@ impl Chain for Node {
             let signed = signed.filter(|_| life.refusal.is_none())?;
             Some(Found::Pending { bytes: signed.bytes.clone(), sender: signed.sender })
         });
-        let shards = self.shards.iter().map(|(shard, _)| shard).collect();
+        let shards = self.shards.ids().collect();
         let Some(record) = self.reads.outcome(hash, &shards).await? else { return Ok(pending.flatten()) };
         let slot = self.network.params.slot_at(record.time);
         if slot > self.head().await? {
@@ -101,6 +107,16 @@ impl Chain for Node {
     async fn next_nonce(&self, address: Address) -> Result<u64, Rejection> {
         let nonce = self.account(address).await?.nonce;
         Ok(self.lives.next_nonce(address, nonce))
+    }
+}
+
+impl Node {
+    /// What is wrong with which shards.
+    fn complaints(&self) -> String {
+        let complaint = |(shard, standing): (primitives::ShardId, Standing)| {
+            Some(format!("shard {shard} {}", standing.complaint()?))
+        };
+        self.shards.standings().filter_map(complaint).collect::<Vec<_>>().join(", ")
     }
 }
 

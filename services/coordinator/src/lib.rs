@@ -22,12 +22,13 @@ mod settings;
 mod shards;
 
 pub use settings::{ATTEMPT_MS_MAX, ATTEMPT_MS_MIN, AttemptOutOfBounds, Settings, attempt_ms_default};
+pub use shards::ForeignShard;
 
 use api::Node;
 use carrier::Carrier;
 use coordinator::Coordinator;
 use host::network::{Network, NetworkError};
-use host::{Bounds, Clock, Host, Process, ProcessError};
+use host::{Bounds, Clock, Host, Needs, Process, ProcessError};
 use lives::Lives;
 use primitives::Time;
 use reads::Reads;
@@ -62,6 +63,9 @@ pub enum Error {
     /// A shard's endpoint is no endpoint.
     #[error("a shard's endpoint: {0}")]
     Shard(#[from] wire::client::ConnectError),
+    /// A shard is of another network.
+    #[error(transparent)]
+    Foreign(#[from] ForeignShard),
     /// JSON-RPC does not listen.
     #[error(transparent)]
     JsonRpc(#[from] wire::jsonrpc::JsonRpcError),
@@ -85,7 +89,9 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     };
     let running = host.spawn().map_err(ProcessError::from)?;
     let network = Arc::new(network);
-    let shards = Arc::new(Shards::connect(&network)?);
+    let shards = Arc::new(Shards::connect(&network, &process.health)?);
+    process.health.set_needs(Needs::SomePeer);
+    shards.meet().await?;
     let lives = Arc::new(Lives::default());
     let carrier = Arc::new(Carrier::new(&network, running.handle.clone(), Arc::clone(&shards), Arc::clone(&lives)));
     tokio::spawn(carrier.carry(running.handouts));

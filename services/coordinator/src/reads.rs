@@ -9,7 +9,7 @@
 //! that no undecided attempt may change, held together at that moment.
 //! Nothing is kept between two reads but codes, which never change, and closed slots, which never change either.
 
-use crate::shards::Shards;
+use crate::shards::{Shards, named};
 use alloy_primitives::{Address, B256, U256};
 use evm::{
     AccountState, Bytecode, CallRequest, CodeCache, Data, Environment, ExecuteError, FeesKey, Lookup, Missing, Outcome,
@@ -93,7 +93,13 @@ impl Reads {
         if let Some(code) = self.codes.get(hash) {
             return Ok(Data(code.original_bytes()));
         }
-        let mut read = self.shards.peer(owner)?.shard.read_state(&[], &BTreeSet::from([hash])).await?;
+        let mut read = self
+            .shards
+            .sound(owner)?
+            .shard
+            .read_state(&[], &BTreeSet::from([hash]))
+            .await
+            .map_err(|rejection| named(owner, rejection))?;
         let code =
             read.codes.remove(&hash).ok_or_else(|| Rejection::new(Reason::NotFound, format!("no code {hash}")))?;
         // The client has checked that it hashes so; the cache checks again.
@@ -184,10 +190,12 @@ impl Reads {
         keys: &[StateKey],
         codes: &BTreeSet<B256>,
     ) -> Result<(Vec<StateKey>, StateRead), Rejection> {
-        let client = &self.shards.peer(shard)?.shard;
-        let mut whole = client.read_state(&keys[..keys.len().min(STATE_KEYS_COUNT_MAX)], codes).await?;
+        let client = &self.shards.sound(shard)?.shard;
+        let named = |rejection| named(shard, rejection);
+        let first = &keys[..keys.len().min(STATE_KEYS_COUNT_MAX)];
+        let mut whole = client.read_state(first, codes).await.map_err(named)?;
         for part in keys.chunks(STATE_KEYS_COUNT_MAX).skip(1) {
-            whole.values.extend(client.read_state(part, &BTreeSet::new()).await?.values);
+            whole.values.extend(client.read_state(part, &BTreeSet::new()).await.map_err(named)?.values);
         }
         Ok((keys.to_vec(), whole))
     }
@@ -201,7 +209,9 @@ impl Reads {
         if id.is_zero() {
             return Ok(None); // No transaction hashes to it, and shards refuse to be asked.
         }
-        let asks = shards.iter().map(|shard| async { self.shards.peer(*shard)?.shard.outcome(id).await });
+        let asks = shards.iter().map(|shard| async {
+            self.shards.sound(*shard)?.shard.outcome(id).await.map_err(|rejection| named(*shard, rejection))
+        });
         let mut failed = None;
         for answer in join_all(asks).await {
             match answer {
@@ -215,7 +225,7 @@ impl Reads {
 
     /// Everything decided from the start of slot `from` to the end of slot `to`, in order, at most a slot's bound.
     pub(crate) async fn outcomes(&self, from: Slot, to: Slot) -> Result<Vec<OutcomeRecord>, Rejection> {
-        let shards = self.shards.iter().map(|(shard, _)| self.outcomes_of(shard, from, to));
+        let shards = self.shards.ids().map(|shard| self.outcomes_of(shard, from, to));
         let mut outcomes: Vec<(ShardId, OutcomeRecord)> = try_join_all(shards).await?.into_iter().flatten().collect();
         outcomes.sort_by_key(|(shard, record)| (record.time, *shard, record.height, record.index));
         Ok(outcomes.into_iter().map(|(_, record)| record).collect())
@@ -233,7 +243,8 @@ impl Reads {
         let mut cursor: Option<OutcomeCursor> = None;
         loop {
             let query = OutcomeQuery { from: start, to: end, cursor, count_max: OUTCOMES_PER_PAGE_COUNT };
-            let page = self.shards.peer(shard)?.shard.outcomes(query).await?;
+            let asked = self.shards.sound(shard)?.shard.outcomes(query).await;
+            let page = asked.map_err(|rejection| named(shard, rejection))?;
             outcomes.extend(page.outcomes.into_iter().map(|record| (shard, record)));
             match page.next {
                 Some(next) if outcomes.len() < OUTCOMES_PER_SLOT_COUNT_MAX => cursor = Some(next),

@@ -21,9 +21,9 @@ mod shard_api;
 pub use floor::FloorError;
 pub use settings::Settings;
 
+use floor::Floor;
 use host::network::{Network, NetworkError};
 use host::{Bounds, Clock, Host, Process, ProcessError, keys};
-use floor::Floor;
 use node::Node;
 use primitives::ShardId;
 use proof::Signer;
@@ -89,8 +89,10 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     };
     let running = host.spawn().map_err(ProcessError::from)?;
     let checks = Arc::new(Checks::new(&network.params, &network.placement, &network.validators));
-    let node = Arc::new(Node { handle: running.handle, checks, network, me, floor });
+    let terms = network.terms();
+    let node = Arc::new(Node { handle: running.handle, checks, network, me, floor, terms });
     let peers = peers::connect(&node)?;
+    peers::watch(&node, &peers, &process.health);
     tokio::spawn(peers::carry(Arc::clone(&node), peers, running.handouts));
     tokio::spawn(roots::follow(Arc::clone(&node)));
     let server = ServerBuilder::new(ServerSettings::default()).map_err(ProcessError::from)?;

@@ -6,6 +6,7 @@ use host::{Class, Handle};
 use primitives::ShardId;
 use shard::{Answer, Checks, Input, Reply, Ticket};
 use std::sync::Arc;
+use wire::shard::Terms;
 use wire::{Reason, Rejection};
 
 /// A running shard.
@@ -16,6 +17,8 @@ pub(crate) struct Node {
     pub(crate) network: Network,
     pub(crate) me: ShardId,
     pub(crate) floor: Floor,
+    /// What this node takes its network to be.
+    pub(crate) terms: Terms,
 }
 
 impl Node {

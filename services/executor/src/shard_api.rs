@@ -34,6 +34,7 @@ impl ShardApi for Node {
             header: newest.map(|(header, _)| header),
             placement_version: self.network.placement.version(),
             environments: self.network.params.environments,
+            terms: self.terms.clone(),
         })
     }
 

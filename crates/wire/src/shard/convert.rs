@@ -2,9 +2,9 @@
 
 use super::{
     CertifiedBlock, Delivered, Mark, MessageLife, Novelty, OutboxLeaf, OutboxPage, OutcomeCursor, OutcomePage,
-    ShardStatus, StateProof, StateProofs, StateRead,
+    ShardStatus, StateProof, StateProofs, StateRead, Terms,
 };
-use crate::convert::{ConvertError, bytes_of, canonical, certificate, encoded, header, public_key, required};
+use crate::convert::{ConvertError, bytes_of, canonical, certificate, digest, encoded, header, public_key, required};
 use crate::limits::{MESSAGE_BYTES_MAX, PAYLOAD_BYTES_MAX, RECEIPT_BYTES_MAX};
 use crate::proto::v1;
 use crate::rejection::{Rejection, cut};
@@ -91,6 +91,8 @@ impl From<ShardStatus> for v1::GetStatusResponse {
             head_header: status.header.as_ref().map(encoded).unwrap_or_default(),
             placement_version: status.placement_version,
             replay: status.environments == Environments::Replay,
+            terms_digest: bytes_of(status.terms.digest.as_bytes()),
+            terms: cut(status.terms.text),
         }
     }
 }
@@ -110,6 +112,7 @@ impl TryFrom<v1::GetStatusResponse> for ShardStatus {
             header: if bytes.is_empty() { None } else { Some(header("head_header", bytes)?) },
             placement_version: status.placement_version,
             environments: if status.replay { Environments::Replay } else { Environments::Slots },
+            terms: Terms { digest: digest("terms_digest", &status.terms_digest)?, text: status.terms },
         })
     }
 }
