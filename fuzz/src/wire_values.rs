@@ -109,6 +109,7 @@ fn status() -> v1::GetStatusResponse {
         head: Height(1),
         head_time: sample::START,
         attested: sample::START,
+        open: primitives::Slot(3),
         header: Some(speaker().blocks[0].0.clone()),
         placement_version: 1,
         environments: evm::Environments::Slots,

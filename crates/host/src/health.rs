@@ -228,7 +228,7 @@ impl Peer {
     }
 
     /// It has not answered.
-    pub fn failed(&self, reason: impl ToString) {
+    pub fn failed(&self, reason: &(impl ToString + ?Sized)) {
         let reason = reason.to_string();
         let changed = self.change(|known| {
             let is_lost = known.heard.elapsed() >= PEER_SILENT_MAX || !known.standing.is_sound();
@@ -246,7 +246,7 @@ impl Peer {
     }
 
     /// It is of another network: both sides are named in `reason`.
-    pub fn refused(&self, reason: impl ToString) {
+    pub fn refused(&self, reason: &(impl ToString + ?Sized)) {
         let reason = reason.to_string();
         let standing = Standing::Foreign { reason: reason.clone() };
         let changed = self.change(|known| *known = Known { standing: standing.clone(), heard: Instant::now() });

@@ -8,6 +8,7 @@
 
 use crate::attempts::Attempts;
 use crate::blocks::{Draft, LeafPlace, Sealed, Surroundings, Tip};
+use crate::closing;
 use crate::config::{self, OpenError, ShardConfig};
 use crate::dispatch::Mailbox;
 use crate::execution::oldest_slot_taken;
@@ -217,9 +218,9 @@ struct Load {
 
 impl Load {
     /// Whether the step takes `input` too. What ends attempts and what keeps the state root up is always taken: it makes
-    /// room. One input may exceed the gas of a step, so that every transaction fits into some step.
+    /// room; what is only asked for takes none. One input may exceed the gas of a step, so that every transaction fits into some step.
     fn takes(&mut self, input: &Input, params: &NetworkParams) -> bool {
-        if matches!(input, Input::Decision { .. } | Input::StateRoots(_)) {
+        if matches!(input, Input::Decision { .. } | Input::StateRoots(_) | Input::Attest { .. }) {
             return true;
         }
         let (inputs_count, gas) = (self.inputs_count + weight(input), gas(input, params));
@@ -299,11 +300,7 @@ impl<'s, 'a, R: Read> Work<'s, 'a, R> {
             }
             Input::Deliver { ticket, .. } => (ticket, Answer::DeliverRefused(busy.into())),
             Input::Acknowledge { ticket, .. } => (ticket, Answer::AcknowledgeRefused(busy.into())),
-            Input::Attest { ticket } => {
-                // The block under way may have the very time of the newest.
-                let time = Time(self.shard.tip.time.0.saturating_sub(1));
-                (ticket, Answer::Attested { time, height: self.shard.tip.height })
-            }
+            Input::Attest { ticket } => (ticket, self.attest()),
             Input::Votes(_) | Input::StateRoots(_) | Input::Tick => return,
         };
         self.reply(*ticket, answer);
@@ -329,7 +326,8 @@ impl<'s, 'a, R: Read> Work<'s, 'a, R> {
     /// its host's clock does not, which is the host's promise.
     fn attest(&self) -> Answer {
         // Blocks to come may have this very time, so it is the millisecond before that is closed.
-        Answer::Attested { time: Time(self.time.0.saturating_sub(1)), height: self.shard.tip.height }
+        let open = closing::first_open(&self.shard.params, self.time, self.shard.attempts.oldest_number());
+        Answer::Attested { open, time: Time(self.time.0.saturating_sub(1)), height: self.shard.tip.height }
     }
 
     fn finish(mut self) -> Output<Send, Reply> {

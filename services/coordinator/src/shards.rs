@@ -3,15 +3,16 @@
 //! Promise: a shard of another network is asked for nothing, and whoever needs a shard that does not answer is told at once,
 //! by the shard's name.
 
+use futures_util::future::try_join_all;
 use host::network::Network;
 use host::{Health, PEER_SILENT_MAX, Standing};
-use primitives::ShardId;
+use primitives::{ShardId, Slot};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
 use wire::client::{ClientSettings, ConnectError, Connection, Deadlines};
 use wire::participant::ParticipantClient;
-use wire::shard::{OtherTerms, ShardClient, ShardStatus, Terms};
+use wire::shard::{OtherTerms, OutcomePage, OutcomeQuery, ShardClient, ShardStatus, Terms};
 use wire::{Reason, Rejection};
 
 /// How long a shard may take to say how it is.
@@ -63,25 +64,27 @@ impl Shards {
         Ok(Self { peers: network.endpoints.iter().map(open).collect::<Result<_, _>>()?, terms: network.terms() })
     }
 
-    /// Asks every shard what it takes the network to be, before anything is served. One that does not answer in time is
-    /// asked again when it does.
+    /// Asks every shard what it takes the network to be, before anything is served, and gives the first block that is not
+    /// closed on one of them. One that does not answer in time is asked again when it does.
     ///
     /// # Errors
     /// [`ForeignShard`] for one that answers and is of another network.
-    pub(crate) async fn meet(&self) -> Result<(), ForeignShard> {
-        let meetings = self.peers.iter().map(|(shard, peer)| async {
-            let begun = Instant::now();
-            while begun.elapsed() < PEER_SILENT_MAX {
-                if let Ok(status) = peer.looks.status().await {
-                    self.terms.check(&status.terms).map_err(|terms| ForeignShard { shard: *shard, terms })?;
-                    peer.standing.answered();
-                    return Ok(());
-                }
-                tokio::time::sleep(MEET_PAUSE).await;
+    pub(crate) async fn meet(&self) -> Result<Option<Slot>, ForeignShard> {
+        let open = try_join_all(self.peers.iter().map(|(shard, peer)| self.meet_one(*shard, peer))).await?;
+        Ok(open.into_iter().flatten().min())
+    }
+
+    async fn meet_one(&self, shard: ShardId, peer: &Peer) -> Result<Option<Slot>, ForeignShard> {
+        let begun = Instant::now();
+        while begun.elapsed() < PEER_SILENT_MAX {
+            if let Ok(status) = peer.looks.status().await {
+                self.terms.check(&status.terms).map_err(|terms| ForeignShard { shard, terms })?;
+                peer.standing.answered();
+                return Ok(Some(status.open));
             }
-            Ok(())
-        });
-        futures_util::future::try_join_all(meetings).await.map(drop)
+            tokio::time::sleep(MEET_PAUSE).await;
+        }
+        Ok(None)
     }
 
     /// One shard's clients, whether it answers or not.
@@ -122,6 +125,19 @@ impl Shards {
             }
         }
         Ok(status)
+    }
+
+    /// A page of what one shard shows; notes that it answered, or that it did not.
+    pub(crate) async fn outcomes(&self, shard: ShardId, query: OutcomeQuery) -> Result<OutcomePage, Rejection> {
+        let peer = self.peer(shard)?;
+        let page = peer.looks.outcomes(query).await.inspect_err(|rejection| peer.standing.failed(rejection))?;
+        peer.standing.answered();
+        Ok(page)
+    }
+
+    /// How one shard is.
+    pub(crate) fn standing(&self, shard: ShardId) -> Standing {
+        self.peers.get(&shard).map_or(Standing::Unknown, |peer| peer.standing.standing())
     }
 
     /// How each shard is, in order.

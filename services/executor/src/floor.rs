@@ -1,11 +1,12 @@
-//! The newest time that this shard has attested, kept beside the store so that no restart takes it back.
+//! The time before which this shard has said that no block of it will be, kept beside the store so that no restart takes it
+//! back.
 //!
 //! ```text
 //! attest: machine says t --> 16 bytes over the old ones, not synced --> t is told
 //! start:  the clock goes on from the later of this and the newest block's time
 //! ```
 //!
-//! Promise: after a kill no block has a time at or before one that was told, even if the machine's clock was set back
+//! Promise: after a kill no block has a time before one that was told, even if the machine's clock was set back
 //! meanwhile: what a process has written outlives it. After a loss of power the last seconds of this file may be gone; then it
 //! is the machine's clock that has to be past them, and it is unless it was set back by more than the outage was long. What
 //! that would cost is a network block that changes after it was shown, never a vote or a lock.
@@ -36,7 +37,7 @@ pub struct FloorError {
     pub source: io::Error,
 }
 
-/// The newest attested time on the disk.
+/// The newest such time on the disk.
 #[derive(Debug)]
 pub(crate) struct Floor {
     file: File,

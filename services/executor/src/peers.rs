@@ -48,9 +48,9 @@ pub(crate) fn watch(node: &Arc<Node>, peers: &BTreeMap<ShardId, Other>, health: 
                 match client.status().await {
                     Ok(status) => match node.terms.check(&status.terms) {
                         Ok(()) => peer.answered(),
-                        Err(other) => peer.refused(other),
+                        Err(other) => peer.refused(&other),
                     },
-                    Err(rejection) => peer.failed(rejection),
+                    Err(rejection) => peer.failed(&rejection),
                 }
                 tokio::time::sleep(LOOK_PAUSE).await;
             }
