@@ -142,6 +142,7 @@ fn outcome_record() -> shard::OutcomeRecord {
         sender: Address::repeat_byte(2),
         outcome: crate::payloads::effects().outcomes.remove(0),
         number: 7,
+        shown: primitives::Slot(7),
         height: Height(3),
         index: 0,
         time: sample::START,

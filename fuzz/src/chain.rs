@@ -5,6 +5,7 @@ use alloy_primitives::{Address, B256, U256, keccak256};
 use evm::{CallRequest, Data, Log, NetworkParams, Outcome, Status};
 use primitives::{Height, ShardId, Slot, Time};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use wire::jsonrpc::{AccountView, Chain, Found, SlotBlock};
 use wire::state::{LeafPlace, OutcomeRecord};
 use wire::{Reason, Rejection};
@@ -18,7 +19,7 @@ const CALL_GAS: u64 = 60_000;
 #[derive(Debug)]
 pub(crate) struct MemoryChain {
     params: NetworkParams,
-    blocks: BTreeMap<Slot, SlotBlock>,
+    blocks: BTreeMap<Slot, Arc<SlotBlock>>,
 }
 
 fn record(slot: Slot, index: u32, bytes: Vec<u8>) -> OutcomeRecord {
@@ -38,6 +39,7 @@ fn record(slot: Slot, index: u32, bytes: Vec<u8>) -> OutcomeRecord {
         },
         bytes: bytes.into(),
         number: slot.0,
+        shown: slot,
         height: Height(1),
         index,
         time: Time(slot.0 * 1_000),
@@ -53,7 +55,7 @@ impl MemoryChain {
             let slot = Slot(slot);
             let transactions = sample::transactions().into_iter().take(count);
             let outcomes = (0..).zip(transactions).map(|(index, bytes)| record(slot, index, bytes)).collect();
-            (slot, SlotBlock { slot, outcomes })
+            (slot, Arc::new(SlotBlock { outcomes, ..SlotBlock::empty(slot) }))
         };
         Self { params: sample::params(), blocks: [(1_010, 3), (1_190, 5)].map(block).into() }
     }
@@ -76,9 +78,9 @@ impl Chain for MemoryChain {
         std::future::pending().await
     }
 
-    async fn block(&self, slot: Slot) -> Result<SlotBlock, Rejection> {
+    async fn block(&self, slot: Slot) -> Result<Arc<SlotBlock>, Rejection> {
         assert!((EARLIEST..=HEAD).contains(&slot), "only closed slots are asked for, not {slot}");
-        Ok(self.blocks.get(&slot).cloned().unwrap_or(SlotBlock { slot, outcomes: Vec::new() }))
+        Ok(self.blocks.get(&slot).cloned().unwrap_or_else(|| Arc::new(SlotBlock::empty(slot))))
     }
 
     async fn occupied(&self, from: Slot, to: Slot, count_max: usize) -> Result<Vec<Slot>, Rejection> {
@@ -87,7 +89,7 @@ impl Chain for MemoryChain {
     }
 
     async fn transaction(&self, hash: B256) -> Result<Option<Found>, Rejection> {
-        let placed = |block: &SlotBlock| {
+        let placed = |block: &Arc<SlotBlock>| {
             let index = block.outcomes.iter().position(|record| record.transaction == hash)?;
             Some(Found::Placed { slot: block.slot, index })
         };
@@ -103,7 +105,11 @@ impl Chain for MemoryChain {
         Ok(slot)
     }
 
-    async fn call(&self, call: CallRequest) -> Result<Outcome, Rejection> {
+    fn current(&self) -> Slot {
+        Slot(HEAD.0 + 1)
+    }
+
+    async fn call(&self, call: CallRequest, _: Slot) -> Result<Outcome, Rejection> {
         let gas_limit = call.gas_limit.unwrap_or(self.params.gas_limit);
         if gas_limit < 21_000 {
             return Err(Rejection::new(Reason::IntrinsicGasTooLow, "under 21000"));

@@ -188,7 +188,7 @@ impl ShardApi for Strict {
 
     async fn outcomes(&self, query: OutcomeQuery) -> Result<OutcomePage, Rejection> {
         within(query.count_max, limits::OUTCOMES_COUNT_MAX);
-        Ok(OutcomePage { outcomes: Vec::new(), next: query.cursor, attested: query.to })
+        Ok(OutcomePage { outcomes: Vec::new(), next: query.cursor, open: query.from })
     }
 
     async fn blocks(&self, _: Height, count_max: usize) -> Result<Vec<CertifiedBlock>, Rejection> {
@@ -303,7 +303,7 @@ pub(crate) fn grpc_seeds() -> Vec<Vec<u8>> {
             "ProveState",
             v1::ProveStateRequest { address: vec![2; 20].into(), slots: vec![word.clone()] }.encode_to_vec(),
         ),
-        ("ListOutcomes", v1::ListOutcomesRequest { to_time_ms: 9, count_max: 5, ..Default::default() }.encode_to_vec()),
+        ("ListOutcomes", v1::ListOutcomesRequest { to_slot: 9, count_max: 5, ..Default::default() }.encode_to_vec()),
         ("GetOutbox", v1::GetOutboxRequest { kinds: vec![1, 2], count_max: 5, cursor: None }.encode_to_vec()),
         ("GetReceipt", v1::GetReceiptRequest { kind: 2, id: word.clone() }.encode_to_vec()),
         ("Deliver", v1::DeliverRequest { receipts: vec![receipt.clone()] }.encode_to_vec()),

@@ -109,9 +109,11 @@ fn status() -> v1::GetStatusResponse {
         head: Height(1),
         head_time: sample::START,
         attested: sample::START,
+        open: primitives::Slot(3),
         header: Some(speaker().blocks[0].0.clone()),
         placement_version: 1,
         environments: evm::Environments::Slots,
+        terms: shard::Terms { digest: sample::digest("terms"), text: "slots of 250 ms".to_owned() },
     };
     assert_eq!(status.validators.epoch(), Epoch(1));
     status.into()

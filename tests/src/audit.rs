@@ -11,7 +11,7 @@ use evm::{StateKey, Status};
 use eyre::{Result, WrapErr, ensure, eyre};
 use fixtures::contracts::{Ping, Pong, Router, Token};
 use judge::{OracleError, Report};
-use primitives::{AttemptId, ShardId, Time};
+use primitives::{AttemptId, ShardId, Slot};
 use proof::{DeliveryStatus, MessageId, domain_of};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -131,7 +131,8 @@ fn touched(net: &Testnet) -> Vec<StateKey> {
 async fn homes(net: &Testnet, client: &Client, diaries: &[Diary]) -> Result<()> {
     let mut recorded: BTreeMap<B256, usize> = BTreeMap::new();
     for shard in (0..SHARDS_COUNT).map(ShardId) {
-        let mut query = OutcomeQuery { from: Time(0), to: Time(u64::MAX), cursor: None, count_max: OUTCOMES_COUNT };
+        let mut query =
+            OutcomeQuery { from: Slot(0), to: Some(Slot(u64::MAX)), cursor: None, count_max: OUTCOMES_COUNT };
         loop {
             let page = client.shard(shard).outcomes(query).await?;
             for record in page.outcomes {

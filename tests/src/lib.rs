@@ -16,6 +16,7 @@ pub mod chance;
 pub mod cluster;
 pub mod links;
 pub mod load;
+pub mod operator;
 pub mod processes;
 pub mod recorder;
 pub mod recovery;

@@ -58,10 +58,7 @@ async fn healthz(State(shown): State<Shown>) -> (StatusCode, String) {
 }
 
 async fn readyz(State(shown): State<Shown>) -> (StatusCode, String) {
-    match shown.health.state() {
-        Life::Ready => (StatusCode::OK, "ready\n".to_owned()),
-        Life::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n".to_owned()),
-        Life::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned()),
-        Life::Failed(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("failed: {reason}\n")),
-    }
+    let readiness = shown.health.readiness();
+    let status = if readiness.is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, readiness.text)
 }

@@ -30,7 +30,7 @@ mod tasks;
 pub use clock::Clock;
 pub use crash::{CRASH_VARIABLE, CrashPoint, CrashPointError};
 pub use handle::{CallError, Class, Handle, Handout, Ticket};
-pub use health::{Health, State};
+pub use health::{Health, Needs, PEER_SILENT_MAX, Peer, Readiness, Standing, State};
 pub use http::serve as serve_http;
 pub use metrics::Instruments;
 pub use process::{Process, ProcessError};

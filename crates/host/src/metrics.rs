@@ -12,6 +12,7 @@ use prometheus_client::registry::Registry;
 #[derive(Debug, Clone)]
 pub struct Instruments {
     pub(crate) steps: Counter,
+    pub(crate) batches: Counter,
     pub(crate) step_inputs: Histogram,
     pub(crate) step_seconds: Histogram,
     pub(crate) commit_seconds: Histogram,
@@ -31,6 +32,7 @@ impl Instruments {
     pub fn register(registry: &mut Registry) -> Self {
         let instruments = Self {
             steps: Counter::default(),
+            batches: Counter::default(),
             step_inputs: Histogram::new(exponential_buckets(1.0, 2.0, 12)),
             // 10 µs to 5 s: a step is computation, a commit is one sync.
             step_seconds: Histogram::new(exponential_buckets(1e-5, 2.0, 20)),
@@ -42,6 +44,11 @@ impl Instruments {
         };
         let host = registry.sub_registry_with_prefix("host");
         host.register("steps", "Steps of the machine", instruments.steps.clone());
+        host.register(
+            "batches",
+            "Batches written, each with one sync where the store syncs",
+            instruments.batches.clone(),
+        );
         host.register("step_inputs", "Inputs per step", instruments.step_inputs.clone());
         host.register("step_seconds", "Time in the machine per step", instruments.step_seconds.clone());
         host.register(

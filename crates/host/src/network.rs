@@ -8,17 +8,23 @@
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use evm::{Environments, NetworkParams, Placement, PlacementError, Spec, UnknownSpec};
-use primitives::{Epoch, Millis, NetworkId, ShardId, Time};
+use primitives::{Domain, Epoch, Millis, NetworkId, ShardId, Time};
 use proof::{KeyError, PublicKey, ValidatorSet, ValidatorSetError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use wire::shard::Terms;
 
 /// The shortest slot: below it, clocks of ordinary machines differ by more than a slot.
 pub const SLOT_MS_MIN: u64 = 50;
 
 /// The longest slot.
 pub const SLOT_MS_MAX: u64 = 60_000;
+
+static TERMS: LazyLock<Domain> = LazyLock::new(|| Domain::new("dovetail v1 network terms"));
+static GENESIS: LazyLock<Domain> = LazyLock::new(|| Domain::new("dovetail v1 network genesis"));
+static PLACEMENT: LazyLock<Domain> = LazyLock::new(|| Domain::new("dovetail v1 network placement"));
 
 /// Why a network file describes no network.
 #[derive(Debug, thiserror::Error)]
@@ -236,6 +242,28 @@ impl Network {
         Ok(Self { params: params(file)?, placement, endpoints, validators, genesis })
     }
 
+    /// What its nodes have to agree on.
+    pub fn terms(&self) -> Terms {
+        let genesis = GENESIS.hash(&serde_json::to_vec(&self.genesis).unwrap_or_default());
+        let (params, placement) = (&self.params, &self.placement);
+        let text = format!(
+            "network {}, slots of {} from {}, base fee {} wei, gas limit {}, beneficiary {}, fork {}, {:?}, placement {} of {} \
+             shards {:?}, genesis {genesis:?}",
+            params.network,
+            params.slot_length,
+            params.genesis,
+            params.base_fee,
+            params.gas_limit,
+            params.beneficiary,
+            params.spec,
+            params.environments,
+            placement.version(),
+            placement.shards_count(),
+            PLACEMENT.hash_of(placement),
+        );
+        Terms { digest: TERMS.hash_of(&(params, placement, genesis)), text }
+    }
+
     /// The epoch of the validators that certify for `shard` now.
     pub fn epoch(&self, shard: ShardId) -> Result<Epoch, NetworkError> {
         self.validators(shard).map(ValidatorSet::epoch)
@@ -336,5 +364,39 @@ mod tests {
         assert!(!is_refused(EnvironmentSource::Replay, unknown));
         assert!(is_refused(EnvironmentSource::Replay, both));
         assert!(!is_refused(EnvironmentSource::Slots, GenesisAccount::default()));
+    }
+
+    #[test]
+    fn every_term_of_a_network_is_in_its_digest() {
+        let shards = vec![ShardEntry {
+            shard: 0,
+            endpoint: "http://here".to_owned(),
+            epoch: 1,
+            validators: vec![proof::SecretKey::from_bytes(&[7; 32]).unwrap().public().to_string()],
+        }];
+        let ours = NetworkFile { shards, ..file(EnvironmentSource::Slots) };
+        let terms = |file: &NetworkFile, genesis: Genesis| Network::new(file, genesis).unwrap().terms();
+        let here = terms(&ours, Genesis::default());
+        let others = [
+            NetworkFile { network: 2, ..ours.clone() },
+            NetworkFile { slot_ms: 500, ..ours.clone() },
+            NetworkFile { base_fee_wei: 7, ..ours.clone() },
+            NetworkFile { gas_limit: 1, ..ours.clone() },
+            NetworkFile { beneficiary: Address::repeat_byte(9), ..ours.clone() },
+            NetworkFile { fork: "prague".to_owned(), ..ours.clone() },
+            NetworkFile { environments: EnvironmentSource::Replay, ..ours.clone() },
+            NetworkFile { placement_version: 2, ..ours.clone() },
+            NetworkFile { pinned: [(Address::ZERO, 0)].into(), ..ours.clone() },
+        ];
+        for other in &others {
+            let there = terms(other, Genesis::default());
+            let refused = here.check(&there).unwrap_err().to_string();
+            assert!(refused.contains(&here.text) && refused.contains(&there.text), "both sides are named: {refused}");
+            assert_ne!(here.text, there.text, "a person sees the difference");
+        }
+        let rich = genesis(GenesisAccount { balance: U256::from(1), ..GenesisAccount::default() });
+        assert!(here.check(&terms(&ours, rich)).is_err());
+        let elsewhere = vec![ShardEntry { endpoint: "http://there".to_owned(), ..ours.shards[0].clone() }];
+        assert_eq!(here.check(&terms(&NetworkFile { shards: elsewhere, ..ours }, Genesis::default())), Ok(()));
     }
 }

@@ -63,6 +63,7 @@ impl Process {
         let health = Health::new();
         let mut registry = Registry::with_prefix("dovetail");
         let instruments = Instruments::register(&mut registry);
+        health.register(&mut registry);
         let failed = |error| ProcessError::Metrics { address: metrics_listen, error };
         let listener = TcpListener::bind(metrics_listen).await.map_err(failed)?;
         tokio::spawn(serve_http(listener, Arc::new(registry), health.clone(), CancellationToken::new()));

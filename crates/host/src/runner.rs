@@ -256,7 +256,9 @@ impl<M: Machine> Runner<M> {
         let stepped = Stepped::new(self.host.machine.step(now, inputs, &self.reader));
         let decided = Instant::now();
         instruments.step_seconds.observe((decided - begun).as_secs_f64());
+        let before = self.host.store.sequence();
         let committed = stepped.commit(&mut self.host.store, &mut self.saboteur)?;
+        instruments.batches.inc_by(committed.sequence.saturating_sub(before));
         instruments.commit_seconds.observe(decided.elapsed().as_secs_f64());
         self.check_room()?;
         self.wake = committed.wake;

@@ -9,6 +9,7 @@
 //! Knows nothing of votes: who calls [`Work::apply`] has decided.
 
 use crate::blocks::OutcomeLeaf;
+use crate::closing;
 use crate::messages::SentRecord;
 use crate::outcomes::{self, OutcomeRecord};
 use crate::shard::Work;
@@ -230,6 +231,7 @@ impl<R: Read> Work<'_, '_, R> {
             sender: done.sender,
             outcome: done.outcome.clone(),
             number: part.number,
+            shown: closing::shown_in(&self.shard.params, part.number, self.time),
             height: self.draft.height(),
             index: self.draft.push_outcome(&done.outcome),
             time: self.time,

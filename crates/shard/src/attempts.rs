@@ -28,7 +28,7 @@ use commit::{DecisionProof, Descriptor, Participant, Refusal, Rejection, VotePro
 use evm::{LockMode, StateKey, Witness};
 use primitives::{AttemptId, Height, Read, ShardId, Time, Verified, encode};
 use proof::LeafKind;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Codes of [`Refusal::Invalid`] that this shard gives.
 pub mod invalid {
@@ -66,6 +66,8 @@ pub(crate) struct Prepared {
 pub(crate) struct Live {
     descriptor: Descriptor,
     nonces: Vec<(Address, u64)>,
+    /// The slot it ran at, where this shard has an outcome of it to show.
+    number: Option<u64>,
     /// How often the others were asked.
     round: u32,
     due: Time,
@@ -74,8 +76,16 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    fn new(descriptor: Descriptor, nonces: Vec<(Address, u64)>) -> Self {
-        Self { due: ask_at(descriptor.deadline, 0), descriptor, nonces, round: 0, votes: BTreeMap::new() }
+    fn new(prepared: &Prepared) -> Self {
+        let Prepared { descriptor, part, nonces } = prepared;
+        Self {
+            due: ask_at(descriptor.deadline, 0),
+            descriptor: descriptor.clone(),
+            nonces: nonces.clone(),
+            number: (!part.outcomes.is_empty()).then_some(part.number),
+            round: 0,
+            votes: BTreeMap::new(),
+        }
     }
 }
 
@@ -85,7 +95,9 @@ pub(crate) struct Attempts {
     live: BTreeMap<AttemptId, Live>,
     /// R11: one live attempt for each sender and nonce.
     senders: BTreeMap<(Address, u64), AttemptId>,
-    due: std::collections::BTreeSet<(Time, AttemptId)>,
+    due: BTreeSet<(Time, AttemptId)>,
+    /// Those with an outcome to show here, by the slot they ran at.
+    numbers: BTreeSet<(u64, AttemptId)>,
     /// Parts that `DecisionAppliedTwice` applies again.
     #[cfg(feature = "twins")]
     pub(crate) kept: BTreeMap<AttemptId, Prepared>,
@@ -110,9 +122,10 @@ impl Attempts {
 
     fn reopen(&mut self, prepared: Prepared, participant: &Participant, locks: &mut LockTable) {
         let attempt = prepared.descriptor.id();
+        let live = Live::new(&prepared);
         let taken = locks.acquire(attempt, held(participant, prepared.part.locks));
         assert!(taken.is_ok(), "two undecided attempts in the store hold one key: {taken:?}");
-        self.insert(attempt, Live::new(prepared.descriptor, prepared.nonces));
+        self.insert(attempt, live);
     }
 
     /// What an undecided attempt is.
@@ -137,8 +150,14 @@ impl Attempts {
         self.due.first().map(|(time, _)| *time)
     }
 
+    /// The oldest slot that an undecided attempt with an outcome to show here ran at.
+    pub(crate) fn oldest_number(&self) -> Option<u64> {
+        self.numbers.first().map(|(number, _)| *number)
+    }
+
     fn insert(&mut self, attempt: AttemptId, live: Live) {
         self.due.insert((live.due, attempt));
+        self.numbers.extend(live.number.map(|number| (number, attempt)));
         self.senders.extend(live.nonces.iter().map(|nonce| (*nonce, attempt)));
         self.live.insert(attempt, live);
     }
@@ -146,6 +165,9 @@ impl Attempts {
     fn remove(&mut self, attempt: AttemptId) {
         let Some(live) = self.live.remove(&attempt) else { return };
         self.due.remove(&(live.due, attempt));
+        if let Some(number) = live.number {
+            self.numbers.remove(&(number, attempt));
+        }
         for nonce in &live.nonces {
             self.senders.remove(nonce);
         }
@@ -162,6 +184,12 @@ impl Attempts {
                 "{attempt} shares a nonce"
             );
         }
+        let numbers = self.live.iter().filter_map(|(attempt, live)| Some((live.number?, *attempt)));
+        assert_eq!(
+            numbers.collect::<BTreeSet<_>>(),
+            self.numbers,
+            "the slots of live attempts are those kept in order"
+        );
         let nonces: usize = self.live.values().map(|live| live.nonces.len()).sum();
         assert_eq!(nonces, self.senders.len(), "a nonce is reserved for no live attempt");
     }
@@ -398,11 +426,11 @@ impl<R: Read> Work<'_, '_, R> {
             home.vote.attempt == id && descriptor.epoch(home.vote.shard) == Some(home.vote.epoch)
         };
         let votes = prepare.homes.iter().filter(is_of_this).map(|home| (home.vote.shard, home.clone())).collect();
-        self.shard.attempts.insert(id, Live { votes, ..Live::new(descriptor.clone(), nonces.clone()) });
         for key in changing(&part.locks) {
             self.ledger.staged.put_value(HOLDERS, spaces::holder_key(key), &id);
         }
         let prepared = Prepared { descriptor: descriptor.clone(), part, nonces };
+        self.shard.attempts.insert(id, Live { votes, ..Live::new(&prepared) });
         self.ledger.staged.put_value(PREPARED, spaces::attempt_key(id), &prepared);
     }
 

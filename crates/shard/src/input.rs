@@ -66,7 +66,7 @@ pub enum Input {
     },
     /// Roots that [`crate::state_tree::advance`] computed on an earlier snapshot. No reply.
     StateRoots(Advance),
-    /// Attest a time even if nothing happens: no block to come will have an earlier one.
+    /// Attest up to when all is told, even if nothing happens. Nothing is written.
     Attest {
         /// For the reply.
         ticket: Ticket,
@@ -161,9 +161,11 @@ pub enum Answer {
     },
     /// The delivery was not taken; nothing changed.
     AcknowledgeRefused(AcknowledgeRefusal),
-    /// No block to come has a time at or before this one.
+    /// Up to when all is told here.
     Attested {
-        /// The time.
+        /// The first slot that is not closed: what is decided later is shown in it or after.
+        open: Slot,
+        /// No block to come has a time at or before this one.
         time: Time,
         /// The newest block.
         height: Height,

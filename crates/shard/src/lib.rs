@@ -18,6 +18,7 @@ mod applied;
 mod attempts;
 mod blocks;
 mod checks;
+mod closing;
 mod code_proof;
 mod config;
 mod dispatch;
@@ -47,6 +48,7 @@ pub use applied::{Applied, Cause, outcome_digest, system_id};
 pub use attempts::{AttemptRecord, invalid};
 pub use blocks::{Entry, LeafPlace, OutcomeLeaf, Tip};
 pub use checks::{CheckError, Checks};
+pub use closing::{first_open, shown_in};
 pub use code_proof::{
     CODE_PROOF_BYTES_MAX, CODE_PROOFS_CHECKED_COUNT_MAX, CodeFact, CodeProof, CodeProofError, CodeVerifier, prove_code,
 };

@@ -30,6 +30,14 @@ pub const SLOT_AHEAD_MAX: Millis = Millis(500);
 /// Most keys whose newest slots are remembered, some 150 bytes each. One more, and the newest slot counts for every key.
 pub const RECENT_KEYS_COUNT_MAX: usize = 262_144;
 
+/// How long after its end a slot is closed whatever is undecided (I20): longer than an attempt takes whose parties live.
+pub const SLOT_CLOSED_MAX: Millis = Millis(3_000);
+
+const _: () = assert!(SLOT_BEHIND_MAX.0 < SLOT_CLOSED_MAX.0, "what is taken is not closed yet");
+
+/// Most bytes of outcomes in one page, so that no page outgrows a message; a single outcome may.
+pub const OUTCOMES_PAGE_BYTES_MAX: usize = 8 << 20;
+
 /// Gas of the call that tells a sender how its message ended. What it does beyond it is undone; the value is safe.
 pub const HANDLE_DELIVERY_GAS: u64 = 500_000;
 

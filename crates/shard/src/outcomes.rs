@@ -1,16 +1,22 @@
 //! What became of transactions, kept at the home of each sender for whoever asks later.
 //!
 //! Promise: an outcome is recorded in the block that applied it, once, under the transaction's hash and in the order of
-//! time; handing in a transaction again finds it.
+//! the network's blocks; handing in a transaction again finds it.
 //! Knows nothing of how transactions are executed.
 
 use crate::blocks::LeafPlace;
-use crate::spaces::{self, OUTCOMES, OUTCOMES_BY_TIME};
+use crate::spaces::{self, OUTCOMES, OUTCOMES_BY_SLOT};
 use crate::staged::{Staged, get_value};
 use alloy_primitives::{Address, B256};
 use borsh::{BorshDeserialize, BorshSerialize};
 use evm::{Data, Environment, Outcome};
-use primitives::{AttemptId, Height, Read, ShardId, Time};
+use primitives::{AttemptId, Height, Read, ShardId, Slot, Time};
+
+/// What a record takes beside what varies.
+const RECORD_BYTES: usize = 400;
+
+/// What a log takes beside topics and data.
+const LOG_BYTES: usize = 100;
 
 /// What a transaction did, where and when.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -25,6 +31,8 @@ pub struct OutcomeRecord {
     pub outcome: Outcome,
     /// `block.number` as the transaction saw it: its slot, or the number of a replayed block.
     pub number: u64,
+    /// The network block that shows it: `number`, or a later one where the decision was late ([`crate::shown_in`]).
+    pub shown: Slot,
     /// The block of this shard that applied it.
     pub height: Height,
     /// Its place among the outcomes of that block, from 0.
@@ -37,6 +45,15 @@ pub struct OutcomeRecord {
     pub attempt: Option<AttemptId>,
     /// The shards that took part, in order.
     pub participants: Vec<ShardId>,
+}
+
+impl OutcomeRecord {
+    /// How much room it takes, about: what bounds in bytes count it as.
+    pub fn bytes_count(&self) -> usize {
+        let log = |log: &evm::Log| LOG_BYTES + 32 * log.topics.len() + log.data.len();
+        let Outcome { output, logs, .. } = &self.outcome;
+        RECORD_BYTES + self.bytes.len() + output.len() + logs.iter().map(log).sum::<usize>()
+    }
 }
 
 /// `block.number` in `environment`.
@@ -52,9 +69,9 @@ pub fn outcome(read: &impl Read, transaction: B256) -> Option<OutcomeRecord> {
     get_value(read, OUTCOMES, transaction.as_slice())
 }
 
-/// Stages `record` under its hash and its time.
+/// Stages `record` under its hash and its network block.
 pub(crate) fn stage<R: Read>(staged: &mut Staged<'_, R>, record: &OutcomeRecord) {
     staged.put_value(OUTCOMES, record.transaction.0, record);
-    let place = spaces::outcome_key(record.time, record.height, record.index);
-    staged.put(OUTCOMES_BY_TIME, place, record.transaction.to_vec());
+    let place = spaces::outcome_key(record.shown, record.height, record.index);
+    staged.put(OUTCOMES_BY_SLOT, place, record.transaction.to_vec());
 }

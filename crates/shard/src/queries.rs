@@ -5,16 +5,15 @@
 //! Knows nothing of the machine's memory: what is not in the store is not known here.
 
 use crate::blocks::{Entry, LeafPlace, Tip};
+use crate::limits::OUTCOMES_PAGE_BYTES_MAX;
 use crate::messages::{ConsumedRecord, SentRecord, ValueTotals};
 use crate::outcomes::OutcomeRecord;
-use crate::spaces::{
-    self, CONSUMED, ENTRIES, HEADERS, HISTORY, LEAVES, META, OUTCOMES_BY_TIME, SENT, TIME, TIP, VALUE,
-};
+use crate::spaces::{self, CONSUMED, ENTRIES, HEADERS, HISTORY, LEAVES, META, OUTCOMES_BY_SLOT, SENT, TIP, VALUE};
 use crate::staged::get_value;
 use crate::state_tree::{self, StateProof, StateTreeError};
 use alloy_primitives::B256;
 use evm::StateKey;
-use primitives::{Height, Read, Time};
+use primitives::{Height, Read, Slot};
 use proof::{Ancestry, Certificate, Header, History, Leaf, LeafKind, MessageId, NodeId, Outbox, Receipt};
 use std::collections::BTreeSet;
 
@@ -31,8 +30,6 @@ pub const OUTBOX_BLOCKS_PER_PAGE_COUNT_MAX: usize = 256;
 pub struct Status {
     /// The newest block.
     pub tip: Tip,
-    /// No block to come has a time at or before this one.
-    pub attested: Time,
     /// The newest header and its certificate; none before the first block.
     pub newest: Option<(Header, Certificate)>,
 }
@@ -40,8 +37,7 @@ pub struct Status {
 /// Where the shard is; `None` before genesis.
 pub fn status(read: &impl Read) -> Option<Status> {
     let tip: Tip = get_value(read, META, TIP)?;
-    let floor = get_value(read, META, TIME).map_or(tip.time, |time: Time| time.max(tip.time));
-    Some(Status { tip, attested: Time(floor.0.saturating_sub(1)), newest: header(read, tip.height) })
+    Some(Status { tip, newest: header(read, tip.height) })
 }
 
 /// A block's header and certificate.
@@ -167,35 +163,59 @@ pub fn leaf_place(read: &impl Read, kind: LeafKind, id: [u8; 32]) -> Option<Leaf
     }
 }
 
-/// Where to go on in the order of time: time, height and index of an outcome.
+/// Where to go on in the order of the network's blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OutcomeCursor {
-    /// The attested time.
-    pub time: Time,
-    /// The block.
+    /// The network block that shows it.
+    pub shown: Slot,
+    /// The block of this shard.
     pub height: Height,
-    /// The place among the block's outcomes.
+    /// The place among that block's outcomes.
     pub index: u32,
 }
 
 impl OutcomeCursor {
-    /// Before everything at `time` and after.
-    pub fn at(time: Time) -> Self {
-        Self { time, height: Height(0), index: 0 }
+    /// Before everything that is shown in `slot` and after.
+    pub fn at(slot: Slot) -> Self {
+        Self { shown: slot, height: Height(0), index: 0 }
     }
 
     /// Just after `record`.
     pub fn after(record: &OutcomeRecord) -> Self {
-        Self { time: record.time, height: record.height, index: record.index + 1 }
+        Self { shown: record.shown, height: record.height, index: record.index + 1 }
     }
 }
 
-/// Up to `count_max` outcomes recorded from `from` on and before `to`, in order of time.
-pub fn outcomes(read: &impl Read, from: OutcomeCursor, to: Time, count_max: usize) -> Vec<OutcomeRecord> {
-    let start = spaces::outcome_key(from.time, from.height, from.index);
-    let entries = read.scan(OUTCOMES_BY_TIME, &[], &start, count_max);
-    let within = entries.into_iter().take_while(|(key, _)| spaces::number_of(key) < to.0);
-    within.filter_map(|(_, hash)| outcome(read, B256::try_from(&hash[..]).ok()?)).collect()
+/// Outcomes in the order of the network's blocks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutcomePage {
+    /// The outcomes.
+    pub outcomes: Vec<OutcomeRecord>,
+    /// Where to go on; none when the range is exhausted.
+    pub next: Option<OutcomeCursor>,
+}
+
+/// Outcomes that are shown from `from` on and before slot `to`: up to `count_max`, and up to
+/// [`OUTCOMES_PAGE_BYTES_MAX`] with the last one.
+pub fn outcomes(read: &impl Read, from: OutcomeCursor, to: Slot, count_max: usize) -> OutcomePage {
+    let start = spaces::outcome_key(from.shown, from.height, from.index);
+    let entries = read.scan(OUTCOMES_BY_SLOT, &[], &start, count_max);
+    let is_full = entries.len() >= count_max;
+    let mut page = OutcomePage { outcomes: Vec::new(), next: None };
+    let mut bytes = 0;
+    for (key, hash) in entries {
+        if spaces::number_of(&key) >= to.0 {
+            return OutcomePage { next: None, ..page };
+        }
+        let Some(record) = B256::try_from(&hash[..]).ok().and_then(|hash| outcome(read, hash)) else { continue };
+        page.next = Some(OutcomeCursor::after(&record));
+        bytes += record.bytes_count();
+        page.outcomes.push(record);
+        if bytes > OUTCOMES_PAGE_BYTES_MAX {
+            return page;
+        }
+    }
+    OutcomePage { next: page.next.filter(|_| is_full), ..page }
 }
 
 /// A value with what proves it under a certified state root.

@@ -1,6 +1,7 @@
 //! Whole journeys over several shards: real signatures, real revm, stores in memory, and a crash wherever one is asked for.
 
 mod blocks;
+mod closing;
 mod code;
 mod commit;
 mod counting;

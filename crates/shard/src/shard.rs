@@ -8,6 +8,7 @@
 
 use crate::attempts::Attempts;
 use crate::blocks::{Draft, LeafPlace, Sealed, Surroundings, Tip};
+use crate::closing;
 use crate::config::{self, OpenError, ShardConfig};
 use crate::dispatch::Mailbox;
 use crate::execution::oldest_slot_taken;
@@ -20,7 +21,7 @@ use crate::locks::LockTable;
 use crate::messages::ValueTotals;
 use crate::queries;
 use crate::recency::Recency;
-use crate::spaces::{self, APPLIED_COUNT, CHANGES, HISTORY_TIP, META, NEWEST_SLOT, TIME, TIP, VALUE};
+use crate::spaces::{self, APPLIED_COUNT, CHANGES, HISTORY_TIP, META, NEWEST_SLOT, TIP, VALUE};
 use crate::staged::get_value;
 use crate::state_tree::{self, Advance, STATE_ROOT_LAG_BLOCKS_MAX};
 use commit::Participant;
@@ -80,7 +81,7 @@ impl Shard {
             participant,
             verifier: config.verifier(),
             epoch: config.epoch(),
-            time: get_value(read, META, TIME).map_or(tip.time, |time: Time| time.max(tip.time)),
+            time: tip.time,
             history: get_value(read, META, HISTORY_TIP).ok_or(OpenError::Empty)?,
             state: state_tree::newest_root(read).ok_or(OpenError::Empty)?,
             value: get_value(read, META, VALUE).unwrap_or_default(),
@@ -217,9 +218,9 @@ struct Load {
 
 impl Load {
     /// Whether the step takes `input` too. What ends attempts and what keeps the state root up is always taken: it makes
-    /// room. One input may exceed the gas of a step, so that every transaction fits into some step.
+    /// room; what is only asked for takes none. One input may exceed the gas of a step, so that every transaction fits into some step.
     fn takes(&mut self, input: &Input, params: &NetworkParams) -> bool {
-        if matches!(input, Input::Decision { .. } | Input::StateRoots(_)) {
+        if matches!(input, Input::Decision { .. } | Input::StateRoots(_) | Input::Attest { .. }) {
             return true;
         }
         let (inputs_count, gas) = (self.inputs_count + weight(input), gas(input, params));
@@ -299,11 +300,7 @@ impl<'s, 'a, R: Read> Work<'s, 'a, R> {
             }
             Input::Deliver { ticket, .. } => (ticket, Answer::DeliverRefused(busy.into())),
             Input::Acknowledge { ticket, .. } => (ticket, Answer::AcknowledgeRefused(busy.into())),
-            Input::Attest { ticket } => {
-                // The block under way may have the very time of the newest.
-                let time = Time(self.shard.tip.time.0.saturating_sub(1));
-                (ticket, Answer::Attested { time, height: self.shard.tip.height })
-            }
+            Input::Attest { ticket } => (ticket, self.attest()),
             Input::Votes(_) | Input::StateRoots(_) | Input::Tick => return,
         };
         self.reply(*ticket, answer);
@@ -325,11 +322,12 @@ impl<'s, 'a, R: Read> Work<'s, 'a, R> {
         }
     }
 
-    /// Makes the step's time durable without a block.
-    fn attest(&mut self) -> Answer {
-        self.ledger.staged.put_value(META, TIME, &self.time);
+    /// Says up to when all is told. Nothing is written: a machine that is opened again goes on at no earlier time because
+    /// its host's clock does not, which is the host's promise.
+    fn attest(&self) -> Answer {
         // Blocks to come may have this very time, so it is the millisecond before that is closed.
-        Answer::Attested { time: Time(self.time.0.saturating_sub(1)), height: self.shard.tip.height }
+        let open = closing::first_open(&self.shard.params, self.time, self.shard.attempts.oldest_number());
+        Answer::Attested { open, time: Time(self.time.0.saturating_sub(1)), height: self.shard.tip.height }
     }
 
     fn finish(mut self) -> Output<Send, Reply> {

@@ -6,7 +6,7 @@
 
 use alloy_primitives::{Address, B256, U256};
 use evm::{FeesKey, StateKey};
-use primitives::{AttemptId, Height, Space, Time};
+use primitives::{AttemptId, Height, Slot, Space};
 use proof::MessageId;
 
 /// Who this store belongs to, and the machine's small values: one key each.
@@ -47,8 +47,8 @@ pub const HOLDERS: Space = Space("shard_holders");
 pub const APPLIED: Space = Space("shard_applied");
 /// Transaction hash -> its outcome, at the sender's home.
 pub const OUTCOMES: Space = Space("shard_outcomes");
-/// Time, height, index -> transaction hash.
-pub const OUTCOMES_BY_TIME: Space = Space("shard_outcomes_by_time");
+/// Network block, height, index -> transaction hash.
+pub const OUTCOMES_BY_SLOT: Space = Space("shard_outcomes_by_slot");
 /// Message -> what became of it here: the set that makes it run once.
 pub const CONSUMED: Space = Space("shard_consumed");
 /// Message -> its life as its source knows it.
@@ -75,7 +75,7 @@ pub const SPACES: [Space; 22] = [
     HOLDERS,
     APPLIED,
     OUTCOMES,
-    OUTCOMES_BY_TIME,
+    OUTCOMES_BY_SLOT,
     CONSUMED,
     SENT,
 ];
@@ -84,8 +84,6 @@ pub const SPACES: [Space; 22] = [
 pub(crate) const IDENTITY: &[u8] = b"identity";
 /// In [`META`]: the newest block's height and header digest.
 pub(crate) const TIP: &[u8] = b"tip";
-/// In [`META`]: no block to come has an earlier time.
-pub(crate) const TIME: &[u8] = b"time";
 /// In [`META`]: the tree of headers, without its nodes.
 pub(crate) const HISTORY_TIP: &[u8] = b"history";
 /// In [`META`]: wei minted, burnt and in flight.
@@ -152,9 +150,9 @@ pub(crate) fn message_key(message: MessageId) -> [u8; 32] {
     message.0.0
 }
 
-/// An outcome's place in the order of time.
-pub(crate) fn outcome_key(time: Time, height: Height, index: u32) -> Vec<u8> {
-    [&time.0.to_be_bytes()[..], &height.0.to_be_bytes(), &index.to_be_bytes()].concat()
+/// An outcome's place in the order of the network's blocks.
+pub(crate) fn outcome_key(shown: Slot, height: Height, index: u32) -> Vec<u8> {
+    [&shown.0.to_be_bytes()[..], &height.0.to_be_bytes(), &index.to_be_bytes()].concat()
 }
 
 #[cfg(test)]
@@ -170,7 +168,7 @@ mod tests {
     #[test]
     fn keys_sort_as_their_numbers_do() {
         assert!(height_key(Height(255)) < height_key(Height(256)));
-        assert!(outcome_key(Time(1), Height(9), 9) < outcome_key(Time(2), Height(1), 0));
+        assert!(outcome_key(Slot(1), Height(9), 9) < outcome_key(Slot(2), Height(1), 0));
         assert_eq!(height_of(&height_key(Height(7))), Height(7));
     }
 

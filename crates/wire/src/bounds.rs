@@ -116,7 +116,15 @@ const FIELDS: &[(&str, &[FieldBound])] = &[
     ("RequestAbortRequest", &[("descriptors", ABORTS_COUNT_MAX, DESCRIPTOR_BYTES_MAX)]),
     ("RequestAbortResponse", &[("answers", ABORTS_COUNT_MAX, PARTS)]),
     // shard.proto
-    ("GetStatusResponse", &[("validators", VALIDATORS_COUNT_MAX, WORD_BYTES), ("head_header", 1, HEADER_BYTES_MAX)]),
+    (
+        "GetStatusResponse",
+        &[
+            ("validators", VALIDATORS_COUNT_MAX, WORD_BYTES),
+            ("head_header", 1, HEADER_BYTES_MAX),
+            ("terms_digest", 1, WORD_BYTES),
+            ("terms", 1, TEXT_BYTES_MAX),
+        ],
+    ),
     ("SubmitLocalRequest", &[("payloads", TRANSACTIONS_COUNT_MAX, PAYLOAD_BYTES_MAX)]),
     ("SubmitLocalResponse", &[("results", TRANSACTIONS_COUNT_MAX, PARTS)]),
     ("LocalOutcomes", &[("outcomes", BUNDLE_COUNT_MAX, PARTS)]),

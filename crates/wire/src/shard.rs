@@ -17,7 +17,7 @@ use crate::rejection::Rejection;
 use crate::state::{LeafPlace, OutcomeRecord, ReadValue};
 use alloy_primitives::{Address, B256, U256};
 use evm::{Data, Environments, Payload, StateKey};
-use primitives::{Height, NetworkId, ShardId, Time};
+use primitives::{Digest, Height, NetworkId, ShardId, Slot, Time};
 use proof::{Certificate, DeliveryStatus, Header, LeafKind, Message, MessageId, Receipt, ValidatorSet};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -37,12 +37,48 @@ pub struct ShardStatus {
     pub head_time: Time,
     /// No later block of the shard has a time at or before this one.
     pub attested: Time,
+    /// The first network block that is not closed there: what the shard decides later is shown in it or after.
+    pub open: Slot,
     /// Header of the last block; none before the first.
     pub header: Option<Header>,
     /// Version of the placement it goes by.
     pub placement_version: u64,
     /// Which environments its network takes.
     pub environments: Environments,
+    /// What it takes its network to be.
+    pub terms: Terms,
+}
+
+/// All that the nodes of a network agree on before they start: parameters, placement and genesis.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    /// Of all of it: nodes with another digest are of another network.
+    pub digest: Digest,
+    /// The same for a person.
+    pub text: String,
+}
+
+impl Terms {
+    /// Checks that `other` says the same.
+    ///
+    /// # Errors
+    /// [`OtherTerms`] with both sides.
+    pub fn check(&self, other: &Self) -> Result<(), OtherTerms> {
+        if self.digest == other.digest {
+            return Ok(());
+        }
+        Err(OtherTerms { here: self.text.clone(), there: other.text.clone() })
+    }
+}
+
+/// Two nodes that take their network to be different ones.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there: {there}; here: {here}")]
+pub struct OtherTerms {
+    /// This process's network.
+    pub here: String,
+    /// The peer's.
+    pub there: String,
 }
 
 /// Values of one moment.
@@ -90,25 +126,25 @@ pub struct CertifiedBlock {
 /// Which outcomes are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutcomeQuery {
-    /// First attested time.
-    pub from: Time,
-    /// First attested time after the range.
-    pub to: Time,
+    /// First network block.
+    pub from: Slot,
+    /// First network block after the range; none for the first that is not closed.
+    pub to: Option<Slot>,
     /// Where to go on.
     pub cursor: Option<OutcomeCursor>,
     /// How many at most; a server never sees more than its bound.
     pub count_max: usize,
 }
 
-/// Outcomes in log order.
+/// Outcomes in the order of network blocks, then of the shard's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutcomePage {
     /// The outcomes.
     pub outcomes: Vec<OutcomeRecord>,
     /// Where to go on; none when the range is exhausted.
     pub next: Option<OutcomeCursor>,
-    /// The range is complete if this is at or past its end: see [`ShardStatus::attested`].
-    pub attested: Time,
+    /// What is shown in blocks before this one is complete: see [`ShardStatus::open`].
+    pub open: Slot,
 }
 
 /// One leaf and what makes it believable.
@@ -198,7 +234,7 @@ pub trait ShardApi: Send + Sync + 'static {
     /// What a transaction did; [`crate::Reason::NotFound`] without a record.
     fn outcome(&self, transaction: B256) -> impl Future<Output = Result<OutcomeRecord, Rejection>> + Send;
 
-    /// Outcomes of a range of attested time.
+    /// Outcomes of a range of network blocks.
     fn outcomes(&self, query: OutcomeQuery) -> impl Future<Output = Result<OutcomePage, Rejection>> + Send;
 
     /// Up to `count_max` blocks from `from` on, without waiting.

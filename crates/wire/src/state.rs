@@ -8,7 +8,7 @@ use crate::limits::OUTCOME_BYTES_MAX;
 use crate::proto::v1;
 use alloy_primitives::{B256, U256, keccak256};
 use evm::{AccountState, Data, FeesKey, StateKey};
-use primitives::{AttemptId, Height, ShardId, Time};
+use primitives::{AttemptId, Height, ShardId, Slot, Time};
 
 pub use ::shard::{LeafPlace, OutcomeRecord};
 
@@ -188,6 +188,7 @@ impl From<OutcomeRecord> for v1::OutcomeRecord {
             leaf: Some(record.leaf.into()),
             attempt: optional_attempt_bytes(record.attempt),
             participants: record.participants.iter().map(|shard| shard.0).collect(),
+            shown_slot: record.shown.0,
         }
     }
 }
@@ -207,6 +208,7 @@ impl TryFrom<v1::OutcomeRecord> for OutcomeRecord {
             sender: address("sender", &record.sender)?,
             outcome: canonical("outcome", &record.outcome, OUTCOME_BYTES_MAX)?,
             number: record.number,
+            shown: Slot(record.shown_slot),
             height: Height(record.height),
             index: record.index,
             time: Time(record.time_ms),
@@ -240,6 +242,7 @@ mod tests {
                 created: None,
             },
             number: 9,
+            shown: Slot(9),
             height: Height(10),
             index: 11,
             time: Time(12),

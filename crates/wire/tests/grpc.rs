@@ -13,7 +13,7 @@ use evm::{
     AccountState, Data, Environment, Environments, NetworkParams, Outcome, Payload, Placement, Spec, StateKey, Status,
 };
 use futures_util::StreamExt;
-use primitives::{AttemptId, Height, Millis, ShardId, Slot, Time};
+use primitives::{AttemptId, Digest, Height, Millis, ShardId, Slot, Time};
 use proof::{DeliveryStatus, Leaf, LeafKind, MessageId, Receipt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -37,7 +37,7 @@ use wire::relay::{DeadLetter, RelayApi, RelayClient, Route, RouteKey, Taken, Tra
 use wire::server::{Access, Listener, ServerBuilder, ServerSettings, ServerTls};
 use wire::shard::{
     CertifiedBlock, Delivered, Mark, MessageLife, Novelty, OutboxLeaf, OutboxPage, OutcomeCursor, OutcomePage,
-    OutcomeQuery, ShardApi, ShardClient, ShardStatus, StateProof, StateProofs, StateRead,
+    OutcomeQuery, ShardApi, ShardClient, ShardStatus, StateProof, StateProofs, StateRead, Terms,
 };
 use wire::state::{FreshValue, LeafPlace, OutcomeRecord, ReadValue, StateValue};
 use wire::{Reason, Rejection};
@@ -69,6 +69,7 @@ fn record() -> OutcomeRecord {
         sender: Address::repeat_byte(3),
         outcome: outcome(),
         number: 4,
+        shown: Slot(4),
         height: Height(1),
         index: 0,
         time: Time(5),
@@ -87,9 +88,11 @@ fn status() -> ShardStatus {
         head: Height(1),
         head_time: header.time,
         attested: Time(header.time.0 + 1),
+        open: Slot(3),
         header: Some(header),
         placement_version: 1,
         environments: Environments::Slots,
+        terms: Terms { digest: Digest::new([9; 32]), text: "slots of 250 ms".to_owned() },
     }
 }
 
@@ -173,8 +176,8 @@ impl ShardApi for Everything {
     }
 
     async fn outcomes(&self, query: OutcomeQuery) -> Result<OutcomePage, Rejection> {
-        let next = OutcomeCursor { time: query.from, height: Height(1), index: query.count_max as u32 };
-        Ok(OutcomePage { outcomes: vec![record()], next: Some(next), attested: query.to })
+        let next = OutcomeCursor { shown: query.from, height: Height(1), index: query.count_max as u32 };
+        Ok(OutcomePage { outcomes: vec![record()], next: Some(next), open: query.to.unwrap_or(Slot(7)) })
     }
 
     async fn blocks(&self, from: Height, count_max: usize) -> Result<Vec<CertifiedBlock>, Rejection> {
@@ -423,9 +426,9 @@ async fn a_shard_answers_every_call() {
     assert_eq!(read.codes[&code], Data::from(vec![0x60, 0x00]));
     assert_eq!(client.prove_state(Address::ZERO, &[U256::ZERO]).await.unwrap().proofs.len(), 2);
     assert_eq!(client.outcome(record().transaction).await.unwrap(), record());
-    let query = OutcomeQuery { from: Time(1), to: Time(2), cursor: None, count_max: 3 };
+    let query = OutcomeQuery { from: Slot(1), to: Some(Slot(2)), cursor: None, count_max: 3 };
     let page = client.outcomes(query).await.unwrap();
-    assert_eq!(page.next, Some(OutcomeCursor { time: Time(1), height: Height(1), index: 3 }));
+    assert_eq!(page.next, Some(OutcomeCursor { shown: Slot(1), height: Height(1), index: 3 }));
     assert_eq!(client.blocks(Height(5), 1).await.unwrap()[0].header.height, Height(5));
     let cursor = LeafPlace { height: Height(1), index: 0 };
     let page = client.outbox(cursor, 10, &[LeafKind::Message, LeafKind::Delivery].into()).await.unwrap();

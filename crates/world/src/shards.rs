@@ -365,7 +365,7 @@ fn told(answer: &Answer) -> String {
         Answer::DeliverRefused(refusal) => format!("does not take a message: {refusal}"),
         Answer::Acknowledged { message, novelty, .. } => format!("settled message {message:?}, {novelty:?}"),
         Answer::AcknowledgeRefused(refusal) => format!("does not settle a message: {refusal}"),
-        Answer::Attested { time, .. } => format!("attests {time}"),
+        Answer::Attested { open, time, .. } => format!("attests {time}, slot {open} is open"),
     }
 }
 

@@ -611,7 +611,7 @@ impl OnParty {
 /// How long a batch takes while its disk stalls.
 const STALL: Span = Span::between(200, 2_000);
 
-/// The time a store attests, for clocks that never go back.
+/// The time of a store's newest block, for clocks that never go back.
 pub(crate) fn attested(read: &impl Read) -> Time {
-    shard::queries::status(read).map_or(Time(0), |status| status.attested)
+    shard::queries::status(read).map_or(Time(0), |status| status.tip.time)
 }

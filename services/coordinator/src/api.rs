@@ -1,5 +1,6 @@
 //! `CoordinatorService` on the machine.
 
+use crate::blocks::Blocks;
 use crate::carrier::claim;
 use crate::lives::{Lives, Signed};
 use crate::reads::Reads;
@@ -13,6 +14,7 @@ use host::{Class, Handle};
 use primitives::{Slot, Verified};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use wire::coordinator::{BundleAccepted, CoordinatorApi, LifeEvent, ShardInfo, Submission, SubmissionId};
 use wire::{Reason, Rejection};
 
@@ -27,6 +29,9 @@ pub(crate) struct Node {
     pub(crate) shards: Arc<Shards>,
     pub(crate) lives: Arc<Lives>,
     pub(crate) reads: Reads,
+    pub(crate) blocks: Arc<Blocks>,
+    /// The last block that is told; none while not even that is known.
+    pub(crate) head: watch::Receiver<Option<Slot>>,
 }
 
 impl CoordinatorApi for Node {

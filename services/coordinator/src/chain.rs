@@ -1,14 +1,21 @@
-//! The network as one chain, for Ethereum JSON-RPC: a network block is a slot, its content what was decided in it.
+//! The network as one chain, for Ethereum JSON-RPC: a network block is a slot, its content what ran at it.
 
 use crate::api::Node;
 use alloy_primitives::{Address, B256, U256};
 use evm::{CallRequest, Data, FeesKey, NetworkParams, Outcome, StateKey};
-use primitives::Slot;
+use host::{Clock, PEER_SILENT_MAX, Standing};
+use primitives::{Slot, Time};
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
 use wire::coordinator::CoordinatorApi;
 use wire::jsonrpc::{AccountView, Chain, Found, SlotBlock};
-use wire::state::StateValue;
+use wire::state::{OutcomeRecord, StateValue};
 use wire::{Reason, Rejection};
+
+/// How long a question waits for the first head: as long as a silent shard may hold it, and a moment more.
+const HEAD_DEADLINE: Duration = PEER_SILENT_MAX.saturating_add(Duration::from_secs(1));
 
 impl Chain for Node {
     fn params(&self) -> &NetworkParams {
@@ -20,42 +27,53 @@ impl Chain for Node {
     }
 
     async fn head(&self) -> Result<Slot, Rejection> {
-        let mut head = self.reads.head();
-        let known = head.wait_for(|slot| slot.0 > 0).await;
-        known.map(|slot| *slot).map_err(|_| stopping())
+        let known = self.first_head(self.head.clone());
+        let silent = || Rejection::new(Reason::Unavailable, format!("no head is known yet: {}", self.complaints()));
+        tokio::time::timeout(HEAD_DEADLINE, known).await.map_err(|_| silent())?
     }
 
     async fn wait_head(&self, slot: Slot) -> Result<Slot, Rejection> {
-        let mut head = self.reads.head();
-        let later = head.wait_for(|head| *head > slot).await;
-        later.map(|head| *head).map_err(|_| stopping())
+        let mut head = self.head.clone();
+        let later = head.wait_for(|head| *head > Some(slot)).await.map_err(|_| stopping())?;
+        (*later).ok_or_else(stopping)
     }
 
-    async fn block(&self, slot: Slot) -> Result<SlotBlock, Rejection> {
-        Ok(SlotBlock { slot, outcomes: self.reads.outcomes(slot, slot).await? })
+    async fn block(&self, slot: Slot) -> Result<Arc<SlotBlock>, Rejection> {
+        match self.blocks.block(slot) {
+            Some(block) => Ok(block),
+            None => Ok(Arc::new(self.reads.block(slot).await?)),
+        }
     }
 
     async fn occupied(&self, from: Slot, to: Slot, count_max: usize) -> Result<Vec<Slot>, Rejection> {
-        let outcomes = self.reads.outcomes(from, to).await?;
-        let slots: BTreeSet<Slot> = outcomes.iter().map(|record| self.network.params.slot_at(record.time)).collect();
-        Ok(slots.into_iter().take(count_max).collect())
+        let first = self.blocks.first().unwrap_or(Slot(u64::MAX));
+        let mut slots = Vec::new();
+        if from < first {
+            slots = self.reads.occupied(from, to.min(Slot(first.0 - 1)), count_max).await?;
+        }
+        slots.extend(self.blocks.occupied(from.max(first), to, count_max.saturating_sub(slots.len())));
+        Ok(slots)
     }
 
     async fn transaction(&self, hash: B256) -> Result<Option<Found>, Rejection> {
+        if let Some(record) = self.blocks.record(hash) {
+            return self.place_of(record).await.map(Some);
+        }
         let pending = self.lives.look(hash, |life| {
             let signed = life.transactions.iter().find(|transaction| transaction.hash == hash);
             let signed = signed.filter(|_| life.refusal.is_none())?;
-            Some(Found::Pending { bytes: signed.bytes.clone(), sender: signed.sender })
+            Some((Found::Pending { bytes: signed.bytes.clone(), sender: signed.sender }, life.has_ended()))
         });
-        let shards = self.shards.iter().map(|(shard, _)| shard).collect();
-        let Some(record) = self.reads.outcome(hash, &shards).await? else { return Ok(pending.flatten()) };
-        let slot = self.network.params.slot_at(record.time);
-        if slot > self.head().await? {
-            return Ok(Some(Found::Pending { bytes: record.bytes, sender: record.sender }));
+        let pending = match pending.flatten() {
+            // Nobody has to be asked about what goes on here.
+            Some((pending, false)) => return Ok(Some(pending)),
+            ended => ended.map(|(pending, _)| pending),
+        };
+        let shards = self.shards.ids().collect();
+        match self.reads.outcome(hash, &shards).await? {
+            Some(record) => self.place_of(record).await.map(Some),
+            None => Ok(pending),
         }
-        let block = self.block(slot).await?;
-        let index = block.outcomes.iter().position(|outcome| outcome.transaction == hash);
-        Ok(index.map(|index| Found::Placed { slot, index }))
     }
 
     async fn account(&self, address: Address) -> Result<AccountView, Rejection> {
@@ -90,8 +108,14 @@ impl Chain for Node {
             .unwrap_or_default())
     }
 
-    async fn call(&self, call: CallRequest) -> Result<Outcome, Rejection> {
-        self.reads.call(&call).await
+    fn current(&self) -> Slot {
+        let head = self.head.borrow().map_or(0, |head| head.0);
+        // Ahead of the head, as the state is, wherever this machine's clock stands.
+        self.network.params.slot_at(Clock::starting_at(Time(0)).now()).max(Slot(head + 1))
+    }
+
+    async fn call(&self, call: CallRequest, slot: Slot) -> Result<Outcome, Rejection> {
+        self.reads.call(&call, slot).await
     }
 
     async fn send_raw(&self, transaction: Data) -> Result<B256, Rejection> {
@@ -101,6 +125,35 @@ impl Chain for Node {
     async fn next_nonce(&self, address: Address) -> Result<u64, Rejection> {
         let nonce = self.account(address).await?.nonce;
         Ok(self.lives.next_nonce(address, nonce))
+    }
+}
+
+impl Node {
+    async fn first_head(&self, mut head: watch::Receiver<Option<Slot>>) -> Result<Slot, Rejection> {
+        let known = head.wait_for(Option::is_some).await.map_err(|_| stopping())?;
+        (*known).ok_or_else(stopping)
+    }
+
+    /// Where a transaction that some shard shows is.
+    async fn place_of(&self, record: OutcomeRecord) -> Result<Found, Rejection> {
+        let slot = record.shown;
+        if slot <= self.head().await? {
+            let block = self.block(slot).await?;
+            let index = block.outcomes.iter().position(|outcome| outcome.transaction == record.transaction);
+            if let Some(index) = index {
+                return Ok(Found::Placed { slot, index });
+            }
+        }
+        // Not told yet, also where its shard was away and is just telling.
+        Ok(Found::Pending { bytes: record.bytes, sender: record.sender })
+    }
+
+    /// What is wrong with which shards.
+    fn complaints(&self) -> String {
+        let complaint = |(shard, standing): (primitives::ShardId, Standing)| {
+            Some(format!("shard {shard} {}", standing.complaint()?))
+        };
+        self.shards.standings().filter_map(complaint).collect::<Vec<_>>().join(", ")
     }
 }
 

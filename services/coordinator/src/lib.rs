@@ -5,16 +5,17 @@
 //!        ^                        |            ^------------- values, votes, applied ----------'
 //!        '---- lives <--- events -'
 //!
-//!  JSON-RPC reads: shards' attested times, outcomes and values, double-checked; nothing of them is kept here
+//!  JSON-RPC: blocks, followed shard by shard and kept while they are new; values, asked for and double-checked
 //! ```
 //!
 //! Knows the order of starting and stopping, and nothing of what a coordinator decides. It has no key: nobody has to
 //! believe it.
 
 mod api;
+mod blocks;
 mod carrier;
 mod chain;
-mod clock;
+mod follow;
 mod lives;
 mod reads;
 mod refusal;
@@ -22,12 +23,14 @@ mod settings;
 mod shards;
 
 pub use settings::{ATTEMPT_MS_MAX, ATTEMPT_MS_MIN, AttemptOutOfBounds, Settings, attempt_ms_default};
+pub use shards::ForeignShard;
 
 use api::Node;
+use blocks::Blocks;
 use carrier::Carrier;
 use coordinator::Coordinator;
 use host::network::{Network, NetworkError};
-use host::{Bounds, Clock, Host, Process, ProcessError};
+use host::{Bounds, Clock, Host, Needs, Process, ProcessError};
 use lives::Lives;
 use primitives::Time;
 use reads::Reads;
@@ -62,6 +65,9 @@ pub enum Error {
     /// A shard's endpoint is no endpoint.
     #[error("a shard's endpoint: {0}")]
     Shard(#[from] wire::client::ConnectError),
+    /// A shard is of another network.
+    #[error(transparent)]
+    Foreign(#[from] ForeignShard),
     /// JSON-RPC does not listen.
     #[error(transparent)]
     JsonRpc(#[from] wire::jsonrpc::JsonRpcError),
@@ -85,13 +91,17 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     };
     let running = host.spawn().map_err(ProcessError::from)?;
     let network = Arc::new(network);
-    let shards = Arc::new(Shards::connect(&network)?);
+    let shards = Arc::new(Shards::connect(&network, &process.health)?);
+    process.health.set_needs(Needs::SomePeer);
+    let blocks = Arc::new(Blocks::new(shards.ids()));
+    shards.meet().await?.into_iter().for_each(|open| blocks.begin(open));
     let lives = Arc::new(Lives::default());
     let carrier = Arc::new(Carrier::new(&network, running.handle.clone(), Arc::clone(&shards), Arc::clone(&lives)));
     tokio::spawn(carrier.carry(running.handouts));
-    let head = clock::follow(Arc::clone(&network), Arc::clone(&shards));
-    let reads = Reads::new(Arc::clone(&network), Arc::clone(&shards), head);
-    let node = Arc::new(Node { handle: running.handle, network, shards, lives, reads });
+    let head = blocks.head();
+    follow::follow(&network, &shards, &blocks);
+    let reads = Reads::new(Arc::clone(&network), Arc::clone(&shards));
+    let node = Arc::new(Node { handle: running.handle, network, shards, lives, reads, blocks, head });
     let rpc = JsonRpc::serve(settings.rpc_listen, Arc::clone(&node)).await?;
     tracing::info!(address = %rpc.address(), "JSON-RPC served");
     let server = ServerBuilder::new(ServerSettings::default()).map_err(ProcessError::from)?.coordinator(node);

@@ -7,9 +7,10 @@
 //!
 //! Promise (I17): a read shows all or none of an attempt. Values that were all the same before and after a moment, and
 //! that no undecided attempt may change, held together at that moment.
-//! Nothing is kept between two reads but codes, which never change, and closed slots, which never change either.
+//! Nothing is kept between two reads but codes, which never change.
 
-use crate::shards::Shards;
+use crate::blocks::{Place, place};
+use crate::shards::{Shards, named};
 use alloy_primitives::{Address, B256, U256};
 use evm::{
     AccountState, Bytecode, CallRequest, CodeCache, Data, Environment, ExecuteError, FeesKey, Lookup, Missing, Outcome,
@@ -21,9 +22,9 @@ use primitives::{ShardId, Slot};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
-use wire::limits::STATE_KEYS_COUNT_MAX;
-use wire::shard::{OutcomeCursor, OutcomeQuery, StateRead};
+use wire::jsonrpc::SlotBlock;
+use wire::limits::{OUTCOMES_COUNT_MAX, STATE_KEYS_COUNT_MAX};
+use wire::shard::{OutcomeQuery, StateRead};
 use wire::state::{OutcomeRecord, StateValue};
 use wire::{Reason, Rejection};
 
@@ -36,9 +37,6 @@ const TRIES_COUNT_MAX: usize = 50;
 /// The pause before a read is begun again.
 const TRY_PAUSE: Duration = Duration::from_millis(5);
 
-/// Outcomes asked for at a time.
-const OUTCOMES_PER_PAGE_COUNT: usize = 256;
-
 /// Most outcomes of one slot that are shown.
 const OUTCOMES_PER_SLOT_COUNT_MAX: usize = 100_000;
 
@@ -47,7 +45,6 @@ const OUTCOMES_PER_SLOT_COUNT_MAX: usize = 100_000;
 pub(crate) struct Reads {
     network: Arc<Network>,
     shards: Arc<Shards>,
-    head: watch::Receiver<Slot>,
     codes: Arc<CodeCache>,
 }
 
@@ -61,13 +58,8 @@ struct Known {
 
 impl Reads {
     /// Over the shards of `network`.
-    pub(crate) fn new(network: Arc<Network>, shards: Arc<Shards>, head: watch::Receiver<Slot>) -> Self {
-        Self { network, shards, head, codes: Arc::default() }
-    }
-
-    /// The last closed slot.
-    pub(crate) fn head(&self) -> watch::Receiver<Slot> {
-        self.head.clone()
+    pub(crate) fn new(network: Arc<Network>, shards: Arc<Shards>) -> Self {
+        Self { network, shards, codes: Arc::default() }
     }
 
     /// The values of `keys` at one moment.
@@ -93,7 +85,13 @@ impl Reads {
         if let Some(code) = self.codes.get(hash) {
             return Ok(Data(code.original_bytes()));
         }
-        let mut read = self.shards.peer(owner)?.shard.read_state(&[], &BTreeSet::from([hash])).await?;
+        let mut read = self
+            .shards
+            .sound(owner)?
+            .shard
+            .read_state(&[], &BTreeSet::from([hash]))
+            .await
+            .map_err(|rejection| named(owner, rejection))?;
         let code =
             read.codes.remove(&hash).ok_or_else(|| Rejection::new(Reason::NotFound, format!("no code {hash}")))?;
         // The client has checked that it hashes so; the cache checks again.
@@ -101,9 +99,9 @@ impl Reads {
         Ok(code)
     }
 
-    /// Runs a call on the latest state.
-    pub(crate) async fn call(&self, call: &CallRequest) -> Result<Outcome, Rejection> {
-        let environment = Environment::Slot(Slot(self.head.borrow().0 + 1));
+    /// Runs a call on the latest state, as of `slot`.
+    pub(crate) async fn call(&self, call: &CallRequest, slot: Slot) -> Result<Outcome, Rejection> {
+        let environment = Environment::Slot(slot);
         let (params, placement) = (&self.network.params, &self.network.placement);
         let run = |known: &Known| {
             // A call may take as long as a block's gas lasts: what else waits on this thread goes to another.
@@ -184,10 +182,12 @@ impl Reads {
         keys: &[StateKey],
         codes: &BTreeSet<B256>,
     ) -> Result<(Vec<StateKey>, StateRead), Rejection> {
-        let client = &self.shards.peer(shard)?.shard;
-        let mut whole = client.read_state(&keys[..keys.len().min(STATE_KEYS_COUNT_MAX)], codes).await?;
+        let client = &self.shards.sound(shard)?.shard;
+        let named = |rejection| named(shard, rejection);
+        let first = &keys[..keys.len().min(STATE_KEYS_COUNT_MAX)];
+        let mut whole = client.read_state(first, codes).await.map_err(named)?;
         for part in keys.chunks(STATE_KEYS_COUNT_MAX).skip(1) {
-            whole.values.extend(client.read_state(part, &BTreeSet::new()).await?.values);
+            whole.values.extend(client.read_state(part, &BTreeSet::new()).await.map_err(named)?.values);
         }
         Ok((keys.to_vec(), whole))
     }
@@ -201,7 +201,9 @@ impl Reads {
         if id.is_zero() {
             return Ok(None); // No transaction hashes to it, and shards refuse to be asked.
         }
-        let asks = shards.iter().map(|shard| async { self.shards.peer(*shard)?.shard.outcome(id).await });
+        let asks = shards.iter().map(|shard| async {
+            self.shards.sound(*shard)?.shard.outcome(id).await.map_err(|rejection| named(*shard, rejection))
+        });
         let mut failed = None;
         for answer in join_all(asks).await {
             match answer {
@@ -213,33 +215,75 @@ impl Reads {
         failed.map_or(Ok(None), Err)
     }
 
-    /// Everything decided from the start of slot `from` to the end of slot `to`, in order, at most a slot's bound.
-    pub(crate) async fn outcomes(&self, from: Slot, to: Slot) -> Result<Vec<OutcomeRecord>, Rejection> {
-        let shards = self.shards.iter().map(|(shard, _)| self.outcomes_of(shard, from, to));
-        let mut outcomes: Vec<(ShardId, OutcomeRecord)> = try_join_all(shards).await?.into_iter().flatten().collect();
-        outcomes.sort_by_key(|(shard, record)| (record.time, *shard, record.height, record.index));
-        Ok(outcomes.into_iter().map(|(_, record)| record).collect())
+    /// Everything that block `slot`, which all shards have closed, shows.
+    ///
+    /// # Errors
+    /// If one of them does not answer, by its name: the block is not told without it.
+    pub(crate) async fn block(&self, slot: Slot) -> Result<SlotBlock, Rejection> {
+        let pages = try_join_all(self.shards.ids().map(|shard| self.shown_by(shard, slot))).await?;
+        let mut outcomes: Vec<(Place, OutcomeRecord)> = pages.into_iter().flatten().collect();
+        outcomes.sort_by_key(|(place, _)| *place);
+        let outcomes = outcomes.into_iter().map(|(_, record)| record).collect();
+        Ok(SlotBlock { outcomes, ..SlotBlock::empty(slot) })
     }
 
-    async fn outcomes_of(
+    async fn shown_by(&self, shard: ShardId, slot: Slot) -> Result<Vec<(Place, OutcomeRecord)>, Rejection> {
+        let mut outcomes = Vec::new();
+        let mut pages = Pages::new(slot, slot);
+        while let Some(page) = pages.turn(&self.shards, shard).await? {
+            outcomes.extend(page.into_iter().map(|record| (place(shard, &record), record)));
+            if outcomes.len() > OUTCOMES_PER_SLOT_COUNT_MAX {
+                let message = format!("block {slot} holds more than {OUTCOMES_PER_SLOT_COUNT_MAX} transactions");
+                return Err(Rejection::new(Reason::OverBound, message));
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// The first `count_max` blocks from `from` to `to` that are not empty, in order. All shards have closed them.
+    pub(crate) async fn occupied(&self, from: Slot, to: Slot, count_max: usize) -> Result<Vec<Slot>, Rejection> {
+        let slots = try_join_all(self.shards.ids().map(|shard| self.occupied_by(shard, from, to, count_max))).await?;
+        let slots: BTreeSet<Slot> = slots.into_iter().flatten().collect();
+        Ok(slots.into_iter().take(count_max).collect())
+    }
+
+    async fn occupied_by(
         &self,
         shard: ShardId,
         from: Slot,
         to: Slot,
-    ) -> Result<Vec<(ShardId, OutcomeRecord)>, Rejection> {
-        let params = &self.network.params;
-        let (start, end) = (params.start_of(from), params.start_of(Slot(to.0 + 1)));
-        let mut outcomes = Vec::new();
-        let mut cursor: Option<OutcomeCursor> = None;
-        loop {
-            let query = OutcomeQuery { from: start, to: end, cursor, count_max: OUTCOMES_PER_PAGE_COUNT };
-            let page = self.shards.peer(shard)?.shard.outcomes(query).await?;
-            outcomes.extend(page.outcomes.into_iter().map(|record| (shard, record)));
-            match page.next {
-                Some(next) if outcomes.len() < OUTCOMES_PER_SLOT_COUNT_MAX => cursor = Some(next),
-                _ => return Ok(outcomes),
-            }
+        count_max: usize,
+    ) -> Result<BTreeSet<Slot>, Rejection> {
+        let mut slots = BTreeSet::new();
+        let mut pages = Pages::new(from, to);
+        while slots.len() < count_max
+            && let Some(page) = pages.turn(&self.shards, shard).await?
+        {
+            slots.extend(page.into_iter().map(|record| record.shown));
         }
+        Ok(slots)
+    }
+}
+
+/// A range of blocks, as one shard tells it page by page.
+struct Pages {
+    /// None after the last page.
+    next: Option<OutcomeQuery>,
+}
+
+impl Pages {
+    /// Of the blocks from `from` to `to`, both included.
+    fn new(from: Slot, to: Slot) -> Self {
+        let to = Some(Slot(to.0.saturating_add(1)));
+        Self { next: Some(OutcomeQuery { from, to, cursor: None, count_max: OUTCOMES_COUNT_MAX }) }
+    }
+
+    async fn turn(&mut self, shards: &Shards, shard: ShardId) -> Result<Option<Vec<OutcomeRecord>>, Rejection> {
+        let Some(query) = self.next.take() else { return Ok(None) };
+        let asked = shards.sound(shard)?.shard.outcomes(query).await;
+        let page = asked.map_err(|rejection| named(shard, rejection))?;
+        self.next = page.next.map(|next| OutcomeQuery { cursor: Some(next), ..query });
+        Ok(Some(page.outcomes))
     }
 }
 

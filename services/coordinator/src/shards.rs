@@ -1,43 +1,162 @@
-//! Clients of all shards.
+//! Clients of all shards, and how each of them is.
+//!
+//! Promise: a shard of another network is asked for nothing, and whoever needs a shard that does not answer is told at once,
+//! by the shard's name.
 
+use futures_util::future::try_join_all;
 use host::network::Network;
-use primitives::ShardId;
+use host::{Health, PEER_SILENT_MAX, Standing};
+use primitives::{ShardId, Slot};
 use std::collections::BTreeMap;
-use wire::client::{ClientSettings, ConnectError, Connection};
+use std::time::Duration;
+use tokio::time::Instant;
+use wire::client::{ClientSettings, ConnectError, Connection, Deadlines};
 use wire::participant::ParticipantClient;
-use wire::shard::ShardClient;
+use wire::shard::{OtherTerms, OutcomePage, OutcomeQuery, ShardClient, ShardStatus, Terms};
 use wire::{Reason, Rejection};
+
+/// How long a shard may take to say how it is.
+pub(crate) const STATUS_DEADLINE: Duration = Duration::from_secs(1);
+
+/// The pause before a shard that did not answer is asked again.
+const MEET_PAUSE: Duration = Duration::from_millis(50);
+
+/// A shard takes the network to be another one than this process does.
+#[derive(Debug, thiserror::Error)]
+#[error("shard {shard} is of another network: {terms}")]
+pub struct ForeignShard {
+    /// Which.
+    pub shard: ShardId,
+    /// Both sides.
+    pub terms: OtherTerms,
+}
 
 /// One shard's two services over one connection.
 #[derive(Debug, Clone)]
 pub(crate) struct Peer {
     pub(crate) shard: ShardClient,
     pub(crate) participant: ParticipantClient,
+    looks: ShardClient,
+    standing: host::Peer,
 }
 
 /// All shards of the network; they connect when first used.
 #[derive(Debug)]
-pub(crate) struct Shards(BTreeMap<ShardId, Peer>);
+pub(crate) struct Shards {
+    peers: BTreeMap<ShardId, Peer>,
+    terms: Terms,
+}
 
 impl Shards {
-    /// For `network`.
-    pub(crate) fn connect(network: &Network) -> Result<Self, ConnectError> {
+    /// For `network`, whose shards are among those that `health` speaks of.
+    pub(crate) fn connect(network: &Network, health: &Health) -> Result<Self, ConnectError> {
         let open = |(shard, endpoint): (&ShardId, &String)| {
             let connection = Connection::open(&ClientSettings::plain(endpoint.clone()))?;
-            let participant = ParticipantClient::new(connection.clone());
-            Ok((*shard, Peer { shard: ShardClient::new(connection), participant }))
+            let looks = connection.with_deadlines(Deadlines { read: STATUS_DEADLINE, ..Deadlines::default() });
+            let peer = Peer {
+                participant: ParticipantClient::new(connection.clone()),
+                shard: ShardClient::new(connection),
+                looks: ShardClient::new(looks),
+                standing: health.peer(format!("shard {shard}")),
+            };
+            Ok((*shard, peer))
         };
-        Ok(Self(network.endpoints.iter().map(open).collect::<Result<_, _>>()?))
+        Ok(Self { peers: network.endpoints.iter().map(open).collect::<Result<_, _>>()?, terms: network.terms() })
     }
 
-    /// One shard's clients.
+    /// Asks every shard what it takes the network to be, before anything is served, and gives the first block that is not
+    /// closed on one of them. One that does not answer in time is asked again when it does.
+    ///
+    /// # Errors
+    /// [`ForeignShard`] for one that answers and is of another network.
+    pub(crate) async fn meet(&self) -> Result<Option<Slot>, ForeignShard> {
+        let open = try_join_all(self.peers.iter().map(|(shard, peer)| self.meet_one(*shard, peer))).await?;
+        Ok(open.into_iter().flatten().min())
+    }
+
+    async fn meet_one(&self, shard: ShardId, peer: &Peer) -> Result<Option<Slot>, ForeignShard> {
+        let begun = Instant::now();
+        while begun.elapsed() < PEER_SILENT_MAX {
+            if let Ok(status) = peer.looks.status().await {
+                self.terms.check(&status.terms).map_err(|terms| ForeignShard { shard, terms })?;
+                peer.standing.answered();
+                return Ok(Some(status.open));
+            }
+            tokio::time::sleep(MEET_PAUSE).await;
+        }
+        Ok(None)
+    }
+
+    /// One shard's clients, whether it answers or not.
+    ///
+    /// # Errors
+    /// For a shard that the network does not have, or that is of another network.
     pub(crate) fn peer(&self, shard: ShardId) -> Result<&Peer, Rejection> {
         let unknown = || Rejection::new(Reason::UnknownShard, format!("shard {shard} is not in the network"));
-        self.0.get(&shard).ok_or_else(unknown)
+        let peer = self.peers.get(&shard).ok_or_else(unknown)?;
+        match peer.standing.standing() {
+            Standing::Foreign { reason } => Err(foreign(shard, &reason)),
+            Standing::Unknown | Standing::Answers | Standing::Silent { .. } => Ok(peer),
+        }
+    }
+
+    /// One shard's clients, if there is hope of an answer: who waits for a person does not wait for a shard that is gone.
+    ///
+    /// # Errors
+    /// As [`Shards::peer`], and for a shard that has been silent.
+    pub(crate) fn sound(&self, shard: ShardId) -> Result<&Peer, Rejection> {
+        let peer = self.peer(shard)?;
+        match peer.standing.standing().complaint() {
+            Some(complaint) => Err(Rejection::new(Reason::Unavailable, format!("shard {shard} {complaint}"))),
+            None => Ok(peer),
+        }
+    }
+
+    /// Asks one shard how it is, and notes that it answered, or that it did not, or that it is of another network.
+    pub(crate) async fn look(&self, shard: ShardId) -> Result<ShardStatus, Rejection> {
+        let unknown = || Rejection::new(Reason::UnknownShard, format!("shard {shard} is not in the network"));
+        let peer = self.peers.get(&shard).ok_or_else(unknown)?;
+        let status = peer.looks.status().await.inspect_err(|rejection| peer.standing.failed(rejection))?;
+        match self.terms.check(&status.terms) {
+            Ok(()) => peer.standing.answered(),
+            Err(terms) => {
+                peer.standing.refused(&terms);
+                return Err(foreign(shard, &terms.to_string()));
+            }
+        }
+        Ok(status)
+    }
+
+    /// A page of what one shard shows; notes that it answered, or that it did not.
+    pub(crate) async fn outcomes(&self, shard: ShardId, query: OutcomeQuery) -> Result<OutcomePage, Rejection> {
+        let peer = self.peer(shard)?;
+        let page = peer.looks.outcomes(query).await.inspect_err(|rejection| peer.standing.failed(rejection))?;
+        peer.standing.answered();
+        Ok(page)
+    }
+
+    /// How one shard is.
+    pub(crate) fn standing(&self, shard: ShardId) -> Standing {
+        self.peers.get(&shard).map_or(Standing::Unknown, |peer| peer.standing.standing())
+    }
+
+    /// How each shard is, in order.
+    pub(crate) fn standings(&self) -> impl Iterator<Item = (ShardId, Standing)> {
+        self.peers.iter().map(|(shard, peer)| (*shard, peer.standing.standing()))
     }
 
     /// All of them, in order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (ShardId, &Peer)> {
-        self.0.iter().map(|(shard, peer)| (*shard, peer))
+    pub(crate) fn ids(&self) -> impl Iterator<Item = ShardId> {
+        self.peers.keys().copied()
     }
+}
+
+fn foreign(shard: ShardId, reason: &str) -> Rejection {
+    Rejection::new(Reason::WrongNetwork, format!("shard {shard} is of another network: {reason}"))
+}
+
+/// The same rejection, in the name of the shard that it came from.
+pub(crate) fn named(shard: ShardId, rejection: Rejection) -> Rejection {
+    let Rejection { reason, message, metadata } = rejection;
+    Rejection { metadata, ..Rejection::new(reason, format!("shard {shard}: {message}")) }
 }

@@ -10,6 +10,7 @@
 
 mod checks;
 mod convert;
+mod floor;
 mod node;
 mod participant;
 mod peers;
@@ -17,12 +18,14 @@ mod roots;
 mod settings;
 mod shard_api;
 
+pub use floor::FloorError;
 pub use settings::Settings;
 
+use floor::Floor;
 use host::network::{Network, NetworkError};
 use host::{Bounds, Clock, Host, Process, ProcessError, keys};
 use node::Node;
-use primitives::{ShardId, Time};
+use primitives::ShardId;
 use proof::Signer;
 use shard::{Checks, Shard, ShardConfig};
 use std::path::Path;
@@ -57,6 +60,9 @@ pub enum Error {
     /// The shard does not open.
     #[error(transparent)]
     Open(#[from] shard::OpenError),
+    /// What it last attested cannot be read.
+    #[error(transparent)]
+    Floor(#[from] FloorError),
     /// A peer's endpoint is no endpoint.
     #[error("a peer's endpoint: {0}")]
     Peer(#[from] wire::client::ConnectError),
@@ -70,20 +76,23 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     let process = Process::start(settings.metrics_listen).await?;
     let signer = Signer::new(keys::read(settings.key.as_deref())?, network.validators(me)?)?;
     let (store, machine) = open(&settings, &network, me, signer)?;
-    let attested = shard::queries::status(&store.reader()).map_or(Time(0), |status| status.attested);
+    let (floor, attested) = Floor::open(&settings.data)?;
+    let clock = Clock::starting_at(attested.max(machine.time()));
     let host = Host {
         name: format!("shard {me}"),
         machine,
         store,
-        clock: Clock::starting_at(attested),
+        clock,
         bounds: Bounds::default(),
         instruments: process.instruments.clone(),
         ticket_of: |reply: &shard::Reply| Some(host::Ticket(reply.ticket.0)),
     };
     let running = host.spawn().map_err(ProcessError::from)?;
     let checks = Arc::new(Checks::new(&network.params, &network.placement, &network.validators));
-    let node = Arc::new(Node { handle: running.handle, checks, network, me });
+    let terms = network.terms();
+    let node = Arc::new(Node { handle: running.handle, checks, network, me, floor, terms });
     let peers = peers::connect(&node)?;
+    peers::watch(&node, &peers, &process.health);
     tokio::spawn(peers::carry(Arc::clone(&node), peers, running.handouts));
     process.tasks.spawn("of the state tree's roots", roots::follow(Arc::clone(&node)));
     let server = ServerBuilder::new(ServerSettings::default()).map_err(ProcessError::from)?;

@@ -1,10 +1,12 @@
 //! What the service's calls share: the machine's handle, the checks before it, and the network.
 
+use crate::floor::Floor;
 use host::network::Network;
 use host::{Class, Handle};
 use primitives::ShardId;
 use shard::{Answer, Checks, Input, Reply, Ticket};
 use std::sync::Arc;
+use wire::shard::Terms;
 use wire::{Reason, Rejection};
 
 /// A running shard.
@@ -14,6 +16,9 @@ pub(crate) struct Node {
     pub(crate) checks: Arc<Checks>,
     pub(crate) network: Network,
     pub(crate) me: ShardId,
+    pub(crate) floor: Floor,
+    /// What this node takes its network to be.
+    pub(crate) terms: Terms,
 }
 
 impl Node {

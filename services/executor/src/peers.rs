@@ -1,28 +1,67 @@
-//! Questions to other shards about attempts whose decision is late (R8).
+//! The other shards: questions about attempts whose decision is late (R8), and whether they are there at all.
 
 use crate::checks;
 use crate::node::Node;
 use commit::{Descriptor, VoteProof};
-use host::{Class, Handout};
+use host::{Class, Handout, Health};
 use primitives::ShardId;
 use shard::{Checks, Input, Reply, Send};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
-use wire::client::{ClientSettings, ConnectError, Connection};
+use wire::client::{ClientSettings, ConnectError, Connection, Deadlines};
 use wire::participant::{ParticipantClient, VoteAnswer};
+use wire::shard::ShardClient;
 
-/// A client for every other shard; they connect when first used.
-pub(crate) fn connect(node: &Node) -> Result<BTreeMap<ShardId, ParticipantClient>, ConnectError> {
+/// Between two looks at whether a peer is there.
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a look waits for an answer.
+const LOOK_DEADLINE: Duration = Duration::from_secs(1);
+
+/// Another shard's two services over one connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Other {
+    participant: ParticipantClient,
+    shard: ShardClient,
+}
+
+/// Clients for every other shard; they connect when first used.
+pub(crate) fn connect(node: &Node) -> Result<BTreeMap<ShardId, Other>, ConnectError> {
     let others = node.network.endpoints.iter().filter(|(shard, _)| **shard != node.me);
-    let open = |endpoint: &String| Connection::open(&ClientSettings::plain(endpoint.clone()));
-    others.map(|(shard, endpoint)| Ok((*shard, ParticipantClient::new(open(endpoint)?)))).collect()
+    let open = |endpoint: &String| {
+        let connection = Connection::open(&ClientSettings::plain(endpoint.clone()))?;
+        let looks = connection.with_deadlines(Deadlines { read: LOOK_DEADLINE, ..Deadlines::default() });
+        Ok(Other { participant: ParticipantClient::new(connection), shard: ShardClient::new(looks) })
+    };
+    others.map(|(shard, endpoint)| Ok((*shard, open(endpoint)?))).collect()
+}
+
+/// Looks after every other shard for as long as the process lives, so that an operator is told by whom this one is left
+/// alone. Nothing is decided by it: who is silent is asked all the same.
+pub(crate) fn watch(node: &Arc<Node>, peers: &BTreeMap<ShardId, Other>, health: &Health) {
+    for (shard, other) in peers {
+        let (peer, node, client) = (health.peer(format!("shard {shard}")), Arc::clone(node), other.shard.clone());
+        tokio::spawn(async move {
+            loop {
+                match client.status().await {
+                    Ok(status) => match node.terms.check(&status.terms) {
+                        Ok(()) => peer.answered(),
+                        Err(other) => peer.refused(&other),
+                    },
+                    Err(rejection) => peer.failed(&rejection),
+                }
+                tokio::time::sleep(LOOK_PAUSE).await;
+            }
+        });
+    }
 }
 
 /// Carries the machine's questions to its peers and their answers back, until the host ends.
 pub(crate) async fn carry(
     node: Arc<Node>,
-    peers: BTreeMap<ShardId, ParticipantClient>,
+    peers: BTreeMap<ShardId, Other>,
     mut handouts: mpsc::Receiver<Handout<Send, Reply>>,
 ) {
     while let Some(handout) = handouts.recv().await {
@@ -31,8 +70,8 @@ pub(crate) async fn carry(
             questions.entry(to).or_default().push(descriptor);
         }
         for (to, descriptors) in questions {
-            let Some(peer) = peers.get(&to).cloned() else { continue };
-            tokio::spawn(ask(Arc::clone(&node), to, peer, descriptors));
+            let Some(peer) = peers.get(&to) else { continue };
+            tokio::spawn(ask(Arc::clone(&node), to, peer.participant.clone(), descriptors));
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::node::{Node, unexpected};
 use alloy_primitives::{Address, B256, U256};
 use evm::{Payload, StateKey};
 use host::Class;
-use primitives::{Height, Read, Time, Verified};
+use primitives::{Height, Millis, Read, Slot, Time, Verified};
 use proof::{Fact, LeafKind, MessageId, Receipt};
 use shard::{Answer, Input, LeafPlace, OutcomeRecord, queries};
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +20,7 @@ use wire::{Reason, Rejection};
 
 impl ShardApi for Node {
     async fn status(&self) -> Result<ShardStatus, Rejection> {
-        let (attested, height) = self.attest().await?;
+        let Attested { open, time: attested, height } = self.attest().await?;
         let reader = self.handle.reader();
         let newest = queries::header(&reader.snapshot(), height);
         let validators = self.network.validators(self.me).map_err(|_| not_found("validators"))?;
@@ -31,9 +31,11 @@ impl ShardApi for Node {
             head: height,
             head_time: newest.as_ref().map_or(Time(0), |(header, _)| header.time),
             attested,
+            open,
             header: newest.map(|(header, _)| header),
             placement_version: self.network.placement.version(),
             environments: self.network.params.environments,
+            terms: self.terms.clone(),
         })
     }
 
@@ -91,13 +93,12 @@ impl ShardApi for Node {
     }
 
     async fn outcomes(&self, query: OutcomeQuery) -> Result<OutcomePage, Rejection> {
-        // The time first: what is attested now bounds every block that the snapshot may miss.
-        let (attested, _) = self.attest().await?;
+        // This first: what is attested now bounds every block that the snapshot may miss.
+        let Attested { open, .. } = self.attest().await?;
         let from = query.cursor.unwrap_or_else(|| OutcomeCursor::at(query.from));
-        let outcomes = queries::outcomes(&self.handle.reader().snapshot(), from, query.to, query.count_max);
-        let is_full = outcomes.len() >= query.count_max;
-        let next = outcomes.last().filter(|_| is_full).map(OutcomeCursor::after);
-        Ok(OutcomePage { outcomes, next, attested })
+        let to = query.to.unwrap_or(open);
+        let page = queries::outcomes(&self.handle.reader().snapshot(), from, to, query.count_max);
+        Ok(OutcomePage { outcomes: page.outcomes, next: page.next, open })
     }
 
     async fn blocks(&self, from: Height, count_max: usize) -> Result<Vec<CertifiedBlock>, Rejection> {
@@ -152,13 +153,26 @@ impl ShardApi for Node {
 }
 
 impl Node {
-    /// A time that no block to come will have or undercut, and the newest block's height.
-    async fn attest(&self) -> Result<(Time, Height), Rejection> {
+    /// Up to when all is told here.
+    async fn attest(&self) -> Result<Attested, Rejection> {
         match self.ask(Class::UnderWay, |ticket| Input::Attest { ticket }).await? {
-            Answer::Attested { time, height } => Ok((time, height)),
+            Answer::Attested { open, time, height } => {
+                self.floor.note(time.after(Millis(1)))?;
+                Ok(Attested { open, time, height })
+            }
             other => Err(unexpected(&other)),
         }
     }
+}
+
+/// Up to when all is told by this shard.
+struct Attested {
+    /// The first network block that is not closed.
+    open: Slot,
+    /// No block to come has a time at or before this one.
+    time: Time,
+    /// The newest block.
+    height: Height,
 }
 
 fn deliver_input(ticket: shard::Ticket, fact: Verified<Fact>) -> Input {

@@ -2,7 +2,7 @@
 
 use futures_util::StreamExt;
 use host::network::Network;
-use host::{Class, Handle, Handout};
+use host::{Class, Handle, Handout, Health, Peer};
 use primitives::{Height, ShardId};
 use proof::{LeafKind, MessageId, Receipt, ReceiptError, ReceiptVerifier};
 use relay::{Answer, BatchId, Carried, Cursor, Input, Parcel, Refusal, Reply, Send, Taken};
@@ -24,11 +24,16 @@ pub(crate) struct Carrier {
     handle: Handle<Input, Reply>,
     verifier: Arc<ReceiptVerifier>,
     shards: BTreeMap<ShardId, ShardClient>,
+    peers: BTreeMap<ShardId, Peer>,
 }
 
 impl Carrier {
     /// For `network`; clients connect when first used.
-    pub(crate) fn connect(network: &Network, handle: Handle<Input, Reply>) -> Result<Self, ConnectError> {
+    pub(crate) fn connect(
+        network: &Network,
+        handle: Handle<Input, Reply>,
+        health: &Health,
+    ) -> Result<Self, ConnectError> {
         let validators = network.validators.iter().map(|(shard, set)| (*shard, set.clone()));
         let open = |(shard, endpoint): (&ShardId, &String)| {
             Ok((*shard, ShardClient::new(Connection::open(&ClientSettings::plain(endpoint.clone()))?)))
@@ -37,6 +42,7 @@ impl Carrier {
             handle,
             verifier: Arc::new(ReceiptVerifier::with(network.params.network, validators)),
             shards: network.endpoints.iter().map(open).collect::<Result<_, _>>()?,
+            peers: network.endpoints.keys().map(|shard| (*shard, health.peer(format!("shard {shard}")))).collect(),
         })
     }
 
@@ -64,7 +70,9 @@ impl Carrier {
         let client = &self.shards[&shard];
         loop {
             // From the newest block on: what came before is fetched by the cursor.
-            let from = client.status().await.map_or(Height(u64::MAX), |status| status.head.next());
+            let status = client.status().await;
+            self.note(shard, status.as_ref().err());
+            let from = status.map_or(Height(u64::MAX), |status| status.head.next());
             if from != Height(u64::MAX)
                 && let Ok(blocks) = client.stream_blocks(from).await
             {
@@ -100,9 +108,20 @@ impl Carrier {
     }
 
     async fn fetch(&self, shard: ShardId, from: Cursor, count_max: u32) -> Input {
-        match self.page(shard, from, count_max).await {
+        let page = self.page(shard, from, count_max).await;
+        self.note(shard, page.as_ref().err());
+        match page {
             Ok((leaves, next)) => Input::Page { shard, from, leaves, next },
             Err(rejection) => Input::FetchFailed { shard, reason: rejection.to_string() },
+        }
+    }
+
+    /// Notes whether a shard is there, for whoever asks how this process is.
+    fn note(&self, shard: ShardId, failed: Option<&Rejection>) {
+        match (self.peers.get(&shard), failed) {
+            (Some(peer), Some(rejection)) => peer.failed(rejection),
+            (Some(peer), None) => peer.answered(),
+            (None, _) => {}
         }
     }
 

@@ -64,7 +64,7 @@ pub async fn run(config: &Path) -> Result<(), Error> {
         ticket_of: |reply: &relay::Reply| Some(host::Ticket(api::ticket_of(reply).0)),
     };
     let running = host.spawn().map_err(ProcessError::from)?;
-    let carrier = Arc::new(Carrier::connect(&network, running.handle.clone())?);
+    let carrier = Arc::new(Carrier::connect(&network, running.handle.clone(), &process.health)?);
     carrier.listen();
     tokio::spawn(Arc::clone(&carrier).carry(running.handouts));
     let node = Arc::new(Node::new(running.handle, carrier, network.params.network));

@@ -36,6 +36,19 @@ impl<C: Chain> Node<C> {
         }
     }
 
+    /// The slot that a call of block `id` sees: the block that was named; where none was, that of the state, which is ahead of
+    /// the head. A state that has seen a slot is never shown an earlier one, unless somebody asks for just that.
+    pub(super) async fn state_slot(&self, id: Option<BlockId>) -> Result<Slot, ErrorObjectOwned> {
+        self.latest_state(id).await?;
+        let named = match id {
+            Some(
+                id @ (BlockId::Hash(_) | BlockId::Number(BlockNumberOrTag::Number(_) | BlockNumberOrTag::Earliest)),
+            ) => self.slot_of(id).await?,
+            _ => None,
+        };
+        Ok(named.unwrap_or_else(|| self.chain.current()))
+    }
+
     /// Checks that the state after block `id` is the latest: the only state there is.
     ///
     /// It is, for every tag but `earliest`; for a block a moment ago; and for any older one since which nothing happened.

@@ -4,8 +4,9 @@ use crate::rejection::Rejection;
 use crate::state::OutcomeRecord;
 use alloy_primitives::{Address, B256, U256};
 use evm::{CallRequest, Data, NetworkParams, Outcome, Status};
-use primitives::Slot;
+use primitives::{ShardId, Slot};
 use std::future::Future;
+use std::sync::Arc;
 
 /// How far back [`Chain::slot_of_hash`] looks by default: one hash a slot, some 10 ms in all.
 pub const HASH_SEARCH_SLOTS_MAX: u64 = 100_000;
@@ -13,13 +14,23 @@ pub const HASH_SEARCH_SLOTS_MAX: u64 = 100_000;
 /// The most runs an estimate takes.
 pub const ESTIMATE_RUNS_MAX: usize = 32;
 
-/// A closed slot and what was decided in it.
+/// A closed slot and what it shows: what ran at it, and late decisions of what ran before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlotBlock {
     /// Which.
     pub slot: Slot,
-    /// Outcomes in an order consistent with every shard's log; for ever the same.
+    /// Outcomes; those of one shard in the order of its log.
     pub outcomes: Vec<OutcomeRecord>,
+    /// Shards that did not answer when it was told: what they show in it follows when they are back. For ever the same
+    /// once there is none.
+    pub silent: Vec<ShardId>,
+}
+
+impl SlotBlock {
+    /// With nothing in it.
+    pub fn empty(slot: Slot) -> Self {
+        Self { slot, outcomes: Vec::new(), silent: Vec::new() }
+    }
 }
 
 /// Where a transaction is.
@@ -78,16 +89,16 @@ pub trait Chain: Send + Sync + 'static {
     /// The first slot this network has.
     fn earliest(&self) -> Slot;
 
-    /// The last closed slot: every shard's attested time is past its end.
+    /// The last block that is told: closed on every shard that answers.
     fn head(&self) -> impl Future<Output = Result<Slot, Rejection>> + Send;
 
     /// Waits until the head is after `slot`, and says where it is.
     fn wait_head(&self, slot: Slot) -> impl Future<Output = Result<Slot, Rejection>> + Send;
 
-    /// What was decided in `slot`, which is closed.
-    fn block(&self, slot: Slot) -> impl Future<Output = Result<SlotBlock, Rejection>> + Send;
+    /// What `slot`, which is closed, shows.
+    fn block(&self, slot: Slot) -> impl Future<Output = Result<Arc<SlotBlock>, Rejection>> + Send;
 
-    /// Up to `count_max` closed slots from `from` to `to`, both included, in which anything was decided; in order.
+    /// Up to `count_max` closed slots from `from` to `to`, both included, that show anything; in order.
     fn occupied(
         &self,
         from: Slot,
@@ -104,8 +115,11 @@ pub trait Chain: Send + Sync + 'static {
     /// A storage slot, latest.
     fn storage(&self, address: Address, slot: U256) -> impl Future<Output = Result<U256, Rejection>> + Send;
 
-    /// Runs a call on the latest state; nothing changes.
-    fn call(&self, call: CallRequest) -> impl Future<Output = Result<Outcome, Rejection>> + Send;
+    /// The slot that the latest state is of: the one that a transaction would run at now, after the head.
+    fn current(&self) -> Slot;
+
+    /// Runs a call on the latest state, with `slot` as its block; nothing changes.
+    fn call(&self, call: CallRequest, slot: Slot) -> impl Future<Output = Result<Outcome, Rejection>> + Send;
 
     /// Takes a signed transaction in; answers its hash once it is accepted.
     fn send_raw(&self, transaction: Data) -> impl Future<Output = Result<B256, Rejection>> + Send;
@@ -130,15 +144,15 @@ pub trait Chain: Send + Sync + 'static {
     }
 
     /// The least gas limit, within a hundredth, that `call` succeeds with.
-    fn estimate(&self, call: CallRequest) -> impl Future<Output = Result<u64, CallFailure>> + Send {
-        estimate(self, call)
+    fn estimate(&self, call: CallRequest, slot: Slot) -> impl Future<Output = Result<u64, CallFailure>> + Send {
+        estimate(self, call, slot)
     }
 }
 
 /// Binary search over [`Chain::call`], from what the first run used.
-async fn estimate<C: Chain + ?Sized>(chain: &C, call: CallRequest) -> Result<u64, CallFailure> {
+async fn estimate<C: Chain + ?Sized>(chain: &C, call: CallRequest, slot: Slot) -> Result<u64, CallFailure> {
     let most = call.gas_limit.unwrap_or(u64::MAX).min(chain.params().transaction_gas_max());
-    let run = |gas_limit| chain.call(CallRequest { gas_limit: Some(gas_limit), ..call.clone() });
+    let run = |gas_limit| chain.call(CallRequest { gas_limit: Some(gas_limit), ..call.clone() }, slot);
     let outcome = run(most).await?;
     if outcome.status != Status::Success {
         return Err(CallFailure::Failed(Box::new(outcome)));

@@ -8,6 +8,7 @@ use alloy_rpc_types_eth::{BlockNumberOrTag, FeeHistory};
 use jsonrpsee::types::ErrorObjectOwned;
 use primitives::Slot;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 impl<C: Chain> Node<C> {
     /// What gas costs now: base fee and what the chain suggests on top.
@@ -37,9 +38,11 @@ impl<C: Chain> Node<C> {
         let oldest = newest.0 + 1 - count;
         let blocks = self.blocks_between(Slot(oldest), newest, count as usize).await?;
         let gas_limit = float(self.chain.params().gas_limit);
-        let gas_used = |slot| blocks.get(&slot).map_or(0, gas_used);
+        let gas_used = |slot| blocks.get(&slot).map_or(0, |block| gas_used(block));
         let reward = percentiles.map(|percentiles| {
-            (oldest..=newest.0).map(|slot| rewards(blocks.get(&slot), self.base_fee(), &percentiles)).collect()
+            (oldest..=newest.0)
+                .map(|slot| rewards(blocks.get(&slot).map(|block| &**block), self.base_fee(), &percentiles))
+                .collect()
         });
         Ok(FeeHistory {
             base_fee_per_gas: vec![self.base_fee(); count as usize + 1],
@@ -56,7 +59,7 @@ impl<C: Chain> Node<C> {
         from: Slot,
         to: Slot,
         count_max: usize,
-    ) -> Result<BTreeMap<u64, SlotBlock>, ErrorObjectOwned> {
+    ) -> Result<BTreeMap<u64, Arc<SlotBlock>>, ErrorObjectOwned> {
         let mut blocks = BTreeMap::new();
         for slot in self.chain.occupied(from, to, count_max).await? {
             blocks.insert(slot.0, self.chain.block(slot).await?);

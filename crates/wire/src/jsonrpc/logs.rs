@@ -1,7 +1,7 @@
 //! Queries for logs: over closed slots, bounded in slots read and logs returned.
 
 use super::chain::Chain;
-use super::error::{LIMIT_CODE, error, invalid_params};
+use super::error::{LIMIT_CODE, SERVER_ERROR_CODE, error, invalid_params};
 use super::node::Node;
 use super::view::BlockView;
 use crate::limits::{FILTER_VALUES_COUNT_MAX, LOGS_COUNT_MAX, LOGS_SLOTS_MAX};
@@ -34,7 +34,7 @@ impl<C: Chain> Node<C> {
     pub(super) async fn range(&self, filter: &Filter) -> Result<Option<(Slot, Slot)>, ErrorObjectOwned> {
         let (from, to) = match filter.block_option {
             FilterBlockOption::AtBlockHash(hash) => {
-                let unknown = || error(super::error::SERVER_ERROR_CODE, "unknown block");
+                let unknown = || error(SERVER_ERROR_CODE, "unknown block");
                 let slot = self.chain.slot_of_hash(hash).await?.ok_or_else(unknown)?;
                 return Ok(Some((slot, slot)));
             }
@@ -43,11 +43,15 @@ impl<C: Chain> Node<C> {
         let from = self.edge(from.unwrap_or(BlockNumberOrTag::Latest)).await?;
         let to = self.edge(to.unwrap_or(BlockNumberOrTag::Latest)).await?;
         let head = self.chain.head().await?;
-        if from > to && to < head {
+        if from.max(to) > head {
+            // What is not closed has no logs yet, and will have: an empty answer would say that it has none.
+            let message = format!("block range extends beyond current head block: from {from} to {to}, head is {head}");
+            return Err(error(SERVER_ERROR_CODE, message));
+        }
+        if from > to {
             return Err(invalid_params(format!("invalid block range: from {from} to {to}")));
         }
-        let (from, to) = (from.max(self.chain.earliest()), to.min(head));
-        Ok((from <= to).then_some((from, to)))
+        Ok((to >= self.chain.earliest()).then_some((from.max(self.chain.earliest()), to)))
     }
 
     /// The slot at one end of a range; a number stands for itself, closed or not.

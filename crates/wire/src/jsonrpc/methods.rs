@@ -6,7 +6,7 @@ use super::filters::{Changes, Kind};
 use super::logs;
 use super::node::Node;
 use super::subscriptions::subscribe;
-use super::view::{BlockView, Detail, RpcBlock, blob_price, hex, pending};
+use super::view::{BlockView, Detail, blob_price, hex, pending};
 use crate::rejection::Rejection;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_rpc_types_eth::{
@@ -153,15 +153,17 @@ impl<C: Chain> Node<C> {
     }
 
     async fn call(&self, params: Params<'static>) -> Answer<Bytes> {
-        output(self.chain.call(self.call_request(&params).await?).await?)
+        let (call, slot) = self.call_request(&params).await?;
+        output(self.chain.call(call, slot).await?)
     }
 
     async fn estimate_gas(&self, params: Params<'static>) -> Answer<String> {
-        Ok(hex(self.chain.estimate(self.call_request(&params).await?).await?))
+        let (call, slot) = self.call_request(&params).await?;
+        Ok(hex(self.chain.estimate(call, slot).await?))
     }
 
-    /// A call on the latest state.
-    async fn call_request(&self, params: &Params<'static>) -> Answer<CallRequest> {
+    /// A call on the latest state, and the slot that it sees as its block.
+    async fn call_request(&self, params: &Params<'static>) -> Answer<(CallRequest, Slot)> {
         let (request, id, overrides) = {
             let mut params = params.sequence();
             let request: TransactionRequest = params.next()?;
@@ -170,8 +172,7 @@ impl<C: Chain> Node<C> {
         if overrides.is_some_and(|overrides| overrides.as_object().is_none_or(|fields| !fields.is_empty())) {
             return Err(invalid_params("state overrides are not supported"));
         }
-        self.latest_state(id).await?;
-        Ok(call_of(request))
+        Ok((call_of(request), self.state_slot(id).await?))
     }
 
     async fn get_fee_history(&self, params: Params<'static>) -> Answer<FeeHistory> {
@@ -218,7 +219,7 @@ impl<C: Chain> Node<C> {
         self.viewed(slot, transaction).await
     }
 
-    async fn get_block_by_number(&self, params: Params<'static>) -> Answer<Option<RpcBlock>> {
+    async fn get_block_by_number(&self, params: Params<'static>) -> Answer<Option<Value>> {
         let (tag, full) = {
             let mut params = params.sequence();
             (params.next::<BlockNumberOrTag>()?, params.optional_next::<bool>()?)
@@ -226,7 +227,7 @@ impl<C: Chain> Node<C> {
         self.rpc_block(self.slot_of_tag(tag).await?, full).await
     }
 
-    async fn get_block_by_hash(&self, params: Params<'static>) -> Answer<Option<RpcBlock>> {
+    async fn get_block_by_hash(&self, params: Params<'static>) -> Answer<Option<Value>> {
         let (hash, full) = {
             let mut params = params.sequence();
             (params.next::<B256>()?, params.optional_next::<bool>()?)
@@ -234,7 +235,7 @@ impl<C: Chain> Node<C> {
         self.rpc_block(self.chain.slot_of_hash(hash).await?, full).await
     }
 
-    async fn rpc_block(&self, slot: Option<Slot>, full: Option<bool>) -> Answer<Option<RpcBlock>> {
+    async fn rpc_block(&self, slot: Option<Slot>, full: Option<bool>) -> Answer<Option<Value>> {
         let Some(slot) = slot else { return Ok(None) };
         let detail = if full == Some(true) { Detail::Full } else { Detail::Hashes };
         self.viewed(slot, |view| view.block(detail)).await.map(Some)

@@ -21,12 +21,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 
 const EARLIEST: u64 = 1_000;
+/// Input that the chain answers with the slot that a call sees.
+const NUMBER: u8 = 0x43;
 const TOKEN: Address = address!("00000000000000000000000000000000000000aa");
 
 /// Slots with outcomes, and a head that moves.
 struct MemoryChain {
     params: NetworkParams,
-    blocks: BTreeMap<Slot, SlotBlock>,
+    blocks: BTreeMap<Slot, Arc<SlotBlock>>,
     head: watch::Sender<u64>,
     sender: Address,
     /// The least gas a call succeeds with.
@@ -80,6 +82,7 @@ fn record(nonce: u64, slot: u64, index: u32) -> OutcomeRecord {
             created: None,
         },
         number: slot,
+        shown: Slot(slot),
         height: Height(1),
         index,
         time: Time(slot * 500),
@@ -117,7 +120,8 @@ fn chain() -> MemoryChain {
         (1010, vec![record(0, 1010, 0), record(1, 1010, 1), system_record(1010, 2)]),
         (1500, vec![record(2, 1500, 0)]),
     ];
-    let blocks = blocks.map(|(slot, outcomes)| (Slot(slot), SlotBlock { slot: Slot(slot), outcomes }));
+    let blocks =
+        blocks.map(|(slot, outcomes)| (Slot(slot), Arc::new(SlotBlock { outcomes, ..SlotBlock::empty(Slot(slot)) })));
     let head = watch::Sender::new(2_000);
     MemoryChain { params: params(), blocks: blocks.into(), head, sender: signed(0).1, gas_needed: 100_000 }
 }
@@ -141,8 +145,8 @@ impl Chain for MemoryChain {
         Ok(Slot(head))
     }
 
-    async fn block(&self, slot: Slot) -> Result<SlotBlock, Rejection> {
-        Ok(self.blocks.get(&slot).cloned().unwrap_or(SlotBlock { slot, outcomes: Vec::new() }))
+    async fn block(&self, slot: Slot) -> Result<Arc<SlotBlock>, Rejection> {
+        Ok(self.blocks.get(&slot).cloned().unwrap_or_else(|| Arc::new(SlotBlock::empty(slot))))
     }
 
     async fn occupied(&self, from: Slot, to: Slot, count_max: usize) -> Result<Vec<Slot>, Rejection> {
@@ -170,9 +174,17 @@ impl Chain for MemoryChain {
         Ok(slot + U256::from(1))
     }
 
-    async fn call(&self, call: CallRequest) -> Result<Outcome, Rejection> {
+    fn current(&self) -> Slot {
+        Slot(*self.head.borrow() + 5)
+    }
+
+    async fn call(&self, call: CallRequest, slot: Slot) -> Result<Outcome, Rejection> {
         let mut outcome = record(0, 0, 0).outcome;
         let lists = [call.access_list.len(), call.authorizations.len()];
+        if call.input.first() == Some(&NUMBER) {
+            outcome.output = slot.0.to_be_bytes().to_vec().into();
+            return Ok(outcome);
+        }
         let gas_limit = call.gas_limit.unwrap_or(self.params.gas_limit);
         outcome.gas_used = 80_000.min(gas_limit);
         outcome.output =
@@ -374,6 +386,10 @@ async fn logs_are_filtered_by_range_address_and_topic() {
     assert_eq!(count(json!({"blockHash": params().block_hash(1500)})).await, 2);
     assert_eq!(count(json!({})).await, 0);
     assert_eq!(refusal("eth_getLogs", json!([{"fromBlock": "0x500", "toBlock": "0x400"}])).await.0, -32602);
+    for beyond in [json!({"fromBlock": "0x7d1"}), json!({"fromBlock": "0x0", "toBlock": "0x7d1"})] {
+        let (code, message) = refusal("eth_getLogs", json!([beyond])).await;
+        assert!(code == -32000 && message.starts_with("block range extends beyond current head block"), "{message}");
+    }
     assert_eq!(refusal("eth_getLogs", json!([{"blockHash": B256::repeat_byte(3)}])).await.0, -32000);
 }
 
@@ -416,6 +432,45 @@ async fn a_call_answers_its_output() {
 }
 
 #[tokio::test]
+async fn a_call_sees_the_number_of_the_block_that_it_names() {
+    let seen = async |id: Value| {
+        let output = answer("eth_call", json!([{"to": TOKEN, "data": "0x43"}, id])).await;
+        u64::from_str_radix(output.as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
+    };
+    assert_eq!(seen(json!("0x7cf")).await, 1_999);
+    assert_eq!(seen(json!("0x5dc")).await, 1_500);
+    assert_eq!(seen(json!({"blockHash": params().block_hash(1_998)})).await, 1_998);
+    for tag in ["latest", "pending", "safe", "finalized"] {
+        assert_eq!(seen(json!(tag)).await, 2_005, "the state's own slot, for {tag}");
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_that_was_decided_late_says_when_it_ran() {
+    let mut chain = chain();
+    let late = OutcomeRecord { number: 1_600, ..record(5, 1_700, 0) };
+    let block = SlotBlock { outcomes: vec![late.clone()], ..SlotBlock::empty(Slot(1_700)) };
+    chain.blocks.insert(Slot(1_700), Arc::new(block));
+    let module = module(Node::new(Arc::new(chain))).unwrap();
+    let receipt = ask(&module, "eth_getTransactionReceipt", json!([late.transaction])).await["result"].clone();
+    assert_eq!((&receipt["blockNumber"], &receipt["ranAtBlock"]), (&json!("0x6a4"), &json!("0x640")));
+    let receipts = ask(&module, "eth_getBlockReceipts", json!(["0x5dc"])).await["result"].clone();
+    assert_eq!(receipts[0].get("ranAtBlock"), None, "one in time does not");
+}
+
+#[tokio::test]
+async fn a_block_that_was_told_without_a_shard_names_it() {
+    let mut chain = chain();
+    let block = SlotBlock { silent: vec![ShardId(2), ShardId(17)], ..SlotBlock::empty(Slot(1_700)) };
+    chain.blocks.insert(Slot(1_700), Arc::new(block));
+    let module = module(Node::new(Arc::new(chain))).unwrap();
+    let block = ask(&module, "eth_getBlockByNumber", json!(["0x6a4", false])).await["result"].clone();
+    assert_eq!(block["silentShards"], json!(["0x2", "0x11"]));
+    let whole = ask(&module, "eth_getBlockByNumber", json!(["0x5dc", false])).await["result"].clone();
+    assert_eq!(whole.get("silentShards"), None);
+}
+
+#[tokio::test]
 async fn a_revert_is_code_3_with_its_reason_and_data() {
     // Error("too low")
     let mut output = hex!("08c379a0").to_vec();
@@ -448,7 +503,7 @@ async fn an_estimate_is_enough_and_not_much_more() {
 #[tokio::test]
 async fn a_call_that_never_succeeds_has_no_estimate() {
     let chain = MemoryChain { gas_needed: u64::MAX, ..chain() };
-    assert!(matches!(chain.estimate(CallRequest::default()).await, Err(CallFailure::Failed(_))));
+    assert!(matches!(chain.estimate(CallRequest::default(), Slot(2_005)).await, Err(CallFailure::Failed(_))));
 }
 
 #[tokio::test]
@@ -480,7 +535,7 @@ async fn what_blobs_cost_is_told_in_the_receipt_and_the_block() {
     let mut chain = chain();
     let (slot, record) = (Slot(1_600), blob_record(1_600));
     let hash = record.transaction;
-    chain.blocks.insert(slot, SlotBlock { slot, outcomes: vec![record] });
+    chain.blocks.insert(slot, Arc::new(SlotBlock { outcomes: vec![record], ..SlotBlock::empty(slot) }));
     let module = module(Node::new(Arc::new(chain))).unwrap();
     let receipt = ask(&module, "eth_getTransactionReceipt", json!([hash])).await["result"].take();
     assert_eq!((&receipt["blobGasUsed"], &receipt["blobGasPrice"]), (&json!("0x40000"), &json!("0x1")));

@@ -12,7 +12,7 @@ use alloy_eips::eip2718::{Decodable2718, EIP4844_TX_TYPE_ID, Encodable2718};
 use alloy_eips::eip4844::{BLOB_TX_MIN_BLOB_GASPRICE, fake_exponential};
 use alloy_primitives::{Address, B64, B256, Bloom, U256};
 use alloy_rpc_types_eth::{Block, BlockTransactions, Header, Log, Transaction, TransactionReceipt};
-use evm::{NetworkParams, Outcome, Status};
+use evm::{Environments, NetworkParams, Outcome, Status};
 use jsonrpsee::types::ErrorObjectOwned;
 use jsonrpsee::types::error::INTERNAL_ERROR_CODE;
 use primitives::Slot;
@@ -22,9 +22,6 @@ use serde_json::{Value, json};
 pub(super) const SYSTEM_TYPE: &str = "0x7e";
 
 type Envelope = EthereumTxEnvelope<TxEip4844>;
-
-/// A block as it is sent: its transactions in full or by hash.
-pub(super) type RpcBlock = Block<Value, Header>;
 
 /// Whether a block shows transactions in full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,8 +48,8 @@ impl BlockView<'_> {
         self.params.start_of(self.block.slot).seconds()
     }
 
-    /// The block, with its header.
-    pub(super) fn block(&self, detail: Detail) -> Result<RpcBlock, ErrorObjectOwned> {
+    /// The block, with its header. One that was told without a shard says so.
+    pub(super) fn block(&self, detail: Detail) -> Result<Value, ErrorObjectOwned> {
         let transactions = match detail {
             Detail::Hashes => BlockTransactions::Hashes(self.block.outcomes.iter().map(|o| o.transaction).collect()),
             Detail::Full => {
@@ -60,7 +57,13 @@ impl BlockView<'_> {
                 BlockTransactions::Full(full.collect::<Result<_, _>>()?)
             }
         };
-        Ok(Block { header: self.header(), uncles: Vec::new(), transactions, withdrawals: None })
+        let block: Block<Value, Header> =
+            Block { header: self.header(), uncles: Vec::new(), transactions, withdrawals: None };
+        let mut value = to_value(&block)?;
+        if !self.block.silent.is_empty() {
+            value["silentShards"] = self.block.silent.iter().map(|shard| hex(shard.0.into())).collect();
+        }
+        Ok(value)
     }
 
     /// The header. It does not hash to the block's hash, and has no state root: see the module above.
@@ -155,7 +158,16 @@ impl BlockView<'_> {
         if record.bytes.is_empty() {
             value["type"] = SYSTEM_TYPE.into();
         }
+        if let Some(number) = self.ran_before(record) {
+            value["ranAtBlock"] = hex(number).into();
+        }
         Ok(value)
+    }
+
+    /// The slot that a transaction ran at, where that is not this one: its decision was late.
+    fn ran_before(&self, record: &OutcomeRecord) -> Option<u64> {
+        let is_late = self.params.environments == Environments::Slots && record.number != self.block.slot.0;
+        is_late.then_some(record.number)
     }
 
     /// The logs of transaction `index`, numbered within the block.

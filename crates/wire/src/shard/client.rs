@@ -100,11 +100,11 @@ impl ShardClient {
         Ok(required("outcome", response.outcome)?.try_into()?)
     }
 
-    /// Outcomes of a range of attested time.
+    /// Outcomes of a range of network blocks.
     pub async fn outcomes(&self, query: OutcomeQuery) -> Result<OutcomePage, Rejection> {
         let request = v1::ListOutcomesRequest {
-            from_time_ms: query.from.0,
-            to_time_ms: query.to.0,
+            from_slot: query.from.0,
+            to_slot: query.to.map_or(0, |to| to.0),
             cursor: query.cursor.map(Into::into),
             count_max: u32::try_from(query.count_max).unwrap_or(u32::MAX),
         };

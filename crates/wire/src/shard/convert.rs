@@ -2,15 +2,15 @@
 
 use super::{
     CertifiedBlock, Delivered, Mark, MessageLife, Novelty, OutboxLeaf, OutboxPage, OutcomeCursor, OutcomePage,
-    ShardStatus, StateProof, StateProofs, StateRead,
+    ShardStatus, StateProof, StateProofs, StateRead, Terms,
 };
-use crate::convert::{ConvertError, bytes_of, canonical, certificate, encoded, header, public_key, required};
+use crate::convert::{ConvertError, bytes_of, canonical, certificate, digest, encoded, header, public_key, required};
 use crate::limits::{MESSAGE_BYTES_MAX, PAYLOAD_BYTES_MAX, RECEIPT_BYTES_MAX};
 use crate::proto::v1;
 use crate::rejection::{Rejection, cut};
 use crate::state::{LeafPlace, OutcomeRecord, ReadValue, code};
 use evm::{Environments, Payload, StateKey};
-use primitives::{Epoch, Height, NetworkId, ShardId, Time};
+use primitives::{Epoch, Height, NetworkId, ShardId, Slot, Time};
 use proof::{DeliveryStatus, LeafKind, Message, Receipt, ValidatorSet};
 
 /// A receipt, unchecked.
@@ -88,9 +88,12 @@ impl From<ShardStatus> for v1::GetStatusResponse {
             head_height: status.head.0,
             head_time_ms: status.head_time.0,
             attested_time_ms: status.attested.0,
+            open_slot: status.open.0,
             head_header: status.header.as_ref().map(encoded).unwrap_or_default(),
             placement_version: status.placement_version,
             replay: status.environments == Environments::Replay,
+            terms_digest: bytes_of(status.terms.digest.as_bytes()),
+            terms: cut(status.terms.text),
         }
     }
 }
@@ -107,9 +110,11 @@ impl TryFrom<v1::GetStatusResponse> for ShardStatus {
             head: Height(status.head_height),
             head_time: Time(status.head_time_ms),
             attested: Time(status.attested_time_ms),
+            open: Slot(status.open_slot),
             header: if bytes.is_empty() { None } else { Some(header("head_header", bytes)?) },
             placement_version: status.placement_version,
             environments: if status.replay { Environments::Replay } else { Environments::Slots },
+            terms: Terms { digest: digest("terms_digest", &status.terms_digest)?, text: status.terms },
         })
     }
 }
@@ -194,13 +199,13 @@ impl TryFrom<v1::ProveStateResponse> for StateProofs {
 
 impl From<OutcomeCursor> for v1::OutcomeCursor {
     fn from(cursor: OutcomeCursor) -> Self {
-        Self { time_ms: cursor.time.0, height: cursor.height.0, index: cursor.index }
+        Self { shown_slot: cursor.shown.0, height: cursor.height.0, index: cursor.index }
     }
 }
 
 impl From<v1::OutcomeCursor> for OutcomeCursor {
     fn from(cursor: v1::OutcomeCursor) -> Self {
-        Self { time: Time(cursor.time_ms), height: Height(cursor.height), index: cursor.index }
+        Self { shown: Slot(cursor.shown_slot), height: Height(cursor.height), index: cursor.index }
     }
 }
 
@@ -209,7 +214,7 @@ impl From<OutcomePage> for v1::ListOutcomesResponse {
         Self {
             outcomes: page.outcomes.into_iter().map(Into::into).collect(),
             next: page.next.map(Into::into),
-            attested_time_ms: page.attested.0,
+            open_slot: page.open.0,
         }
     }
 }
@@ -218,11 +223,7 @@ impl TryFrom<v1::ListOutcomesResponse> for OutcomePage {
     type Error = ConvertError;
 
     fn try_from(page: v1::ListOutcomesResponse) -> Result<Self, ConvertError> {
-        Ok(Self {
-            outcomes: outcomes(page.outcomes)?,
-            next: page.next.map(Into::into),
-            attested: Time(page.attested_time_ms),
-        })
+        Ok(Self { outcomes: outcomes(page.outcomes)?, next: page.next.map(Into::into), open: Slot(page.open_slot) })
     }
 }
 

@@ -10,7 +10,7 @@ use crate::rejection::Rejection;
 use crate::state::LeafPlace;
 use crate::stream::{Drain, Items, Pulled, admit, pulled};
 use crate::{batch, convert};
-use primitives::{Height, Time};
+use primitives::{Height, Slot};
 use proof::MessageId;
 use prost::bytes::Bytes;
 use std::sync::Arc;
@@ -95,8 +95,8 @@ impl<A: ShardApi> ShardService for ShardServer<A> {
     ) -> Result<Response<v1::ListOutcomesResponse>, Status> {
         let request = request.into_inner();
         let query = OutcomeQuery {
-            from: Time(request.from_time_ms),
-            to: Time(request.to_time_ms),
+            from: Slot(request.from_slot),
+            to: (request.to_slot > 0).then_some(Slot(request.to_slot)),
             cursor: request.cursor.map(Into::into),
             count_max: page(request.count_max, OUTCOMES_COUNT_MAX),
         };
