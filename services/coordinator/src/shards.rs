@@ -157,6 +157,6 @@ fn foreign(shard: ShardId, reason: &str) -> Rejection {
 
 /// The same rejection, in the name of the shard that it came from.
 pub(crate) fn named(shard: ShardId, rejection: Rejection) -> Rejection {
-    let Rejection { reason, message, metadata } = rejection;
-    Rejection { metadata, ..Rejection::new(reason, format!("shard {shard}: {message}")) }
+    let message = format!("shard {shard}: {}", rejection.message);
+    Rejection { metadata: rejection.metadata, slot: rejection.slot, ..Rejection::new(rejection.reason, message) }
 }
