@@ -20,6 +20,7 @@ pub struct Instruments {
     pub(crate) sends_dropped: Counter,
     pub(crate) disk_full: Gauge,
     calls_refused: Family<Refusal, Counter>,
+    accepted_refused: Counter,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -41,6 +42,7 @@ impl Instruments {
             sends_dropped: Counter::default(),
             disk_full: Gauge::default(),
             calls_refused: Family::default(),
+            accepted_refused: Counter::default(),
         };
         let host = registry.sub_registry_with_prefix("host");
         host.register("steps", "Steps of the machine", instruments.steps.clone());
@@ -60,7 +62,15 @@ impl Instruments {
         host.register("sends_dropped", "Sends dropped because no sender took them", instruments.sends_dropped.clone());
         host.register("disk_full", "1 while the disk is too full for new work", instruments.disk_full.clone());
         host.register("calls_refused", "Calls refused before the machine saw them", instruments.calls_refused.clone());
+        let submissions = registry.sub_registry_with_prefix("submissions");
+        let text = "Submissions that were accepted and ended without a commit; the log has each";
+        submissions.register("accepted_refused", text, instruments.accepted_refused.clone());
         instruments
+    }
+
+    /// An accepted submission ended without a commit.
+    pub fn accepted_refused(&self) {
+        self.accepted_refused.inc();
     }
 
     pub(crate) fn call_refused(&self, error: CallError) {

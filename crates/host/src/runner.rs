@@ -37,7 +37,8 @@ pub struct Bounds {
     pub inputs_per_step_count_max: usize,
     /// Calls that may wait for their reply; calls beyond are refused.
     pub calls_waiting_count_max: usize,
-    /// Steps whose handouts may wait for the senders; sends of steps beyond are dropped, as a network would.
+    /// Steps whose handouts may wait for the senders; sends of steps beyond are dropped, as a network would. Notices are
+    /// not: nobody says them again, so the host waits until they are taken.
     pub handouts_queued_count_max: usize,
 }
 
@@ -349,10 +350,15 @@ impl<M: Machine> Outlets<M> {
             return;
         }
         // Sends may be lost by contract: a machine sends again what matters. Waiting here would stop every step instead.
-        if let Err(dropped) = self.handouts.try_send(Handout { time, sequence, sends, notices }) {
-            let count = dropped.into_inner().sends.len() as u64;
+        if let Err(refused) = self.handouts.try_send(Handout { time, sequence, sends, notices }) {
+            let handout = refused.into_inner();
+            let count = handout.sends.len() as u64;
             self.shared.instruments.sends_dropped.inc_by(count);
             warn!(count, "sends dropped, no sender took them");
+            if !handout.notices.is_empty() {
+                // An error says that nobody will ever take them.
+                let _ = self.handouts.blocking_send(Handout { sends: Vec::new(), ..handout });
+            }
         }
     }
 }

@@ -163,6 +163,21 @@ async fn sends_that_nobody_takes_are_dropped_and_replies_still_come() {
     assert_eq!(running.handouts.recv().await.unwrap().sequence, 1);
 }
 
+#[tokio::test]
+async fn notices_that_nobody_takes_in_time_wait_and_none_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let bounds = Bounds { handouts_queued_count_max: 1, inputs_per_step_count_max: 1, ..Bounds::default() };
+    let mut running = host(folder.path(), SETTINGS, bounds).spawn().unwrap();
+    for _ in 0..5 {
+        running.handle.tell(Class::New, Input::Add { ticket: None, value: 1 }).await.unwrap();
+    }
+    let mut sums = Vec::new();
+    while sums.len() < 5 {
+        sums.extend(running.handouts.recv().await.unwrap().notices.into_iter().map(|(_, sum)| sum));
+    }
+    assert_eq!(sums, [1, 2, 3, 4, 5]);
+}
+
 /// Holds the machine inside a step; it goes on when the test says so.
 async fn hold(handle: &dovetail_host::Handle<Input, fixture::Reply>) -> mpsc::Sender<()> {
     let (begun, has_begun) = mpsc::channel();
