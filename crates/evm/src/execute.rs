@@ -135,6 +135,18 @@ pub fn execute<V: View + ?Sized>(
     run(params, placement, payload, &view, Curiosity::Eager)
 }
 
+/// Like [`execute`], and says how much gas code burnt, whatever came of it.
+pub fn execute_counted<V: View + ?Sized>(
+    params: &NetworkParams,
+    placement: &Placement,
+    payload: &RecoveredPayload,
+    view: &V,
+) -> (Result<Executed, ExecuteError>, u64) {
+    let mut gas = 0;
+    let result = run_counted((params, placement), payload, &view, Curiosity::Eager, &mut gas);
+    (result, gas)
+}
+
 /// Runs `payload` over a view that has all it ever will: a shard's own state, for what concerns that shard alone.
 ///
 /// Only what the run reads has to be there. What the payload names and never reads, in an access list or in an authorization
@@ -155,6 +167,16 @@ pub(crate) fn run(
     view: &dyn View,
     curiosity: Curiosity,
 ) -> Result<Executed, ExecuteError> {
+    run_counted((params, placement), payload, view, curiosity, &mut 0)
+}
+
+fn run_counted(
+    (params, placement): (&NetworkParams, &Placement),
+    payload: &RecoveredPayload,
+    view: &dyn View,
+    curiosity: Curiosity,
+    gas: &mut u64,
+) -> Result<Executed, ExecuteError> {
     // Whether the payload may name its environment was checked when it came in.
     let block = params.block(&payload.payload.environment)?;
     let environment = (&payload.payload.environment, &block);
@@ -170,7 +192,9 @@ pub(crate) fn run(
         block: &block,
         handler: FragmentHandler::default(),
     };
-    let outcomes = run.all(&payload.steps)?;
+    let outcomes = run.all(&payload.steps);
+    *gas = run.handler.burnt();
+    let outcomes = outcomes?;
     run.recorder().fix();
     if !run.recorder().missing().is_empty() {
         return Err(ExecuteError::Missing(run.recorder().take_missing()));

@@ -6,8 +6,9 @@ use alloy_primitives::U256;
 use revm::context::{BlockEnv, CfgEnv, Context, ContextSetters, ContextTr, JournalTr, Transaction, TxEnv};
 use revm::context_interface::journaled_state::account::JournaledAccountTr;
 use revm::context_interface::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction};
-use revm::handler::{FrameResult, Handler, MainnetContext, pre_execution};
-use revm::interpreter::{Gas, InitialAndFloorGas};
+use revm::handler::{EvmTr, FrameResult, Handler, ItemOrResult, MainnetContext, pre_execution};
+use revm::interpreter::interpreter_action::FrameInit;
+use revm::interpreter::{FrameInput, Gas, InitialAndFloorGas};
 use revm::primitives::hardfork::SpecId;
 use revm::{MainBuilder, MainnetEvm};
 use std::marker::PhantomData;
@@ -22,11 +23,50 @@ pub(crate) fn evm(recorder: Recorder<'_>, block: BlockEnv, cfg: CfgEnv) -> Evm<'
     told(context.build_mainnet())
 }
 
-/// Mainnet's phases, fees as fragments.
+/// Mainnet's phases, fees as fragments. It counts the gas that code burnt, also where a missing value ended the run.
 #[derive(Default)]
-pub(crate) struct FragmentHandler<'a>(PhantomData<&'a ()>);
+pub(crate) struct FragmentHandler<'a> {
+    burnt: u64,
+    /// What a frame was given, or gives back, that its caller has not got back yet.
+    under_way: u64,
+    lifetime: PhantomData<&'a ()>,
+}
 
 impl FragmentHandler<'_> {
+    /// Gas that code burnt in all runs so far; what a transaction costs before it runs is not in it.
+    pub(crate) fn burnt(&self) -> u64 {
+        self.burnt
+    }
+
+    /// revm's loop over frames, with a note of the gas that is on its way between two of them.
+    fn frames(&mut self, evm: &mut <Self as Handler>::Evm, first: FrameInit) -> Result<FrameResult, RunError> {
+        self.under_way = 0;
+        if let ItemOrResult::Result(result) = evm.frame_init(first)? {
+            return Ok(result);
+        }
+        loop {
+            let result = match evm.frame_run()? {
+                ItemOrResult::Result(result) => result,
+                ItemOrResult::Item(init) => {
+                    self.under_way = gas_limit(&init);
+                    match evm.frame_init(init)? {
+                        ItemOrResult::Item(_) => {
+                            self.under_way = 0;
+                            continue;
+                        }
+                        // No frame was made, so none is popped.
+                        ItemOrResult::Result(result) => result,
+                    }
+                }
+            };
+            self.under_way = result.gas().remaining();
+            if let Some(result) = evm.frame_return_result(result)? {
+                return Ok(result);
+            }
+            self.under_way = 0;
+        }
+    }
+
     /// Runs a call without sender, fee or nonce: no phase but the execution itself.
     pub(crate) fn run_call(
         &mut self,
@@ -49,6 +89,16 @@ impl<'a> Handler for FragmentHandler<'a> {
     type Error = RunError;
     type HaltReason = HaltReason;
 
+    fn run_exec_loop(&mut self, evm: &mut Self::Evm, first: FrameInit) -> Result<FrameResult, RunError> {
+        let result = self.frames(evm, first);
+        let burnt = match &result {
+            Ok(result) => spent(result.gas()),
+            Err(_) => burnt_by_frames(evm).saturating_sub(self.under_way),
+        };
+        self.burnt = self.burnt.saturating_add(burnt);
+        result
+    }
+
     fn reward_beneficiary(&self, evm: &mut Self::Evm, result: &mut FrameResult) -> Result<(), RunError> {
         let ctx = &mut evm.ctx;
         let reward = reward(ctx, result.gas());
@@ -64,6 +114,31 @@ impl<'a> Handler for FragmentHandler<'a> {
         ctx.db_mut().credit(sender, reward);
         Ok(())
     }
+}
+
+fn spent(gas: &Gas) -> u64 {
+    gas.limit().saturating_sub(gas.remaining())
+}
+
+fn gas_limit(init: &FrameInit) -> u64 {
+    match &init.frame_input {
+        FrameInput::Empty => 0,
+        FrameInput::Call(inputs) => inputs.gas_limit,
+        FrameInput::Create(inputs) => inputs.gas_limit(),
+    }
+}
+
+/// What the frames of a run that was ended have burnt; takes them off the stack. What a frame gave to the next is not burnt by
+/// it.
+fn burnt_by_frames(evm: &mut Evm<'_>) -> u64 {
+    let (mut burnt, mut given) = (0_u64, 0);
+    while evm.frame_stack.index().is_some() {
+        let gas = &evm.frame_stack.get().interpreter.gas;
+        burnt = burnt.saturating_add(spent(gas).saturating_sub(given));
+        given = gas.limit();
+        evm.frame_stack.pop();
+    }
+    burnt
 }
 
 /// Mainnet's phases for a call that nobody signed: no nonce, no fee, and contracts may call too.

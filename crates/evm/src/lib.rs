@@ -43,7 +43,7 @@ pub use effects::{Changes, Effects, Log, Outcome, Status};
 pub use environment::{
     BlobEnvironment, BlockEnvironment, Environment, EnvironmentError, Environments, NetworkParams, Spec, UnknownSpec,
 };
-pub use execute::{ExecuteError, Invalid, execute, execute_alone};
+pub use execute::{ExecuteError, Invalid, execute, execute_alone, execute_counted};
 pub use executed::{Executed, Slice};
 pub use key::{FeesKey, LockMode, StateKey};
 pub use payload::{
