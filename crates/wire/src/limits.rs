@@ -106,12 +106,12 @@ pub const NESTING_DEPTH_MAX: usize = 8;
 
 /// Connections a gRPC server holds at once; more wait in the kernel's queue.
 pub const CONNECTIONS_COUNT_MAX: usize = 1024;
-/// Streams one connection may have open at once.
+/// Streams, and so calls, one connection may have open at once; more wait at the client.
 pub const STREAMS_COUNT_MAX: u32 = 256;
-/// Calls one connection may have in work at once; more are refused with `RESOURCE_EXHAUSTED`.
-pub const CALLS_PER_CONNECTION_COUNT_MAX: usize = 256;
-/// Calls a server may have in work at once over all connections; more are refused with `RESOURCE_EXHAUSTED`.
+/// Calls a server may have in work at once over all connections, decisions apart; more are refused with `RESOURCE_EXHAUSTED`.
 pub const CALLS_COUNT_MAX: usize = 4096;
+/// Calls with decisions that a server may have in work at once; more wait.
+pub const DECISIONS_IN_WORK_COUNT_MAX: usize = 512;
 /// Long-lived streams (blocks, lives of transactions) a server serves at once.
 pub const WATCHERS_COUNT_MAX: usize = 1024;
 /// Bytes of one request's headers.

@@ -1,7 +1,7 @@
 //! A gRPC server with every limit set: services are added, everything else is already so.
 //!
 //!   accept (bounded) -> first byte, TLS (timed) -> HTTP/2 (streams, headers, resets, keepalive, age)
-//!     -> calls (bounded per connection and in all, the rest shed) -> peer and token -> field bounds -> service
+//!     -> calls (bounded in all, the rest shed, but no decision) -> peer and token -> field bounds -> service
 //!
 //! Promise (I19): nothing a peer sends, or fails to send or read, grows this process without a bound of
 //! [`crate::limits`]. Health and reflection are always there; health needs no token, so that probes work.
@@ -10,6 +10,7 @@
 //! or after [`DRAIN_TIMEOUT`].
 
 mod auth;
+mod lanes;
 mod listener;
 
 pub use auth::Access;
@@ -17,10 +18,9 @@ pub use listener::Listener;
 
 use crate::coordinator::{CoordinatorApi, CoordinatorServer};
 use crate::limits::{
-    CALL_TIMEOUT, CALLS_COUNT_MAX, CALLS_PER_CONNECTION_COUNT_MAX, CONNECTION_AGE_MAX, COORDINATOR_MESSAGE_BYTES_MAX,
-    DRAIN_TIMEOUT, HANDSHAKE_TIMEOUT, HEADER_LIST_BYTES_MAX, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT,
-    PARTICIPANT_MESSAGE_BYTES_MAX, PENDING_RESETS_COUNT_MAX, RELAY_MESSAGE_BYTES_MAX, SHARD_MESSAGE_BYTES_MAX,
-    STREAMS_COUNT_MAX,
+    CALL_TIMEOUT, CONNECTION_AGE_MAX, COORDINATOR_MESSAGE_BYTES_MAX, DRAIN_TIMEOUT, HANDSHAKE_TIMEOUT,
+    HEADER_LIST_BYTES_MAX, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, PARTICIPANT_MESSAGE_BYTES_MAX,
+    PENDING_RESETS_COUNT_MAX, RELAY_MESSAGE_BYTES_MAX, SHARD_MESSAGE_BYTES_MAX, STREAMS_COUNT_MAX,
 };
 use crate::participant::{ParticipantApi, ParticipantServer};
 use crate::proto::v1::coordinator_service_server::CoordinatorServiceServer;
@@ -31,6 +31,7 @@ use crate::relay::{RelayApi, RelayServer};
 use crate::shard::{ShardApi, ShardServer};
 use crate::stream::Drain;
 use auth::AccessLayer;
+use lanes::LanesLayer;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -41,8 +42,6 @@ use tonic::transport::{Certificate, Identity, ServerTlsConfig};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tower::ServiceBuilder;
-use tower::limit::GlobalConcurrencyLimitLayer;
-use tower::load_shed::LoadShedLayer;
 
 /// What a server needs for TLS, PEM each.
 #[derive(Clone)]
@@ -191,10 +190,7 @@ impl ServerBuilder {
         let health = self.health();
         health.set(ServingStatus::Serving).await;
         let Self { settings, routes, draining, .. } = self;
-        let layers = ServiceBuilder::new()
-            .layer(LoadShedLayer::new())
-            .layer(GlobalConcurrencyLimitLayer::new(CALLS_COUNT_MAX))
-            .layer(AccessLayer::new(settings.access.clone()));
+        let layers = ServiceBuilder::new().layer(LanesLayer::new()).layer(AccessLayer::new(settings.access.clone()));
         let router = transport(&settings)?.layer(layers).add_routes(routes.routes());
         let drain = async {
             shutdown.await;
@@ -235,8 +231,6 @@ impl Health {
 fn transport(settings: &ServerSettings) -> Result<tonic::transport::Server, ServerError> {
     let server = tonic::transport::Server::builder()
         .max_concurrent_streams(STREAMS_COUNT_MAX)
-        .concurrency_limit_per_connection(CALLS_PER_CONNECTION_COUNT_MAX)
-        .load_shed(true)
         .timeout(CALL_TIMEOUT)
         .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
         .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_COUNT_MAX))

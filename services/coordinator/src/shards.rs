@@ -31,11 +31,15 @@ pub struct ForeignShard {
     pub terms: OtherTerms,
 }
 
-/// One shard's two services over one connection.
+/// One shard's two services. What ends attempts has a connection of its own, and so have votes: neither waits for streams that
+/// reads have taken.
 #[derive(Debug, Clone)]
 pub(crate) struct Peer {
     pub(crate) shard: ShardClient,
+    /// For votes.
     pub(crate) participant: ParticipantClient,
+    /// For decisions.
+    pub(crate) decisions: ParticipantClient,
     looks: ShardClient,
     standing: host::Peer,
 }
@@ -51,10 +55,13 @@ impl Shards {
     /// For `network`, whose shards are among those that `health` speaks of.
     pub(crate) fn connect(network: &Network, health: &Health) -> Result<Self, ConnectError> {
         let open = |(shard, endpoint): (&ShardId, &String)| {
-            let connection = Connection::open(&ClientSettings::plain(endpoint.clone()))?;
+            let connect = || Connection::open(&ClientSettings::plain(endpoint.clone()));
+            let [participant, decisions] = [connect()?, connect()?].map(ParticipantClient::new);
+            let connection = connect()?;
             let looks = connection.with_deadlines(Deadlines { read: STATUS_DEADLINE, ..Deadlines::default() });
             let peer = Peer {
-                participant: ParticipantClient::new(connection.clone()),
+                participant,
+                decisions,
                 shard: ShardClient::new(connection),
                 looks: ShardClient::new(looks),
                 standing: health.peer(format!("shard {shard}")),

@@ -1,6 +1,7 @@
 //! What the service's calls share: the machine's handle, the checks before it, and the network.
 
 use crate::floor::Floor;
+use crate::replays::Replays;
 use host::network::Network;
 use host::{Class, Handle};
 use primitives::ShardId;
@@ -19,6 +20,8 @@ pub(crate) struct Node {
     pub(crate) floor: Floor,
     /// What this node takes its network to be.
     pub(crate) terms: Terms,
+    /// Attempts that are being replayed.
+    pub(crate) replays: Replays,
 }
 
 impl Node {

@@ -3,29 +3,32 @@
 use crate::checks;
 use crate::convert;
 use crate::node::{Node, unexpected};
+use crate::replays::Replay;
 use commit::{DecisionProof, Descriptor};
 use host::Class;
-use primitives::{AttemptId, Height};
+use primitives::{AttemptId, Height, Read};
 use shard::{Answer, Checks, Input, queries};
-use wire::Rejection;
 use wire::participant::{Answers, DecisionClaim, ParticipantApi, Prepare, VoteAnswer};
+use wire::{Reason, Rejection};
 
 impl ParticipantApi for Node {
     async fn prepare(&self, prepares: Vec<Prepare>) -> Result<Answers<VoteAnswer>, Rejection> {
-        let checked = checks::each(&self.checks, prepares, prepare).await?;
+        let (places, open) = self.sort(prepares);
+        let checked = checks::each(&self.checks, open, prepare).await?;
         let input = |ticket, prepare| Input::Prepare { ticket, prepare: Box::new(prepare) };
-        Ok(self.ask_each(Class::New, checked, input, vote).await)
+        let mut voted = self.ask_each(Class::New, checked, input, vote).await.into_iter();
+        let lost = || Err(Rejection::new(Reason::Internal, "a batch lost an answer"));
+        Ok(places
+            .into_iter()
+            .map(|place| place.map_or_else(|answer| answer, |_replayed| voted.next().unwrap_or_else(lost)))
+            .collect())
     }
 
     async fn query_votes(&self, attempts: Vec<AttemptId>) -> Result<Answers<VoteAnswer>, Rejection> {
         let reader = self.handle.reader();
         let snapshot = reader.snapshot();
-        let known = |attempt: AttemptId| {
-            let Some(record) = queries::attempt(&snapshot, attempt) else { return Ok(VoteAnswer::Unknown) };
-            let receipt = queries::receipt(&snapshot, record.vote).ok_or_else(convert::lost)?;
-            Ok(VoteAnswer::Vote { proof: convert::vote_proof(&receipt)?, hint: Vec::new() })
-        };
-        Ok(attempts.into_iter().map(known).collect())
+        let answer = |attempt| known(&snapshot, attempt).unwrap_or(Ok(VoteAnswer::Unknown));
+        Ok(attempts.into_iter().map(answer).collect())
     }
 
     async fn decide(&self, decisions: Vec<DecisionClaim>) -> Result<Answers<Height>, Rejection> {
@@ -44,6 +47,30 @@ impl ParticipantApi for Node {
         let descriptors = descriptors.into_iter().map(Ok).collect();
         Ok(self.ask_each(Class::UnderWay, descriptors, input, vote).await)
     }
+}
+
+impl Node {
+    /// Prepares that have to be replayed, and the place of each in the answers.
+    #[expect(clippy::type_complexity, reason = "either the right to replay, or an answer")]
+    fn sort(&self, prepares: Vec<Prepare>) -> (Vec<Result<Replay<'_>, Result<VoteAnswer, Rejection>>>, Vec<Prepare>) {
+        let (mut places, mut open) = (Vec::with_capacity(prepares.len()), Vec::new());
+        let reader = self.handle.reader();
+        let snapshot = reader.snapshot();
+        for prepare in prepares {
+            let place = self.before_replay(&snapshot, &prepare);
+            open.extend(place.is_ok().then_some(prepare));
+            places.push(place);
+        }
+        (places, open)
+    }
+}
+
+/// The vote on an attempt that stands in the store, if there is one.
+pub(crate) fn known(read: &impl Read, attempt: AttemptId) -> Option<Result<VoteAnswer, Rejection>> {
+    let record = queries::attempt(read, attempt)?;
+    let receipt = queries::receipt(read, record.vote).ok_or_else(convert::lost);
+    let proof = receipt.and_then(|receipt| convert::vote_proof(&receipt));
+    Some(proof.map(|proof| VoteAnswer::Vote { proof, hint: Vec::new() }))
 }
 
 fn prepare(checks: &Checks, prepare: Prepare) -> Result<shard::Prepare, Rejection> {
