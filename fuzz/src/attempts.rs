@@ -129,7 +129,7 @@ impl World {
         match reply {
             Reply::Decided { proof } => self.tell(proof.attempt(), proof.decide()),
             Reply::Finished { attempt, decision } => self.tell(*attempt, *decision),
-            Reply::Refused { .. } | Reply::HomesReserved { .. } | Reply::Abandoned { .. } => {}
+            Reply::Refused { .. } | Reply::HomesReserved { .. } | Reply::Abandoned { .. } | Reply::Left { .. } => {}
         }
     }
 

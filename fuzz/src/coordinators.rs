@@ -7,7 +7,8 @@ use alloy_primitives::{TxKind, U256};
 use commit::coordinator::Objection;
 use commit::{Descriptor, Refusal, Verdict, Vote, VoteProof};
 use coordinator::{
-    Coordinator, Event, FetchId, Input, LocalAnswer, Send, Settings, StateKeyValue, StateValue, Ticket, Timing, Votes,
+    Coordinator, Event, FetchId, Input, Job, LocalAnswer, Send, Settings, StateKeyValue, StateValue, Ticket, Timing,
+    Votes,
 };
 use evm::{AccountState, Lookup, Payload, PayloadVerifier, Placement, RecoveredPayload, State, StateKey, View};
 use primitives::{AttemptId, Epoch, Machine, Memory, Millis, ShardId, Time, Verified};
@@ -70,6 +71,7 @@ struct World {
     ended: BTreeSet<Ticket>,
     fetches: BTreeMap<FetchId, Vec<StateKey>>,
     locals: Vec<(Ticket, Payload)>,
+    jobs: Vec<Job>,
     attempts: BTreeMap<AttemptId, Descriptor>,
     verdicts: BTreeMap<(AttemptId, ShardId), Verdict>,
     wake: Option<Time>,
@@ -94,6 +96,7 @@ fn play(data: &[u8]) -> World {
         ended: BTreeSet::new(),
         fetches: BTreeMap::new(),
         locals: Vec::new(),
+        jobs: Vec::new(),
         attempts: BTreeMap::new(),
         verdicts: BTreeMap::new(),
         wake: None,
@@ -222,6 +225,7 @@ impl World {
                 );
                 self.fetches.insert(fetch, keys);
             }
+            Send::Run(job) => self.jobs.push(job),
             Send::SubmitLocal { batch, .. } => {
                 self.locals.extend(batch.into_iter().map(|submission| (submission.ticket, submission.payload)));
             }
@@ -243,6 +247,7 @@ impl World {
         self.open.clear();
         self.fetches.clear();
         self.locals.clear();
+        self.jobs.clear();
         self.wake = Some(self.now);
     }
 
@@ -266,6 +271,7 @@ impl World {
             |(fetch, keys): (FetchId, Vec<StateKey>)| Input::Fetched { fetch, values: truth(&keys), codes: Vec::new() };
         let mut inputs: Vec<Input> = fetches.into_iter().map(answered).collect();
         let refused = |(ticket, _)| Input::Local { ticket, answer: LocalAnswer::Refused("no".to_owned()) };
+        inputs.extend(std::mem::take(&mut self.jobs).into_iter().map(|job| Input::Ran(Box::new(job.run()))));
         inputs.extend(std::mem::take(&mut self.locals).into_iter().map(refused));
         for (attempt, descriptor) in std::mem::take(&mut self.attempts) {
             for shard in descriptor.participants.keys().copied() {

@@ -4,7 +4,7 @@
 //!       Begin            every home voted yes           all voted yes | some no         all that may lock acked
 //!   ---------> Homes ---------------------> Rest ---------------------------> Deciding ------------------> forgotten
 //!     * log      |   Prepare, again and again |                               * log      Decide, again      * log
-//!                '---- at the deadline, or when one will never vote: RequestAbort instead; the answers are votes
+//!                '---- at the deadline, or when one will never vote: RequestAbort to all who are silent; the answers are votes
 //! ```
 //!
 //! Promise: it never decides by its own clock and never without votes (R1, R4); what it sends more than once is safe to
@@ -13,6 +13,9 @@
 //! The log: [`ATTEMPTS`] has the attempt and its payload from before the first prepare; [`VOTES`] has the deciding votes
 //! from before the first decide; both go when every participant that may hold a lock has acknowledged. [`DECISIONS`]
 //! remembers the last [`DECISIONS_COUNT_MAX`] decisions.
+//!
+//! Promise (I19): what a dead participant never acknowledges keeps nobody from beginning. At the bound the attempt with the
+//! oldest deadline is forgotten, if that is past: its participants finish it among themselves (R8).
 
 mod attempt;
 mod memory;
@@ -158,7 +161,7 @@ pub enum Reply {
         /// The decision and its votes.
         proof: Arc<DecisionProof>,
     },
-    /// Every participant that may hold a lock has carried out the decision.
+    /// Every participant that may hold a lock has carried out the decision, or there is no room to wait for the rest.
     Finished {
         /// Which.
         attempt: AttemptId,
@@ -173,6 +176,11 @@ pub enum Reply {
         shard: ShardId,
         /// Why.
         reason: String,
+    },
+    /// Undecided past its deadline, it was left to its participants (R8): there was no room for it any more.
+    Left {
+        /// Which.
+        attempt: AttemptId,
     },
 }
 
@@ -214,6 +222,8 @@ pub struct Coordinator {
     settings: Settings,
     attempts: BTreeMap<AttemptId, Attempt>,
     timers: BTreeSet<(Time, AttemptId)>,
+    /// The same attempts by their deadlines: which is left to its participants when there is no room.
+    deadlines: BTreeSet<(Time, AttemptId)>,
     memory: Memory,
 }
 
@@ -225,7 +235,8 @@ impl Coordinator {
         let memory = Memory::open(read)?;
         let attempts = attempt::recover(read)?;
         let timers = attempts.keys().map(|id| (Time(0), *id)).collect();
-        Ok(Self { settings, attempts, timers, memory })
+        let deadlines = attempts.iter().map(|(id, attempt)| (attempt.descriptor.deadline, *id)).collect();
+        Ok(Self { settings, attempts, timers, deadlines, memory })
     }
 
     /// How many attempts are not yet forgotten.
@@ -245,10 +256,12 @@ impl Coordinator {
 
     fn begin(&mut self, now: Time, descriptor: Descriptor, payload: Arc<[u8]>, out: &mut Output<Send, Reply>) {
         let id = descriptor.id();
+        self.make_room(now, out);
         if let Err(reason) = self.may_begin(id, &descriptor, &payload) {
             out.replies.push(Reply::Refused { attempt: id, reason });
             return;
         }
+        self.deadlines.insert((descriptor.deadline, id));
         let attempt = Attempt::new(descriptor, payload);
         out.writes.push(attempt.begun());
         self.attempts.insert(id, attempt);
@@ -267,6 +280,17 @@ impl Coordinator {
             return Err(BeginError::Busy);
         }
         Ok(())
+    }
+
+    /// Leaves the attempt with the oldest deadline to its participants, if there is no room and that deadline has passed.
+    fn make_room(&mut self, now: Time, out: &mut Output<Send, Reply>) {
+        let oldest = self.deadlines.first().copied().filter(|_| self.attempts.len() >= ATTEMPTS_COUNT_MAX);
+        let Some((_, id)) = oldest.filter(|(deadline, _)| *deadline <= now) else { return };
+        out.replies.push(match self.attempts.get(&id).and_then(Attempt::decision) {
+            Some(decision) => Reply::Finished { attempt: id, decision },
+            None => Reply::Left { attempt: id },
+        });
+        self.forget(id, out);
     }
 
     fn vote(&mut self, now: Time, proof: Verified<VoteProof>, out: &mut Output<Send, Reply>) {
@@ -320,6 +344,7 @@ impl Coordinator {
     fn forget(&mut self, id: AttemptId, out: &mut Output<Send, Reply>) {
         if let Some(attempt) = self.attempts.remove(&id) {
             self.timers.remove(&(attempt.due, id));
+            self.deadlines.remove(&(attempt.descriptor.deadline, id));
             out.writes.push(Write::delete(ATTEMPTS, *id.0.as_bytes()));
             out.writes.push(Write::delete(VOTES, *id.0.as_bytes()));
         }
@@ -355,6 +380,7 @@ impl Coordinator {
     fn assert_valid(&self) {
         assert!(self.attempts.len() <= ATTEMPTS_COUNT_MAX);
         assert_eq!(self.attempts.len(), self.timers.len(), "every attempt has one timer");
+        assert_eq!(self.attempts.len(), self.deadlines.len(), "every attempt has one deadline");
         for (id, attempt) in &self.attempts {
             assert!(self.timers.contains(&(attempt.due, *id)), "the timer is the attempt's");
             // A full memory may have forgotten a decision that is still being told.

@@ -385,6 +385,41 @@ fn past_the_deadline_the_silent_are_asked_to_abort_and_nothing_is_decided() {
 }
 
 #[test]
+fn a_home_that_is_dead_does_not_keep_the_others_waiting_past_the_deadline() {
+    let (mut coordinator, store, descriptor) = alone();
+    coordinator.step(Time(1), vec![begin(&descriptor)], &store);
+    let output = coordinator.step(descriptor.deadline, Vec::new(), &store);
+    assert_eq!(kinds(&output.sends), [(0, "request abort"), (1, "request abort"), (2, "request abort")]);
+    let output = coordinator.step(descriptor.deadline, vec![Input::Votes(vec![no(&descriptor, 1)])], &store);
+    assert!(matches!(&output.replies[..], [Reply::Decided { proof }] if proof.decide() == Decision::Abort));
+    assert_eq!(kinds(&output.sends), [(0, "decide")], "it may have locked for a prepare that comes late");
+}
+
+#[test]
+fn attempts_that_a_dead_participant_never_acknowledges_keep_nobody_from_beginning() {
+    let (mut coordinator, store, mut descriptor) = alone();
+    let begins = (1..=ATTEMPTS_COUNT_MAX as u32).map(|number| {
+        descriptor.number = number;
+        begin(&descriptor)
+    });
+    coordinator.step(Time(1), begins.collect(), &store);
+    let decided = vec![Input::Votes((0..3).map(|shard| yes(&descriptor, shard)).collect())];
+    coordinator.step(Time(2), decided, &store);
+    assert_eq!(coordinator.in_flight(), ATTEMPTS_COUNT_MAX);
+    let (now, mut left, mut finished) = (descriptor.deadline, 0, 0);
+    for number in 0..20 {
+        let (number, deadline) = (ATTEMPTS_COUNT_MAX as u32 + 1 + number, now.after(Millis(5)));
+        let output = coordinator.step(now, vec![begin(&Descriptor { number, deadline, ..descriptor.clone() })], &store);
+        left += output.replies.iter().filter(|reply| matches!(reply, Reply::Left { .. })).count();
+        finished += output.replies.iter().filter(|reply| matches!(reply, Reply::Finished { .. })).count();
+        assert!(!output.replies.iter().any(|reply| matches!(reply, Reply::Refused { .. })), "{:?}", output.replies);
+    }
+    // The order among equal deadlines is by id: the decided one may be among them, or not.
+    assert_eq!((left + finished, finished <= 1), (20, true));
+    assert_eq!(coordinator.in_flight(), ATTEMPTS_COUNT_MAX);
+}
+
+#[test]
 fn a_lost_send_is_said_again_with_bounded_backoff() {
     let (mut coordinator, store, mut descriptor) = alone();
     descriptor.deadline = Time(u64::MAX);

@@ -5,7 +5,7 @@ use crate::coordinator::{Coordinator, Draft};
 use crate::input::{Committed, Event, Votes};
 use crate::pending::{Attempt, Stage};
 use crate::refusal::Refusal;
-use crate::settings::{ATTEMPTS_COUNT_MAX, SHARED_TRIES_COUNT_MAX};
+use crate::settings::{EAGER_TRIES_COUNT_MAX, SHARED_TRIES_COUNT_MAX};
 use commit::coordinator::{BeginError, Input as CommitInput, Objection, Reply as CommitReply};
 use commit::{Decision, DecisionProof, Descriptor, PARTICIPANTS_COUNT_MAX, PAYLOAD_BYTES_MAX, Verdict, Vote};
 use evm::{Executed, Prepared, StateKey};
@@ -20,7 +20,9 @@ impl Coordinator {
         let Some(pending) = self.pending.get_mut(&turn) else { return };
         let payload = pending.payload.payload().clone();
         let lent = executed.witness.fixed.keys();
-        let proofs = lent.filter_map(|address| Some((*address, self.cache.code_proof(*address)?))).collect();
+        let cache = self.cache.read();
+        let proofs = lent.filter_map(|address| Some((*address, cache.code_proof(*address)?))).collect();
+        drop(cache);
         let payload: Arc<[u8]> = encode(&Prepared { payload, witness: executed.witness.clone(), proofs }).into();
         let epochs = epochs(&executed.participants, &self.settings.epochs, payload.len());
         let participants = match epochs {
@@ -39,8 +41,8 @@ impl Coordinator {
         let id = descriptor.id();
         draft.reply(pending.ticket, Event::Preparing { attempt: id, number: pending.tries });
         draft.commit.push(CommitInput::Begin { descriptor, payload });
-        let attempt = Attempt { id, executed, proof: None, objection: None };
-        self.enter(turn, Stage::Attempt(Box::new(attempt)), None);
+        let attempt = Attempt { id, executed, proof: None, voted: BTreeSet::new(), objection: None };
+        self.enter(turn, Stage::Attempt(Box::new(attempt)), Some(draft.now.after(self.settings.timing.answer)));
         self.attempts.insert(id, turn);
     }
 
@@ -55,6 +57,9 @@ impl Coordinator {
             if let Verdict::No(commit::Refusal::Slot { taken }) = verdict {
                 pending.slot_refused(taken);
             }
+            if let Some(attempt) = pending.attempt() {
+                attempt.voted.insert(shard);
+            }
             if let Verdict::No(commit::Refusal::Stale | commit::Refusal::Conflict { .. }) = verdict
                 && let Some(attempt) = pending.attempt()
             {
@@ -66,7 +71,7 @@ impl Coordinator {
         for (key, value) in hints {
             // Whoever said that the witness is stale may say what is so; and only of itself.
             if stale.contains(&self.settings.placement.owner(key)) {
-                self.cache.learn(key, value, self.stamp, self.stamp);
+                self.cache.write().learn(key, value, self.stamp, self.stamp);
             }
         }
         draft.commit.push(CommitInput::Votes(votes));
@@ -85,7 +90,7 @@ impl Coordinator {
         let Some(pending) = self.pending.get_mut(&turn) else { return };
         let tries = pending.tries;
         let decision = pending.attempt().and_then(|attempt| attempt.proof.as_ref()).map(|proof| proof.decide());
-        if decision == Some(Decision::Commit) || (decision.is_some() && tries <= SHARED_TRIES_COUNT_MAX) {
+        if decision == Some(Decision::Commit) || (decision.is_some() && !keeps_claims(tries)) {
             // The shard has released its locks: whoever waits for its keys alone need not wait for the other shards.
             let placement = &self.settings.placement;
             let free = self.claims.release_part(turn, |key| placement.owner(key) == shard);
@@ -98,7 +103,8 @@ impl Coordinator {
             CommitReply::Refused { attempt, reason } => self.not_begun(attempt, &reason, draft),
             CommitReply::HomesReserved { .. } => {}
             CommitReply::Decided { proof } => self.decided(&proof, draft),
-            CommitReply::Finished { attempt, decision } => self.finished(attempt, decision, draft),
+            CommitReply::Finished { attempt, decision } => self.ended(attempt, decision, draft),
+            CommitReply::Left { attempt } => self.left(attempt, draft),
             CommitReply::Abandoned { attempt, shard, reason } => {
                 if let Some(turn) = self.attempts.get(&attempt).copied() {
                     self.refuse(turn, Refusal::Objected { shard, reason }, draft);
@@ -116,9 +122,19 @@ impl Coordinator {
             BeginError::Busy | BeginError::Known | BeginError::Descriptor(_) => {
                 let free = self.claims.release(turn);
                 self.wake(free);
-                self.retry_or_refuse(turn, id, (ShardId(0), commit::Refusal::Busy), draft);
+                self.contended(turn, id, (ShardId(0), commit::Refusal::Busy), draft);
             }
         }
+    }
+
+    /// An attempt was left undecided to its participants. Until they end it, its locks are in the way of the next.
+    fn left(&mut self, id: AttemptId, draft: &mut Draft) {
+        let Some(turn) = self.attempts.get(&id).copied() else { return };
+        let waits_for = self.attempt_of(id).map(|attempt| attempt.waits_for()).unwrap_or_default();
+        let Some(shard) = waits_for.first().copied() else { return };
+        let free = self.claims.release(turn);
+        self.wake(free);
+        self.again(turn, salt(id), Refusal::Undecided { shard }, draft);
     }
 
     fn decided(&mut self, proof: &Arc<DecisionProof>, draft: &mut Draft) {
@@ -132,9 +148,12 @@ impl Coordinator {
             let executed = attempt.executed.clone();
             self.learn_commit(&executed.effects.changes);
         }
+        // A decision is a function of votes: whoever does not acknowledge it in time is not waited for.
+        self.look_again(turn, draft.now.after(self.settings.timing.answer));
     }
 
-    fn finished(&mut self, id: AttemptId, decision: Decision, draft: &mut Draft) {
+    /// An attempt is decided, and everybody has carried it out or does not say so.
+    pub(crate) fn ended(&mut self, id: AttemptId, decision: Decision, draft: &mut Draft) {
         let Some(turn) = self.attempts.get(&id).copied() else { return };
         let Some(pending) = self.pending.get_mut(&turn) else { return };
         let Stage::Attempt(attempt) = std::mem::replace(&mut pending.stage, Stage::Backoff) else { return };
@@ -157,26 +176,16 @@ impl Coordinator {
             return self.refuse(turn, Refusal::Voted { shard, refusal }, draft);
         }
         let tries = self.pending.get(&turn).map_or(0, |pending| pending.tries);
-        if tries <= SHARED_TRIES_COUNT_MAX {
+        if !keeps_claims(tries) || is_of_silence(&refusal) {
             let free = self.claims.release(turn);
             self.wake(free);
         }
-        self.retry_or_refuse(turn, attempt.id, (shard, refusal), draft);
+        self.contended(turn, attempt.id, (shard, refusal), draft);
     }
 
-    fn retry_or_refuse(
-        &mut self,
-        turn: Turn,
-        id: AttemptId,
-        (shard, last): (ShardId, commit::Refusal),
-        draft: &mut Draft,
-    ) {
+    fn contended(&mut self, turn: Turn, id: AttemptId, (shard, last): (ShardId, commit::Refusal), draft: &mut Draft) {
         let tries = self.pending.get(&turn).map_or(0, |pending| pending.tries);
-        if tries >= ATTEMPTS_COUNT_MAX {
-            return self.refuse(turn, Refusal::Contended { shard, last }, draft);
-        }
-        let salt = id.0.as_bytes()[..8].iter().fold(0, |salt, byte| salt << 8 | u64::from(*byte));
-        self.retry(turn, salt, draft);
+        self.again(turn, salt(id), Refusal::Contended { tries, shard, last }, draft);
     }
 
     fn attempt_of(&mut self, id: AttemptId) -> Option<&mut Attempt> {
@@ -189,9 +198,24 @@ impl Coordinator {
         let placement = &self.settings.placement;
         let own: Vec<StateKey> = executed.witness.keys().filter(|key| placement.owner(*key) == shard).collect();
         for key in &own {
-            self.cache.forget(key);
+            self.cache.write().forget(key);
         }
     }
+}
+
+/// Whether a submission that was aborted so often keeps its keys from the others here until its next try.
+fn keeps_claims(tries: u32) -> bool {
+    (SHARED_TRIES_COUNT_MAX + 1..=EAGER_TRIES_COUNT_MAX).contains(&tries)
+}
+
+/// Whether it was aborted because somebody did not vote: then its keys were in nobody's way but its own.
+fn is_of_silence(refusal: &commit::Refusal) -> bool {
+    use commit::Refusal::{AbortRequested, AlreadyAborted, Expired};
+    matches!(refusal, AbortRequested | AlreadyAborted | Expired { .. })
+}
+
+fn salt(id: AttemptId) -> u64 {
+    id.0.as_bytes()[..8].iter().fold(0, |salt, byte| salt << 8 | u64::from(*byte))
 }
 
 /// The participants with their epochs, if an attempt may name them and carry so much.

@@ -10,7 +10,8 @@ use evm::{AccountState, Bytecode, Changes, CodeCache, Data, FeesKey, Lookup, Sta
 use primitives::Time;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Most keys remembered.
 pub const CACHE_KEYS_COUNT_MAX: usize = 1 << 19;
@@ -197,17 +198,38 @@ impl View for ViewCache {
     }
 }
 
+/// The view cache, of which the machine's step alone is the writer.
+#[derive(Clone, Default)]
+pub(crate) struct SharedCache(Arc<RwLock<ViewCache>>);
+
+impl SharedCache {
+    /// The cache is whole after each of its operations, so a panic elsewhere does not spoil it.
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, ViewCache> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, ViewCache> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for SharedCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedCache").finish_non_exhaustive()
+    }
+}
+
 /// A view of the cache that notes what one run looked at, so that a run that fails can be told from a wrong guess.
 #[derive(Debug)]
 pub(crate) struct Watched<'a> {
-    cache: &'a ViewCache,
+    cache: &'a SharedCache,
     /// When the run's slot is over.
     end: Time,
     looked_at: RefCell<BTreeSet<StateKey>>,
 }
 
 impl<'a> Watched<'a> {
-    pub(crate) fn new(cache: &'a ViewCache, end: Time) -> Self {
+    pub(crate) fn new(cache: &'a SharedCache, end: Time) -> Self {
         Self { cache, end, looked_at: RefCell::default() }
     }
 
@@ -223,25 +245,25 @@ impl<'a> Watched<'a> {
 impl View for Watched<'_> {
     fn account(&self, address: Address) -> Lookup<Option<AccountState>> {
         self.note(StateKey::Account(address));
-        self.cache.account(address)
+        self.cache.read().account(address)
     }
 
     fn slot(&self, address: Address, slot: U256) -> Lookup<U256> {
         self.note(StateKey::Slot(address, slot));
-        self.cache.slot(address, slot)
+        self.cache.read().slot(address, slot)
     }
 
     fn fees(&self, key: FeesKey) -> Lookup<U256> {
         self.note(StateKey::Fees(key));
-        self.cache.fees(key)
+        self.cache.read().fees(key)
     }
 
     fn code(&self, hash: B256) -> Lookup<Bytecode> {
-        self.cache.code(hash)
+        self.cache.read().code(hash)
     }
 
     fn fixed_code(&self, address: Address) -> Lookup<Option<B256>> {
-        self.cache.proofs.hash(address, self.end)
+        self.cache.read().proofs.hash(address, self.end)
     }
 }
 

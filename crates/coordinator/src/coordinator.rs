@@ -11,20 +11,24 @@
 //! and do not see each other, so they may be spread over threads; what follows from them is done in the order of arrival.
 
 use crate::attempts::jitter;
-use crate::cache::{Stamp, ViewCache};
+use crate::cache::{SharedCache, Stamp, ViewCache};
 use crate::claims::{Claims, Turn};
 use crate::fetch::Fetches;
 use crate::input::{Event, Input, LocalSubmission, Prepare, Reply, Send, Ticket};
+use crate::kept::Keeper;
 use crate::pending::{Pending, Stage, Trust};
 use crate::refusal::Refusal;
+use crate::runs::{Rules, RunId};
 use crate::senders::Senders;
-use crate::settings::{PENDING_COUNT_MAX, Settings};
+use crate::settings::{EAGER_TRIES_COUNT_MAX, PENDING_COUNT_MAX, RUNS_BESIDE_COUNT_MAX, Settings};
+use crate::turns::Unpaid;
 use alloy_primitives::B256;
 use commit::coordinator::{Input as CommitInput, Send as CommitSend};
 use commit::{DecisionProof, Descriptor};
 use evm::{Changes, PayloadVerifier, RecoveredPayload, StateKey};
 use primitives::{AttemptId, Machine, Millis, Output, Read, ShardId, Time, Verified, Write};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// A coordinator of one network.
@@ -33,12 +37,20 @@ pub struct Coordinator {
     pub(crate) settings: Settings,
     pub(crate) verifier: PayloadVerifier,
     pub(crate) commit: commit::Coordinator,
-    pub(crate) cache: ViewCache,
+    pub(crate) cache: SharedCache,
+    pub(crate) rules: Arc<Rules>,
+    /// Runs beside the step.
+    pub(crate) jobs: BTreeMap<RunId, Turn>,
+    pub(crate) runs_count: u64,
     pub(crate) claims: Claims,
     pub(crate) fetches: Fetches,
     pub(crate) senders: Senders,
     pub(crate) pending: BTreeMap<Turn, Pending>,
     pub(crate) attempts: BTreeMap<AttemptId, Turn>,
+    /// Shards that left something unanswered, and have been silent since.
+    pub(crate) silent: BTreeSet<ShardId>,
+    keeper: Keeper,
+    pub(crate) unpaid: Unpaid,
     tickets: BTreeMap<Ticket, Turn>,
     hashes: BTreeMap<B256, Turn>,
     pub(crate) ready: BTreeSet<Turn>,
@@ -111,13 +123,19 @@ impl Coordinator {
         Ok(Self {
             verifier: PayloadVerifier::new(settings.params.clone()),
             commit: commit::Coordinator::open(settings.commit, read)?,
+            rules: Arc::new(Rules { params: settings.params.clone(), placement: settings.placement.clone() }),
             settings,
-            cache: ViewCache::default(),
+            cache: SharedCache::default(),
+            jobs: BTreeMap::new(),
+            runs_count: 0,
             claims: Claims::default(),
             fetches: Fetches::default(),
             senders: Senders::default(),
             pending: BTreeMap::new(),
             attempts: BTreeMap::new(),
+            silent: BTreeSet::new(),
+            keeper: Keeper::open(read)?,
+            unpaid: Unpaid::default(),
             tickets: BTreeMap::new(),
             hashes: BTreeMap::new(),
             ready: BTreeSet::new(),
@@ -138,17 +156,19 @@ impl Coordinator {
     }
 
     /// What the network's state is believed to be.
-    pub fn cache(&self) -> &ViewCache {
-        &self.cache
+    pub fn cache(&self) -> impl Deref<Target = ViewCache> {
+        self.cache.read()
     }
 
     fn take(&mut self, input: Input, draft: &mut Draft) {
+        self.hear(&input);
         match input {
             Input::Submit { ticket, payload } => self.submit(ticket, *payload, draft),
             Input::Fetched { fetch, values, codes } => self.fetched(fetch, values, &codes),
             Input::FetchedProofs { fetch, proofs } => self.fetched_proofs(fetch, proofs, draft.now),
             Input::FetchFailed { fetch } => self.fetches.failed(fetch, draft.now, &self.settings.timing),
             Input::Votes(votes) => self.votes(votes, draft),
+            Input::Ran(ran) => self.ran(*ran, draft),
             Input::Rejected { attempt, shard, objection } => self.rejected(attempt, shard, objection, draft),
             Input::Applied { attempt, shard } => self.applied(attempt, shard, draft),
             Input::Local { ticket, answer } => {
@@ -160,7 +180,7 @@ impl Coordinator {
     }
 
     fn submit(&mut self, ticket: Ticket, payload: Verified<RecoveredPayload>, draft: &mut Draft) {
-        let pending = Pending::new(ticket, payload);
+        let mut pending = Pending::new(ticket, payload, draft.now);
         let known = pending.hashes().find(|hash| self.hashes.contains_key(hash));
         if let Some(transaction) = known {
             return draft.reply(ticket, Event::Refused(Box::new(Refusal::AlreadyPending { transaction })));
@@ -168,9 +188,11 @@ impl Coordinator {
         if self.pending.len() >= PENDING_COUNT_MAX {
             return draft.reply(ticket, Event::Refused(Box::new(Refusal::Busy)));
         }
+        self.keeper.recall(&mut pending);
         let turn = Turn(self.next);
         self.next += 1;
         self.hashes.extend(pending.hashes().map(|hash| (hash, turn)));
+        pending.nonces().for_each(|nonce| self.senders.arrive(nonce, turn));
         self.tickets.insert(ticket, turn);
         self.pending.insert(turn, pending);
         self.ready.insert(turn);
@@ -195,14 +217,40 @@ impl Coordinator {
             Stage::Attempt(attempt) => {
                 self.attempts.remove(&attempt.id);
             }
-            Stage::Ready | Stage::Queued | Stage::Backoff | Stage::Local(_) => {}
+            Stage::Running(run) => {
+                self.jobs.remove(&run);
+            }
+            Stage::Ready | Stage::Queued { .. } | Stage::Backoff | Stage::Local(_) => {}
         }
+    }
+
+    /// Looks at a submission again at `due`, in the stage it is in.
+    pub(crate) fn look_again(&mut self, turn: Turn, due: Time) {
+        let Some(pending) = self.pending.get_mut(&turn) else { return };
+        if let Some(earlier) = pending.due.replace(due) {
+            self.timers.remove(&(earlier, turn));
+        }
+        self.timers.insert((due, turn));
+    }
+
+    /// The shard that a local submission was handed to.
+    pub(crate) fn shard_asked_by(&self, ticket: Ticket) -> Option<ShardId> {
+        match &self.pending.get(self.tickets.get(&ticket)?)?.stage {
+            Stage::Local(local) => Some(local.shard),
+            _ => None,
+        }
+    }
+
+    /// The submission may be worked on: it is kept from here on, and whoever brought it will hear how it ends.
+    pub(crate) fn accept(&mut self, turn: Turn, draft: &mut Draft) -> Result<(), Refusal> {
+        let Some(pending) = self.pending.get_mut(&turn) else { return Ok(()) };
+        self.keeper.keep(pending, &mut draft.writes)
     }
 
     /// Those that waited for keys run again.
     pub(crate) fn wake(&mut self, turns: impl IntoIterator<Item = Turn>) {
         for turn in turns {
-            if matches!(self.pending.get(&turn).map(|pending| &pending.stage), Some(Stage::Queued)) {
+            if matches!(self.pending.get(&turn).map(|pending| &pending.stage), Some(Stage::Queued { .. })) {
                 self.enter(turn, Stage::Ready, None);
             }
         }
@@ -210,7 +258,7 @@ impl Coordinator {
 
     /// The cache takes over a commit, and whoever waited for a nonce learns of it.
     pub(crate) fn learn_commit(&mut self, changes: &Changes) {
-        self.cache.apply(changes, self.stamp);
+        self.cache.write().apply(changes, self.stamp);
         for (sender, account) in &changes.accounts {
             if let Some(account) = account {
                 self.wake_nonces(*sender, account.nonce);
@@ -227,14 +275,19 @@ impl Coordinator {
         }
     }
 
-    /// Tries again after an abort or a local refusal, the sooner the fewer tries it had. `salt` differs between
-    /// coordinators, so that two that collide do not collide again.
-    pub(crate) fn retry(&mut self, turn: Turn, salt: u64, draft: &Draft) {
+    /// Tries again after an abort, a local refusal or silence, the sooner the fewer tries it had, and refuses it as `last`
+    /// when its lifetime is over. `salt` differs between coordinators, so that two that collide do not collide again.
+    pub(crate) fn again(&mut self, turn: Turn, salt: u64, last: Refusal, draft: &mut Draft) {
         let Some(pending) = self.pending.get_mut(&turn) else { return };
-        (pending.rounds, pending.trust) = (0, Trust::Guessed);
         let timing = &self.settings.timing;
+        if draft.now.since(pending.since) >= timing.lifetime {
+            return self.refuse(turn, last, draft);
+        }
+        (pending.rounds, pending.burnt, pending.trust) = (0, 0, Trust::Guessed);
         let doublings = pending.tries.saturating_sub(1).min(20);
-        let wait = timing.backoff_min.0.saturating_mul(1 << doublings).min(timing.backoff_max.0);
+        let is_eager = pending.tries <= EAGER_TRIES_COUNT_MAX;
+        let wait_max = if is_eager { timing.backoff_max } else { timing.backoff_late };
+        let wait = timing.backoff_min.0.saturating_mul(1 << doublings).min(wait_max.0);
         let wait = wait + jitter(salt, pending.tries) % (wait + 1);
         self.enter(turn, Stage::Backoff, Some(draft.now.after(Millis(wait))));
     }
@@ -252,6 +305,12 @@ impl Coordinator {
             for hash in pending.hashes() {
                 self.hashes.remove(&hash);
             }
+            pending.nonces().for_each(|nonce| self.senders.depart(nonce, turn));
+            let refusal = if let Event::Refused(refusal) = &event { Some(&**refusal) } else { None };
+            if let (None, Some(payer)) = (refusal, pending.payer()) {
+                self.unpaid.pay(payer, pending.unpaid);
+            }
+            self.keeper.end(&pending, refusal, draft.now, &mut draft.writes);
             draft.reply(pending.ticket, event);
         }
         let free = self.claims.release(turn);
@@ -263,23 +322,27 @@ impl Coordinator {
             self.timers.iter().take_while(|(time, _)| *time <= draft.now).map(|(_, turn)| *turn).collect();
         for turn in due {
             match self.pending.get(&turn).map(|pending| &pending.stage) {
-                Some(Stage::Backoff) => self.enter(turn, Stage::Ready, None),
+                // Of a run that is not heard of, the host has lost the question.
+                Some(Stage::Backoff | Stage::Running(_)) => self.enter(turn, Stage::Ready, None),
                 Some(Stage::Nonce { sender, .. }) => {
                     let account = StateKey::Account(*sender);
                     if !self.claims.is_held_by_another(turn, &account) {
-                        self.cache.forget(&account);
+                        self.cache.write().forget(&account);
                     }
                     self.enter(turn, Stage::Ready, None);
                 }
                 Some(Stage::Local(_)) => self.local_is_late(turn, draft),
-                _ => {}
+                Some(Stage::Queued { .. }) => self.queue_is_long(turn, draft),
+                Some(Stage::Attempt(_)) => self.attempt_is_late(turn, draft),
+                Some(Stage::Ready | Stage::Fetching(_)) | None => {}
             }
         }
-        let (sends, given_up) = self.fetches.due(draft.now, &self.settings.timing);
-        draft.fetches.extend(sends);
-        for ended in given_up {
+        let due = self.fetches.due(draft.now, &self.settings.timing);
+        self.silent.extend(due.silent);
+        draft.fetches.extend(due.sends);
+        for ended in due.ended {
             for turn in ended.waiters {
-                self.refuse(turn, Refusal::Unreachable { shard: ended.shard }, draft);
+                self.not_fetched(turn, ended.shard, draft);
             }
         }
     }
@@ -299,7 +362,7 @@ impl Coordinator {
     }
 
     fn next_wake(&self, now: Time) -> Option<Time> {
-        let soonest = if self.ready.is_empty() { None } else { Some(now) };
+        let soonest = self.ready.iter().any(|turn| self.may_run(*turn)).then_some(now);
         [soonest, self.fetches.wake(), self.timers.first().map(|(time, _)| *time)].into_iter().flatten().min()
     }
 
@@ -308,6 +371,7 @@ impl Coordinator {
         self.claims.assert_valid();
         assert!(self.pending.len() <= PENDING_COUNT_MAX);
         assert_eq!(self.tickets.len(), self.pending.len());
+        assert!(self.jobs.len() <= RUNS_BESIDE_COUNT_MAX);
         if self.pending.is_empty() {
             assert!(self.claims.is_empty() && self.senders.is_empty() && self.ready.is_empty());
             assert!(self.hashes.is_empty() && self.attempts.is_empty() && self.timers.is_empty());
@@ -332,7 +396,7 @@ impl Machine for Coordinator {
             self.take(input, &mut draft);
         }
         self.commit(&mut draft, read);
-        self.cache.age_proofs(now);
+        self.cache.write().age_proofs(now);
         self.look_at_what_is_due(&mut draft);
         self.run_what_is_ready(&mut draft);
         self.commit(&mut draft, read);

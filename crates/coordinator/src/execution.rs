@@ -1,55 +1,116 @@
 //! Running what is ready, and what follows from a run.
 
-use crate::cache::{StateValue, Watched};
+use crate::cache::StateValue;
 use crate::claims::{Claim, Turn};
 use crate::coordinator::{Coordinator, Draft};
 use crate::fetch::FetchId;
-use crate::input::{Committed, Event, ProvenCode, StateKeyValue};
+use crate::input::{Committed, Event, ProvenCode, Send, StateKeyValue};
 use crate::pending::{Pending, Stage, Trust};
 use crate::refusal::Refusal;
-use crate::settings::{EXECUTIONS_PER_STEP_COUNT_MAX, FETCH_ROUNDS_COUNT_MAX, NONCE_AHEAD_MAX};
+use crate::runs::{Job, Ran, Run, RunId};
+use crate::settings::{
+    EXECUTIONS_PER_STEP_COUNT_MAX, FETCH_ROUNDS_COUNT_MAX, GAS_IN_STEP_MAX, GAS_PER_STEP_MAX, GAS_PER_TRY_MAX_BLOCKS,
+    NONCE_AHEAD_MAX, RUNS_BESIDE_COUNT_MAX,
+};
+use crate::turns;
 use alloy_primitives::{Address, U256};
 use evm::{
     Data, Environment, ExecuteError, Executed, Invalid, LockMode, Missing, Payload, PayloadError, RecoveredPayload,
-    StateKey, execute,
+    StateKey,
 };
-use primitives::{Time, Verified};
+use primitives::{ShardId, Time, Verified};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// A run over the cache: it changes nothing.
-struct Run {
-    payload: Arc<Verified<RecoveredPayload>>,
-    result: Result<Executed, ExecuteError>,
-    looked_at: BTreeSet<StateKey>,
+/// What one step may still run.
+struct Budget {
+    runs: usize,
+    gas: u64,
+}
+
+impl Budget {
+    fn is_spent(&self) -> bool {
+        self.runs == 0 || self.gas == 0
+    }
 }
 
 impl Coordinator {
-    /// Runs what is ready, in the order of arrival, and what becomes ready by that, up to the bound of a step.
+    /// Runs what is ready, the cheapest first ([`crate::turns`]), and what becomes ready by that, up to the bounds of a step;
+    /// and what came first.
     pub(crate) fn run_what_is_ready(&mut self, draft: &mut Draft) {
-        let mut left = EXECUTIONS_PER_STEP_COUNT_MAX;
-        while left > 0 && !self.ready.is_empty() {
-            let batch: Vec<Turn> = self.ready.iter().copied().take(left).collect();
-            left -= batch.len();
-            // Each run reads the cache as it is now and nothing else: here is where threads would go.
-            let runs: Vec<_> = batch.into_iter().filter_map(|turn| Some((turn, self.run(turn, draft.now)?))).collect();
-            for (turn, run) in runs {
-                match run {
-                    Ok(run) => self.follow(turn, run, draft),
-                    Err(error) => self.refuse(turn, error.into(), draft),
-                }
+        self.unpaid.age(draft.now);
+        let oldest = self.ready.first().copied();
+        let mut budget = Budget { runs: EXECUTIONS_PER_STEP_COUNT_MAX, gas: GAS_PER_STEP_MAX };
+        let mut ran = BTreeSet::new();
+        while !budget.is_spent() {
+            let may_run = self.ready.iter().copied().filter(|turn| self.may_run(*turn));
+            let order = turns::order(may_run, |turn| self.class(turn));
+            if order.is_empty() {
+                break;
             }
+            ran.extend(self.run_some(order, &mut budget, draft));
+        }
+        let is_left = |oldest: &Turn| self.ready.contains(oldest) && !ran.contains(oldest) && self.may_run(*oldest);
+        if let Some(oldest) = oldest.filter(is_left) {
+            self.run_some(vec![oldest], &mut Budget { runs: 1, gas: GAS_PER_STEP_MAX }, draft);
         }
     }
 
-    fn run(&self, turn: Turn, now: Time) -> Option<Result<Run, PayloadError>> {
-        let pending = self.pending.get(&turn)?;
-        Some(self.payload_at(pending, now).map(|payload| {
-            let end = self.settings.params.end_of_environment(&payload.payload().environment);
-            let view = Watched::new(&self.cache, end);
-            let result = execute(&self.settings.params, &self.settings.placement, &payload, &view);
-            Run { payload, result, looked_at: view.looked_at() }
-        }))
+    /// Runs these as long as the budget lasts, and then does what follows in the order of arrival; says who was run.
+    fn run_some(&mut self, order: Vec<Turn>, budget: &mut Budget, draft: &mut Draft) -> BTreeSet<Turn> {
+        let (mut runs, mut ran) = (BTreeMap::new(), BTreeSet::new());
+        for turn in order {
+            if budget.is_spent() {
+                break;
+            }
+            let Some(pending) = self.pending.get(&turn).filter(|_| self.may_run(turn)) else { continue };
+            (budget.runs, _) = (budget.runs - 1, ran.insert(turn));
+            match self.payload_at(pending, draft.now) {
+                Err(error) => self.refuse(turn, error.into(), draft),
+                Ok(payload) if self.is_long(turn) => self.run_beside(turn, payload, draft),
+                Ok(payload) => {
+                    // Each run reads the cache as it is now and nothing else.
+                    let run = Run::make(&self.rules, payload, &self.cache);
+                    budget.gas = budget.gas.saturating_sub(run.gas);
+                    runs.insert(turn, run);
+                }
+            }
+        }
+        for (turn, run) in runs {
+            self.follow(turn, run, draft);
+        }
+        ran
+    }
+
+    /// Whether there is room for its run, in this step or beside it.
+    pub(crate) fn may_run(&self, turn: Turn) -> bool {
+        !self.is_long(turn) || self.jobs.len() < RUNS_BESIDE_COUNT_MAX
+    }
+
+    fn is_long(&self, turn: Turn) -> bool {
+        self.pending.get(&turn).is_some_and(|pending| pending.gas_limit() > GAS_IN_STEP_MAX)
+    }
+
+    fn run_beside(&mut self, turn: Turn, payload: Arc<Verified<RecoveredPayload>>, draft: &mut Draft) {
+        let id = RunId(self.runs_count);
+        self.runs_count += 1;
+        self.enter(turn, Stage::Running(id), Some(draft.now.after(self.settings.timing.patience)));
+        self.jobs.insert(id, turn);
+        let (rules, cache) = (Arc::clone(&self.rules), self.cache.clone());
+        draft.fetches.push(Send::Run(Job { id, payload, rules, cache }));
+    }
+
+    /// A run beside the step was made.
+    pub(crate) fn ran(&mut self, Ran { id, run }: Ran, draft: &mut Draft) {
+        if let Some(turn) = self.jobs.get(&id).copied() {
+            self.enter(turn, Stage::Ready, None);
+            self.follow(turn, run, draft);
+        }
+    }
+
+    fn class(&self, turn: Turn) -> u64 {
+        let pending = self.pending.get(&turn);
+        pending.map_or(0, |pending| self.unpaid.class(pending.payer(), pending.gas_limit()))
     }
 
     /// The payload at the slot that it is now, or one that the shards take: they refuse a slot gone by (R10), and one before
@@ -65,9 +126,14 @@ impl Coordinator {
     }
 
     fn follow(&mut self, turn: Turn, run: Run, draft: &mut Draft) {
-        self.cache.used(run.looked_at.iter().copied());
+        self.cache.write().used(run.looked_at.iter().copied());
         if let Some(pending) = self.pending.get_mut(&turn) {
             pending.payload = run.payload.clone();
+            pending.burnt = pending.burnt.saturating_add(run.gas);
+            pending.unpaid = pending.unpaid.saturating_add(run.gas);
+            if let Some(payer) = pending.payer() {
+                self.unpaid.burn(payer, run.gas);
+            }
         }
         match run.result {
             Ok(executed) => self.claim(turn, executed, draft),
@@ -97,7 +163,9 @@ impl Coordinator {
     fn lack_of_funds(&self, turn: Turn, error: &ExecuteError) -> Option<ExecuteError> {
         let ExecuteError::Invalid { index: 0, sender, .. } = error else { return None };
         let transaction = self.pending.get(&turn)?.payload.signed().next()?;
-        let Some(StateValue::Account(account)) = self.cache.get(&StateKey::Account(*sender)) else { return None };
+        let Some(StateValue::Account(account)) = self.cache.read().get(&StateKey::Account(*sender)) else {
+            return None;
+        };
         let (balance, required) = (account.map_or(U256::ZERO, |account| account.balance), transaction.cost_max());
         // The beneficiary has more than its account says.
         let is_short = balance < required && *sender != self.settings.params.beneficiary;
@@ -110,13 +178,18 @@ impl Coordinator {
         let Some(pending) = self.pending.get_mut(&turn) else { return };
         (pending.trust, pending.nonce_since) = (Trust::Guessed, None);
         let ticket = pending.ticket;
+        if let Some(shard) = self.silent_among(&executed.participants) {
+            return self.ask_first(turn, &executed, shard, draft);
+        }
+        if let Err(refusal) = self.accept(turn, draft) {
+            return self.refuse(turn, refusal, draft);
+        }
         draft.reply(ticket, Event::Executed { participants: executed.participants.clone() });
         let (claim, free) = self.claims.claim(turn, &locks(&executed));
         self.wake(free.into_iter().filter(|other| *other != turn));
         match claim {
             Claim::Waits(key) => {
-                self.enter(turn, Stage::Queued, None);
-                draft.reply(ticket, Event::Queued { key });
+                self.queue(turn, executed.participants.clone(), key, draft);
             }
             Claim::Held => match executed.participants.len() {
                 0 => {
@@ -131,12 +204,26 @@ impl Coordinator {
         }
     }
 
+    /// Has the submission wait for keys that others hold.
+    fn queue(&mut self, turn: Turn, participants: BTreeSet<ShardId>, key: StateKey, draft: &mut Draft) {
+        let Some(pending) = self.pending.get(&turn) else { return };
+        draft.reply(pending.ticket, Event::Queued { key });
+        self.enter(turn, Stage::Queued { participants }, Some(draft.now.after(self.settings.timing.answer)));
+    }
+
     /// Has values fetched, and the submission wait for them.
     pub(crate) fn fetch(&mut self, turn: Turn, missing: &BTreeSet<Missing>, draft: &mut Draft) {
+        if let Err(refusal) = self.may_wait(turn, missing) {
+            return self.refuse(turn, refusal, draft);
+        }
         let Some(pending) = self.pending.get_mut(&turn) else { return };
         pending.rounds += 1;
         if pending.rounds > FETCH_ROUNDS_COUNT_MAX {
             return self.refuse(turn, Refusal::Unsettled, draft);
+        }
+        let (burnt, max) = (pending.burnt, GAS_PER_TRY_MAX_BLOCKS.saturating_mul(self.settings.params.gas_limit));
+        if burnt > max && pending.runs_in_slots() {
+            return self.refuse(turn, Refusal::TooMuchGas { burnt, max }, draft);
         }
         let (settings, when) = (&self.settings, draft.now);
         let (fetches, sends) =
@@ -146,15 +233,27 @@ impl Coordinator {
         self.enter(turn, stage, None);
     }
 
+    /// A shard did not answer a fetch in all its patience. Whoever was promised nothing is told; the others try again.
+    pub(crate) fn not_fetched(&mut self, turn: Turn, shard: ShardId, draft: &mut Draft) {
+        let Some(pending) = self.pending.get(&turn) else { return };
+        let (salt, refusal) = (pending.ticket.0, Refusal::Unreachable { shard });
+        if pending.kept.is_none() {
+            return self.refuse(turn, refusal, draft);
+        }
+        let free = self.claims.release(turn);
+        self.wake(free);
+        self.again(turn, salt, refusal, draft);
+    }
+
     pub(crate) fn fetched(&mut self, fetch: FetchId, values: Vec<StateKeyValue>, codes: &[Data]) {
         let Some(ended) = self.fetches.end(fetch) else { return };
         for code in codes {
-            self.cache.learn_code(code);
+            self.cache.write().learn_code(code);
         }
         for (key, value) in values {
             // A shard speaks for itself alone.
             if self.settings.placement.owner(key) == ended.shard {
-                self.cache.learn(key, value, ended.asked, self.stamp);
+                self.cache.write().learn(key, value, ended.asked, self.stamp);
                 if let (StateKey::Account(sender), StateValue::Account(Some(account))) = (key, value) {
                     self.wake_nonces(sender, account.nonce);
                 }
@@ -168,7 +267,7 @@ impl Coordinator {
         let mut proofs: BTreeMap<Address, Option<ProvenCode>> = proofs.into_iter().collect();
         for account in ended.proofs {
             // No answer for one is an answer too: then its owner takes part.
-            self.cache.learn_proof(account, proofs.remove(&account).flatten(), now);
+            self.cache.write().learn_proof(account, proofs.remove(&account).flatten(), now);
         }
         self.go_on(fetch, ended.waiters);
     }
@@ -197,8 +296,12 @@ impl Coordinator {
             let shared = looked_at.iter().map(|key| (*key, LockMode::Shared)).collect();
             let (claim, free) = self.claims.claim(turn, &shared);
             self.wake(free.into_iter().filter(|other| *other != turn));
-            if let Claim::Waits(_) = claim {
-                return self.enter(turn, Stage::Queued, None);
+            if let Claim::Waits(key) = claim {
+                let owners = looked_at.iter().map(|key| self.settings.placement.owner(*key)).collect();
+                return match self.accept(turn, draft) {
+                    Ok(()) => self.queue(turn, owners, key, draft),
+                    Err(refusal) => self.refuse(turn, refusal, draft),
+                };
             }
             let free = self.claims.release(turn);
             self.wake(free);
@@ -206,7 +309,7 @@ impl Coordinator {
         let Some(pending) = self.pending.get_mut(&turn) else { return };
         pending.trust = Trust::Refreshed;
         for key in looked_at {
-            self.cache.forget(key);
+            self.cache.write().forget(key);
         }
         let missing = looked_at.iter().map(|key| Missing::Key(*key)).collect();
         self.fetch(turn, &missing, draft);
@@ -229,11 +332,14 @@ impl Coordinator {
         error: ExecuteError,
         draft: &mut Draft,
     ) {
+        // As long as the sender's next is on its way here, it is that one's time.
+        let is_next_here = self.senders.has(sender, state);
         let Some(pending) = self.pending.get_mut(&turn) else { return };
-        let since = *pending.nonce_since.get_or_insert(draft.now);
-        let (ticket, timing) = (pending.ticket, self.settings.timing);
-        pending.rounds = 0;
-        if draft.now.since(since) >= timing.nonce {
+        let (is_new, ticket, timing) = (pending.nonce_since.is_none(), pending.ticket, self.settings.timing);
+        let since = pending.nonce_since.filter(|_| !is_next_here).unwrap_or(draft.now);
+        (pending.nonce_since, pending.rounds) = (Some(since), 0);
+        let is_over = draft.now.since(pending.since) >= timing.lifetime;
+        if is_over || draft.now.since(since) >= timing.nonce {
             return self.refuse(turn, Refusal::Execution(error), draft);
         }
         // Whoever waits for a nonce holds no place before others.
@@ -242,7 +348,11 @@ impl Coordinator {
         if self.senders.wait(sender, nonce, turn).is_err() {
             return self.refuse(turn, Refusal::TooManyNonces { sender }, draft);
         }
-        if since == draft.now {
+        if let Err(refusal) = self.accept(turn, draft) {
+            self.senders.leave(sender, nonce, turn);
+            return self.refuse(turn, refusal, draft);
+        }
+        if is_new {
             draft.reply(ticket, Event::AwaitsNonce { transaction: nonce, state });
         }
         self.enter(turn, Stage::Nonce { sender, nonce }, Some(draft.now.after(timing.nonce_poll)));

@@ -63,6 +63,17 @@ pub(crate) struct Ended {
     pub(crate) waiters: BTreeSet<Turn>,
 }
 
+/// What time brings.
+#[derive(Debug)]
+pub(crate) struct Due {
+    /// Asked again.
+    pub(crate) sends: Vec<Send>,
+    /// Given up.
+    pub(crate) ended: Vec<Ended>,
+    /// Who has left something unanswered for too long.
+    pub(crate) silent: BTreeSet<ShardId>,
+}
+
 /// All fetches on their way.
 #[derive(Debug, Default)]
 pub(crate) struct Fetches {
@@ -158,11 +169,14 @@ impl Fetches {
     }
 
     /// Asks again what is due, and gives up what has been asked for too long.
-    pub(crate) fn due(&mut self, now: Time, timing: &Timing) -> (Vec<Send>, Vec<Ended>) {
+    pub(crate) fn due(&mut self, now: Time, timing: &Timing) -> Due {
         let due: Vec<FetchId> = self.timers.iter().take_while(|(time, _)| *time <= now).map(|(_, id)| *id).collect();
-        let (mut sends, mut ended) = (Vec::new(), Vec::new());
+        let (mut sends, mut ended, mut silent) = (Vec::new(), Vec::new(), BTreeSet::new());
         for id in due {
             let Some(fetch) = self.open.get_mut(&id) else { continue };
+            if now.since(fetch.since) >= timing.answer {
+                silent.insert(fetch.shard);
+            }
             if now.since(fetch.since) >= timing.patience || fetch.waiters.is_empty() {
                 ended.extend(self.end(id));
                 continue;
@@ -172,7 +186,18 @@ impl Fetches {
             self.timers.insert((fetch.due, id));
             sends.push(fetch.send(id));
         }
-        (sends, ended)
+        Due { sends, ended, silent }
+    }
+
+    /// Whose answer an open fetch is.
+    pub(crate) fn shard_of(&self, id: FetchId) -> Option<ShardId> {
+        self.open.get(&id).map(|fetch| fetch.shard)
+    }
+
+    /// How many wait for values of one shard.
+    pub(crate) fn waiters_count(&self, shard: ShardId) -> usize {
+        let fetches = self.open.values().filter(|fetch| fetch.shard == shard);
+        fetches.flat_map(|fetch| &fetch.waiters).collect::<BTreeSet<_>>().len()
     }
 
     /// When something is due next.
@@ -218,6 +243,8 @@ mod tests {
         patience: primitives::Millis(250),
         backoff_min: primitives::Millis(1),
         backoff_max: primitives::Millis(20),
+        backoff_late: primitives::Millis(40),
+        lifetime: primitives::Millis(1_000),
         nonce: primitives::Millis(1),
         nonce_poll: primitives::Millis(1),
     };
@@ -259,7 +286,8 @@ mod tests {
         let mut asked = 0;
         loop {
             let now = fetches.wake().expect("a timer");
-            let (sends, ended) = fetches.due(now, &TIMING);
+            let Due { sends, ended, silent } = fetches.due(now, &TIMING);
+            assert_eq!(silent, [ShardId(0)].into());
             asked += sends.len();
             if let [ended] = &ended[..] {
                 assert_eq!((ended.shard, ended.waiters.clone(), asked), (ShardId(0), [Turn(1)].into(), 2));

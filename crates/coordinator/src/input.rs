@@ -1,10 +1,12 @@
 //! What goes into a coordinator's machine and what comes out of it.
 //!
 //! Promise: every submission gets exactly one last event, [`Event::Committed`] or [`Event::Refused`], and none after it.
+//! From the first [`Event::Executed`], [`Event::Queued`] or [`Event::AwaitsNonce`] on it is accepted ([`crate::kept`]).
 
 use crate::cache::StateValue;
 use crate::fetch::FetchId;
 use crate::refusal::Refusal;
+use crate::runs::{Job, Ran};
 use alloy_primitives::{Address, B256};
 use commit::coordinator::Objection;
 use commit::{Decision, DecisionProof, Descriptor, Verdict, VoteProof};
@@ -71,6 +73,8 @@ pub enum Input {
         /// Who.
         shard: ShardId,
     },
+    /// A run was made beside the step.
+    Ran(Box<Ran>),
     /// A shard's answer to a local submission.
     Local {
         /// Which submission.
@@ -120,9 +124,11 @@ pub enum LocalAnswer {
     Unreachable,
 }
 
-/// What goes to shards, one of each kind per shard and step.
+/// What goes to shards, one of each kind per shard and step; and to the host.
 #[derive(Debug, Clone)]
 pub enum Send {
+    /// Make a run on another thread; answered by [`Input::Ran`]. One that is lost is asked for again.
+    Run(Job),
     /// Read values; answered by [`Input::Fetched`].
     Fetch {
         /// Whose.
@@ -174,15 +180,16 @@ pub enum Send {
 }
 
 impl Send {
-    /// To whom it goes.
-    pub fn shard(&self) -> ShardId {
+    /// To which shard it goes; none if the host has it.
+    pub fn shard(&self) -> Option<ShardId> {
         match self {
+            Self::Run(_) => None,
             Self::Fetch { shard, .. }
             | Self::FetchProofs { shard, .. }
             | Self::SubmitLocal { shard, .. }
             | Self::Prepare { shard, .. }
             | Self::RequestAbort { shard, .. }
-            | Self::Decide { shard, .. } => *shard,
+            | Self::Decide { shard, .. } => Some(*shard),
         }
     }
 }
@@ -270,7 +277,7 @@ pub enum Event {
         /// The votes that say so.
         proof: Arc<DecisionProof>,
     },
-    /// Last: final, and applied on every shard.
+    /// Last: final, and applied on every shard that said so in time. Whoever was silent applies it when it is back.
     Committed(Box<Committed>),
     /// Last: refused.
     Refused(Box<Refusal>),

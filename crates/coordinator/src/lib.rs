@@ -14,10 +14,12 @@
 //! made of the real rules.
 //!
 //! Promise: no starvation here. Transactions that need one key get it in the order they came ([`claims`]); one that others'
-//! coordinators keep aborting keeps its claims, and is refused with the last reason after [`ATTEMPTS_COUNT_MAX`] tries.
+//! coordinators keep aborting keeps its claims for [`EAGER_TRIES_COUNT_MAX`] tries; one that waits for a silent shard claims
+//! nothing ([`silence`]).
 //!
-//! Nothing of a submission is kept on disk but its attempt ([`commit::Coordinator`]'s log). After a restart unfinished
-//! attempts are finished, nobody is told, and a client looks its transaction up at the shards by its hash.
+//! Promise: what was accepted does not vanish ([`kept`]). It commits, or ends with a reason that is remembered: it has become
+//! invalid, or its lifetime ([`Timing::lifetime`]) is over. After a restart unfinished attempts are finished by
+//! [`commit::Coordinator`]'s log, and what had not ended is handed in again.
 //!
 //! Knows nothing of gRPC, clocks or certificates: votes come as facts, time as an argument. What the cache holds is a
 //! guess that costs a retry when it is wrong, and can do no other harm.
@@ -29,12 +31,16 @@ mod coordinator;
 mod execution;
 mod fetch;
 mod input;
+mod kept;
 mod local;
 mod pending;
 mod proofs;
 mod refusal;
+mod runs;
 mod senders;
 mod settings;
+mod silence;
+mod turns;
 
 pub use cache::{CACHE_KEYS_COUNT_MAX, StateValue, ViewCache};
 pub use coordinator::Coordinator;
@@ -43,10 +49,14 @@ pub use input::{
     Committed, Event, Input, LocalAnswer, LocalSubmission, Prepare, ProvenCode, Reply, Send, StateKeyValue, Ticket,
     Votes,
 };
+pub use kept::{KEPT, REFUSED, Refused, kept, refused};
 pub use refusal::Refusal;
+pub use runs::{Job, Ran, RunId};
 pub use settings::{
-    ATTEMPTS_COUNT_MAX, CODE_PROOFS_COUNT_MAX, EXECUTIONS_PER_STEP_COUNT_MAX, FETCH_ROUNDS_COUNT_MAX, NONCE_AHEAD_MAX,
-    NONCE_WAITS_PER_SENDER_COUNT_MAX, PENDING_COUNT_MAX, SHARED_TRIES_COUNT_MAX, Settings, Timing, UNPROVEN_MAX,
+    CODE_PROOFS_COUNT_MAX, EAGER_TRIES_COUNT_MAX, EXECUTIONS_PER_STEP_COUNT_MAX, FETCH_ROUNDS_COUNT_MAX,
+    GAS_IN_STEP_MAX, GAS_PER_STEP_MAX, GAS_PER_TRY_MAX_BLOCKS, KEPT_BYTES_MAX, NONCE_AHEAD_MAX,
+    NONCE_WAITS_PER_SENDER_COUNT_MAX, PENDING_COUNT_MAX, REFUSALS_COUNT_MAX, RUNS_BESIDE_COUNT_MAX,
+    SHARED_TRIES_COUNT_MAX, SILENT_WAITERS_COUNT_MAX, Settings, Timing, UNPROVEN_MAX,
 };
 
 pub use commit::coordinator::OpenError;

@@ -5,7 +5,6 @@ use crate::coordinator::{Coordinator, Draft};
 use crate::input::{Committed, Event, LocalAnswer, LocalSubmission};
 use crate::pending::{Local, Stage};
 use crate::refusal::Refusal;
-use crate::settings::ATTEMPTS_COUNT_MAX;
 use evm::{Executed, Outcome};
 use std::sync::Arc;
 
@@ -41,10 +40,6 @@ impl Coordinator {
             LocalAnswer::Refused(reason) if tries >= LOCAL_REFUSALS_COUNT_MAX => {
                 self.refuse(turn, Refusal::Objected { shard, reason }, draft);
             }
-            _ if tries >= ATTEMPTS_COUNT_MAX => {
-                let last = commit::Refusal::Busy;
-                self.refuse(turn, Refusal::Contended { shard, last }, draft);
-            }
             answer => {
                 match answer {
                     LocalAnswer::Slot { taken } => pending.slot_refused(taken),
@@ -52,25 +47,30 @@ impl Coordinator {
                 }
                 let free = self.claims.release(turn);
                 self.wake(free);
-                self.retry(turn, ticket.0, draft);
+                let last = Refusal::Contended { tries, shard, last: commit::Refusal::Busy };
+                self.again(turn, ticket.0, last, draft);
             }
         }
     }
 
-    /// No answer for too long: it is sent again, and in the end given up without knowing.
+    /// No answer for too long: it is sent again, which is safe, and in the end given up without knowing.
     pub(crate) fn local_is_late(&mut self, turn: Turn, draft: &mut Draft) {
         let timing = self.settings.timing;
         let Some(pending) = self.pending.get_mut(&turn) else { return };
-        let ticket = pending.ticket;
+        let (ticket, since) = (pending.ticket, pending.since);
+        let is_kept = pending.kept.is_some();
         let Stage::Local(local) = &pending.stage else { return };
         let shard = local.shard;
-        if draft.now.since(local.since) >= timing.patience {
+        let is_impatient = !is_kept && draft.now.since(local.since) >= timing.patience;
+        if is_impatient || draft.now.since(since) >= timing.lifetime {
             return self.refuse(turn, Refusal::Unknown { shard }, draft);
         }
+        let has_patience = draft.now.since(local.since) < timing.patience;
+        let wait = if has_patience { timing.answer } else { timing.backoff_late };
         let submission = LocalSubmission { ticket, payload: local.payload.clone() };
         draft.locals.entry(shard).or_default().push(submission);
-        let stage = std::mem::replace(&mut pending.stage, Stage::Backoff);
-        self.enter(turn, stage, Some(draft.now.after(timing.answer)));
+        self.silent.insert(shard);
+        self.look_again(turn, draft.now.after(wait));
     }
 
     fn committed_locally(&mut self, turn: Turn, local: &Local, outcomes: Vec<Outcome>, draft: &mut Draft) {

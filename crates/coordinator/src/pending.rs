@@ -2,6 +2,7 @@
 
 use crate::fetch::FetchId;
 use crate::input::Ticket;
+use crate::runs::RunId;
 use alloy_primitives::{Address, B256};
 use commit::DecisionProof;
 use evm::{Environment, Executed, Payload, RecoveredPayload};
@@ -14,10 +15,18 @@ use std::sync::Arc;
 pub(crate) struct Pending {
     pub(crate) ticket: Ticket,
     pub(crate) payload: Arc<Verified<RecoveredPayload>>,
+    /// When it was submitted: its lifetime runs from here.
+    pub(crate) since: Time,
+    /// Once it was accepted: how many bytes it is kept with.
+    pub(crate) kept: Option<usize>,
     /// Attempts and local submissions so far.
     pub(crate) tries: u32,
     /// Fetches since the last try.
     pub(crate) rounds: u32,
+    /// Gas that its runs burnt since the last try.
+    pub(crate) burnt: u64,
+    /// Gas that all its runs burnt.
+    pub(crate) unpaid: u64,
     pub(crate) trust: Trust,
     pub(crate) slots: SlotsTaken,
     /// Since when it has been waiting for its sender's earlier nonces.
@@ -66,10 +75,12 @@ impl SlotsTaken {
 pub(crate) enum Stage {
     /// Its execution.
     Ready,
+    /// A run beside the step.
+    Running(RunId),
     /// Values.
     Fetching(BTreeSet<FetchId>),
-    /// Keys that others of this coordinator hold.
-    Queued,
+    /// Keys that others of this coordinator hold; with the shards that it touches.
+    Queued { participants: BTreeSet<ShardId> },
     /// Its sender's earlier transactions.
     Nonce { sender: Address, nonce: u64 },
     /// A little time, after an abort.
@@ -97,17 +108,41 @@ pub(crate) struct Attempt {
     pub(crate) id: AttemptId,
     pub(crate) executed: Arc<Executed>,
     pub(crate) proof: Option<Arc<DecisionProof>>,
+    /// Who has voted.
+    pub(crate) voted: BTreeSet<ShardId>,
     /// A participant that will never vote on it, and why.
     pub(crate) objection: Option<(ShardId, String)>,
 }
 
+impl Attempt {
+    /// Whose votes are waited for: the homes' first, then the others' (R11); nobody's once it is decided.
+    pub(crate) fn waits_for(&self) -> BTreeSet<ShardId> {
+        if self.proof.is_some() {
+            return BTreeSet::new();
+        }
+        let silent = |shards: &BTreeSet<ShardId>| shards.difference(&self.voted).copied().collect::<BTreeSet<_>>();
+        let homes = silent(&self.executed.homes);
+        if homes.is_empty() { silent(&self.executed.participants) } else { homes }
+    }
+
+    /// Who may have been asked for a vote, and so may hold locks.
+    pub(crate) fn asked(&self) -> BTreeSet<ShardId> {
+        let is_reserved = self.executed.homes.is_subset(&self.voted);
+        if is_reserved { self.executed.participants.clone() } else { self.executed.homes.clone() }
+    }
+}
+
 impl Pending {
-    pub(crate) fn new(ticket: Ticket, payload: Verified<RecoveredPayload>) -> Self {
+    pub(crate) fn new(ticket: Ticket, payload: Verified<RecoveredPayload>, since: Time) -> Self {
         Self {
             ticket,
             payload: Arc::new(payload),
+            since,
+            kept: None,
             tries: 0,
             rounds: 0,
+            burnt: 0,
+            unpaid: 0,
             trust: Trust::Guessed,
             slots: SlotsTaken::ANY,
             nonce_since: None,
@@ -126,6 +161,27 @@ impl Pending {
         if let Environment::Slot(tried) = self.payload.payload().environment {
             self.slots.learn(tried, taken);
         }
+    }
+
+    /// Who signed them, with their nonces.
+    pub(crate) fn nonces(&self) -> impl Iterator<Item = (Address, u64)> + '_ {
+        self.payload.signed().map(|transaction| (transaction.sender(), transaction.nonce()))
+    }
+
+    /// Whether each of its runs is at the slot of its time, and not in a block that a replay names.
+    pub(crate) fn runs_in_slots(&self) -> bool {
+        matches!(self.payload.payload().environment, Environment::Slot(_))
+    }
+
+    /// Who signed its first transaction, and pays if it commits.
+    pub(crate) fn payer(&self) -> Option<Address> {
+        self.nonces().next().map(|(sender, _)| sender)
+    }
+
+    /// The most gas that one run may burn.
+    pub(crate) fn gas_limit(&self) -> u64 {
+        let limits = self.payload.signed().map(evm::RecoveredTransaction::gas_limit);
+        limits.fold(0, u64::saturating_add)
     }
 
     /// Its attempt, if it has an unfinished one.

@@ -1,8 +1,6 @@
 //! Why a submission ends without a commit.
 
-use crate::settings::{
-    ATTEMPTS_COUNT_MAX, FETCH_ROUNDS_COUNT_MAX, NONCE_WAITS_PER_SENDER_COUNT_MAX, PENDING_COUNT_MAX,
-};
+use crate::settings::{FETCH_ROUNDS_COUNT_MAX, NONCE_WAITS_PER_SENDER_COUNT_MAX, PENDING_COUNT_MAX};
 use alloy_primitives::{Address, B256};
 use commit::{PARTICIPANTS_COUNT_MAX, PAYLOAD_BYTES_MAX};
 use evm::{ExecuteError, PayloadError};
@@ -11,8 +9,8 @@ use primitives::ShardId;
 /// Why a submission was refused. Nothing of it happened on any shard, except where a variant says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Too many submissions at once.
-    #[error("{PENDING_COUNT_MAX} submissions are pending: try again")]
+    /// Too many submissions at once, or too many bytes of them.
+    #[error("{PENDING_COUNT_MAX} submissions are pending, or many large ones: try again")]
     Busy,
     /// One of its transactions is being worked on already.
     #[error("transaction {transaction} is pending already")]
@@ -53,9 +51,11 @@ pub enum Refusal {
         /// Which.
         shard: ShardId,
     },
-    /// What it reads changed, or was locked by others, each time it was tried.
-    #[error("aborted {ATTEMPTS_COUNT_MAX} times, the last time because shard {shard} said: {last}")]
+    /// What it reads changed, or was locked by others, each time it was tried, until its lifetime was over.
+    #[error("aborted {tries} times, the last time because shard {shard} said: {last}")]
     Contended {
+        /// How often it was tried.
+        tries: u32,
         /// Who aborted the last try.
         shard: ShardId,
         /// Why.
@@ -64,6 +64,23 @@ pub enum Refusal {
     /// The values it reads never stood still for long enough to be fetched.
     #[error("what it reads could not be fetched in {FETCH_ROUNDS_COUNT_MAX} rounds")]
     Unsettled,
+    /// Its lifetime was over while it waited for others that need the same keys.
+    #[error("others that came first and need the same keys did not end in time")]
+    Waited,
+    /// Its lifetime was over and an attempt at it is not decided: it may have been committed, or may yet be.
+    #[error("shard {shard} does not vote: look it up by its hash before sending it again")]
+    Undecided {
+        /// Whose vote is lacking.
+        shard: ShardId,
+    },
+    /// It burns gas, and then reads what nobody could foresee, again and again.
+    #[error("{burnt} gas was burnt before all that it reads was known, {max} are allowed")]
+    TooMuchGas {
+        /// In all its runs since the last attempt.
+        burnt: u64,
+        /// What is allowed.
+        max: u64,
+    },
     /// A shard voted no for good.
     #[error("shard {shard} voted no: {refusal}")]
     Voted {

@@ -1,13 +1,14 @@
-//! Transactions that came before their sender's earlier ones.
+//! Which transactions of a sender are here, and which of them came before their sender's earlier ones.
 
 use crate::claims::Turn;
 use crate::settings::NONCE_WAITS_PER_SENDER_COUNT_MAX;
 use alloy_primitives::Address;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Who waits for which nonce, by sender.
+/// Who waits for which nonce, by sender, and who is here at all.
 #[derive(Debug, Default)]
 pub(crate) struct Senders {
+    here: BTreeSet<(Address, u64, Turn)>,
     waiting: BTreeMap<Address, BTreeSet<(u64, Turn)>>,
 }
 
@@ -16,6 +17,21 @@ pub(crate) struct Senders {
 pub(crate) struct TooMany;
 
 impl Senders {
+    /// `turn` is here with a transaction of `sender`.
+    pub(crate) fn arrive(&mut self, (sender, nonce): (Address, u64), turn: Turn) {
+        self.here.insert((sender, nonce, turn));
+    }
+
+    /// `turn` has ended.
+    pub(crate) fn depart(&mut self, (sender, nonce): (Address, u64), turn: Turn) {
+        self.here.remove(&(sender, nonce, turn));
+    }
+
+    /// Whether anybody here has that nonce of `sender`.
+    pub(crate) fn has(&self, sender: Address, nonce: u64) -> bool {
+        self.here.range((sender, nonce, Turn(0))..=(sender, nonce, Turn(u64::MAX))).next().is_some()
+    }
+
     /// Has `turn` wait until its sender's next nonce is `nonce`.
     pub(crate) fn wait(&mut self, sender: Address, nonce: u64, turn: Turn) -> Result<(), TooMany> {
         let waiting = self.waiting.entry(sender).or_default();
@@ -42,9 +58,9 @@ impl Senders {
         waiting.take_while(|(nonce, _)| *nonce <= next).map(|(_, turn)| *turn).collect()
     }
 
-    /// Whether nobody waits.
+    /// Whether nobody is here.
     pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.waiting.is_empty() && self.here.is_empty()
     }
 }
 
@@ -63,6 +79,17 @@ mod tests {
         senders.leave(sender, 5, Turn(2));
         assert_eq!(senders.due(sender, 7), [Turn(3), Turn(1)]);
         assert_eq!(senders.due(Address::repeat_byte(2), 9), []);
+    }
+
+    #[test]
+    fn a_nonce_is_here_until_all_that_have_it_departed() {
+        let (mut senders, sender) = (Senders::default(), Address::repeat_byte(1));
+        senders.arrive((sender, 5), Turn(1));
+        senders.arrive((sender, 5), Turn(2));
+        senders.depart((sender, 5), Turn(1));
+        assert!(senders.has(sender, 5) && !senders.has(sender, 4) && !senders.has(sender, 6));
+        senders.depart((sender, 5), Turn(2));
+        assert!(!senders.has(sender, 5) && senders.is_empty());
     }
 
     #[test]

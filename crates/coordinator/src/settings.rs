@@ -6,10 +6,16 @@ use std::collections::BTreeMap;
 
 /// Most submissions at once, whatever they wait for.
 pub const PENDING_COUNT_MAX: usize = 8192;
-/// Most attempts at one submission before it is refused with the last reason.
-pub const ATTEMPTS_COUNT_MAX: u32 = 40;
 /// Tries after which a submission keeps its claims while it waits for the next: nobody here overtakes it any more.
 pub const SHARED_TRIES_COUNT_MAX: u32 = 4;
+/// Tries after which it gives them up again and waits longer: what keeps it from its keys for so long keeps nobody else.
+pub const EAGER_TRIES_COUNT_MAX: u32 = 40;
+/// Most submissions not yet accepted that wait for the values of one silent shard; more are refused at once.
+pub const SILENT_WAITERS_COUNT_MAX: usize = 256;
+/// Most bytes of accepted submissions that have not ended.
+pub const KEPT_BYTES_MAX: usize = 256 << 20;
+/// Most accepted submissions that ended without a commit and are remembered with the reason, some 200 bytes each.
+pub const REFUSALS_COUNT_MAX: usize = 65_536;
 /// Most times one submission may go and fetch values between two attempts.
 pub const FETCH_ROUNDS_COUNT_MAX: u32 = 1024;
 /// Most submissions of one sender that wait for an earlier nonce.
@@ -19,6 +25,15 @@ pub const NONCE_WAITS_PER_SENDER_COUNT_MAX: usize = 256;
 pub const NONCE_AHEAD_MAX: u64 = NONCE_WAITS_PER_SENDER_COUNT_MAX as u64;
 /// Most executions in one step; the rest goes on in the next, at once.
 pub const EXECUTIONS_PER_STEP_COUNT_MAX: usize = 1024;
+/// Gas burnt in one step after which the rest waits for the next: some 0.1 s, which a vote may have to wait.
+pub const GAS_PER_STEP_MAX: u64 = 30_000_000;
+/// The most gas that a run within a step may ask for; longer ones are made beside it.
+pub const GAS_IN_STEP_MAX: u64 = 4_000_000;
+/// Most runs beside the step at once: they take what cores there are from the shards on the same machine.
+pub const RUNS_BESIDE_COUNT_MAX: usize = 2;
+/// Most gas that the runs of one submission may burn between two attempts, in gas limits of a block: each fetch of values
+/// starts it anew.
+pub const GAS_PER_TRY_MAX_BLOCKS: u64 = 8;
 /// Most proofs of codes remembered, some 2 KiB each.
 pub const CODE_PROOFS_COUNT_MAX: usize = 8192;
 /// How long an owner's word that it cannot prove a code is taken for an answer: its state root may lag behind a new contract.
@@ -44,15 +59,20 @@ pub struct Settings {
 pub struct Timing {
     /// From the begin of an attempt to its deadline. Under [`commit::participant::DEADLINE_AHEAD_MAX`] by the clocks' skew.
     pub attempt: Millis,
-    /// How long a fetch or a local submission may stay unanswered before it is sent again.
+    /// How long a fetch or a local submission may stay unanswered before it is sent again, and how long a shard may before it
+    /// counts as silent: then nobody waits for its answer with keys of others claimed.
     pub answer: Millis,
-    /// How long a shard may stay silent altogether before what waits for it is refused.
+    /// How long a shard may stay silent altogether before what waits for it is refused, unless it was accepted.
     pub patience: Millis,
     /// The wait after the first abort; doubles each time.
     pub backoff_min: Millis,
-    /// The longest wait between attempts.
+    /// The longest wait between the first [`EAGER_TRIES_COUNT_MAX`] attempts.
     pub backoff_max: Millis,
-    /// How long a transaction may wait for its sender's earlier nonces.
+    /// The longest wait between later attempts.
+    pub backoff_late: Millis,
+    /// How long an accepted submission may be tried before it is refused with the last reason.
+    pub lifetime: Millis,
+    /// How long a transaction may wait for its sender's earlier nonces, counted from when the next of them is not here.
     pub nonce: Millis,
     /// How often its sender's nonce is looked up meanwhile.
     pub nonce_poll: Millis,
@@ -66,6 +86,8 @@ impl Default for Timing {
             patience: Millis(15_000),
             backoff_min: Millis(5),
             backoff_max: Millis(320),
+            backoff_late: Millis(5_000),
+            lifetime: Millis(600_000),
             nonce: Millis(60_000),
             nonce_poll: Millis(500),
         }

@@ -2,19 +2,23 @@
 
 mod world;
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, TxKind, U256};
 use commit::Refusal as NoVote;
 use dovetail_coordinator::{
-    Coordinator, EXECUTIONS_PER_STEP_COUNT_MAX, Event, FetchId, Input, NONCE_AHEAD_MAX, PENDING_COUNT_MAX, Refusal,
-    StateValue, Ticket, UNPROVEN_MAX,
+    Coordinator, EAGER_TRIES_COUNT_MAX, EXECUTIONS_PER_STEP_COUNT_MAX, Event, FetchId, GAS_PER_STEP_MAX,
+    GAS_PER_TRY_MAX_BLOCKS, Input, NONCE_AHEAD_MAX, PENDING_COUNT_MAX, Refusal, SILENT_WAITERS_COUNT_MAX, StateValue,
+    Ticket, Timing, UNPROVEN_MAX, kept, refused,
 };
-use evm::{AccountState, Environment, ExecuteError, Invalid, RecoveredPayload, StateKey, Status, SystemTransaction};
-use primitives::{Machine, ShardId};
+use evm::{
+    AccountState, Environment, ExecuteError, Invalid, PayloadVerifier, RecoveredPayload, StateKey, Status,
+    SystemTransaction,
+};
+use primitives::{Machine, Millis, ShardId, Verified};
 use std::collections::BTreeMap;
 use world::contracts::{
     CALLER, COUNTERS, PAIR, ROUTER, contract, deploy_all, increment, increment_all, open_market, spread, swap,
 };
-use world::{Crash, Dice, Memory, World, believed, call, create, transfer, user};
+use world::{Crash, Dice, Memory, World, believed, call, create, sign_for, transfer, user};
 
 /// A network with all contracts deployed through it.
 fn deployed(shards: u32, coordinators: usize, users: u16) -> World {
@@ -354,14 +358,180 @@ fn a_shard_that_votes_no_for_good_ends_the_submission() {
 }
 
 #[test]
-fn a_shard_that_aborts_again_and_again_is_given_up_with_its_reason() {
+fn what_is_aborted_again_and_again_is_tried_until_it_commits() {
     let mut world = deployed(4, 1, 3);
-    world.shards[2].moods = vec![NoVote::Busy; 100];
+    world.shards[2].moods = vec![NoVote::Busy; 2 * EAGER_TRIES_COUNT_MAX as usize];
     let ticket = world.submit(0, vec![call(&user(2), 0, contract(CALLER), increment_all(&COUNTERS))]);
     world.run();
-    let expected = Refusal::Contended { shard: ShardId(2), last: NoVote::Busy };
-    assert_eq!(world.refused(ticket), expected);
-    assert_eq!(world.attempts(ticket), dovetail_coordinator::ATTEMPTS_COUNT_MAX as usize);
+    world.committed(ticket);
+    assert_eq!(world.attempts(ticket), 2 * EAGER_TRIES_COUNT_MAX as usize + 1);
+    world.assert_one_evm();
+}
+
+#[test]
+fn what_is_aborted_all_its_lifetime_is_refused_with_the_last_reason_and_that_is_remembered() {
+    let timing = Timing { lifetime: Millis(20_000), ..Timing::default() };
+    let mut world = World::with(timing, (4, 1, 3), spread(4));
+    deploy_all(&mut world);
+    world.shards[2].moods = vec![NoVote::Busy; 10_000];
+    let ticket = world.submit(0, vec![call(&user(2), 0, contract(CALLER), increment_all(&COUNTERS))]);
+    let took = world.run_for(ticket, Millis(40_000));
+    assert!((20_000..30_000).contains(&took.0), "{took:?}");
+    let refusal = world.refused(ticket);
+    assert!(matches!(refusal, Refusal::Contended { shard: ShardId(2), last: NoVote::Busy, .. }), "{refusal}");
+    world.shards[2].moods.clear();
+    world.run();
+    world.assert_one_evm();
+    let remembered = refused(&world.nodes[0].store).expect("its own store");
+    assert_eq!(remembered.iter().map(|refused| refused.reason.clone()).collect::<Vec<_>>(), [refusal.to_string()]);
+    assert!(kept(&world.nodes[0].store).expect("its own store").is_empty());
+}
+
+#[test]
+fn what_was_accepted_outlives_a_restart_and_commits() {
+    let mut world = deployed(4, 1, 3);
+    let alice = user(2);
+    // One is under way, one waits for its keys, one for a nonce.
+    for nonce in [0, 1, 3] {
+        world.submit(0, vec![call(&alice, nonce, contract(CALLER), increment_all(&COUNTERS))]);
+    }
+    world.wait(20);
+    world.restart(0);
+    world.wait(20);
+    world.restart(0);
+    let missing = world.submit(0, vec![call(&alice, 2, contract(CALLER), increment_all(&COUNTERS))]);
+    world.run();
+    world.committed(missing);
+    assert_eq!(world.account(alice.address()).nonce, 4, "none vanished");
+    assert!(kept(&world.nodes[0].store).expect("its own store").is_empty());
+    world.assert_one_evm();
+}
+
+#[test]
+fn what_was_refused_in_the_first_run_is_not_kept() {
+    let mut world = World::new(2, 1, 3, BTreeMap::new());
+    world.submit(0, vec![transfer(&user(9), 0, user(3).address(), 1)]);
+    world.run();
+    assert!(kept(&world.nodes[0].store).expect("its own store").is_empty());
+    assert!(refused(&world.nodes[0].store).expect("its own store").is_empty(), "its client was told in the answer");
+}
+
+/// Users on shard 0, which dies, and on shard 1; both know a counter on shard 1.
+fn dead_home() -> World {
+    let places = [(user(2).address(), 0), (user(3).address(), 1), (user(4).address(), 1)];
+    let mut pinned = spread(4);
+    pinned.extend(places.map(|(address, shard)| (address, ShardId(shard))));
+    let mut world = World::new(4, 1, 5, pinned);
+    deploy_all(&mut world);
+    let counter = COUNTERS.into_iter().map(contract).find(|counter| world.placement.shard_of(*counter).0 != 0);
+    let counter = counter.expect("one of four is elsewhere");
+    for seed in 2..=4 {
+        world.commit(call(&user(seed), 0, counter, increment(1)));
+    }
+    world.cut_off = vec![ShardId(0)];
+    world
+}
+
+fn living_counter(world: &World) -> Address {
+    let counters = COUNTERS.into_iter().map(contract);
+    counters.into_iter().find(|counter| world.placement.shard_of(*counter).0 != 0).expect("one of four")
+}
+
+#[test]
+fn a_dead_home_keeps_no_keys_of_live_shards_from_their_users() {
+    let mut world = dead_home();
+    let counter = living_counter(&world);
+    let stuck = world.submit(0, vec![call(&user(2), 1, counter, increment(1))]);
+    world.wait(3);
+    let served = world.submit(0, vec![call(&user(3), 1, counter, increment(1))]);
+    let took = world.run_for(served, Millis(60_000));
+    world.committed(served);
+    assert!(took <= Millis(2_000), "{took:?}: longer than it takes to see that a shard is silent");
+    // From then on it is known, and its users wait for it without a claim.
+    let again = world.submit(0, vec![call(&user(3), 2, counter, increment(1))]);
+    assert!(world.run_for(again, Millis(60_000)) <= Millis(200));
+    world.wait(10_000);
+    let late = world.submit(0, vec![call(&user(4), 1, counter, increment(1))]);
+    assert!(world.run_for(late, Millis(60_000)) <= Millis(200), "its tries go on, and claim nothing");
+    assert!(!world.ends.contains_key(&stuck), "it was accepted");
+    world.cut_off.clear();
+    world.run();
+    world.committed(stuck);
+    world.assert_one_evm();
+}
+
+#[test]
+fn a_decision_is_told_although_a_participant_dies_before_it_hears_of_it() {
+    let mut world = dead_home();
+    world.cut_off.clear();
+    let counter = living_counter(&world);
+    let ticket = world.submit(0, vec![call(&user(2), 1, counter, increment(1))]);
+    let decided = |world: &World| world.events[&ticket].iter().any(|event| matches!(event, Event::Decided { .. }));
+    while !decided(&world) {
+        world.moment();
+    }
+    world.cut_off = vec![ShardId(0)];
+    let next = world.submit(0, vec![call(&user(3), 1, counter, increment(1))]);
+    assert!(world.run_for(ticket, Millis(60_000)) <= Millis(2_000));
+    world.committed(ticket);
+    world.run_for(next, Millis(2_000));
+    world.committed(next);
+    assert_eq!((world.nodes[0].machine.pending_count(), world.nodes[0].machine.attempts_count()), (0, 1));
+    world.cut_off.clear();
+    world.run();
+    world.assert_one_evm();
+}
+
+#[test]
+fn those_who_wait_for_a_silent_shard_leave_room_for_the_others() {
+    let mut world = dead_home();
+    let stranger = |number: u64| {
+        let address = (0..).map(|salt| Address::left_padding_from(&[number.to_be_bytes(), [salt; 8]].concat()));
+        address.into_iter().find(|address| world.placement.shard_of(*address).0 == 0).expect("some")
+    };
+    let strangers: Vec<Address> = (0..PENDING_COUNT_MAX as u64).map(stranger).collect();
+    let mut ticket = 1_000_000;
+    let mut ask = |world: &mut World, account| {
+        let environment = Environment::Slot(world.params.slot_at(world.now));
+        let burn = SystemTransaction::Burn { account, value: U256::ZERO };
+        let payload = Box::new(believed(RecoveredPayload::system(environment, burn)));
+        ticket += 1;
+        world.step(0, vec![Input::Submit { ticket: Ticket(ticket), payload }]);
+        Ticket(ticket)
+    };
+    ask(&mut world, strangers[0]);
+    world.wait(1_000);
+    let asked: Vec<Ticket> = strangers[1..].iter().map(|account| ask(&mut world, *account)).collect();
+    let refused = asked.iter().filter(|ticket| world.ends.contains_key(ticket)).count();
+    assert_eq!(asked.len() - refused, SILENT_WAITERS_COUNT_MAX - 1);
+    assert_eq!(world.refused(asked[asked.len() - 1]), Refusal::Unreachable { shard: ShardId(0) });
+    let counter = living_counter(&world);
+    let served = world.submit(0, vec![call(&user(3), 1, counter, increment(1))]);
+    world.run_for(served, Millis(1_000));
+    world.committed(served);
+}
+
+#[test]
+fn a_later_nonce_waits_as_long_as_the_earlier_is_on_its_way() {
+    let mut world = dead_home();
+    let counter = living_counter(&world);
+    world.cut_off = vec![world.placement.shard_of(counter)];
+    let bob = user(2);
+    let early = world.submit(0, vec![call(&bob, 1, counter, increment(1))]);
+    let late = world.submit(0, vec![call(&bob, 2, counter, increment(1))]);
+    let gap = world.submit(0, vec![call(&bob, 4, counter, increment(1))]);
+    world.run_for(late, Millis(100_000));
+    assert!(!world.ends.contains_key(&early) && !world.ends.contains_key(&late) && !world.ends.contains_key(&gap));
+    world.cut_off.clear();
+    world.run_for(gap, Millis(200_000));
+    world.committed(early);
+    world.committed(late);
+    // The one before it is not here: that wait has an end, and says so.
+    let Refusal::Execution(ExecuteError::Invalid { reason, .. }) = world.refused(gap) else {
+        panic!("another refusal")
+    };
+    assert_eq!(reason, Invalid::NonceTooHigh { transaction: 4, state: 3 });
+    world.run();
     world.assert_one_evm();
 }
 
@@ -393,8 +563,25 @@ fn a_shard_that_is_silent_after_a_local_submission_leaves_it_unknown() {
     world.commit(transfer(&alice, 0, bob.address(), 5));
     world.cut_off = vec![ShardId(1)];
     let ticket = world.submit(0, vec![transfer(&alice, 1, bob.address(), 5)]);
-    world.run();
+    world.wait(10_000);
+    assert!(!world.ends.contains_key(&ticket), "it was accepted: it is sent again for all its lifetime");
+    world.run_for(ticket, Millis(700_000));
     assert_eq!(world.refused(ticket), Refusal::Unknown { shard: ShardId(1) });
+}
+
+#[test]
+fn a_shard_that_comes_back_is_sent_its_local_submission_once_more() {
+    let (alice, bob) = (user(2), user(3));
+    let pinned = [(alice.address(), ShardId(1)), (bob.address(), ShardId(1))];
+    let mut world = World::new(2, 1, 3, pinned.into());
+    world.commit(transfer(&alice, 0, bob.address(), 5));
+    world.cut_off = vec![ShardId(1)];
+    let ticket = world.submit(0, vec![transfer(&alice, 1, bob.address(), 5)]);
+    world.wait(10_000);
+    world.cut_off.clear();
+    world.run();
+    world.committed(ticket);
+    world.assert_one_evm();
 }
 
 #[test]
@@ -496,9 +683,9 @@ fn a_shard_cannot_speak_for_another() {
     let rich = StateValue::Account(Some(AccountState::with_balance(U256::MAX)));
     let values = [alice, carol].map(|address| (StateKey::Account(address), rich));
     world.step(0, vec![Input::Fetched { fetch: FetchId(0), values: values.into(), codes: Vec::new() }]);
-    let cache = world.nodes[0].machine.cache();
-    assert_eq!(cache.get(&StateKey::Account(alice)), Some(rich), "shard 0 was asked and speaks for itself");
-    assert_eq!(cache.get(&StateKey::Account(carol)), None);
+    let cached = |address| world.nodes[0].machine.cache().get(&StateKey::Account(address));
+    assert_eq!(cached(alice), Some(rich), "shard 0 was asked and speaks for itself");
+    assert_eq!(cached(carol), None);
     world.run();
     world.committed(ticket);
     world.assert_one_evm();
@@ -519,6 +706,98 @@ fn a_waiting_submission_runs_at_the_slot_of_its_own_time() {
     let evm::Environment::Slot(actual) = payload.environment else { panic!("a slot") };
     assert!(actual.0 >= slot.0 + 4, "{actual} is not later than {slot}");
     world.assert_one_evm();
+}
+
+/// Burns `rounds` times 26 gas, then reads slot 1, the slot that it names, and so on until one holds zero.
+fn burner(rounds: u32) -> Vec<u8> {
+    let [_, high, middle, low] = rounds.to_be_bytes();
+    let burn = [0x62, high, middle, low, 0x5b, 0x60, 1, 0x90, 0x03, 0x80, 0x60, 4, 0x57, 0x50];
+    let chase = [0x60, 1, 0x5b, 0x54, 0x80, 0x60, 16, 0x57, 0x00];
+    init(&[&burn[..], &chase].concat())
+}
+
+/// A contract that burns 2.5 million gas and chases through so many slots.
+fn chaser(slots: u64) -> (World, Address) {
+    let mut world = World::new(2, 1, 6, BTreeMap::new());
+    let contract = user(2).address().create(0);
+    world.commit(create(&user(2), 0, burner(96_000)));
+    let shard = world.placement.shard_of(contract).0 as usize;
+    for slot in 1..slots {
+        world.shards[shard].state.slots.insert((contract, U256::from(slot)), U256::from(slot + 1));
+    }
+    (world, contract)
+}
+
+#[test]
+fn what_burns_gas_and_then_chases_unknown_slots_is_stopped() {
+    let (mut world, contract) = chaser(200);
+    let ticket = world.submit(0, vec![call(&user(3), 0, contract, Vec::new())]);
+    let mut moments = 0;
+    while !world.ends.contains_key(&ticket) {
+        world.moment();
+        moments += 1;
+    }
+    let Refusal::TooMuchGas { burnt, max } = world.refused(ticket) else { panic!("another refusal") };
+    assert_eq!(max, GAS_PER_TRY_MAX_BLOCKS * world.params.gas_limit);
+    assert!((max..max + 3_000_000).contains(&burnt), "{burnt}: what was burnt is counted as it is");
+    assert!(moments < 1_000, "{moments}");
+    // One that chases less does commit.
+    let (mut world, contract) = chaser(40);
+    let committed = world.commit(call(&user(3), 0, contract, Vec::new()));
+    assert_eq!(committed.outcomes[0].status, Status::Success);
+}
+
+#[test]
+fn what_is_refused_for_nothing_delays_nobody_else() {
+    let (mut world, contract) = chaser(1);
+    // All values are known, so that everything is ready at once.
+    world.commit(call(&user(3), 0, contract, Vec::new()));
+    world.commit(transfer(&user(4), 0, user(5).address(), 1));
+    let verifier = PayloadVerifier::new(world.params.clone());
+    let payload = |transactions| Box::new(Verified::by(&verifier, world.payload(transactions)).expect("well signed"));
+    // Each burns its gas, and then its second transaction cannot be included: that costs its sender nothing.
+    let too_little = |number| sign_for(20_000, &user(3), 2, (TxKind::Call(user(5).address()), number, Vec::new()));
+    let bundle = |number: u64| vec![call(&user(3), 1, contract, number.to_be_bytes().to_vec()), too_little(number)];
+    let submit = |number, transactions| Input::Submit { ticket: Ticket(number), payload: payload(transactions) };
+    let mut inputs: Vec<Input> = (0..100).map(|number| submit(1_000 + number, bundle(number))).collect();
+    inputs.push(submit(2_000, vec![transfer(&user(4), 1, user(5).address(), 1)]));
+    world.step(0, inputs);
+    let transfer = &world.events[&Ticket(2_000)];
+    assert!(transfer.iter().any(|event| matches!(event, Event::Executed { .. })), "it came last, and costs little");
+    let refused = (1_000..1_100).filter(|ticket| world.ends.contains_key(&Ticket(*ticket))).count();
+    let per_step = GAS_PER_STEP_MAX / 2_500_000 + 1;
+    assert!((1..=per_step as usize).contains(&refused), "{refused}: a step's gas is bounded");
+    let took = world.run_for(Ticket(2_000), Millis(1_000));
+    assert!(took <= Millis(60), "{took:?}");
+    world.committed(Ticket(2_000));
+    world.run();
+    assert!((1_000..1_100).all(|ticket| world.ends.contains_key(&Ticket(ticket))));
+    world.assert_one_evm();
+}
+
+#[test]
+fn a_run_that_may_take_long_is_made_beside_the_step_and_commits_like_any_other() {
+    let (mut world, contract) = chaser(5);
+    let long = |nonce| sign_for(5_000_000, &user(3), nonce, (TxKind::Call(contract), 0, Vec::new()));
+    let committed = world.commit(long(0));
+    assert_eq!(committed.outcomes[0].status, Status::Success);
+    assert!(world.runs_beside >= 2, "each run of it, until it has all slots");
+    let tickets: Vec<_> = (1..8).map(|nonce| world.submit(0, vec![long(nonce)])).collect();
+    world.run();
+    for ticket in tickets {
+        world.committed(ticket);
+    }
+    assert_eq!(world.account(user(3).address()).nonce, 8);
+}
+
+#[test]
+fn a_run_beside_the_step_that_is_lost_is_made_again() {
+    let (mut world, contract) = chaser(3);
+    world.lossy = true;
+    for nonce in 0..10 {
+        world.commit(sign_for(5_000_000, &user(3), nonce, (TxKind::Call(contract), 0, Vec::new())));
+    }
+    assert_eq!(world.account(user(3).address()).nonce, 10);
 }
 
 /// Init code that returns `code`, of at most 255 bytes.

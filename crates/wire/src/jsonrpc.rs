@@ -27,7 +27,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-pub use chain::{AccountView, CallFailure, Chain, Found, SlotBlock};
+pub use chain::{AccountView, CallFailure, Chain, Ended, Found, SlotBlock};
 
 use crate::limits::{
     HANDSHAKE_TIMEOUT, JSONRPC_BATCH_COUNT_MAX, JSONRPC_BUFFER_COUNT_MAX, JSONRPC_CONNECTIONS_COUNT_MAX,

@@ -133,8 +133,14 @@ impl World {
 
     /// Makes the call that a coordinator asks for.
     fn carry(&mut self, index: usize, send: Send) {
-        let shard = send.shard();
+        let Some(shard) = send.shard() else {
+            if let Send::Run(job) = send {
+                self.give::<Coordinator>(index, Input::Ran(Box::new(job.run())));
+            }
+            return;
+        };
         let (request, purpose) = match send {
+            Send::Run(_) => return, // It goes to no shard.
             Send::Fetch { fetch, keys, codes, .. } => {
                 (Request::Read { keys: keys.clone(), codes }, Purpose::Fetch { fetch, keys })
             }

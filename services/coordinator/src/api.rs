@@ -2,7 +2,7 @@
 
 use crate::blocks::Blocks;
 use crate::carrier::claim;
-use crate::lives::{Lives, Signed};
+use crate::lives::{Life, Lives, Signed};
 use crate::reads::Reads;
 use crate::refusal;
 use crate::shards::Shards;
@@ -16,10 +16,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use wire::coordinator::{BundleAccepted, CoordinatorApi, LifeEvent, ShardInfo, Submission, SubmissionId};
+use wire::jsonrpc::Ended;
 use wire::{Reason, Rejection};
 
-/// How long a submitter waits to hear that its transaction cannot be executed. After that it has to follow its life.
-const FIRST_WORD_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a submitter waits to hear what became of the first try of what was accepted. After that it has to follow its life.
+const FIRST_TRY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long it waits to hear whether it is accepted at all: longer than the machine waits for a silent shard.
+const FIRST_WORD_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A running coordinator.
 #[derive(Debug)]
@@ -56,10 +59,10 @@ impl CoordinatorApi for Node {
     }
 
     async fn wait_events(&self, id: SubmissionId, after: u32) -> Result<Vec<LifeEvent>, Rejection> {
-        self.lives.passed(id, after).await.ok_or_else(|| unknown(id))?;
+        self.lives.passed(id, after).await.ok_or_else(|| self.unknown(id))?;
         let later = |event: &&LifeEvent| event.number > after;
         let events = self.lives.look(id, |life| life.events.iter().filter(later).cloned().collect());
-        events.ok_or_else(|| unknown(id))
+        events.ok_or_else(|| self.unknown(id))
     }
 
     async fn submission(&self, id: SubmissionId) -> Result<Submission, Rejection> {
@@ -72,7 +75,7 @@ impl CoordinatorApi for Node {
                 decision: life.proof.as_deref().map(claim),
             })
         });
-        seen.flatten().ok_or_else(|| unknown(id))
+        seen.flatten().ok_or_else(|| self.unknown(id))
     }
 
     async fn network(&self) -> Result<wire::coordinator::Network, Rejection> {
@@ -97,31 +100,65 @@ impl Node {
         Ok(recovered?)
     }
 
-    /// Hands a payload to the machine, and waits for the first word on whether it can be executed.
-    async fn submit(&self, id: B256, payload: Verified<RecoveredPayload>) -> Result<B256, Rejection> {
-        if let Some(rejection) = self.known(id) {
-            return Err(rejection);
+    /// Hands in again what was accepted and had not ended when the process ended.
+    pub(crate) async fn resume(&self, kept: Vec<Payload>) {
+        let count = kept.len();
+        for payload in kept {
+            match self.recover(payload).await {
+                Ok(payload) => self.resume_one(payload).await,
+                Err(rejection) => tracing::error!(%rejection, "an accepted submission cannot be tried again"),
+            }
         }
-        let ticket = self.lives.begin(id, signed_of(&payload));
+        if count > 0 {
+            tracing::info!(count, "accepted submissions handed in again");
+        }
+    }
+
+    async fn resume_one(&self, payload: Verified<RecoveredPayload>) {
+        let transactions = signed_of(&payload);
+        let id = match &transactions[..] {
+            [transaction] => transaction.hash,
+            _ => B256::new(*payload.digest().as_bytes()),
+        };
+        let Ok(ticket) = self.lives.begin(id, transactions) else { return };
+        self.lives.accept(ticket);
+        // A host that stops already keeps it for its next start.
+        let _ = self.handle.tell(Class::UnderWay, Input::Submit { ticket, payload: Box::new(payload) }).await;
+    }
+
+    /// Hands a payload to the machine, and waits for what its first try comes to: what can be refused is refused here.
+    async fn submit(&self, id: B256, payload: Verified<RecoveredPayload>) -> Result<B256, Rejection> {
+        let known = |id: B256| Rejection::new(Reason::AlreadyKnown, format!("already known: {id}"));
+        let ticket = self.lives.begin(id, signed_of(&payload)).map_err(known)?;
         let input = Input::Submit { ticket, payload: Box::new(payload) };
         if let Err(error) = self.handle.tell(Class::New, input).await {
             self.lives.forget(ticket);
             return Err(error.into());
         }
-        // Number 1 is that it was taken in; the next says what became of its first execution.
-        let word = tokio::time::timeout(FIRST_WORD_TIMEOUT, self.lives.passed(id, 1)).await;
-        if word.is_ok()
-            && let Some(Some(rejection)) = self.lives.look(id, |life| life.refusal.as_ref().map(refusal::rejection))
-        {
-            return Err(rejection);
+        let accepted = self.heard(id, |life| life.is_accepted || life.has_ended());
+        if tokio::time::timeout(FIRST_WORD_TIMEOUT, accepted).await.is_err() {
+            let text = format!("{id} could not be run yet: look it up by its hash before sending it again");
+            return Err(Rejection::new(Reason::TimedOut, text));
         }
-        Ok(id)
+        // What is accepted ends in a receipt or with a reason that is kept, whether anybody waits for it or not.
+        let _ = tokio::time::timeout(FIRST_TRY_TIMEOUT, self.heard(id, Life::is_settled)).await;
+        match self.lives.look(id, |life| life.refusal.as_ref().map(refusal::rejection)).flatten() {
+            Some(rejection) => Err(rejection),
+            None => Ok(id),
+        }
     }
 
-    /// Why `id` is not taken again: it is under way or done. What was refused may be tried again.
-    fn known(&self, id: B256) -> Option<Rejection> {
-        let is_known = self.lives.look(id, |life| life.refusal.is_none())?;
-        is_known.then(|| Rejection::new(Reason::AlreadyKnown, format!("already known: {id}")))
+    fn unknown(&self, id: B256) -> Rejection {
+        unknown(id, self.lives.refusal(id))
+    }
+
+    /// Waits until the life found by `id` is so, or is no more.
+    async fn heard(&self, id: B256, is_so: impl Fn(&Life) -> bool) {
+        let mut number = 0;
+        while self.lives.look(id, &is_so) == Some(false) {
+            let Some(newest) = self.lives.passed(id, number).await else { return };
+            number = newest;
+        }
     }
 }
 
@@ -142,7 +179,11 @@ fn signed_of(payload: &RecoveredPayload) -> Vec<Signed> {
     payload.signed().map(signed).collect()
 }
 
-fn unknown(id: B256) -> Rejection {
-    let text = format!("{id} was not submitted to this coordinator since it started: look it up at the shards");
+/// What this process does not know by its hash.
+fn unknown(id: B256, ended: Option<Ended>) -> Rejection {
+    let text = match ended {
+        None => format!("{id} was not submitted to this coordinator since it started: look it up at the shards"),
+        Some(ended) => format!("{id} ended without a commit at {}: {}", ended.time, ended.reason),
+    };
     Rejection::new(Reason::NotFound, text)
 }

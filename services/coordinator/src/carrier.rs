@@ -1,17 +1,18 @@
 //! The coordinator's hands: calls shards for the machine, checks votes, and tells the machine and the lives what came.
 
-use crate::lives::Lives;
+use crate::lives::{Lives, Lost};
 use crate::shards::Shards;
 use alloy_primitives::Address;
 use commit::coordinator::Objection;
 use commit::{DecisionProof, Descriptor, VoteProof};
 use coordinator::{
-    FetchId, Input, LocalAnswer, LocalSubmission, Prepare, ProvenCode, Reply, Send, StateKeyValue, StateValue, Votes,
+    FetchId, Input, Job, LocalAnswer, LocalSubmission, Prepare, ProvenCode, Reply, Send, StateKeyValue, StateValue,
+    Votes,
 };
 use evm::{Placement, StateKey};
 use futures_util::future::join_all;
 use host::network::Network;
-use host::{Class, Handle, Handout};
+use host::{Class, Handle, Handout, Instruments};
 use primitives::{AttemptId, ShardId, Verified};
 use proof::ReceiptVerifier;
 use shard::{CodeProof, CodeVerifier, VoteVerifier};
@@ -29,16 +30,22 @@ pub(crate) struct Carrier {
     handle: Handle<Input, Reply>,
     shards: Arc<Shards>,
     lives: Arc<Lives>,
+    instruments: Instruments,
     verifier: Arc<ReceiptVerifier>,
     placement: Placement,
 }
 
 impl Carrier {
     /// For `network`.
-    pub(crate) fn new(network: &Network, handle: Handle<Input, Reply>, shards: Arc<Shards>, lives: Arc<Lives>) -> Self {
+    pub(crate) fn new(
+        network: &Network,
+        handle: Handle<Input, Reply>,
+        (shards, lives): (Arc<Shards>, Arc<Lives>),
+        instruments: Instruments,
+    ) -> Self {
         let validators = network.validators.iter().map(|(shard, set)| (*shard, set.clone()));
         let verifier = Arc::new(ReceiptVerifier::with(network.params.network, validators));
-        Self { handle, shards, lives, verifier, placement: network.placement.clone() }
+        Self { handle, shards, lives, instruments, verifier, placement: network.placement.clone() }
     }
 
     /// Does what the machine asks for, each call on its own, until the host ends.
@@ -47,18 +54,42 @@ impl Carrier {
             for send in handout.sends {
                 tokio::spawn(Arc::clone(&self).act(send));
             }
-            self.lives.note(handout.notices);
+            for lost in self.lives.note(handout.notices) {
+                tokio::spawn(Arc::clone(&self).report(lost));
+            }
         }
+    }
+
+    /// Says that an accepted submission ended without a commit; unless it has committed by another coordinator's hands, or by
+    /// this one's before a restart.
+    async fn report(self: Arc<Self>, lost: Lost) {
+        let Some(first) = lost.transactions.first() else { return };
+        let (hash, sender, nonce) = (first.hash, first.sender, first.nonce);
+        if let Ok(peer) = self.shards.peer(self.placement.shard_of(sender))
+            && peer.shard.outcome(hash).await.is_ok()
+        {
+            return;
+        }
+        self.instruments.accepted_refused();
+        tracing::warn!(transaction = %hash, %sender, nonce, reason = lost.reason, "accepted, and ended without a commit");
     }
 
     async fn act(self: Arc<Self>, send: Send) {
         match send {
+            Send::Run(job) => self.run(job).await,
             Send::Fetch { shard, fetch, keys, codes } => self.fetch(shard, fetch, keys, codes).await,
             Send::FetchProofs { shard, fetch, accounts } => self.fetch_proofs(shard, fetch, accounts).await,
             Send::SubmitLocal { shard, batch } => self.submit_local(shard, batch).await,
             Send::Prepare { shard, batch } => self.prepare(shard, batch).await,
             Send::RequestAbort { shard, batch } => self.request_abort(shard, batch).await,
             Send::Decide { shard, batch } => self.decide(shard, batch).await,
+        }
+    }
+
+    /// Makes a run on a thread of its own. One that panics is a bug, and is asked for again.
+    async fn run(&self, job: Job) {
+        if let Ok(ran) = tokio::task::spawn_blocking(move || job.run()).await {
+            self.tell(Input::Ran(Box::new(ran))).await;
         }
     }
 
@@ -213,7 +244,7 @@ impl Carrier {
     async fn decide(&self, shard: ShardId, batch: Vec<Arc<DecisionProof>>) {
         let claims: Vec<DecisionClaim> = batch.iter().map(|proof| claim(proof)).collect();
         let results = match self.shards.peer(shard) {
-            Ok(peer) => peer.participant.decide(claims).await,
+            Ok(peer) => peer.decisions.decide(claims).await,
             Err(rejection) => Err(rejection),
         };
         let Ok(results) = results else { return };

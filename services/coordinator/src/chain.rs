@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use wire::coordinator::CoordinatorApi;
-use wire::jsonrpc::{AccountView, Chain, Found, SlotBlock};
+use wire::jsonrpc::{AccountView, Chain, Ended, Found, SlotBlock};
 use wire::state::{OutcomeRecord, StateValue};
 use wire::{Reason, Rejection};
 
@@ -74,6 +74,10 @@ impl Chain for Node {
             Some(record) => self.place_of(record).await.map(Some),
             None => Ok(pending),
         }
+    }
+
+    async fn refusal(&self, hash: B256) -> Result<Option<Ended>, Rejection> {
+        Ok(self.lives.refusal(hash))
     }
 
     async fn account(&self, address: Address) -> Result<AccountView, Rejection> {

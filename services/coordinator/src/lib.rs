@@ -79,6 +79,7 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     let network = Network::load(&settings.network)?;
     let process = Process::start(settings.metrics_listen).await?;
     let (store, machine) = open(&settings, &network)?;
+    let (kept, refused) = (coordinator::kept(&store.reader())?, coordinator::refused(&store.reader())?);
     let host = Host {
         name: "coordinator".to_owned(),
         machine,
@@ -95,13 +96,15 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     process.health.set_needs(Needs::SomePeer);
     let blocks = Arc::new(Blocks::new(shards.ids()));
     shards.meet().await?.into_iter().for_each(|open| blocks.begin(open));
-    let lives = Arc::new(Lives::default());
-    let carrier = Arc::new(Carrier::new(&network, running.handle.clone(), Arc::clone(&shards), Arc::clone(&lives)));
+    let lives = Arc::new(Lives::remembering(&refused));
+    let known = (Arc::clone(&shards), Arc::clone(&lives));
+    let carrier = Arc::new(Carrier::new(&network, running.handle.clone(), known, process.instruments.clone()));
     tokio::spawn(carrier.carry(running.handouts));
     let head = blocks.head();
     follow::follow(&network, &shards, &blocks);
     let reads = Reads::new(Arc::clone(&network), Arc::clone(&shards));
     let node = Arc::new(Node { handle: running.handle, network, shards, lives, reads, blocks, head });
+    node.resume(kept).await;
     let rpc = JsonRpc::serve(settings.rpc_listen, Arc::clone(&node)).await?;
     tracing::info!(address = %rpc.address(), "JSON-RPC served");
     let server = ServerBuilder::new(ServerSettings::default()).map_err(ProcessError::from)?.coordinator(node);
@@ -117,9 +120,10 @@ fn open(settings: &Settings, network: &Network) -> Result<(Store, Coordinator), 
         name: "coordinator".to_owned(),
         key: None,
     };
-    // Nothing here is promised to anyone: docs/decisions/0010.
+    // Nothing here is promised to shards, so it need not be synced: docs/decisions/0010, 0015.
     let store_settings = store::Settings { durability: Durability::Buffered, ..store::Settings::default() };
-    let spaces = [commit::coordinator::ATTEMPTS, commit::coordinator::VOTES, commit::coordinator::DECISIONS];
+    let attempts = [commit::coordinator::ATTEMPTS, commit::coordinator::VOTES, commit::coordinator::DECISIONS];
+    let spaces = [&attempts[..], &[coordinator::KEPT, coordinator::REFUSED]].concat();
     let store = Store::open(&settings.data, &spaces, &identity, store_settings)?;
     let reader = store.reader();
     let machine = Coordinator::open(

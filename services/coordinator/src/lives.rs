@@ -1,15 +1,18 @@
-//! The lives of submissions as their clients follow them. In memory only: after a restart a transaction is looked up at
-//! the shards by its hash.
+//! The lives of submissions as their clients follow them, and why accepted ones ended without a commit.
+//!
+//! Lives are in memory only: after a restart those that had not ended begin anew, and what has ended is looked up at the shards
+//! by its hash. Refusals of accepted ones the machine remembers; here they are found by hash.
 
 use alloy_primitives::{Address, B256};
 use commit::DecisionProof;
-use coordinator::{Event, Refusal, Reply, Ticket};
+use coordinator::{Event, REFUSALS_COUNT_MAX, Refusal, Refused, Reply, Ticket};
 use evm::{Data, Outcome};
-use primitives::ShardId;
+use primitives::{ShardId, Time};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use wire::coordinator::{LifeEvent, LifeStage};
+use wire::jsonrpc::Ended;
 
 /// How many lives are remembered after their end.
 const ENDED_COUNT_MAX: usize = 100_000;
@@ -18,7 +21,7 @@ const ENDED_COUNT_MAX: usize = 100_000;
 const EVENTS_COUNT_MAX: usize = 512;
 
 /// A signed transaction of a submission.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Signed {
     pub(crate) hash: B256,
     pub(crate) sender: Address,
@@ -39,6 +42,21 @@ pub(crate) struct Life {
     pub(crate) refusal: Option<Refusal>,
     pub(crate) proof: Option<Arc<DecisionProof>>,
     numbered: watch::Sender<u32>,
+    /// Whether it is kept by the machine: it will not end without a word.
+    pub(crate) is_accepted: bool,
+    /// How often it was handed to shards.
+    tries: u32,
+    /// Whether the first try has come to anything, or has to wait.
+    is_settled: bool,
+}
+
+/// An accepted submission that ended without a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Lost {
+    /// Its signed transactions, in order.
+    pub(crate) transactions: Vec<Signed>,
+    /// Why.
+    pub(crate) reason: String,
 }
 
 impl Life {
@@ -52,7 +70,15 @@ impl Life {
             refusal: None,
             proof: None,
             numbered: watch::Sender::new(0),
+            is_accepted: false,
+            tries: 0,
+            is_settled: false,
         }
+    }
+
+    /// Whether all that the first try could tell is told: it ended, it waits for others, or it is tried again.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.is_settled || self.has_ended()
     }
 
     /// Whether nothing follows.
@@ -61,6 +87,16 @@ impl Life {
     }
 
     fn note(&mut self, reply: Reply) {
+        match &reply.event {
+            Event::Executed { .. } => self.is_accepted = true,
+            Event::Queued { .. } | Event::AwaitsNonce { .. } => (self.is_accepted, self.is_settled) = (true, true),
+            Event::SentLocally { .. } | Event::Preparing { .. } => {
+                self.tries += 1;
+                self.is_settled |= self.tries > 1;
+            }
+            Event::Decided { .. } => self.is_settled = true,
+            Event::Accepted | Event::Voted { .. } | Event::Committed(_) | Event::Refused(_) => {}
+        }
         let (stage, attempt, shard, detail) = self.told(reply.event);
         let number = self.events.last().map_or(0, |event| event.number) + 1;
         if self.events.len() >= EVENTS_COUNT_MAX {
@@ -123,6 +159,9 @@ struct Registry {
     ended: VecDeque<Ticket>,
     /// Signed transactions under way, by sender and nonce.
     nonces: BTreeMap<(Address, u64), Ticket>,
+    /// Why accepted ones ended without a commit.
+    refused: BTreeMap<B256, Ended>,
+    refused_order: VecDeque<B256>,
 }
 
 /// All lives this process knows.
@@ -130,9 +169,26 @@ struct Registry {
 pub(crate) struct Lives(Mutex<Registry>);
 
 impl Lives {
+    /// With the refusals that the machine remembers, oldest first.
+    pub(crate) fn remembering(refused: &[Refused]) -> Self {
+        let lives = Self::default();
+        for refused in refused {
+            let ended = Ended { time: refused.time, reason: refused.reason.clone() };
+            refused.transactions().for_each(|hash| lives.lock().refuse(hash, ended.clone()));
+        }
+        lives
+    }
+
     /// Begins a life, found by `id` and by each transaction's hash.
-    pub(crate) fn begin(&self, id: B256, transactions: Vec<Signed>) -> Ticket {
+    ///
+    /// # Errors
+    /// Which of these is known already: under way or done. What was refused may be tried again.
+    pub(crate) fn begin(&self, id: B256, transactions: Vec<Signed>) -> Result<Ticket, B256> {
         let mut registry = self.lock();
+        let hashes = transactions.iter().map(|transaction| transaction.hash);
+        if let Some(known) = hashes.chain([id]).find(|id| registry.is_known(*id)) {
+            return Err(known);
+        }
         registry.last += 1;
         let ticket = Ticket(registry.last);
         for transaction in &transactions {
@@ -141,7 +197,14 @@ impl Lives {
         }
         registry.tickets.insert(id, ticket);
         registry.lives.insert(ticket, Life::new(id, transactions));
-        ticket
+        Ok(ticket)
+    }
+
+    /// A life that goes on from before a restart: it was accepted then.
+    pub(crate) fn accept(&self, ticket: Ticket) {
+        if let Some(life) = self.lock().lives.get_mut(&ticket) {
+            life.is_accepted = true;
+        }
     }
 
     /// Forgets a life that the machine never heard of.
@@ -149,17 +212,23 @@ impl Lives {
         self.lock().remove(ticket);
     }
 
-    /// Adds events to their lives.
-    pub(crate) fn note(&self, replies: Vec<Reply>) {
-        let mut registry = self.lock();
+    /// Adds events to their lives; says which accepted ones ended without a commit.
+    pub(crate) fn note(&self, replies: Vec<Reply>) -> Vec<Lost> {
+        let (mut registry, mut lost) = (self.lock(), Vec::new());
         for reply in replies {
-            let ticket = reply.ticket;
+            let (ticket, time) = (reply.ticket, reply.time);
             let Some(life) = registry.lives.get_mut(&ticket) else { continue };
             life.note(reply);
             if life.has_ended() {
-                registry.end(ticket);
+                lost.extend(registry.end(ticket, time));
             }
         }
+        lost
+    }
+
+    /// Why an accepted transaction ended without a commit, if that is what it did, and when.
+    pub(crate) fn refusal(&self, hash: B256) -> Option<Ended> {
+        self.lock().refused.get(&hash).cloned()
     }
 
     /// What `look` sees of the life found by `id`.
@@ -189,15 +258,38 @@ impl Lives {
 }
 
 impl Registry {
-    fn end(&mut self, ticket: Ticket) {
-        let transactions = self.lives.get(&ticket).map(|life| life.transactions.clone()).unwrap_or_default();
+    fn is_known(&self, id: B256) -> bool {
+        let life = self.tickets.get(&id).and_then(|ticket| self.lives.get(ticket));
+        life.is_some_and(|life| life.refusal.is_none())
+    }
+
+    fn refuse(&mut self, hash: B256, ended: Ended) {
+        if self.refused.insert(hash, ended).is_none() {
+            self.refused_order.push_back(hash);
+        }
+        if self.refused_order.len() > REFUSALS_COUNT_MAX
+            && let Some(oldest) = self.refused_order.pop_front()
+        {
+            self.refused.remove(&oldest);
+        }
+    }
+
+    fn end(&mut self, ticket: Ticket, time: Time) -> Option<Lost> {
+        let life = self.lives.get(&ticket)?;
+        let transactions = life.transactions.clone();
+        let refusal = life.refusal.as_ref().filter(|_| life.is_accepted);
+        let lost = refusal.map(|refusal| Lost { transactions: transactions.clone(), reason: refusal.to_string() });
         self.free_nonces(ticket, &transactions);
+        for (transaction, lost) in transactions.iter().zip(lost.iter().cycle()) {
+            self.refuse(transaction.hash, Ended { time, reason: lost.reason.clone() });
+        }
         self.ended.push_back(ticket);
         if self.ended.len() > ENDED_COUNT_MAX
             && let Some(oldest) = self.ended.pop_front()
         {
             self.remove(oldest);
         }
+        lost
     }
 
     fn remove(&mut self, ticket: Ticket) {

@@ -12,13 +12,15 @@ pub(crate) fn rejection(refusal: &Refusal) -> Rejection {
         Refusal::Busy => Rejection::new(Reason::Busy, text),
         Refusal::AlreadyPending { .. } => Rejection::new(Reason::AlreadyKnown, text),
         Refusal::TooManyNonces { .. } => Rejection::new(Reason::NonceTooHigh, text),
-        Refusal::Participants { .. } | Refusal::TooLong { .. } => Rejection::new(Reason::OverBound, text),
+        Refusal::Participants { .. } | Refusal::TooLong { .. } | Refusal::TooMuchGas { .. } => {
+            Rejection::new(Reason::OverBound, text)
+        }
         Refusal::UnknownShard { .. } => Rejection::new(Reason::UnknownShard, text),
-        Refusal::Contended { .. } => Rejection::new(Reason::Conflict, text),
+        Refusal::Contended { .. } | Refusal::Waited => Rejection::new(Reason::Conflict, text),
         Refusal::Unsettled => Rejection::new(Reason::Stale, text),
         Refusal::Voted { refusal, .. } => refusal.clone().into(),
         Refusal::Objected { .. } => Rejection::new(Reason::InvalidTransaction, text),
         Refusal::Unreachable { .. } => Rejection::new(Reason::Unavailable, text),
-        Refusal::Unknown { .. } => Rejection::new(Reason::TimedOut, text),
+        Refusal::Unknown { .. } | Refusal::Undecided { .. } => Rejection::new(Reason::TimedOut, text),
     }
 }

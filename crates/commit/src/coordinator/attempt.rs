@@ -157,11 +157,9 @@ impl Attempt {
                 waiting.iter().map(|to| Send::Decide { to: *to, proof: proof.clone() }).collect()
             }
             // R4: neither an objection nor the deadline decides; the silent are asked to.
-            Stage::Voting { votes } if !self.objecting.is_empty() => {
+            // All of them: a no of any decides (R5), so one dead home does not keep the others' keys from their users.
+            Stage::Voting { votes } if !self.objecting.is_empty() || now >= self.descriptor.deadline => {
                 self.voteless(votes).map(|to| self.request_abort(to)).collect()
-            }
-            Stage::Voting { votes } if now >= self.descriptor.deadline => {
-                self.silent(votes).into_iter().map(|to| self.request_abort(to)).collect()
             }
             Stage::Voting { votes } => self.silent(votes).into_iter().map(|to| self.prepare(to, votes)).collect(),
         }

@@ -73,8 +73,8 @@ impl Coordinator {
         let silent = if silent_homes == 0 { shards.all & !self.yes } else { silent_homes };
         match self.stage {
             Stage::Idle | Stage::Forgotten => Says::default(),
-            // R4: the deadline decides nothing; the silent are asked to.
-            Stage::Voting if self.expired => Says { request_abort: silent, ..Says::default() },
+            // R4: the deadline decides nothing; all who have not voted are asked to, so that a dead home stops nobody.
+            Stage::Voting if self.expired => Says { request_abort: shards.all & !self.yes, ..Says::default() },
             Stage::Voting => Says { prepare: silent, ..Says::default() },
             Stage::Deciding(Outcome { commit: true, waiting }) => Says { commit: waiting, ..Says::default() },
             Stage::Deciding(Outcome { commit: false, waiting }) => Says { abort: waiting, ..Says::default() },

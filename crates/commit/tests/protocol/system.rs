@@ -307,6 +307,14 @@ impl System {
         state.attempts[..self.attempts()].iter().all(holds)
     }
 
+    /// Whether a coordinator has decided an abort while every home is silent, as the dead are.
+    fn ends_without_homes(&self, state: &State) -> bool {
+        let decided = |own: &Coordinator| matches!(own.stage, Stage::Deciding(outcome) if !outcome.commit);
+        let parties = state.attempts[0].parties.iter().enumerate();
+        let silent = parties.filter(|(shard, _)| self.is_home(*shard)).all(|(_, home)| home.record == Record::Nothing);
+        silent && state.coordinators.iter().any(decided)
+    }
+
     /// I6: where nothing more can happen, nothing is undecided. Every step makes progress (`progress` grows), so every
     /// run in which what can happen at last does happen comes to such a place.
     fn ends_decided(&self, state: &State) -> bool {
@@ -406,6 +414,7 @@ impl Model for System {
                         none_told && state.attempts[0].ended(Decision::Commit)
                     },
                 ));
+                properties.push(Property::sometimes("an abort that no home has a word in", Self::ends_without_homes));
             }
             (Two::SamePayload, _) => {
                 properties.push(Property::sometimes(

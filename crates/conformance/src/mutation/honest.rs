@@ -112,6 +112,10 @@ impl<'n, 's> Desk<'n, 's> {
                 Ok(())
             }
             Send::Prepare { shard, batch } => batch.into_iter().try_for_each(|prepare| self.vote(shard, prepare)),
+            Send::Run(job) => {
+                self.answers.push(Input::Ran(Box::new(job.run())));
+                Ok(())
+            }
             Send::SubmitLocal { .. } => Err(NoPrepare::Local),
             Send::RequestAbort { .. } | Send::Decide { .. } => Ok(()),
         }

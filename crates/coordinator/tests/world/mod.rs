@@ -13,7 +13,7 @@ use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
 use commit::{Decision, DecisionProof, VoteProof};
 use dovetail_coordinator::{
-    Committed, Coordinator, Event, Input, LocalAnswer, Refusal, Reply, Send, Settings, Ticket, Timing, Votes,
+    Committed, Coordinator, Event, Input, LocalAnswer, Refusal, Reply, Send, Settings, Ticket, Timing, Votes, kept,
 };
 use evm::{
     AccountState, Environment, Environments, NetworkParams, Payload, PayloadVerifier, Placement, SignedTransaction,
@@ -137,6 +137,7 @@ pub struct World {
     pub now: Time,
     pub params: NetworkParams,
     pub placement: Placement,
+    pub timing: Timing,
     pub shards: Vec<Shard>,
     pub nodes: Vec<Node>,
     /// What was submitted and has ended.
@@ -146,6 +147,8 @@ pub struct World {
     pub history: Vec<(Payload, Vec<evm::Outcome>)>,
     /// Shards that nothing reaches and that answer nothing.
     pub cut_off: Vec<ShardId>,
+    /// How many runs were made beside a step.
+    pub runs_beside: usize,
     pub lossy: bool,
     pub dice: Dice,
     genesis: State,
@@ -156,6 +159,15 @@ pub struct World {
 impl World {
     /// A network of `shards` shards and `coordinators` coordinators, with `users` users of a thousand ether each.
     pub fn new(shards: u32, coordinators: usize, users: u16, pinned: BTreeMap<Address, ShardId>) -> Self {
+        Self::with(Timing::default(), (shards, coordinators, users), pinned)
+    }
+
+    /// The same with other patience.
+    pub fn with(
+        timing: Timing,
+        (shards, coordinators, users): (u32, usize, u16),
+        pinned: BTreeMap<Address, ShardId>,
+    ) -> Self {
         let genesis = (1..=users)
             .map(|seed| (user(seed).address(), AccountState::with_balance(U256::from(ETHER) * U256::from(1000))));
         let genesis = State { accounts: genesis.collect(), ..State::default() };
@@ -167,11 +179,13 @@ impl World {
                 .map(|shard| Shard::new(ShardId(shard), params(), placement.clone(), &genesis))
                 .collect(),
             placement,
+            timing,
             nodes: Vec::new(),
             ends: BTreeMap::new(),
             events: BTreeMap::new(),
             history: Vec::new(),
             cut_off: Vec::new(),
+            runs_beside: 0,
             lossy: false,
             dice: Dice(1),
             genesis,
@@ -187,7 +201,7 @@ impl World {
             params: self.params.clone(),
             placement: self.placement.clone(),
             epochs: self.placement.shards().map(|shard| (shard, Epoch(1))).collect(),
-            timing: Timing::default(),
+            timing: self.timing,
             commit: commit::coordinator::Settings::default(),
         }
     }
@@ -254,7 +268,7 @@ impl World {
             if [Crash::Before(node.writes), Crash::After(node.writes)].contains(&crash) {
                 node.machine = Coordinator::open(settings, &node.store).expect("its own log");
                 (node.wake, node.crashes) = (Some(self.now), node.crashes + 1);
-                return;
+                return self.hand_in_again(coordinator);
             }
         }
         for reply in replies {
@@ -263,6 +277,31 @@ impl World {
         for send in sends {
             self.post(&Message::ToShard { from: coordinator, send });
         }
+    }
+
+    /// The process starts again, with what it had accepted.
+    pub fn restart(&mut self, coordinator: usize) {
+        let settings = self.settings();
+        let node = &mut self.nodes[coordinator];
+        node.machine = Coordinator::open(settings, &node.store).expect("its own log");
+        node.wake = Some(self.now);
+        self.wires.retain(|(_, message)| !matches!(message, Message::ToCoordinator { to, .. } if *to == coordinator));
+        self.hand_in_again(coordinator);
+    }
+
+    fn hand_in_again(&mut self, coordinator: usize) {
+        let verifier = PayloadVerifier::new(self.params.clone());
+        for payload in kept(&self.nodes[coordinator].store).expect("its own log") {
+            let payload = Box::new(Verified::by(&verifier, payload).expect("it was accepted"));
+            self.tickets += 1;
+            let ticket = Ticket(self.tickets);
+            self.step(coordinator, vec![Input::Submit { ticket, payload }]);
+        }
+    }
+
+    /// The ticket that was given out last.
+    pub fn last_ticket(&self) -> Ticket {
+        Ticket(self.tickets)
     }
 
     fn hear(&mut self, reply: Reply) {
@@ -322,6 +361,15 @@ impl World {
         panic!("it does not end: {stuck:?}");
     }
 
+    /// For so long, or until the submission has ended; how long that took.
+    pub fn run_for(&mut self, ticket: Ticket, length: Millis) -> Millis {
+        let begun = self.now;
+        while !self.ends.contains_key(&ticket) && self.now.since(begun) < length {
+            self.moment();
+        }
+        self.now.since(begun)
+    }
+
     pub fn wait(&mut self, moments: usize) {
         for _ in 0..moments {
             self.moment();
@@ -334,11 +382,19 @@ impl World {
     }
 
     fn arrive(&mut self, from: usize, send: Send) {
-        if self.cut_off.contains(&send.shard()) {
+        let Some(shard) = send.shard() else {
+            if let Send::Run(job) = send {
+                self.runs_beside += 1;
+                self.post(&Message::ToCoordinator { to: from, input: Input::Ran(Box::new(job.run())) });
+            }
+            return;
+        };
+        if self.cut_off.contains(&shard) {
             return;
         }
-        let place = send.shard().0 as usize;
+        let place = shard.0 as usize;
         let answers: Vec<Input> = match send {
+            Send::Run(_) => Vec::new(),
             Send::Fetch { fetch, keys, codes, .. } => {
                 let (values, codes) = self.shards[place].fetch(&keys, &codes);
                 vec![Input::Fetched { fetch, values, codes }]
@@ -437,10 +493,20 @@ impl World {
 
 /// A signed EIP-1559 transaction.
 pub fn sign(from: &PrivateKeySigner, nonce: u64, to: TxKind, value: u64, input: Vec<u8>) -> Vec<u8> {
+    sign_for(3_000_000, from, nonce, (to, value, input))
+}
+
+/// The same for other gas.
+pub fn sign_for(
+    gas_limit: u64,
+    from: &PrivateKeySigner,
+    nonce: u64,
+    (to, value, input): (TxKind, u64, Vec<u8>),
+) -> Vec<u8> {
     let transaction = TxEip1559 {
         chain_id: NETWORK.0,
         nonce,
-        gas_limit: 3_000_000,
+        gas_limit,
         max_fee_per_gas: 10,
         max_priority_fee_per_gas: 2,
         to,

@@ -4,7 +4,7 @@ use crate::rejection::Rejection;
 use crate::state::OutcomeRecord;
 use alloy_primitives::{Address, B256, U256};
 use evm::{CallRequest, Data, NetworkParams, Outcome, Status};
-use primitives::{ShardId, Slot};
+use primitives::{ShardId, Slot, Time};
 use std::future::Future;
 use std::sync::Arc;
 
@@ -50,6 +50,15 @@ pub enum Found {
         /// Its place among the slot's outcomes.
         index: usize,
     },
+}
+
+/// How a transaction that was accepted ended without a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// When, by the node's clock.
+    pub time: Time,
+    /// Why.
+    pub reason: String,
 }
 
 /// An account as wallets see it.
@@ -108,6 +117,11 @@ pub trait Chain: Send + Sync + 'static {
 
     /// Where a transaction is, by its hash; none if it is unknown.
     fn transaction(&self, hash: B256) -> impl Future<Output = Result<Option<Found>, Rejection>> + Send;
+
+    /// How an accepted transaction ended that was not committed, if this node remembers such a one. By default none is.
+    fn refusal(&self, _hash: B256) -> impl Future<Output = Result<Option<Ended>, Rejection>> + Send {
+        async { Ok(None) }
+    }
 
     /// An account, latest.
     fn account(&self, address: Address) -> impl Future<Output = Result<AccountView, Rejection>> + Send;

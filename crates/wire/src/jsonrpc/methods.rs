@@ -18,7 +18,7 @@ use jsonrpsee::RpcModule;
 use jsonrpsee::core::RegisterMethodError;
 use jsonrpsee::types::{ErrorObjectOwned, Params};
 use primitives::Slot;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The most slots that one `eth_getProof` reads.
 const PROOF_SLOTS_COUNT_MAX: usize = 1_024;
@@ -50,6 +50,7 @@ pub(super) fn module<C: Chain>(node: Node<C>) -> Result<RpcModule<Node<C>>, Regi
         "eth_sendRawTransaction" => send_raw_transaction,
         "eth_getTransactionByHash" => get_transaction_by_hash,
         "eth_getTransactionReceipt" => get_transaction_receipt,
+        "dovetail_transactionStatus" => transaction_status,
         "eth_getTransactionByBlockNumberAndIndex" => get_transaction_by_index,
         "eth_getTransactionByBlockHashAndIndex" => get_transaction_by_index,
         "eth_getBlockByNumber" => get_block_by_number,
@@ -204,6 +205,20 @@ impl<C: Chain> Node<C> {
             None | Some(Found::Pending { .. }) => Ok(None),
             Some(Found::Placed { slot, index }) => self.viewed(slot, |view| view.receipt(index)).await.map(Some),
         }
+    }
+
+    /// What became of a transaction whose hash was given, receipt or not.
+    async fn transaction_status(&self, params: Params<'static>) -> Answer<Value> {
+        let hash: B256 = params.sequence().next()?;
+        let (found, refusal) = (self.chain.transaction(hash).await?, self.chain.refusal(hash).await?);
+        Ok(match (found, refusal) {
+            (Some(Found::Placed { slot, .. }), _) => json!({ "status": "committed", "blockNumber": hex(slot.0) }),
+            (Some(Found::Pending { .. }), _) => json!({ "status": "pending" }),
+            (None, Some(ended)) => {
+                json!({ "status": "refused", "reason": ended.reason, "timestampMs": hex(ended.time.0) })
+            }
+            (None, None) => json!({ "status": "unknown" }),
+        })
     }
 
     async fn get_transaction_by_index(&self, params: Params<'static>) -> Answer<Option<Value>> {

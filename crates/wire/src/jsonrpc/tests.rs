@@ -1,6 +1,6 @@
 //! The methods over a small chain in memory.
 
-use super::chain::{AccountView, CallFailure, Chain, Found, SlotBlock};
+use super::chain::{AccountView, CallFailure, Chain, Ended, Found, SlotBlock};
 use super::methods::module;
 use super::node::Node;
 use crate::limits::FILTERS_COUNT_MAX;
@@ -163,6 +163,11 @@ impl Chain for MemoryChain {
         });
         let mut found = places.filter(|(known, ..)| *known == hash);
         Ok(found.next().map(|(_, slot, index)| Found::Placed { slot, index }))
+    }
+
+    async fn refusal(&self, hash: B256) -> Result<Option<Ended>, Rejection> {
+        let ended = Ended { time: Time(255), reason: "nonce 3 is too low: the sender's next is 4".to_owned() };
+        Ok((hash == B256::repeat_byte(0xdd)).then_some(ended))
     }
 
     async fn account(&self, address: Address) -> Result<AccountView, Rejection> {
@@ -372,6 +377,18 @@ async fn an_unknown_or_pending_transaction_has_no_receipt() {
     let transaction = answer("eth_getTransactionByHash", json!([pending])).await;
     assert_eq!(transaction["blockHash"], Value::Null);
     assert_eq!(transaction["nonce"], "0x3");
+}
+
+#[tokio::test]
+async fn what_became_of_a_transaction_is_told_with_or_without_a_receipt() {
+    let status = async |hash: B256| answer("dovetail_transactionStatus", json!([hash])).await;
+    let committed = chain().blocks[&Slot(1500)].outcomes[0].transaction;
+    assert_eq!(status(committed).await, json!({ "status": "committed", "blockNumber": "0x5dc" }));
+    assert_eq!(status(B256::repeat_byte(0xee)).await, json!({ "status": "pending" }));
+    let reason = "nonce 3 is too low: the sender's next is 4";
+    let refused = json!({ "status": "refused", "reason": reason, "timestampMs": "0xff" });
+    assert_eq!(status(B256::repeat_byte(0xdd)).await, refused);
+    assert_eq!(status(B256::repeat_byte(9)).await, json!({ "status": "unknown" }));
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ fn told(ticket: Ticket, event: Event) -> Vec<Reply> {
 #[tokio::test]
 async fn what_a_wait_ends_with_stops_nobody_who_brings_the_next_word() {
     let (lives, id) = (Arc::new(Lives::default()), B256::with_last_byte(1));
-    let ticket = lives.begin(id, Vec::new());
+    let ticket = lives.begin(id, Vec::new()).unwrap();
     lives.note(told(ticket, Event::Accepted));
     let first = lives.passed(id, 0).await;
     let (done, is_done) = mpsc::channel();
@@ -29,7 +29,7 @@ async fn what_a_wait_ends_with_stops_nobody_who_brings_the_next_word() {
 async fn a_life_that_is_forgotten_or_unknown_ends_the_wait_for_it() {
     let (lives, id) = (Arc::new(Lives::default()), B256::with_last_byte(1));
     assert_eq!(lives.passed(id, 0).await, None);
-    let ticket = lives.begin(id, Vec::new());
+    let ticket = lives.begin(id, Vec::new()).unwrap();
     let waiting = tokio::spawn({
         let lives = Arc::clone(&lives);
         async move { lives.passed(id, 0).await }
@@ -37,4 +37,63 @@ async fn a_life_that_is_forgotten_or_unknown_ends_the_wait_for_it() {
     tokio::task::yield_now().await;
     lives.forget(ticket);
     assert_eq!(waiting.await.unwrap(), None);
+}
+
+fn signed(byte: u8, nonce: u64) -> Signed {
+    Signed { hash: B256::repeat_byte(byte), sender: Address::repeat_byte(9), nonce, bytes: Data::default() }
+}
+
+fn refusal() -> Event {
+    Event::Refused(Box::new(Refusal::Unsettled))
+}
+
+#[test]
+fn of_two_equal_submissions_at_once_one_begins() {
+    let (lives, id) = (Arc::new(Lives::default()), B256::repeat_byte(1));
+    let begin = |_| {
+        let lives = Arc::clone(&lives);
+        std::thread::spawn(move || lives.begin(id, vec![signed(1, 0)]))
+    };
+    let begun: Vec<_> =
+        (0..8).map(begin).collect::<Vec<_>>().into_iter().map(|thread| thread.join().unwrap()).collect();
+    assert_eq!(begun.iter().filter(|begun| begun.is_ok()).count(), 1);
+    assert!(begun.contains(&Err(id)));
+}
+
+#[test]
+fn a_transaction_of_a_bundle_under_way_is_known_by_its_own_hash() {
+    let lives = Lives::default();
+    let bundle = lives.begin(B256::repeat_byte(7), vec![signed(1, 0), signed(2, 1)]).unwrap();
+    assert_eq!(lives.begin(B256::repeat_byte(2), vec![signed(2, 1)]), Err(B256::repeat_byte(2)));
+    lives.note(told(bundle, refusal()));
+    assert!(lives.begin(B256::repeat_byte(2), vec![signed(2, 1)]).is_ok(), "what was refused may be tried again");
+}
+
+#[test]
+fn what_was_accepted_and_refused_is_found_with_the_reason_and_what_was_not_accepted_is_not() {
+    let lives = Lives::default();
+    let [accepted, refused] = [1, 2].map(|byte| lives.begin(B256::repeat_byte(byte), vec![signed(byte, 0)]).unwrap());
+    lives.note(told(accepted, Event::Executed { participants: [ShardId(0)].into() }));
+    let lost = lives.note([told(accepted, refusal()), told(refused, refusal())].concat());
+    let [lost] = &lost[..] else { panic!("{lost:?}") };
+    assert_eq!(lost.transactions[0].hash, B256::repeat_byte(1));
+    let ended = Ended { time: Time(1), reason: Refusal::Unsettled.to_string() };
+    assert_eq!(lives.refusal(B256::repeat_byte(1)), Some(ended));
+    assert_eq!(lives.refusal(B256::repeat_byte(2)), None);
+}
+
+#[test]
+fn the_first_word_is_said_when_the_first_try_is_over() {
+    let is_settled = |events: Vec<Event>| {
+        let (lives, id) = (Lives::default(), B256::repeat_byte(1));
+        let ticket = lives.begin(id, vec![signed(1, 0)]).unwrap();
+        events.into_iter().for_each(|event| drop(lives.note(told(ticket, event))));
+        lives.look(id, Life::is_settled).unwrap()
+    };
+    let executed = || Event::Executed { participants: [ShardId(0)].into() };
+    let local = || Event::SentLocally { shard: ShardId(0) };
+    assert!(!is_settled(vec![Event::Accepted, executed(), local()]));
+    assert!(is_settled(vec![Event::Accepted, executed(), local(), executed(), local()]), "it is tried again");
+    assert!(is_settled(vec![Event::Accepted, Event::AwaitsNonce { transaction: 2, state: 1 }]));
+    assert!(is_settled(vec![Event::Accepted, refusal()]));
 }
