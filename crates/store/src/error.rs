@@ -1,6 +1,7 @@
 //! Why a store refuses. Every refusal at opening says what to do about it.
 
 use crate::Identity;
+use borsh::{BorshDeserialize, BorshSerialize};
 use primitives::Digest;
 use std::path::PathBuf;
 
@@ -20,8 +21,7 @@ pub enum StoreError {
     },
     /// A later version wrote this store.
     #[error(
-        "the store at {path} has format {found}, this version knows up to {known}: run the version that wrote it, \
-         or restore a backup that this one made",
+        "the store at {path} has format {found}, this version knows up to {known}: run the version that wrote it",
         path = path.display()
     )]
     NewerFormat {
@@ -48,8 +48,8 @@ pub enum StoreError {
     },
     /// Stored bytes are not what was written.
     #[error(
-        "the store at {path} is damaged ({reason}): do not delete anything; restore a backup of it, or start an empty \
-         store and let it catch up",
+        "the store at {path} is damaged ({reason}): do not delete anything; bring back the mirror of its disk. An older \
+         copy is no replacement: it is behind what was signed with its key",
         path = path.display()
     )]
     Damaged {
@@ -61,7 +61,7 @@ pub enum StoreError {
     /// The store ends before the last batch it said was synced: what was signed since would be signed again, differently.
     #[error(
         "the store at {path} ends at batch {store}, but batch {guard} was synced before: it lost writes, or an old copy \
-         was put in its place; restore the newest copy (and its guard file) before starting",
+         was put in its place; put the newest store back, with its guard file",
         path = path.display()
     )]
     Behind {
@@ -71,6 +71,45 @@ pub enum StoreError {
         store: u64,
         /// The last batch that was synced.
         guard: u64,
+    },
+    /// The store ends before what its signer's mark, which is kept elsewhere, says was signed (R14).
+    #[error(
+        "the store at {path} ends at block {store} (batch {batch}), but its key has signed up to block {marked} (batch \
+         {batch_marked}), says the mark {mark}: an old copy was put in its place. Put the newest store back. If that is \
+         lost, this key must sign nothing any more: the shard can come back only under a new key in a new epoch, which \
+         this version cannot do yet; do not delete the mark",
+        path = path.display(),
+        mark = mark.display()
+    )]
+    BehindMark {
+        /// The store's folder.
+        path: PathBuf,
+        /// The mark.
+        mark: PathBuf,
+        /// The block that the store ends with.
+        store: u64,
+        /// The batch that the store ends with.
+        batch: u64,
+        /// The last block that was signed.
+        marked: u64,
+        /// The batch it was in, or a later one.
+        batch_marked: u64,
+    },
+    /// The mark is not of this store's making.
+    #[error(
+        "the mark {mark} is not of the store at {path} ({reason}): another store was put in its place, or another key or \
+         network has used the same mark. Put the right store back, or give this one a mark of its own (the setting \
+         `mark`); do not delete a mark whose key is in use",
+        path = path.display(),
+        mark = mark.display()
+    )]
+    OtherMark {
+        /// The store's folder.
+        path: PathBuf,
+        /// The mark.
+        mark: PathBuf,
+        /// How they differ.
+        reason: &'static str,
     },
     /// The disk has less room than new work may use; what is under way may still end.
     #[error(
@@ -110,7 +149,7 @@ pub struct Fault {
 }
 
 /// The link a store ends in, or the guard's note of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct End {
     /// Which batch.
     pub(crate) sequence: u64,

@@ -3,9 +3,10 @@
 use crate::error::End;
 use crate::guard::Guard;
 use crate::link::{LINKS_COUNT_MAX, Link};
+use crate::mark::Marked;
 use crate::reader::Shared;
 use crate::room::Reserve;
-use crate::{Durability, FORMAT, Fault, Identity, Reader, Room, Settings, StoreError, options};
+use crate::{Durability, FORMAT, Fault, Identity, Mark, Marking, Reader, Room, Settings, StoreError, options};
 use primitives::{Read, Space, Write, decode, encode};
 use rocksdb::{Cache, ColumnFamilyDescriptor, DB, ErrorKind, WriteBatch, WriteOptions};
 use std::collections::BTreeSet;
@@ -33,10 +34,12 @@ const OWNER_BYTES_MAX: usize = 256;
 /// An open store. There is one per folder on a machine, and it alone writes.
 ///
 /// Its folder holds `db/` (RocksDB), `owner` (who has it open), `guard` (the last synced batch) and `reserve` (space
-/// for a full disk). A backup is a copy of the whole folder, taken while the store is closed.
+/// for a full disk). A copy of the folder is no backup of a store that signs: once the original went on, the copy has
+/// forgotten what it signed, and must never run again. The mark, which is kept elsewhere, refuses it (R14).
 pub struct Store {
     shared: Arc<Shared>,
     guard: Guard,
+    mark: Option<Mark>,
     reserve: Reserve,
     link: Link,
     settings: Settings,
@@ -50,6 +53,34 @@ impl Store {
     /// Every variant of [`StoreError`] but `Full`; nothing was changed, except that a new store may be half made, which
     /// the next opening finishes.
     pub fn open(path: &Path, spaces: &[Space], identity: &Identity, settings: Settings) -> Result<Self, StoreError> {
+        Self::open_as(path, None, spaces, identity, settings)
+    }
+
+    /// The same for a store that signs, with a mark outside its folder.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; [`StoreError::BehindMark`] and [`StoreError::OtherMark`] besides.
+    pub fn open_marked(
+        path: &Path,
+        marking: Marking,
+        spaces: &[Space],
+        identity: &Identity,
+        settings: Settings,
+    ) -> Result<(Self, Mark), StoreError> {
+        let store = Self::open_as(path, Some(marking), spaces, identity, settings)?;
+        match store.mark.clone() {
+            Some(mark) => Ok((store, mark)),
+            None => Err(fault(path, "opening the mark", &"it is not there").into()),
+        }
+    }
+
+    fn open_as(
+        path: &Path,
+        marking: Option<Marking>,
+        spaces: &[Space],
+        identity: &Identity,
+        settings: Settings,
+    ) -> Result<Self, StoreError> {
         check_spaces(spaces)?;
         fs::create_dir_all(path).map_err(|error| fault(path, "making the folder", &error))?;
         let owner = take_ownership(path)?;
@@ -60,7 +91,8 @@ impl Store {
         let shared = Arc::new(Shared { db, path: path.to_owned(), fault: OnceLock::new(), _owner: owner });
         let opening = Opening { shared: &shared, reader: Reader::new(Arc::clone(&shared)), path, identity };
         let (link, guard) = opening.run(guard)?;
-        Ok(Self { guard, reserve, link, settings, batch: options::batch(settings.durability), shared })
+        let mark = marking.map(|marking| opening.mark(marking, &link)).transpose()?;
+        Ok(Self { guard, mark, reserve, link, settings, batch: options::batch(settings.durability), shared })
     }
 
     /// Writes `writes` as one batch, in order, and returns its number: all of it survives a crash from here on, or none
@@ -80,6 +112,9 @@ impl Store {
         if self.settings.durability == Durability::Synced {
             self.guard.note(end(&link)).map_err(|error| self.shared.poison("writing the guard", &error))?;
         }
+        if let Some(mark) = &self.mark {
+            mark.note(end(&link), writes).map_err(|fault| self.shared.poison(fault.doing, &fault.reason))?;
+        }
         Ok(link.sequence)
     }
 
@@ -93,7 +128,9 @@ impl Store {
         self.guard
             .note(end(&self.link))
             .and_then(|()| self.guard.sync())
-            .map_err(|error| self.shared.poison("syncing the guard", &error))
+            .map_err(|error| self.shared.poison("syncing the guard", &error))?;
+        let synced = self.mark.as_ref().map_or(Ok(()), Mark::sync);
+        synced.map_err(|fault| self.shared.poison(fault.doing, &fault.reason))
     }
 
     /// How much room the disk has now: one system call. Gives the reserve up when space is scarce.
@@ -260,6 +297,35 @@ impl Opening<'_> {
             return Err(self.damaged(format!("the guard knows another batch {}", noted.sequence)));
         }
         Ok(guard)
+    }
+
+    /// Checks the store against the mark, which may not be there.
+    fn mark(&self, marking: Marking, link: &Link) -> Result<Mark, StoreError> {
+        let opened =
+            Guard::<Marked>::open(&marking.path).map_err(|error| fault(&marking.path, "reading the mark", &error))?;
+        let count = (marking.count.of_store)(&self.reader);
+        let here = Marked { end: end(link), count, owner: Link::genesis(&encode(self.identity)).digest };
+        // A mark that nobody can read says nothing: others have to be asked, as if there were none.
+        let Some((file, Some(marked))) = opened else { return Ok(Mark::new(marking, None, here)) };
+        let other = |reason| StoreError::OtherMark { path: self.path.to_owned(), mark: marking.path.clone(), reason };
+        if marked.owner != here.owner {
+            return Err(other("it belongs to another key, shard or network"));
+        }
+        if marked.end.sequence > link.sequence {
+            return Err(StoreError::BehindMark {
+                path: self.path.to_owned(),
+                mark: marking.path,
+                store: count,
+                batch: link.sequence,
+                marked: marked.count,
+                batch_marked: marked.end.sequence,
+            });
+        }
+        let kept = self.get(&link_key(marked.end.sequence))?.and_then(|bytes| Link::from_bytes(&bytes));
+        if kept.is_some_and(|kept| kept.digest != marked.end.digest) {
+            return Err(other("it knows another batch of that number"));
+        }
+        Ok(Mark::new(marking, Some(file), here))
     }
 
     fn create_guard(&self, link: &Link) -> Result<Guard, Fault> {
