@@ -47,6 +47,7 @@ pub(crate) fn network_file_seeds() -> Vec<Vec<u8>> {
         environments,
         placement_version: 1,
         genesis: None,
+        genesis_digest: None,
         shards: (0..count).map(|shard| entry(shard, 1 + shard as u8)).collect(),
         pinned: [(sample::user(1).address(), count - 1)].into(),
     };

@@ -202,7 +202,7 @@ impl ShardApi for Strict {
 
     async fn outbox(&self, next: LeafPlace, count_max: usize, _: BTreeSet<LeafKind>) -> Result<OutboxPage, Rejection> {
         within(count_max, limits::OUTBOX_COUNT_MAX);
-        Ok(OutboxPage { leaves: Vec::new(), next })
+        Ok(OutboxPage { leaves: Vec::new(), head: next.height, next })
     }
 
     async fn receipt(&self, _: LeafKind, _: B256) -> Result<Receipt, Rejection> {
@@ -211,6 +211,14 @@ impl ShardApi for Strict {
 
     async fn message(&self, _: MessageId) -> Result<MessageLife, Rejection> {
         Ok(MessageLife::default())
+    }
+
+    async fn sighting(&self, _: ShardId) -> Result<Option<CertifiedBlock>, Rejection> {
+        Ok(None)
+    }
+
+    async fn show_sighting(&self, newest: CertifiedBlock) -> Result<Height, Rejection> {
+        Ok(newest.header.height)
     }
 
     async fn deliver(&self, receipts: Vec<Receipt>) -> Result<Answers<Delivered>, Rejection> {

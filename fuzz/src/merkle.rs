@@ -93,13 +93,9 @@ static STATE: LazyLock<State> = LazyLock::new(|| {
     let accounts: GenesisAccounts = (1..=8).map(account).collect();
     let id = ShardId(0);
     let secret = sample::secrets(id, 1).remove(0);
-    let config = ShardConfig {
-        params: sample::params(),
-        me: id,
-        placement: evm::Placement::new(1, 1, BTreeMap::new()).expect("one shard"),
-        validators: [(id, sample::set(id, 1))].into(),
-        signer: Signer::new(secret, &sample::set(id, 1)).expect("a member"),
-    };
+    let placement = evm::Placement::new(1, 1, BTreeMap::new()).expect("one shard");
+    let signer = Signer::new(secret, &sample::set(id, 1)).expect("a member");
+    let config = ShardConfig::new(sample::params(), id, placement, [(id, sample::set(id, 1))].into(), signer);
     assert_eq!(config.epoch(), Epoch(1));
     let mut store = Memory::default();
     store.commit(&Shard::genesis(&config, &accounts).expect("a genesis"));

@@ -194,6 +194,7 @@ impl World {
                 let answers = parcels.iter().map(|parcel| self.settle(shard, parcel)).collect();
                 Input::Answered { batch, answers }
             }
+            Send::Beyond { .. } | Send::Within { .. } => Input::Tick,
         }
     }
 
@@ -214,7 +215,7 @@ impl World {
                 None => next = Cursor { height: next.height.next(), index: 0 },
             }
         }
-        Input::Page { shard: id, from: cursor, leaves, next: next.max(cursor) }
+        Input::Page { shard: id, from: cursor, leaves, next: next.max(cursor), head: Height(u64::MAX) }
     }
 
     /// A destination consumes a message once, and says so in its outbox.

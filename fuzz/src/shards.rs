@@ -80,7 +80,7 @@ fn config(me: ShardId, placement: &Placement) -> ShardConfig {
     let validators: BTreeMap<_, _> =
         (0..SHARDS).map(|shard| (ShardId(shard), sample::set(ShardId(shard), 1))).collect();
     let signer = Signer::new(sample::secrets(me, 1).remove(0), &validators[&me]).expect("a member");
-    ShardConfig { params: sample::params(), me, placement: placement.clone(), validators, signer }
+    ShardConfig::new(sample::params(), me, placement.clone(), validators, signer)
 }
 
 fn genesis(me: ShardId, placement: &Placement) -> Memory {
@@ -362,7 +362,8 @@ impl World {
         let output = node.machine.step(self.now, vec![Input::Tick], &node.store);
         node.store.commit(&output.writes);
         node.shadow = None;
-        for Send::AskVotes { to, descriptor } in output.sends {
+        for send in output.sends {
+            let Send::AskVotes { to, descriptor } = send else { continue };
             let input = |ticket| Input::AbortRequest { ticket, descriptor: Box::new(descriptor.clone()) };
             let answer = self.give(to.0 as usize, input, false);
             let Some(Answer::Voted { receipt, .. }) = answer else { panic!("no vote: {answer:?}") };

@@ -135,6 +135,7 @@ fn outbox() -> shard::OutboxPage {
     shard::OutboxPage {
         leaves: vec![shard::OutboxLeaf { place, receipt: speaker().receipt(Height(1), 0) }],
         next: place,
+        head: Height(1),
     }
 }
 

@@ -305,8 +305,10 @@ async fn call(client: &Client, shard: ShardId, request: Request) -> Result<Respo
         Request::Outbox { from, count_max } => {
             let kinds = BTreeSet::from([proof::LeafKind::Message, proof::LeafKind::Delivery]);
             let page = shards.outbox(from, u32::try_from(count_max).unwrap_or(u32::MAX), &kinds).await?;
-            Response::Page { receipts: page.leaves.into_iter().map(|leaf| leaf.receipt).collect(), next: page.next }
+            let receipts = page.leaves.into_iter().map(|leaf| leaf.receipt).collect();
+            Response::Page { receipts, next: page.next, head: page.head }
         }
+        Request::Sighting(of) => Response::Sighting(shards.sighting(of).await?.map(|newest| Box::new(newest.into()))),
         Request::Deliver(receipts) => done(shards.deliver(&receipts).await?, |delivered| Done::Delivered {
             novelty: delivered.novelty,
             receipt: delivered.receipt.map(Box::new),

@@ -79,6 +79,8 @@ async fn a_coordinator_of_another_network_does_not_start_and_names_both_sides() 
     cluster.kill(Node::Coordinator(0)).unwrap();
     let text = std::fs::read_to_string(cluster.network_path()).unwrap();
     let ours: NetworkFile = toml::from_str(&text).unwrap();
+    // A file that states what it comes to would be refused before anybody is asked.
+    let ours = NetworkFile { genesis_digest: None, ..ours };
     let others = [
         (NetworkFile { slot_ms: 500, ..ours.clone() }, ["slots of 500 ms", "slots of 250 ms"]),
         (NetworkFile { base_fee_wei: 7, ..ours.clone() }, ["base fee 7 wei", "base fee 1000000000 wei"]),

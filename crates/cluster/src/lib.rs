@@ -20,6 +20,7 @@ use crate::process::Process;
 use alloy_primitives::Address;
 use eyre::{Context, Result, eyre};
 use fixtures::genesis;
+use host::evidence::Settled;
 use host::network::{EnvironmentSource, Genesis, Network, NetworkFile, ShardEntry};
 use primitives::ShardId;
 use std::collections::BTreeMap;
@@ -314,6 +315,8 @@ impl Cluster {
                 listen: ports.grpc,
                 metrics_listen: ports.metrics,
                 data,
+                mark: None,
+                settled: Settled::default(),
                 key: Some(key_path(&self.dir, shard)),
             }),
             Node::Coordinator(_) => toml::to_string(&coordinator_service::Settings {
@@ -322,6 +325,7 @@ impl Cluster {
                 rpc_listen: ports.rpc,
                 metrics_listen: ports.metrics,
                 data,
+                settled: Settled::default(),
                 attempt_ms: coordinator_service::attempt_ms_default(),
             }),
             Node::Relay(_) => toml::to_string(&relay_service::Settings {
@@ -329,6 +333,7 @@ impl Cluster {
                 listen: ports.grpc,
                 metrics_listen: ports.metrics,
                 data,
+                settled: Settled::default(),
             }),
         };
         Ok(std::fs::write(self.settings_path(node), text?)?)
@@ -376,7 +381,7 @@ fn write_network(plan: &Plan, ports: &BTreeMap<Node, Ports>, dir: &Path) -> Resu
             validators: vec![key.to_string()],
         })
     };
-    let file = NetworkFile {
+    let mut file = NetworkFile {
         network: plan.network,
         genesis_ms: genesis_ms(dir)?,
         slot_ms: plan.slot_ms,
@@ -387,9 +392,11 @@ fn write_network(plan: &Plan, ports: &BTreeMap<Node, Ports>, dir: &Path) -> Resu
         environments: plan.environments,
         placement_version: 1,
         genesis: Some(PathBuf::from("genesis.json")),
+        genesis_digest: None,
         shards: (0..plan.shards).map(entry).collect::<Result<_>>()?,
         pinned: plan.pinned.clone(),
     };
+    file.genesis_digest = Some(Network::new(&file, plan.genesis.clone())?.genesis_digest.to_string());
     std::fs::write(dir.join("genesis.json"), serde_json::to_vec(&plan.genesis)?)?;
     std::fs::write(dir.join("network.toml"), toml::to_string(&file)?)?;
     Ok(Network::load(&dir.join("network.toml"))?)

@@ -45,11 +45,13 @@ pub enum Twin {
     HomesNotAwaited,
     /// R13: a shard takes a slot before one that read or wrote the same keys.
     SlotOrderIgnored,
+    /// R14: a shard whose store is an old copy votes all the same.
+    RestoredStoreVotes,
 }
 
 impl Twin {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::LocalTimerAbort,
         Self::NoTombstone,
         Self::DeadlineIgnored,
@@ -64,6 +66,7 @@ impl Twin {
         Self::DecisionAppliedTwice,
         Self::HomesNotAwaited,
         Self::SlotOrderIgnored,
+        Self::RestoredStoreVotes,
     ];
 
     /// A short stable name, for a command line and for reports.
@@ -83,6 +86,7 @@ impl Twin {
             Self::DecisionAppliedTwice => "decision-applied-twice",
             Self::HomesNotAwaited => "homes-not-awaited",
             Self::SlotOrderIgnored => "slot-order-ignored",
+            Self::RestoredStoreVotes => "restored-store-votes",
         }
     }
 

@@ -13,6 +13,7 @@
 
 mod clock;
 mod crash;
+pub mod evidence;
 mod handle;
 mod health;
 mod http;
@@ -22,6 +23,7 @@ mod metrics;
 pub mod network;
 mod process;
 mod runner;
+mod seen;
 mod settings;
 pub mod shutdown;
 mod step;
@@ -35,5 +37,6 @@ pub use http::serve as serve_http;
 pub use metrics::Instruments;
 pub use process::{Process, ProcessError};
 pub use runner::{Bounds, Host, HostError, Lifeline, Running};
+pub use seen::Seen;
 pub use settings::{SettingsError, load as load_settings};
 pub use tasks::{TaskFailed, Tasks};

@@ -1,6 +1,7 @@
 //! What a host counts and measures: `dovetail_host_…`, in a registry whose prefix is `dovetail`.
 
 use crate::CallError;
+use primitives::ShardId;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -21,6 +22,14 @@ pub struct Instruments {
     pub(crate) disk_full: Gauge,
     calls_refused: Family<Refusal, Counter>,
     accepted_refused: Counter,
+    equivocations: Counter,
+    behind: Gauge,
+    shards_behind: Family<ShardLabel, Gauge>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ShardLabel {
+    shard: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -43,6 +52,9 @@ impl Instruments {
             disk_full: Gauge::default(),
             calls_refused: Family::default(),
             accepted_refused: Counter::default(),
+            equivocations: Counter::default(),
+            behind: Gauge::default(),
+            shards_behind: Family::default(),
         };
         let host = registry.sub_registry_with_prefix("host");
         host.register("steps", "Steps of the machine", instruments.steps.clone());
@@ -65,7 +77,29 @@ impl Instruments {
         let submissions = registry.sub_registry_with_prefix("submissions");
         let text = "Submissions that were accepted and ended without a commit; the log has each";
         submissions.register("accepted_refused", text, instruments.accepted_refused.clone());
+        let seen = registry.sub_registry_with_prefix("seen");
+        let text = "Times that a shard was seen to have certified two blocks of one height";
+        seen.register("equivocations", text, instruments.equivocations.clone());
+        let text = "1 once this process's own store is known to be an old copy";
+        seen.register("store_behind", text, instruments.behind.clone());
+        let text = "1 while a shard's newest block is below what this process has seen of it";
+        seen.register("shard_behind", text, instruments.shards_behind.clone());
         instruments
+    }
+
+    /// Whether a shard's newest block is below what this process has seen of it.
+    pub fn shard_behind(&self, shard: ShardId, is_behind: bool) {
+        self.shards_behind.get_or_create(&ShardLabel { shard: shard.0 }).set(i64::from(is_behind));
+    }
+
+    /// A shard was seen to have certified two blocks of one height.
+    pub fn equivocation(&self) {
+        self.equivocations.inc();
+    }
+
+    /// This process's own store is an old copy.
+    pub fn store_behind(&self) {
+        self.behind.set(1);
     }
 
     /// An accepted submission ended without a commit.

@@ -8,7 +8,7 @@
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use evm::{Environments, NetworkParams, Placement, PlacementError, Spec, UnknownSpec};
-use primitives::{Domain, Epoch, Millis, NetworkId, ShardId, Time};
+use primitives::{Digest, Domain, Epoch, Millis, NetworkId, ShardId, Time};
 use proof::{KeyError, PublicKey, ValidatorSet, ValidatorSetError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -94,6 +94,16 @@ pub enum NetworkError {
         /// Which.
         account: Address,
     },
+    /// The file names another genesis than it leads to.
+    #[error(
+        "genesis_digest is {stated}, but parameters, placement and genesis file come to {actual}: a file was changed"
+    )]
+    GenesisDigest {
+        /// What the file says.
+        stated: String,
+        /// What it is.
+        actual: Digest,
+    },
     /// A shard that the network does not have.
     #[error("shard {shard} is not in the network, which has shards 0 to {last}")]
     UnknownShard {
@@ -154,6 +164,10 @@ pub struct NetworkFile {
     /// The genesis file, relative to this one. None: an empty state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub genesis: Option<PathBuf>,
+    /// The digest of all that the network begins with, parameters, placement and genesis: every certificate is bound to it. None: it
+    /// is not compared with what it comes to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub genesis_digest: Option<String>,
     /// The shards, in order.
     pub shards: Vec<ShardEntry>,
     /// Addresses that are not where their hash puts them.
@@ -192,6 +206,17 @@ pub struct Genesis {
     pub codes: BTreeMap<B256, Bytes>,
 }
 
+impl Genesis {
+    /// The digest of a network that begins with these parameters, this placement and this state.
+    pub fn digest(&self, params: &NetworkParams, placement: &Placement) -> Digest {
+        TERMS.hash_of(&(params, placement, self.own_digest()))
+    }
+
+    fn own_digest(&self) -> Digest {
+        GENESIS.hash(&serde_json::to_vec(self).unwrap_or_default())
+    }
+}
+
 /// A network, checked.
 #[derive(Debug, Clone)]
 pub struct Network {
@@ -205,6 +230,8 @@ pub struct Network {
     pub validators: BTreeMap<ShardId, ValidatorSet>,
     /// The state it starts from.
     pub genesis: Genesis,
+    /// The digest of all that it begins with: parameters, placement and that state. Its validators' certificates are bound to it.
+    pub genesis_digest: Digest,
 }
 
 impl Network {
@@ -239,12 +266,19 @@ impl Network {
         }
         let pinned = file.pinned.iter().map(|(address, shard)| (*address, ShardId(*shard))).collect();
         let placement = Placement::new(file.placement_version, endpoints.len() as u32, pinned)?;
-        Ok(Self { params: params(file)?, placement, endpoints, validators, genesis })
+        let params = params(file)?;
+        let genesis_digest = genesis.digest(&params, &placement);
+        if let Some(stated) = file.genesis_digest.as_ref().filter(|stated| stated.parse() != Ok(genesis_digest)) {
+            return Err(NetworkError::GenesisDigest { stated: stated.clone(), actual: genesis_digest });
+        }
+        let bound = |(shard, set): (ShardId, ValidatorSet)| (shard, set.bound_to(genesis_digest));
+        let validators = validators.into_iter().map(bound).collect();
+        Ok(Self { params, placement, endpoints, validators, genesis, genesis_digest })
     }
 
     /// What its nodes have to agree on.
     pub fn terms(&self) -> Terms {
-        let genesis = GENESIS.hash(&serde_json::to_vec(&self.genesis).unwrap_or_default());
+        let genesis = self.genesis.own_digest();
         let (params, placement) = (&self.params, &self.placement);
         let text = format!(
             "network {}, slots of {} from {}, base fee {} wei, gas limit {}, beneficiary {}, fork {}, {:?}, placement {} of {} \
@@ -261,7 +295,7 @@ impl Network {
             placement.shards_count(),
             PLACEMENT.hash_of(placement),
         );
-        Terms { digest: TERMS.hash_of(&(params, placement, genesis)), text }
+        Terms { digest: self.genesis_digest, text }
     }
 
     /// The epoch of the validators that certify for `shard` now.
@@ -343,6 +377,7 @@ mod tests {
             environments,
             placement_version: 1,
             genesis: None,
+            genesis_digest: None,
             shards: Vec::new(),
             pinned: BTreeMap::new(),
         }
@@ -354,6 +389,23 @@ mod tests {
 
     fn is_refused(environments: EnvironmentSource, account: GenesisAccount) -> bool {
         matches!(Network::new(&file(environments), genesis(account)), Err(NetworkError::CodeHash { .. }))
+    }
+
+    #[test]
+    fn a_network_that_begins_with_something_else_has_another_digest() {
+        let (first, second) =
+            (genesis(GenesisAccount::default()), genesis(GenesisAccount { nonce: 1, ..Default::default() }));
+        let key = proof::SecretKey::from_bytes(&[7; 32]).unwrap().public().to_string();
+        let shard = ShardEntry { shard: 0, endpoint: String::new(), epoch: 1, validators: vec![key] };
+        let file = NetworkFile { shards: vec![shard], ..file(EnvironmentSource::Slots) };
+        let network = Network::new(&file, first.clone()).unwrap();
+        let stated = NetworkFile { genesis_digest: Some(network.genesis_digest.to_string()), ..file.clone() };
+        assert_eq!(network.validators(ShardId(0)).unwrap().genesis(), Some(&network.genesis_digest));
+        assert!(Network::new(&stated, first).is_ok());
+        assert!(matches!(Network::new(&stated, second.clone()), Err(NetworkError::GenesisDigest { .. })));
+        assert_ne!(Network::new(&file, second).unwrap().genesis_digest, network.genesis_digest);
+        let faster = NetworkFile { slot_ms: file.slot_ms + 1, ..stated };
+        assert!(Network::new(&faster, genesis(GenesisAccount::default())).is_err());
     }
 
     #[test]

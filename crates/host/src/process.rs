@@ -75,15 +75,31 @@ impl Process {
         self,
         server: ServerBuilder,
         listen: SocketAddr,
+        lifeline: crate::Lifeline,
+    ) -> Result<(), ProcessError> {
+        self.serve_when(std::future::ready(()), server, listen, lifeline).await
+    }
+
+    /// The same for a process that is ready only when `able` says so; it serves before.
+    pub async fn serve_when(
+        self,
+        able: impl Future<Output = ()>,
+        server: ServerBuilder,
+        listen: SocketAddr,
         mut lifeline: crate::Lifeline,
     ) -> Result<(), ProcessError> {
         let listener = Listener::bind(listen).await?;
         tracing::info!(address = %listener.address(), "gRPC served");
-        self.health.set(State::Ready);
+        let ready = async {
+            able.await;
+            self.health.set(State::Ready);
+            std::future::pending::<()>().await;
+        };
         let grpc = server.serve(listener, self.stop.clone().cancelled_owned());
         tokio::pin!(grpc);
         let outcome = tokio::select! {
             outcome = &mut grpc => outcome,
+            () = ready => Ok(()),
             ended = lifeline.ended() => return Ok(ended?),
             failed = self.tasks.failed() => return end_with(failed, lifeline).await,
             () = self.stop.cancelled() => {

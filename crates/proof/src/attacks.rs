@@ -44,7 +44,10 @@ fn a_sound_receipt_is_believed() {
 fn a_sound_receipt_is_believed_through_any_later_certificate() {
     let chain = Chain::new();
     for later in 4..=sample::HEIGHT_MAX {
-        assert_eq!(check(chain.receipt_through(3, 1, later)), check(chain.receipt(3, 1)));
+        let through = check(chain.receipt_through(3, 1, later)).unwrap();
+        assert_eq!(through.seal, chain.certified(later).into());
+        let own = check(chain.receipt(3, 1)).unwrap();
+        assert_eq!(Fact { seal: own.seal.clone(), ..through }, own, "but for what proves it, it is the same fact");
     }
 }
 
@@ -452,4 +455,25 @@ fn a_vote_never_passes_for_a_message() {
     let fact = check(Chain::new().receipt(3, 0)).unwrap();
     let kind = MessageError::Kind { expected: LeafKind::Message, actual: LeafKind::Vote };
     assert_eq!(Message::from_fact(&fact), Err(kind));
+}
+
+#[test]
+fn a_receipt_of_an_earlier_life_of_the_network_is_refused() {
+    // Same chain id, same keys, another genesis: every bit of the old receipt is as its validators signed it.
+    let lives = [[1; 32], [2; 32]].map(|genesis| sample::set().bound_to(Digest::new(genesis)));
+    let header = sample::header(3);
+    let certify = |life: &ValidatorSet| {
+        let signers = sample::secrets().into_iter().map(|secret| Signer::new(secret, life).unwrap());
+        let parts = signers.map(|signer| signer.certify(&header).unwrap());
+        parts.reduce(|a, b| a.merge(&b).unwrap()).unwrap()
+    };
+    let [earlier, now] = &lives;
+    let chain = Chain::new();
+    let receipt = |life| Receipt { certificate: certify(life), ..chain.receipt(3, 1) };
+    let verifier = |life: &ValidatorSet| ReceiptVerifier::with(NETWORK, [(SHARD, life.clone())]);
+    assert_eq!(receipt(earlier).header, header);
+    assert!(verifier(earlier).verify(receipt(earlier)).is_ok() && verifier(now).verify(receipt(now)).is_ok());
+    let refused = verifier(now).verify(receipt(earlier));
+    assert!(matches!(refused, Err(ReceiptError::Certificate(CertificateError::Signature { .. }))), "{refused:?}");
+    assert!(sample::verifier().verify(receipt(earlier)).is_err(), "nor by whoever knows of no genesis");
 }

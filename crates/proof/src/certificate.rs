@@ -2,8 +2,8 @@
 //!
 //! Promise (R9): a certificate is checked against the validator set of the header's own epoch, with one signature rule,
 //! distinct signers, strictly more than two thirds; every bit of it matters.
-//! The signed preimage names network, shard, epoch and header digest under a domain of its own, so a signature in any
-//! other role of the same key is no part of a certificate.
+//! The signed preimage names network, shard, epoch, header digest and the network's genesis under a domain of its own, so a
+//! signature in any other role of the same key, or in another life of the network, is no part of a certificate.
 
 use crate::{Header, HeaderError, PublicKey, SecretKey, Signature, ValidatorSet, purpose};
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -119,7 +119,7 @@ impl Certificate {
         if places.len() < set.quorum() {
             return Err(CertificateError::UnderQuorum { actual: places.len(), quorum: set.quorum() });
         }
-        let digest = signed_digest(header, &expected);
+        let digest = signed_digest(header, &expected, set.genesis());
         for (place, signature) in places.into_iter().zip(&self.signatures) {
             let key = &set.keys()[place];
             key.verify(&digest, signature).map_err(|_| CertificateError::Signature { place })?;
@@ -168,9 +168,13 @@ pub(crate) fn bits(bitmap: &[u8]) -> Vec<usize> {
     (0..bitmap.len() * 8).filter(|place| bitmap[place / 8] >> (place % 8) & 1 == 1).collect()
 }
 
-/// What each signer signs: network, shard, epoch and header digest under a domain of certificates.
-fn signed_digest(header: &Header, digest: &Digest) -> Digest {
-    purpose::CERTIFICATE.hash_of(&(header.network, header.shard, header.epoch, digest))
+/// What each signer signs: network, shard, epoch, header digest and the network's genesis under a domain of certificates.
+fn signed_digest(header: &Header, digest: &Digest, genesis: Option<&Digest>) -> Digest {
+    let named = (header.network, header.shard, header.epoch, digest);
+    match genesis {
+        Some(genesis) => purpose::CERTIFICATE.hash_of(&(named, genesis)),
+        None => purpose::CERTIFICATE.hash_of(&named),
+    }
 }
 
 /// A key that is not in a set.
@@ -190,6 +194,7 @@ pub struct Signer {
     place: usize,
     members: usize,
     epoch: Epoch,
+    genesis: Option<Digest>,
 }
 
 impl Signer {
@@ -197,7 +202,10 @@ impl Signer {
     pub fn new(key: SecretKey, set: &ValidatorSet) -> Result<Self, NotMember> {
         let public = key.public();
         match set.place_of(&public) {
-            Some(place) => Ok(Self { key, place, members: set.keys().len(), epoch: set.epoch() }),
+            Some(place) => {
+                let (members, epoch, genesis) = (set.keys().len(), set.epoch(), set.genesis().copied());
+                Ok(Self { key, place, members, epoch, genesis })
+            }
             None => Err(NotMember { key: public.to_string(), epoch: set.epoch() }),
         }
     }
@@ -229,7 +237,7 @@ impl Signer {
             epoch: self.epoch,
             header: digest,
             signers,
-            signatures: vec![self.key.sign(&signed_digest(header, &digest))],
+            signatures: vec![self.key.sign(&signed_digest(header, &digest, self.genesis.as_ref()))],
         })
     }
 }

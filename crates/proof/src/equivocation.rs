@@ -3,9 +3,9 @@
 //! Promise: evidence names validators that signed both headers; in a set of `n` they are at least a third of it. An honest
 //! shard never makes any, whatever is lost or replayed, because two certificates over one header are no evidence.
 
-use crate::{Certificate, Header, ReceiptError, ReceiptVerifier, certificate::bits};
+use crate::{Certificate, Certified, Header, ReceiptError, ReceiptVerifier, certificate::bits, purpose};
 use borsh::{BorshDeserialize, BorshSerialize};
-use primitives::{DecodeError, Epoch, Height, ShardId, Verifier, decode, encode};
+use primitives::{DecodeError, Digest, Epoch, Height, ShardId, Verifier, decode, encode};
 
 /// How many bytes evidence may have: two headers and two certificates of 256 signatures.
 pub const EQUIVOCATION_BYTES_MAX: usize = 40 * 1024;
@@ -20,6 +20,19 @@ pub struct Equivocation {
 }
 
 impl Equivocation {
+    /// The claim that these two contradict each other.
+    pub fn between(first: &Certified, second: &Certified) -> Self {
+        let pair = |certified: &Certified| (certified.header.clone(), certified.certificate.clone());
+        Self { first: pair(first), second: pair(second) }
+    }
+
+    /// What names this evidence: the same whichever of the two headers comes first, and whoever of the set signed.
+    pub fn id(&self) -> Digest {
+        let mut digests = [self.first.0.digest(), self.second.0.digest()];
+        digests.sort_unstable();
+        purpose::EVIDENCE.hash_of(&digests)
+    }
+
     /// The canonical bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         encode(self)

@@ -13,6 +13,7 @@
 
 mod cache;
 mod certificate;
+mod certified;
 mod delivery;
 mod equivocation;
 mod header;
@@ -24,6 +25,7 @@ mod message;
 mod outbox;
 mod purpose;
 mod receipt;
+mod sightings;
 mod validators;
 mod verifier;
 
@@ -37,6 +39,7 @@ mod random;
 mod sample;
 
 pub use certificate::{Certificate, CertificateError, NotMember, Scheme, Signer};
+pub use certified::Certified;
 pub use delivery::{DELIVERY_DETAIL_BYTES_MAX, Delivery, DeliveryStatus};
 pub use equivocation::{EQUIVOCATION_BYTES_MAX, Equivocated, Equivocation, EquivocationError};
 pub use header::{HEADER_VERSION, Header, HeaderError};
@@ -47,5 +50,6 @@ pub use merkle::{LEAVES_COUNT_MAX, PATH_COUNT_MAX, PathError, Place, Tree, TreeK
 pub use message::{MESSAGE_BODY_BYTES_MAX, MESSAGE_VERSION, Message, MessageError, MessageId, domain_of, shard_of};
 pub use outbox::{OUTBOX_LEAVES_COUNT_MAX, Outbox, OutboxError};
 pub use receipt::{Ancestry, Fact, RECEIPT_BYTES_MAX, Receipt};
+pub use sightings::{SIGHTINGS_PER_SHARD_COUNT_MAX, Sighting, Sightings};
 pub use validators::{VALIDATORS_COUNT_MAX, ValidatorSet, ValidatorSetError};
 pub use verifier::{HEADERS_CACHED_COUNT_MAX, ReceiptError, ReceiptVerifier};

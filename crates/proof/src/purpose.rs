@@ -41,6 +41,10 @@ purpose! {
     POSSESSION = "dovetail v1 key possession"
 }
 purpose! {
+    /// What names two headers of one height.
+    EVIDENCE = "dovetail v1 equivocation"
+}
+purpose! {
     /// The key under which a checked certificate is remembered in memory; never leaves the process.
     CHECKED = "dovetail v1 checked certificate"
 }

@@ -1,6 +1,6 @@
 //! A receipt: all that makes one leaf of one shard's outbox believable elsewhere, in bytes that anyone can keep.
 
-use crate::{Certificate, Header, Leaf};
+use crate::{Certificate, Certified, Header, Leaf};
 use borsh::{BorshDeserialize, BorshSerialize};
 use primitives::{DecodeError, Digest, Epoch, Height, NetworkId, ShardId, Time, decode, encode};
 
@@ -48,6 +48,11 @@ impl Receipt {
     pub fn certified(&self) -> &Header {
         self.ancestry.as_ref().map_or(&self.header, |ancestry| &ancestry.header)
     }
+
+    /// That header with its certificate.
+    pub fn seal(&self) -> Certified {
+        Certified { header: self.certified().clone(), certificate: self.certificate.clone() }
+    }
 }
 
 /// What a checked receipt amounts to: this shard said this, in this block, at this time.
@@ -69,4 +74,6 @@ pub struct Fact {
     pub leaf: Leaf,
     /// The digest of the block's header.
     pub header_digest: Digest,
+    /// The certified header that proves it: the block's own, or a later one's.
+    pub seal: Certified,
 }

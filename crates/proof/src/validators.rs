@@ -2,7 +2,7 @@
 
 use crate::PublicKey;
 use borsh::{BorshDeserialize, BorshSerialize};
-use primitives::Epoch;
+use primitives::{Digest, Epoch};
 use std::io;
 
 /// How many validators a set may have.
@@ -34,10 +34,15 @@ pub enum ValidatorSetError {
 }
 
 /// The validators of one shard in one epoch: distinct, in ascending order of their bytes, each with one voice.
+///
+/// Bound to a genesis, what they certify is worth nothing in another life of the network: one that began again, under the same
+/// id and keys, from something else.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize)]
 pub struct ValidatorSet {
     epoch: Epoch,
     keys: Vec<PublicKey>,
+    /// The digest of what the network agreed on when it began; none for a set that is bound to no network's beginning.
+    genesis: Option<Digest>,
 }
 
 impl ValidatorSet {
@@ -55,8 +60,19 @@ impl ValidatorSet {
         keys.sort_unstable();
         match keys.windows(2).find(|pair| pair[0] == pair[1]) {
             Some(pair) => Err(ValidatorSetError::Duplicate { key: pair[0].to_string() }),
-            None => Ok(Self { epoch, keys }),
+            None => Ok(Self { epoch, keys, genesis: None }),
         }
+    }
+
+    /// The same validators, of the life of the network that began with `genesis`.
+    #[must_use]
+    pub fn bound_to(self, genesis: Digest) -> Self {
+        Self { genesis: Some(genesis), ..self }
+    }
+
+    /// What the life of the network began with that this set is bound to.
+    pub fn genesis(&self) -> Option<&Digest> {
+        self.genesis.as_ref()
     }
 
     /// The epoch this set signs in.
@@ -82,8 +98,9 @@ impl ValidatorSet {
 
 impl BorshDeserialize for ValidatorSet {
     fn deserialize_reader<R: io::Read>(reader: &mut R) -> io::Result<Self> {
-        let (epoch, keys) = <(Epoch, Vec<PublicKey>)>::deserialize_reader(reader)?;
+        let (epoch, keys, genesis) = <(Epoch, Vec<PublicKey>, Option<Digest>)>::deserialize_reader(reader)?;
         let set = Self::new(epoch, keys.clone()).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        let set = Self { genesis, ..set };
         if set.keys == keys {
             Ok(set)
         } else {
@@ -148,6 +165,8 @@ mod tests {
         assert_eq!(borsh::from_slice::<ValidatorSet>(&borsh::to_vec(&set).unwrap()).unwrap(), set);
         let mut reversed = set.keys.clone();
         reversed.reverse();
-        assert!(borsh::from_slice::<ValidatorSet>(&borsh::to_vec(&(set.epoch, reversed)).unwrap()).is_err());
+        assert!(
+            borsh::from_slice::<ValidatorSet>(&borsh::to_vec(&(set.epoch, reversed, None::<Digest>)).unwrap()).is_err()
+        );
     }
 }

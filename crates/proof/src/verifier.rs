@@ -141,6 +141,7 @@ impl Verifier<Receipt> for ReceiptVerifier {
 
     fn verify(&self, receipt: Receipt) -> Result<Fact, ReceiptError> {
         self.check_receipt(&receipt)?;
+        let seal = receipt.seal();
         let Receipt { leaf, index, header, .. } = receipt;
         Ok(Fact {
             network: header.network,
@@ -151,6 +152,7 @@ impl Verifier<Receipt> for ReceiptVerifier {
             index,
             leaf,
             header_digest: header.digest(),
+            seal,
         })
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     command::{Command, CommandError},
     lane::Cursor,
 };
-use primitives::{ShardId, Verified};
+use primitives::{Height, ShardId, Verified};
 use proof::{Fact, MessageError, MessageId, ReceiptError, ReceiptVerifier};
 
 /// A receipt that was checked: the fact and the bytes it came from, which cannot be told apart.
@@ -57,6 +57,8 @@ pub enum Input {
         leaves: Vec<Carried>,
         /// The first leaf not looked at.
         next: Cursor,
+        /// The shard's newest block.
+        head: Height,
     },
     /// The fetch from `shard` failed, or what came did not verify.
     FetchFailed {
@@ -174,6 +176,20 @@ pub enum Send {
         shard: ShardId,
         /// What.
         parcels: Vec<Parcel>,
+    },
+    /// For the host: a shard has lost blocks that were read before. Nothing of it is read until it has them again.
+    Beyond {
+        /// Which shard.
+        shard: ShardId,
+        /// Up to which block it was read.
+        read: Height,
+        /// Its newest block.
+        head: Height,
+    },
+    /// For the host: it has them again.
+    Within {
+        /// Which shard.
+        shard: ShardId,
     },
 }
 

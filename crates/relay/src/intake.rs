@@ -4,13 +4,13 @@
 
 use crate::{
     draft::receipt_key,
-    input::{Carried, Submission, SubmitError},
+    input::{Carried, Send, Submission, SubmitError},
     lane::{Cursor, LaneId, Posture, Queued},
     record::{Leg, Life, Record, Stage, shortened},
     relay::{Relay, Step, lanes_from},
     settings::spaces,
 };
-use primitives::{Read, ShardId};
+use primitives::{Height, Read, ShardId};
 use proof::{Delivery, DeliveryStatus, Fact, LeafKind, Message, MessageError, MessageId};
 use std::collections::BTreeSet;
 
@@ -44,20 +44,35 @@ impl Said {
     }
 }
 
+/// What came of a fetch.
+#[derive(Debug)]
+pub(crate) struct Page {
+    /// What was asked for.
+    pub(crate) from: Cursor,
+    /// The leaves.
+    pub(crate) leaves: Vec<Carried>,
+    /// The first leaf not looked at.
+    pub(crate) next: Cursor,
+    /// The shard's newest block.
+    pub(crate) head: Height,
+}
+
 impl Relay {
     /// Takes a page in: each lane from its own cursor on, up to the first leaf it has no room for.
-    pub(crate) fn take_page<R: Read>(
-        &mut self,
-        shard: ShardId,
-        from: Cursor,
-        leaves: &[Carried],
-        next: Cursor,
-        step: &mut Step<'_, R>,
-    ) {
-        let Some(source) = self.sources.get_mut(&shard) else { return };
+    pub(crate) fn take_page<R: Read>(&mut self, shard: ShardId, page: &Page, step: &mut Step<'_, R>) {
+        let Page { from, leaves, next, head } = page;
+        let (from, next) = (*from, *next);
+        if !self.sources.contains_key(&shard) {
+            return;
+        }
+        if let Some(read) = self.read_beyond(shard, *head) {
+            return self.stop_reading(shard, read, *head, step);
+        }
         if !is_sound(shard, from, leaves, next) {
             return self.fetch_failed(shard, "the page is not in order, or not of this shard", step);
         }
+        self.read_on(shard, step);
+        let Some(source) = self.sources.get_mut(&shard) else { return };
         source.answered((from, next), leaves.len(), step.now, &self.settings);
         let mut reading = self.lanes_within(shard, from, next);
         for carried in leaves {
@@ -66,6 +81,37 @@ impl Relay {
         for lane in reading {
             self.lane(lane).state_mut().cursor = next;
         }
+    }
+
+    /// Up to which block `shard` was read, if that is beyond its newest: then its store is older than what it has said.
+    fn read_beyond(&self, shard: ShardId, head: Height) -> Option<Height> {
+        let front = lanes_from(&self.settings, shard).filter_map(|id| Some(self.lanes.get(&id)?.state.cursor)).max()?;
+        let read = if front.index > 0 { front.height } else { Height(front.height.0.saturating_sub(1)) };
+        (read > head).then_some(read)
+    }
+
+    /// Leaves of the blocks that the shard makes again would be passed over: nothing is taken until it has the old ones.
+    fn stop_reading<R: Read>(&mut self, shard: ShardId, read: Height, head: Height, step: &mut Step<'_, R>) {
+        let reason = format!(
+            "shard {shard} is at block {head}, but was read up to block {read}: its store is older than what it has said"
+        );
+        self.fetch_failed(shard, &reason, step);
+        let Some(source) = self.sources.get_mut(&shard) else { return };
+        if source.beyond.replace(reason).is_none() {
+            step.sends.push(Send::Beyond { shard, read, head });
+        }
+    }
+
+    /// The shard has every block that was read, if it had lost some.
+    fn read_on<R: Read>(&mut self, shard: ShardId, step: &mut Step<'_, R>) {
+        let Some(reason) = self.sources.get_mut(&shard).and_then(|source| source.beyond.take()) else { return };
+        let ids: Vec<_> = lanes_from(&self.settings, shard).collect();
+        for id in ids {
+            if self.lane(id).state.last_error == shortened(&reason) {
+                self.lane(id).state_mut().last_error.clear();
+            }
+        }
+        step.sends.push(Send::Within { shard });
     }
 
     /// The open lanes whose cursor is on the page.

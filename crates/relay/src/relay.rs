@@ -4,6 +4,7 @@ use crate::{
     command::Command,
     draft::{Draft, own},
     input::{Input, Reply, Send, Ticket},
+    intake::Page,
     lane::{Lane, LaneId, LaneState, Posture, Queued, Route},
     peer::Peer,
     record::{DeadLetter, Leg},
@@ -161,7 +162,9 @@ impl Relay {
 
     fn take<R: Read>(&mut self, input: Input, step: &mut Step<'_, R>) {
         match input {
-            Input::Page { shard, from, leaves, next } => self.take_page(shard, from, &leaves, next, step),
+            Input::Page { shard, from, leaves, next, head } => {
+                self.take_page(shard, &Page { from, leaves, next, head }, step)
+            }
             Input::FetchFailed { shard, reason } => self.fetch_failed(shard, &reason, step),
             Input::News { shard } => self.sources.get_mut(&shard).into_iter().for_each(Source::news),
             Input::Submit { ticket, carried } => {

@@ -27,11 +27,13 @@ pub(crate) struct Source {
     /// The front had nothing new: not before this.
     quiet_until: Time,
     last: Turn,
+    /// Why nothing of it is taken: it has lost blocks that were read.
+    pub(crate) beyond: Option<String>,
 }
 
 impl Source {
     pub(crate) fn new() -> Self {
-        Self { asking_until: None, due: Time(0), failures: 0, quiet_until: Time(0), last: Turn::Behind }
+        Self { asking_until: None, due: Time(0), failures: 0, quiet_until: Time(0), last: Turn::Behind, beyond: None }
     }
 
     /// Where to read now, given the cursors of the lanes that have room.

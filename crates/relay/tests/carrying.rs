@@ -574,7 +574,7 @@ fn a_page_out_of_order_is_refused_whole_and_asked_for_again() {
     let ids = world.dispatch(0, 1, 3);
     let leaves = [3, 1].map(|height| world.check(world.receipt(0, at(height, 1)))).to_vec();
     let next = at(9, 0);
-    world.give(Input::Page { shard: ShardId(0), from: Cursor::START, leaves, next });
+    world.give(Input::Page { shard: ShardId(0), from: Cursor::START, leaves, next, head: Height(9) });
     world.step();
     assert_eq!(world.store.count(spaces::RECORDS), 0);
     assert!(routes(&world.store).iter().any(|status| status.last_error.contains("not in order")));
@@ -591,8 +591,41 @@ fn an_old_page_given_again_changes_nothing() {
     let leaves = (1..=3).map(|height| world.check(world.receipt(0, at(height, 1))));
     let leaves = leaves.collect();
     let next = at(4, 0);
-    world.give(Input::Page { shard: ShardId(0), from: Cursor::START, leaves, next });
+    world.give(Input::Page { shard: ShardId(0), from: Cursor::START, leaves, next, head: Height(9) });
     world.step();
     assert_eq!(world.store, before);
     assert_eq!(world.shard(1).handed.len(), ids.len());
+}
+
+#[test]
+fn a_shard_that_lost_blocks_is_not_read_until_it_has_them_again_and_nothing_is_skipped() {
+    let mut world = World::new(2);
+    let first = world.dispatch(0, 1, 3);
+    world.run(1_000);
+    let lost = world.shard(0).lose(2);
+    world.run(1_000);
+    let said = routes(&world.store);
+    assert!(
+        said.iter().any(|status| status.last_error.contains("is at block 1, but was read up to block 3")),
+        "{said:?}"
+    );
+    world.shard(0).find(lost);
+    let later = world.dispatch(0, 1, 2);
+    world.run(5_000);
+    assert_eq!(world.ran(1), set(&[first, later].concat()));
+    assert!(routes(&world.store).iter().all(|status| status.last_error.is_empty()));
+}
+
+#[test]
+fn blocks_made_again_below_a_cursor_are_not_passed_over() {
+    let mut world = World::new(2);
+    world.dispatch(0, 1, 3);
+    world.run(1_000);
+    let before = routes(&world.store);
+    world.shard(0).lose(2);
+    world.dispatch(0, 1, 1);
+    world.run(1_000);
+    let cursors = |routes: &[dovetail_relay::RouteStatus]| routes.iter().map(|route| route.cursor).collect::<Vec<_>>();
+    assert_eq!(cursors(&routes(&world.store)), cursors(&before), "the cursor waits where it was");
+    assert!(world.beyond.contains(&ShardId(0)), "and the host is told");
 }

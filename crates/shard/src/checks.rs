@@ -19,7 +19,7 @@ use evm::{
     Replay, Replayer, WitnessError,
 };
 use primitives::{DecodeError, ShardId, Verified};
-use proof::{Fact, Receipt, ReceiptError, ReceiptVerifier, ValidatorSet};
+use proof::{Certified, Fact, Receipt, ReceiptError, ReceiptVerifier, ValidatorSet};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -111,6 +111,11 @@ impl Checks {
     /// Checks votes that peers answered with; those that fail are dropped.
     pub fn votes(&self, votes: Vec<VoteProof>) -> Vec<Verified<VoteProof>> {
         VoteVerifier::new(&self.receipts).votes(votes).0
+    }
+
+    /// Checks a certified header.
+    pub fn certified(&self, claim: Certified) -> Result<Verified<Certified>, ReceiptError> {
+        Verified::by(&self.receipts, claim)
     }
 
     /// Checks a receipt.

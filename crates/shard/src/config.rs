@@ -4,6 +4,7 @@
 //! it was written in; a mismatch names both sides.
 
 use crate::blocks::Tip;
+use crate::freshness::Start;
 use crate::ledger::Ledger;
 use crate::spaces::{self, CHANGES, HEADERS, HISTORY_TIP, IDENTITY, META, TIP};
 use crate::staged::{Staged, get_value};
@@ -14,7 +15,7 @@ use commit::Participant;
 use evm::{AccountState, Changes, Data, NetworkParams, Placement};
 use primitives::{Digest, Domain, Epoch, Height, NetworkId, Read, ShardId, Space, Verified, Write};
 use proof::{Certificate, Header, History, PublicKey, ReceiptError, ReceiptVerifier, Signer, ValidatorSet};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 /// The store format this build reads and writes.
@@ -35,6 +36,10 @@ pub struct ShardConfig {
     pub validators: BTreeMap<ShardId, ValidatorSet>,
     /// This validator.
     pub signer: Signer,
+    /// What is known of the store before anybody is asked.
+    pub start: Start,
+    /// Evidence against shards that an operator has looked at, by [`proof::Equivocation::id`]: they are believed all the same.
+    pub settled: BTreeSet<Digest>,
     /// The rule that is broken, in tests of checkers.
     #[cfg(feature = "twins")]
     pub twin: Option<commit::Twin>,
@@ -118,6 +123,8 @@ impl ShardConfig {
             placement,
             validators,
             signer,
+            start: Start::Vouched,
+            settled: BTreeSet::new(),
             #[cfg(feature = "twins")]
             twin: None,
         }

@@ -5,12 +5,13 @@
 
 use crate::blocks::LeafPlace;
 use crate::dispatch::DispatchError;
+use crate::freshness::Behind;
 use crate::outcomes::OutcomeRecord;
 use crate::state_tree::Advance;
 use commit::{Decision, DecisionProof, Descriptor, Rejection, Vote, VoteProof};
 use evm::{AccountState, ExecuteError, Executed, FeesKey, Missing, RecoveredPayload, StateKey};
 use primitives::{AttemptId, Height, ShardId, Slot, Time, Verified};
-use proof::{Delivery, Fact, MessageError, MessageId, Receipt};
+use proof::{Certified, Delivery, Equivocation, Fact, MessageError, MessageId, Receipt};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Connects a reply to its input; the host chooses it.
@@ -66,6 +67,20 @@ pub enum Input {
     },
     /// Roots that [`crate::state_tree::advance`] computed on an earlier snapshot. No reply.
     StateRoots(Advance),
+    /// What somebody has seen of a shard: of this one, when it asked or when somebody shows it. No reply.
+    Sighting {
+        /// Which shard was asked; none if nobody was.
+        from: Option<ShardId>,
+        /// The newest certified header that it has seen, if it has seen any.
+        newest: Option<Box<Verified<Certified>>>,
+    },
+    /// Say what this shard has seen of another.
+    Recall {
+        /// For the reply.
+        ticket: Ticket,
+        /// Which.
+        shard: ShardId,
+    },
     /// Attest up to when all is told, even if nothing happens. Nothing is written.
     Attest {
         /// For the reply.
@@ -98,6 +113,17 @@ pub enum Send {
         /// About what.
         descriptor: Descriptor,
     },
+    /// Ask what another shard has seen of this one; the answer comes back as [`Input::Sighting`] (R14).
+    AskSighting {
+        /// Whom.
+        to: ShardId,
+    },
+    /// For the host: the store is shown to be the newest; once.
+    Shown,
+    /// For the host: it is not, so the process must stop (R14); with every step.
+    Behind(Behind),
+    /// For the host: a shard certified two headers for one height.
+    Evidence(Box<Equivocation>),
 }
 
 /// What goes back to whoever gave an input.
@@ -170,6 +196,11 @@ pub enum Answer {
         /// The newest block.
         height: Height,
     },
+    /// What this shard has seen of another.
+    Sighting {
+        /// The newest certified header.
+        newest: Option<Box<Certified>>,
+    },
 }
 
 /// Whether an input did something or found it done.
@@ -223,6 +254,18 @@ pub enum Busy {
     Early {
         /// Its slot.
         slot: Slot,
+    },
+    /// The store is not shown to be the newest yet (R14).
+    #[error("this shard is asking the others what they have seen of it, and signs nothing until then")]
+    Asking,
+    /// The store is not the newest (R14).
+    #[error(transparent)]
+    Behind(#[from] Behind),
+    /// A shard that takes part certified two blocks of one height.
+    #[error("shard {shard} certified two blocks of one height: nothing it says is believed until an operator decides")]
+    Disbelieved {
+        /// Which.
+        shard: ShardId,
     },
 }
 

@@ -23,6 +23,7 @@ mod code_proof;
 mod config;
 mod dispatch;
 mod execution;
+mod freshness;
 mod inbox;
 mod input;
 mod ledger;
@@ -33,6 +34,7 @@ mod order;
 mod outcomes;
 pub mod queries;
 mod recency;
+mod seen;
 mod shard;
 pub mod spaces;
 mod staged;
@@ -55,6 +57,7 @@ pub use code_proof::{
 pub use config::{GenesisAccount, GenesisAccounts, OpenError, STORE_FORMAT, ShardConfig};
 pub use dispatch::DispatchError;
 pub use execution::oldest_slot_taken;
+pub use freshness::{Behind, SIGHTINGS_WAIT, Start};
 pub use input::{
     AcknowledgeRefusal, Answer, AttemptRefusal, Busy, DeliverRefusal, FreshValue, Input, LocalRefusal, Novelty,
     Prepare, Reply, Send, SlotRefused, Ticket,
@@ -63,6 +66,7 @@ pub use locks::{Conflict, LOCKS_PER_ATTEMPT_COUNT_MAX, LockTable};
 pub use messages::{Acknowledgement, ConsumedRecord, HandlerEnd, SentRecord, ValueTotals};
 pub use order::{Committed, OrderError, order};
 pub use outcomes::{OutcomeRecord, number_of};
+pub use seen::EVIDENCE_COUNT_MAX;
 pub use shard::Shard;
 pub use spaces::SPACES;
-pub use votes::{VoteError, VoteVerifier};
+pub use votes::{VoteError, VoteVerifier, certified_by};

@@ -8,13 +8,18 @@ use crate::blocks::{Entry, LeafPlace, Tip};
 use crate::limits::OUTCOMES_PAGE_BYTES_MAX;
 use crate::messages::{ConsumedRecord, SentRecord, ValueTotals};
 use crate::outcomes::OutcomeRecord;
-use crate::spaces::{self, CONSUMED, ENTRIES, HEADERS, HISTORY, LEAVES, META, OUTCOMES_BY_SLOT, SENT, TIP, VALUE};
-use crate::staged::get_value;
+use crate::seen::EVIDENCE_COUNT_MAX;
+use crate::spaces::{
+    self, CONSUMED, ENTRIES, EVIDENCE, HEADERS, HISTORY, LEAVES, META, OUTCOMES_BY_SLOT, SENT, SIGHTINGS, TIP, VALUE,
+};
+use crate::staged::{get_value, own_value};
 use crate::state_tree::{self, StateProof, StateTreeError};
 use alloy_primitives::B256;
 use evm::StateKey;
-use primitives::{Height, Read, Slot};
-use proof::{Ancestry, Certificate, Header, History, Leaf, LeafKind, MessageId, NodeId, Outbox, Receipt};
+use primitives::{Height, Read, ShardId, Slot, Write};
+use proof::{
+    Ancestry, Certificate, Certified, Equivocation, Header, History, Leaf, LeafKind, MessageId, NodeId, Outbox, Receipt,
+};
 use std::collections::BTreeSet;
 
 pub use crate::applied::applied;
@@ -43,6 +48,26 @@ pub fn status(read: &impl Read) -> Option<Status> {
 /// A block's header and certificate.
 pub fn header(read: &impl Read, height: Height) -> Option<(Header, Certificate)> {
     get_value(read, HEADERS, &spaces::height_key(height))
+}
+
+/// The newest certified header of another shard that the store remembers.
+pub fn sighting(read: &impl Read, shard: ShardId) -> Option<Certified> {
+    get_value(read, SIGHTINGS, &spaces::shard_key(shard))
+}
+
+/// The evidence about shards that certified two headers for one height.
+pub fn evidence(read: &impl Read) -> Vec<Equivocation> {
+    let rows = read.scan(EVIDENCE, &[], &[], EVIDENCE_COUNT_MAX);
+    rows.iter().map(|(_, bytes)| own_value(EVIDENCE, bytes)).collect()
+}
+
+/// The height that a batch brings its shard to, if it makes a block.
+pub fn height_after(writes: &[Write]) -> Option<Height> {
+    let tip = writes.iter().find_map(|write| match write {
+        Write::Put { space, key, value } if (*space, key.as_slice()) == (META, TIP) => Some(value),
+        _ => None,
+    });
+    tip.map(|bytes| own_value::<Tip>(META, bytes).height)
 }
 
 /// A block without its outbox.
@@ -107,12 +132,16 @@ pub struct OutboxPage {
     pub leaves: Vec<(LeafPlace, Receipt)>,
     /// The first leaf not looked at.
     pub next: LeafPlace,
+    /// The newest block.
+    pub head: Height,
 }
 
 /// Up to `count_max` leaves of `kinds` (all if empty) from `from` on, out of at most
 /// [`OUTBOX_BLOCKS_PER_PAGE_COUNT_MAX`] blocks.
 pub fn outbox_page(read: &impl Read, from: LeafPlace, count_max: usize, kinds: &BTreeSet<LeafKind>) -> OutboxPage {
-    let mut page = OutboxPage { leaves: Vec::new(), next: LeafPlace { height: from.height.max(Height(1)), ..from } };
+    let head = get_value(read, META, TIP).map_or(Height(0), |tip: Tip| tip.height);
+    let next = LeafPlace { height: from.height.max(Height(1)), ..from };
+    let mut page = OutboxPage { leaves: Vec::new(), next, head };
     if from.height.0 == 0 {
         page.next.index = 0;
     }

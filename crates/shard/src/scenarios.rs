@@ -9,6 +9,7 @@ mod crashes;
 mod holders;
 mod messages;
 mod pruning;
+mod restored;
 mod slots;
 mod soak;
 mod state;

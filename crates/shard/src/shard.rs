@@ -12,6 +12,9 @@ use crate::closing;
 use crate::config::{self, OpenError, ShardConfig};
 use crate::dispatch::Mailbox;
 use crate::execution::oldest_slot_taken;
+use crate::freshness::Freshness;
+#[cfg(feature = "twins")]
+use crate::freshness::Start;
 use crate::input::{Answer, Busy, Input, Pending, Reply, Send, Ticket};
 use crate::ledger::Ledger;
 use crate::limits::{
@@ -21,13 +24,14 @@ use crate::locks::LockTable;
 use crate::messages::ValueTotals;
 use crate::queries;
 use crate::recency::Recency;
+use crate::seen::Seen;
 use crate::spaces::{self, APPLIED_COUNT, CHANGES, HISTORY_TIP, META, NEWEST_SLOT, TIP, VALUE};
 use crate::staged::get_value;
 use crate::state_tree::{self, Advance, STATE_ROOT_LAG_BLOCKS_MAX};
 use commit::Participant;
 use evm::{CodeCache, NetworkParams, Placement};
 use primitives::{Digest, Epoch, Height, Machine, Output, Read, ShardId, Slot, Time, Write};
-use proof::{History, Message, Receipt, ReceiptVerifier, Signer};
+use proof::{Certified, History, Message, Receipt, ReceiptVerifier, Signer};
 
 /// One shard of a network.
 #[derive(Debug)]
@@ -52,6 +56,8 @@ pub struct Shard {
     pub(crate) applied_count: u64,
     pub(crate) recency: Recency,
     pub(crate) codes: CodeCache,
+    pub(crate) freshness: Freshness,
+    pub(crate) seen: Seen,
     steps_count: u64,
 }
 
@@ -75,6 +81,9 @@ impl Shard {
         let tip: Tip = get_value(read, META, TIP).ok_or(OpenError::Empty)?;
         let mut locks = LockTable::default();
         let participant = config.participant();
+        let start = config.start;
+        #[cfg(feature = "twins")] // RestoredStoreVotes breaks R14.
+        let start = if config.twin == Some(commit::Twin::RestoredStoreVotes) { Start::Vouched } else { start };
         let attempts = Attempts::open(read, &participant, &mut locks);
         Ok(Self {
             mailbox: Mailbox { network, shard: me, beneficiary: config.params.beneficiary },
@@ -88,6 +97,8 @@ impl Shard {
             applied_count: get_value(read, META, APPLIED_COUNT).unwrap_or(0),
             recency: Recency::open(get_value(read, META, NEWEST_SLOT).unwrap_or(Slot(0))),
             codes: CodeCache::default(),
+            freshness: Freshness::open(start, config.placement.shards().filter(|shard| *shard != me)),
+            seen: Seen::open(read, &config.settled),
             steps_count: 0,
             params: config.params,
             placement: config.placement,
@@ -122,6 +133,11 @@ impl Shard {
     /// How many keys are held.
     pub fn locks_count(&self) -> usize {
         self.locks.keys_count()
+    }
+
+    /// The newest certified header of another shard that this one has seen.
+    pub fn newest_seen(&self, shard: ShardId) -> Option<&Certified> {
+        self.seen.newest(shard)
     }
 
     /// By how many blocks the newest state root lags.
@@ -171,14 +187,18 @@ impl Machine for Shard {
         self.recency.forget_before(oldest_slot_taken(&self.params, self.time));
         let mut work = Work::new(self, read);
         let mut load = Load::default();
+        work.see(&inputs);
         for input in inputs {
-            if load.takes(&input, &work.shard.params) {
-                work.take(input);
-            } else {
-                work.refuse_busy(&input);
+            match work.bar(&input) {
+                Some(busy) => work.refuse(&input, busy),
+                None if load.takes(&input, &work.shard.params) => work.take(input),
+                None => work.refuse(&input, Busy::Inputs),
             }
         }
-        work.ask_about_late();
+        if work.shard.freshness.is_shown() {
+            work.ask_about_late();
+        }
+        work.follow_freshness();
         let output = work.finish();
         if cfg!(debug_assertions) {
             self.assert_valid();
@@ -286,13 +306,16 @@ impl<'s, 'a, R: Read> Work<'s, 'a, R> {
                 let answer = self.attest();
                 self.reply(ticket, answer);
             }
-            Input::Tick => {}
+            Input::Recall { ticket, shard } => {
+                let newest = self.shard.seen.newest(shard).cloned().map(Box::new);
+                self.reply(ticket, Answer::Sighting { newest });
+            }
+            Input::Sighting { .. } | Input::Tick => {}
         }
     }
 
-    /// Answers an input beyond the step's bound.
-    fn refuse_busy(&mut self, input: &Input) {
-        let busy = Busy::Inputs;
+    /// Answers an input that the step does not act on.
+    fn refuse(&mut self, input: &Input, busy: Busy) {
         let (ticket, answer) = match input {
             Input::Local { ticket, .. } => (ticket, Answer::LocalRefused(busy.into())),
             Input::Prepare { ticket, .. } | Input::AbortRequest { ticket, .. } | Input::Decision { ticket, .. } => {
@@ -301,7 +324,8 @@ impl<'s, 'a, R: Read> Work<'s, 'a, R> {
             Input::Deliver { ticket, .. } => (ticket, Answer::DeliverRefused(busy.into())),
             Input::Acknowledge { ticket, .. } => (ticket, Answer::AcknowledgeRefused(busy.into())),
             Input::Attest { ticket } => (ticket, self.attest()),
-            Input::Votes(_) | Input::StateRoots(_) | Input::Tick => return,
+            Input::Recall { ticket, .. } => (ticket, Answer::Sighting { newest: None }),
+            Input::Votes(_) | Input::StateRoots(_) | Input::Sighting { .. } | Input::Tick => return,
         };
         self.reply(*ticket, answer);
     }
@@ -332,6 +356,7 @@ impl<'s, 'a, R: Read> Work<'s, 'a, R> {
 
     fn finish(mut self) -> Output<Send, Reply> {
         let sealed = (!self.draft.is_empty()).then(|| self.seal());
+        self.save_seen();
         let staged = &self.ledger.staged;
         let receipt = |place: LeafPlace| match &sealed {
             Some(block) if block.header.height == place.height => block.receipt(place),
@@ -339,7 +364,7 @@ impl<'s, 'a, R: Read> Work<'s, 'a, R> {
         };
         let answered = |(ticket, pending): (Ticket, Pending)| Reply { ticket, answer: complete(pending, &receipt) };
         let replies = std::mem::take(&mut self.replies).into_iter().map(answered).collect();
-        let wake = self.shard.attempts.due_at();
+        let wake = self.shard.attempts.due_at().into_iter().chain(self.shard.freshness.due_at()).min();
         Output { writes: self.ledger.staged.into_writes(), sends: self.sends, replies, wake }
     }
 

@@ -6,7 +6,7 @@
 
 use alloy_primitives::{Address, B256, U256};
 use evm::{FeesKey, StateKey};
-use primitives::{AttemptId, Height, Slot, Space};
+use primitives::{AttemptId, Height, ShardId, Slot, Space};
 use proof::MessageId;
 
 /// Who this store belongs to, and the machine's small values: one key each.
@@ -53,9 +53,13 @@ pub const OUTCOMES_BY_SLOT: Space = Space("shard_outcomes_by_slot");
 pub const CONSUMED: Space = Space("shard_consumed");
 /// Message -> its life as its source knows it.
 pub const SENT: Space = Space("shard_sent");
+/// Shard -> the newest certified header of it that this one has seen.
+pub const SIGHTINGS: Space = Space("shard_sightings");
+/// Digest -> two certified headers of one shard for one height.
+pub const EVIDENCE: Space = Space("shard_evidence");
 
 /// All of them: what a store for a shard is opened with.
-pub const SPACES: [Space; 22] = [
+pub const SPACES: [Space; 24] = [
     META,
     ACCOUNTS,
     SLOTS,
@@ -78,6 +82,8 @@ pub const SPACES: [Space; 22] = [
     OUTCOMES_BY_SLOT,
     CONSUMED,
     SENT,
+    SIGHTINGS,
+    EVIDENCE,
 ];
 
 /// In [`META`]: whose store this is.
@@ -103,6 +109,11 @@ pub(crate) fn height_key(height: Height) -> [u8; 8] {
 /// The height that a key starts with.
 pub(crate) fn height_of(key: &[u8]) -> Height {
     Height(number_of(key))
+}
+
+/// A shard's key.
+pub(crate) fn shard_key(shard: ShardId) -> [u8; 4] {
+    shard.0.to_be_bytes()
 }
 
 /// A sequence number as a key.

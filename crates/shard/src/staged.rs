@@ -48,6 +48,11 @@ impl<'a, R: Read> Staged<'a, R> {
         }
     }
 
+    /// Whether the step writes nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
     /// The batch.
     pub(crate) fn into_writes(self) -> Vec<Write> {
         let in_space = |(space, entries): (Space, BTreeMap<Vec<u8>, Option<Vec<u8>>>)| {

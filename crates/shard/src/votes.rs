@@ -15,7 +15,7 @@ use commit::{
     Vote, VoteProof,
 };
 use primitives::{AttemptId, DecodeError, Epoch, ShardId, Verified, Verifier, decode};
-use proof::{LeafKind, Receipt, ReceiptError, ReceiptVerifier};
+use proof::{Certified, LeafKind, Receipt, ReceiptError, ReceiptVerifier};
 
 /// Why a receipt is no vote, or votes are no decision.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -71,6 +71,11 @@ pub enum VoteError {
     /// The votes decide nothing.
     #[error(transparent)]
     Undecided(#[from] Undecided),
+}
+
+/// The certified header that proves a vote: a fact if the vote is one.
+pub fn certified_by(vote: &VoteProof) -> Option<Certified> {
+    decode::<Receipt>(&vote.evidence, EVIDENCE_BYTES_MAX).ok().map(|receipt| receipt.seal())
 }
 
 /// Checks votes by one network's validator sets.

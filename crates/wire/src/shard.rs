@@ -18,7 +18,7 @@ use crate::state::{LeafPlace, OutcomeRecord, ReadValue};
 use alloy_primitives::{Address, B256, U256};
 use evm::{Data, Environments, Payload, StateKey};
 use primitives::{Digest, Height, NetworkId, ShardId, Slot, Time};
-use proof::{Certificate, DeliveryStatus, Header, LeafKind, Message, MessageId, Receipt, ValidatorSet};
+use proof::{Certificate, Certified, DeliveryStatus, Header, LeafKind, Message, MessageId, Receipt, ValidatorSet};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 
@@ -123,6 +123,18 @@ pub struct CertifiedBlock {
     pub certificate: Certificate,
 }
 
+impl From<Certified> for CertifiedBlock {
+    fn from(Certified { header, certificate }: Certified) -> Self {
+        Self { header, certificate }
+    }
+}
+
+impl From<CertifiedBlock> for Certified {
+    fn from(CertifiedBlock { header, certificate }: CertifiedBlock) -> Self {
+        Self { header, certificate }
+    }
+}
+
 /// Which outcomes are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutcomeQuery {
@@ -163,6 +175,8 @@ pub struct OutboxPage {
     pub leaves: Vec<OutboxLeaf>,
     /// The first leaf not looked at yet.
     pub next: LeafPlace,
+    /// The newest block.
+    pub head: Height,
 }
 
 /// A moment of a message's life on a shard.
@@ -260,6 +274,12 @@ pub trait ShardApi: Send + Sync + 'static {
 
     /// What the shard knows of a message; [`crate::Reason::NotFound`] if nothing.
     fn message(&self, id: MessageId) -> impl Future<Output = Result<MessageLife, Rejection>> + Send;
+
+    /// The newest certified block of `shard` that this one has seen.
+    fn sighting(&self, shard: ShardId) -> impl Future<Output = Result<Option<CertifiedBlock>, Rejection>> + Send;
+
+    /// Takes a certified block, unchecked, that somebody has seen; answers the height of this shard's own newest.
+    fn show_sighting(&self, newest: CertifiedBlock) -> impl Future<Output = Result<Height, Rejection>> + Send;
 
     /// Consumes messages and takes acknowledgements; receipts are unchecked.
     fn deliver(&self, receipts: Vec<Receipt>) -> impl Future<Output = Result<Answers<Delivered>, Rejection>> + Send;

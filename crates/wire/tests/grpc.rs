@@ -200,7 +200,11 @@ impl ShardApi for Everything {
             .iter()
             .take(count_max)
             .map(|kind| OutboxLeaf { place: cursor, receipt: receipt(ShardId(0), *kind, vec![1]) });
-        Ok(OutboxPage { leaves: leaves.collect(), next: LeafPlace { height: cursor.height.next(), index: 0 } })
+        Ok(OutboxPage {
+            leaves: leaves.collect(),
+            next: LeafPlace { height: cursor.height.next(), index: 0 },
+            head: cursor.height,
+        })
     }
 
     async fn receipt(&self, kind: LeafKind, id: B256) -> Result<Receipt, Rejection> {
@@ -218,6 +222,15 @@ impl ShardApi for Everything {
             status,
             detail: "no".into(),
         })
+    }
+
+    async fn sighting(&self, shard: ShardId) -> Result<Option<CertifiedBlock>, Rejection> {
+        let (header, certificate, _) = block(shard, Leaf { kind: LeafKind::Vote, body: vec![1] });
+        Ok((shard == ShardId(1)).then_some(CertifiedBlock { header, certificate }))
+    }
+
+    async fn show_sighting(&self, newest: CertifiedBlock) -> Result<Height, Rejection> {
+        Ok(newest.header.height)
     }
 
     async fn deliver(&self, receipts: Vec<Receipt>) -> Result<Answers<Delivered>, Rejection> {

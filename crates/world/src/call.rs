@@ -4,8 +4,8 @@ use alloy_primitives::{Address, B256};
 use commit::{Descriptor, VoteProof};
 use coordinator::StateValue;
 use evm::{Data, Payload, StateKey};
-use primitives::{AttemptId, Height, Slot};
-use proof::Receipt;
+use primitives::{AttemptId, Height, ShardId, Slot};
+use proof::{Certified, Receipt};
 use shard::{CodeProof, FreshValue, LeafPlace, Novelty, OutcomeRecord};
 use std::sync::Arc;
 
@@ -44,6 +44,8 @@ pub enum Request {
     },
     /// To take receipts of messages and of deliveries.
     Deliver(Vec<Receipt>),
+    /// What it has seen of a shard.
+    Sighting(ShardId),
 }
 
 /// An attempt to vote on, unchecked.
@@ -86,7 +88,11 @@ pub enum Response {
         receipts: Vec<Receipt>,
         /// The first leaf not looked at.
         next: LeafPlace,
+        /// The newest block.
+        head: Height,
     },
+    /// To [`Request::Sighting`]: the newest certified header, if it has seen one.
+    Sighting(Option<Box<Certified>>),
     /// No answer: refused connection, reset stream, or a deadline gone by. It may have taken effect.
     Failed,
 }
@@ -153,7 +159,7 @@ impl Request {
             Self::QueryVotes(items) => items.len(),
             Self::Decide(items) => items.len(),
             Self::Deliver(items) => items.len(),
-            Self::Read { .. } | Self::Prove(_) | Self::Outbox { .. } => 1,
+            Self::Read { .. } | Self::Prove(_) | Self::Outbox { .. } | Self::Sighting(_) => 1,
         }
     }
 
@@ -167,7 +173,7 @@ impl Request {
             Self::QueryVotes(items) => items.truncate(count),
             Self::Decide(items) => items.truncate(count),
             Self::Deliver(items) => items.truncate(count),
-            Self::Read { .. } | Self::Prove(_) | Self::Outbox { .. } => {}
+            Self::Read { .. } | Self::Prove(_) | Self::Outbox { .. } | Self::Sighting(_) => {}
         }
         self
     }
@@ -179,7 +185,10 @@ impl Request {
 
     /// Whether it may change something; what only looks is no work in flight.
     pub fn is_work(&self) -> bool {
-        !matches!(self, Self::Read { .. } | Self::Prove(_) | Self::Outbox { .. } | Self::QueryVotes(_))
+        !matches!(
+            self,
+            Self::Read { .. } | Self::Prove(_) | Self::Outbox { .. } | Self::QueryVotes(_) | Self::Sighting(_)
+        )
     }
 
     /// A short name for stories and digests.
@@ -194,6 +203,7 @@ impl Request {
             Self::Decide(_) => "decide",
             Self::Outbox { .. } => "outbox",
             Self::Deliver(_) => "deliver",
+            Self::Sighting(_) => "sighting",
         }
     }
 }

@@ -95,6 +95,12 @@ impl World {
     pub fn heal(&mut self) {
         self.plan.faults.end();
         self.links.heal();
+        for index in 0..self.shards.len() {
+            if self.shards[index].copies.start() == shard::Start::Unmarked {
+                self.kill::<Shard>(index, Power::Kept);
+                self.put_newest_back(index);
+            }
+        }
         for party in self.parties() {
             let mut down = None;
             on_node!(self, party, node => down = node.heal());
@@ -152,6 +158,7 @@ impl World {
             Kind::Replay => self.replay(),
             Kind::UnknownKey => self.hand_in_forged(),
             Kind::ForgingRelay => self.carry_forged(),
+            Kind::RestoredStore => self.restore_copy(),
             // These strike at a message or a batch.
             Kind::Drop
             | Kind::Duplicate

@@ -4,7 +4,7 @@
 //!   at each message        drop, duplicate, reorder, delay, reset          by chance
 //!   at each synced batch   torn write, failed fsync                        by chance
 //!   now and then           partitions, slow link, crashes, dead shard, pause, power loss, bit flip, misdirected write, full disk,
-//!                          disk stall, clocks, twin coordinator, lying coordinator, replaying peer, unknown key,
+//!                          disk stall, restored store, clocks, twin coordinator, lying coordinator, replaying peer, unknown key,
 //!                          forging relay
 //! ```
 //!
@@ -93,6 +93,8 @@ kinds! {
     Replay "replaying peer";
     /// Somebody hands in votes under a key that is no validator's, or a validator's of another shard.
     UnknownKey "unknown key";
+    /// A shard starts on an old copy of its store, its signer's mark gone.
+    RestoredStore "restored store";
     /// A relay carries messages and words of delivery that it changed, or had certified by who has no say about them.
     ForgingRelay "forging relay";
 }

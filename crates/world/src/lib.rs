@@ -26,7 +26,7 @@
 //!
 //! Map: `world` is the loop; `shards`, `coordinators`, `relays` are the nodes around the machines, `call` what they say to
 //! each other, `claims` how it is checked, `refusal` which refusals may be tried again; `node` is a machine with its store,
-//! `disk` what a disk may do to it, `life` how processes die and come up; `queue` orders events, `network` decides what
+//! `disk` what a disk may do to it, `restored` an old copy in its place, `life` how processes die and come up; `queue` orders events, `network` decides what
 //! becomes of messages, `chaos` strikes now and then, `hands` by hand; `check` is what must hold; `story` tells.
 
 pub mod byzantine;
@@ -48,6 +48,7 @@ mod plan;
 mod queue;
 mod refusal;
 mod relays;
+mod restored;
 pub mod scenario;
 mod shards;
 mod state;

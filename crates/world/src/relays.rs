@@ -83,6 +83,16 @@ impl Actor for Relay {
                     let messages = parcels.iter().map(|parcel| parcel.message).collect();
                     (shard, Request::Deliver(receipts(&parcels)), Purpose::Batch { batch, messages })
                 }
+                Send::Beyond { shard, read, head } => {
+                    world.tell(Self::party(index), |_| {
+                        format!("has read block {read} of shard {shard}, which is at {head}")
+                    });
+                    continue;
+                }
+                Send::Within { shard } => {
+                    world.tell(Self::party(index), |_| format!("reads shard {shard} again"));
+                    continue;
+                }
             };
             let call = world.send_request(Self::party(index), shard, request);
             world.relays[index].calls.insert(call, purpose);
@@ -104,11 +114,11 @@ impl World {
     pub(crate) fn relay_hears(&mut self, index: usize, call: CallId, response: Response) {
         let Some(purpose) = self.relays[index].calls.remove(&call) else { return };
         let input = match (purpose, response) {
-            (Purpose::Fetch { shard, from }, Response::Page { receipts, next }) => {
+            (Purpose::Fetch { shard, from }, Response::Page { receipts, next, head }) => {
                 let check = |receipt: Receipt| Carried::check(&self.receipts, receipt.to_bytes());
                 let next = Cursor { height: next.height, index: next.index };
                 match receipts.into_iter().map(check).collect::<Result<Vec<_>, _>>() {
-                    Ok(leaves) => Input::Page { shard, from, leaves, next },
+                    Ok(leaves) => Input::Page { shard, from, leaves, next, head },
                     Err(error) => Input::FetchFailed { shard, reason: error.to_string() },
                 }
             }

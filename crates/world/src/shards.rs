@@ -9,6 +9,7 @@ use crate::node::Node;
 use crate::party::Party;
 use crate::plan::Roots;
 use crate::queue::{Event, Parcel};
+use crate::restored::Copies;
 use crate::story::short;
 use crate::world::{Actor, StartError, World, attested};
 use commit::{Descriptor, VOTE_BYTES_MAX, Verdict, Vote, VoteProof};
@@ -37,6 +38,8 @@ pub struct ShardParty {
     tickets: BTreeMap<Ticket, (u64, usize)>,
     next: u64,
     roots_due: bool,
+    /// Copies of its store that its operator has.
+    pub(crate) copies: Copies,
 }
 
 /// A call whose items are not all answered.
@@ -63,6 +66,7 @@ impl ShardParty {
             tickets: BTreeMap::new(),
             next: 0,
             roots_due: false,
+            copies: Copies::default(),
         })
     }
 
@@ -116,7 +120,8 @@ impl Actor for Shard {
     }
 
     fn reopen(world: &World, index: usize, store: &Memory) -> Result<Self, StartError> {
-        Ok(Self::open(config(world, ShardId(index as u32))?, store)?)
+        let start = world.shards[index].copies.start();
+        Ok(Self::open(ShardConfig { start, ..config(world, ShardId(index as u32))? }, store)?)
     }
 
     fn attested(store: &Memory) -> Time {
@@ -125,6 +130,7 @@ impl Actor for Shard {
 
     fn synced(world: &mut World, index: usize, writes: &[Write]) {
         world.watch_batch(ShardId(index as u32), writes);
+        world.watch_restored(ShardId(index as u32), writes);
         for write in writes {
             if let Write::Put { space: SENT, key, value } = write {
                 world.note_message(key, value);
@@ -138,8 +144,25 @@ impl Actor for Shard {
             world.answer_item(index, reply);
         }
         let mut questions: BTreeMap<ShardId, Vec<Descriptor>> = BTreeMap::new();
-        for Send::AskVotes { to, descriptor } in sends {
-            questions.entry(to).or_default().push(descriptor);
+        let mut is_behind = false;
+        for send in sends {
+            match send {
+                Send::AskVotes { to, descriptor } => questions.entry(to).or_default().push(descriptor),
+                Send::AskSighting { to } => {
+                    world.send_request(Party::Shard(me), to, Request::Sighting(me));
+                }
+                Send::Behind(behind) => {
+                    world.tell(Party::Shard(me), |_| behind.to_string());
+                    is_behind = true;
+                }
+                Send::Evidence(evidence) => {
+                    world.tell(Party::Shard(me), |_| format!("has evidence about shard {}", evidence.first.0.shard));
+                }
+                Send::Shown => {}
+            }
+        }
+        if is_behind {
+            return world.found_behind(index);
         }
         for (to, descriptors) in questions {
             world.send_request(Party::Shard(me), to, Request::RequestAbort(descriptors));
@@ -224,7 +247,12 @@ impl World {
                 Response::Page {
                     receipts: page.leaves.into_iter().map(|(_, receipt)| receipt).collect(),
                     next: page.next,
+                    head: page.head,
                 }
+            }
+            Request::Sighting(of) => {
+                let newest = party.machine().and_then(|machine| machine.newest_seen(of));
+                Response::Sighting(newest.cloned().map(Box::new))
             }
             Request::QueryVotes(attempts) => {
                 Response::Done(attempts.into_iter().map(|attempt| Ok(known_vote(store, attempt))).collect())
@@ -291,7 +319,11 @@ impl World {
                     _ => Input::Deliver { ticket, fact },
                 })
             }),
-            Request::Read { .. } | Request::Prove(_) | Request::Outbox { .. } | Request::QueryVotes(_) => Vec::new(),
+            Request::Read { .. }
+            | Request::Prove(_)
+            | Request::Outbox { .. }
+            | Request::QueryVotes(_)
+            | Request::Sighting(_) => Vec::new(),
         }
     }
 
@@ -332,8 +364,18 @@ impl World {
         self.respond(Party::Shard(ShardId(index as u32)), open.from, open.call, Response::Done(items));
     }
 
-    /// A peer's answer about late attempts.
-    pub(crate) fn take_votes(&mut self, shard: ShardId, response: Response) {
+    /// A peer's answer about late attempts, or what it has seen of the shard.
+    pub(crate) fn take_answer(&mut self, shard: ShardId, from: Party, response: Response) {
+        match (from, response) {
+            (Party::Shard(from), Response::Sighting(newest)) => {
+                let newest = newest.and_then(|newest| self.checks.certified(*newest).ok()).map(Box::new);
+                self.give::<Shard>(shard.0 as usize, Input::Sighting { from: Some(from), newest });
+            }
+            (_, response) => self.take_votes(shard, response),
+        }
+    }
+
+    fn take_votes(&mut self, shard: ShardId, response: Response) {
         let Response::Done(items) = response else { return };
         let proofs = items.into_iter().filter_map(|item| match item {
             Ok(Done::Voted { proof, .. }) => Some(proof),
@@ -366,6 +408,7 @@ fn told(answer: &Answer) -> String {
         Answer::Acknowledged { message, novelty, .. } => format!("settled message {message:?}, {novelty:?}"),
         Answer::AcknowledgeRefused(refusal) => format!("does not settle a message: {refusal}"),
         Answer::Attested { open, time, .. } => format!("attests {time}, slot {open} is open"),
+        Answer::Sighting { .. } => "says what it has seen".to_owned(),
     }
 }
 
@@ -383,7 +426,7 @@ fn done(answer: Answer) -> Option<Result<Done, Rejection>> {
         Answer::DeliverRefused(refusal) => Err(refusal.into()),
         Answer::Acknowledged { novelty, .. } => Ok(Done::Delivered { novelty, receipt: None }),
         Answer::AcknowledgeRefused(refusal) => Err(refusal.into()),
-        Answer::Attested { .. } => return None,
+        Answer::Attested { .. } | Answer::Sighting { .. } => return None,
     })
 }
 

@@ -572,7 +572,7 @@ impl World {
         }
         match (to, parcel) {
             (Party::Shard(shard), Parcel::Request(call, request)) => self.take_request(shard, from, call, *request),
-            (Party::Shard(shard), Parcel::Response(_, response)) => self.take_votes(shard, *response),
+            (Party::Shard(shard), Parcel::Response(_, response)) => self.take_answer(shard, from, *response),
             (Party::Coordinator(index), Parcel::Response(call, response)) => {
                 self.coordinator_hears(index, call, *response);
             }

@@ -12,10 +12,10 @@ use coordinator::{
 use evm::{Placement, StateKey};
 use futures_util::future::join_all;
 use host::network::Network;
-use host::{Class, Handle, Handout, Instruments};
+use host::{Class, Handle, Handout, Instruments, Seen};
 use primitives::{AttemptId, ShardId, Verified};
 use proof::ReceiptVerifier;
-use shard::{CodeProof, CodeVerifier, VoteVerifier};
+use shard::{CodeProof, CodeVerifier, VoteVerifier, certified_by};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -32,20 +32,27 @@ pub(crate) struct Carrier {
     lives: Arc<Lives>,
     instruments: Instruments,
     verifier: Arc<ReceiptVerifier>,
+    seen: Arc<Seen>,
     placement: Placement,
 }
 
 impl Carrier {
+    /// Checks what shards of `network` say.
+    pub(crate) fn verifier(network: &Network) -> ReceiptVerifier {
+        let validators = network.validators.iter().map(|(shard, set)| (*shard, set.clone()));
+        ReceiptVerifier::with(network.params.network, validators)
+    }
+
     /// For `network`.
     pub(crate) fn new(
         network: &Network,
         handle: Handle<Input, Reply>,
-        (shards, lives): (Arc<Shards>, Arc<Lives>),
+        verifier: ReceiptVerifier,
+        (shards, lives, seen): (Arc<Shards>, Arc<Lives>, Arc<Seen>),
         instruments: Instruments,
     ) -> Self {
-        let validators = network.validators.iter().map(|(shard, set)| (*shard, set.clone()));
-        let verifier = Arc::new(ReceiptVerifier::with(network.params.network, validators));
-        Self { handle, shards, lives, instruments, verifier, placement: network.placement.clone() }
+        let (verifier, placement) = (Arc::new(verifier), network.placement.clone());
+        Self { handle, shards, lives, instruments, verifier, seen, placement }
     }
 
     /// Does what the machine asks for, each call on its own, until the host ends.
@@ -233,7 +240,13 @@ impl Carrier {
             return None;
         }
         let verifier = Arc::clone(&self.verifier);
-        let check = move || VoteVerifier::new(&verifier).votes(proofs);
+        let seen = Arc::clone(&self.seen);
+        let check = move || {
+            let (mut votes, failed) = VoteVerifier::new(&verifier).votes(proofs);
+            votes.iter().filter_map(|vote| certified_by(vote)).for_each(|certified| seen.note(&certified));
+            votes.retain(|vote| seen.is_believed(vote.vote.shard));
+            (votes, failed)
+        };
         let (votes, failed) = tokio::task::spawn_blocking(check).await.ok()?;
         for error in failed {
             tracing::warn!(%error, "a vote was not believed");

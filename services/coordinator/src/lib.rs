@@ -30,7 +30,7 @@ use blocks::Blocks;
 use carrier::Carrier;
 use coordinator::Coordinator;
 use host::network::{Network, NetworkError};
-use host::{Bounds, Clock, Host, Needs, Process, ProcessError};
+use host::{Bounds, Clock, Host, Needs, Process, ProcessError, Seen};
 use lives::Lives;
 use primitives::Time;
 use reads::Reads;
@@ -62,6 +62,9 @@ pub enum Error {
     /// The attempts' deadline is out of bounds.
     #[error(transparent)]
     Attempt(#[from] AttemptOutOfBounds),
+    /// The folder of evidence cannot be read.
+    #[error("the folder of evidence in `data`: {0}")]
+    Evidence(#[from] std::io::Error),
     /// A shard's endpoint is no endpoint.
     #[error("a shard's endpoint: {0}")]
     Shard(#[from] wire::client::ConnectError),
@@ -97,8 +100,13 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     let blocks = Arc::new(Blocks::new(shards.ids()));
     shards.meet().await?.into_iter().for_each(|open| blocks.begin(open));
     let lives = Arc::new(Lives::remembering(&refused));
-    let known = (Arc::clone(&shards), Arc::clone(&lives));
-    let carrier = Arc::new(Carrier::new(&network, running.handle.clone(), known, process.instruments.clone()));
+    let verifier = Carrier::verifier(&network);
+    let settled = settings.settled.0.clone();
+    let seen = Arc::new(Seen::open(&settings.data, settled, &verifier, process.instruments.clone())?);
+    tokio::spawn(Arc::clone(&seen).show(shards.clients()));
+    let known = (Arc::clone(&shards), Arc::clone(&lives), seen);
+    let (handle, instruments) = (running.handle.clone(), process.instruments.clone());
+    let carrier = Arc::new(Carrier::new(&network, handle, verifier, known, instruments));
     tokio::spawn(carrier.carry(running.handouts));
     let head = blocks.head();
     follow::follow(&network, &shards, &blocks);

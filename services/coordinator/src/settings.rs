@@ -1,6 +1,7 @@
 //! What a coordinator node is told.
 
 use coordinator::Timing;
+use host::evidence::Settled;
 use primitives::Millis;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -28,6 +29,10 @@ pub struct Settings {
     pub metrics_listen: SocketAddr,
     /// The store's folder; made if it is not there.
     pub data: PathBuf,
+    /// Evidence of shards that certified two blocks of one height which an operator has looked at, by its id as the log and
+    /// `dovetail evidence` show it: these shards are believed again.
+    #[serde(default, skip_serializing_if = "Settled::is_empty")]
+    pub settled: Settled,
     /// From the begin of an attempt to its deadline, in milliseconds: how long participants wait for a coordinator that is gone.
     #[serde(default = "attempt_ms_default")]
     pub attempt_ms: u64,

@@ -152,6 +152,11 @@ impl Shards {
         self.peers.iter().map(|(shard, peer)| (*shard, peer.standing.standing()))
     }
 
+    /// A client of each.
+    pub(crate) fn clients(&self) -> BTreeMap<ShardId, ShardClient> {
+        self.peers.iter().map(|(shard, peer)| (*shard, peer.shard.clone())).collect()
+    }
+
     /// All of them, in order.
     pub(crate) fn ids(&self) -> impl Iterator<Item = ShardId> {
         self.peers.keys().copied()

@@ -5,6 +5,7 @@
 pub mod conformance;
 pub mod demo;
 pub mod devnet;
+pub mod evidence;
 pub mod keys;
 pub mod receipt;
 pub mod replay;

@@ -1,7 +1,7 @@
 //! The command line: devnet, demo, replay, trace, verify, and the services themselves.
 
 use clap::{Parser, Subcommand};
-use dovetail::{conformance, demo, devnet, keys, receipt, replay, trace};
+use dovetail::{conformance, demo, devnet, evidence, keys, receipt, replay, trace};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -34,6 +34,8 @@ enum Command {
     /// Exports Merkle receipts and checks them offline.
     #[command(subcommand)]
     Receipt(receipt::Command),
+    /// Lists and checks, offline, evidence that a shard certified two blocks of one height.
+    Evidence(evidence::Arguments),
     /// Makes and shows validators' keys.
     #[command(subcommand)]
     Keys(keys::Command),
@@ -70,6 +72,7 @@ async fn run(command: Command) -> eyre::Result<()> {
         Command::Conformance(arguments) => conformance::run(arguments).await,
         Command::Trace(arguments) => trace::run(arguments).await,
         Command::Receipt(command) => receipt::run(command).await,
+        Command::Evidence(arguments) => evidence::run(&arguments),
         Command::Keys(command) => keys::run(&command),
     }
 }

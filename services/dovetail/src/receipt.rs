@@ -145,7 +145,7 @@ mod tests {
     use commit::{Verdict, Vote};
     use host::network::{EnvironmentSource, Genesis, NetworkFile, ShardEntry};
     use primitives::{AttemptId, Digest, Epoch, Height, NetworkId, Time, encode};
-    use proof::{HEADER_VERSION, Header, Leaf, Outbox, Receipt, SecretKey, Signer, ValidatorSet};
+    use proof::{HEADER_VERSION, Header, Leaf, Outbox, Receipt, SecretKey, Signer};
     use std::collections::BTreeMap;
 
     const NETWORK: NetworkId = NetworkId(31_337);
@@ -173,6 +173,7 @@ mod tests {
             environments: EnvironmentSource::Slots,
             placement_version: 1,
             genesis: None,
+            genesis_digest: None,
             shards: vec![shard(0), shard(1)],
             pinned: BTreeMap::new(),
         };
@@ -204,8 +205,7 @@ mod tests {
             state_height: Height(4),
         };
         let key = secret(1);
-        let set = ValidatorSet::new(Epoch(1), vec![key.public()]).unwrap();
-        let certificate = Signer::new(key, &set).unwrap().certify(&header).unwrap();
+        let certificate = Signer::new(key, network().validators(SHARD).unwrap()).unwrap().certify(&header).unwrap();
         outbox.receipt(1, &header, &certificate).unwrap()
     }
 

@@ -10,6 +10,8 @@
 
 mod checks;
 mod convert;
+mod evidence;
+mod fate;
 mod floor;
 mod node;
 mod participant;
@@ -22,6 +24,7 @@ mod shard_api;
 pub use floor::FloorError;
 pub use settings::Settings;
 
+use fate::Fate;
 use floor::Floor;
 use host::network::{Network, NetworkError};
 use host::{Bounds, Clock, Host, Process, ProcessError, keys};
@@ -29,10 +32,10 @@ use node::Node;
 use primitives::ShardId;
 use proof::Signer;
 use replays::Replays;
-use shard::{Checks, Shard, ShardConfig};
+use shard::{Checks, Shard, ShardConfig, Start};
 use std::path::Path;
 use std::sync::Arc;
-use store::{Durability, Identity, Store};
+use store::{Count, Durability, Identity, Mark, Marking, Store};
 use wire::server::{ServerBuilder, ServerSettings};
 
 /// Why a shard node does not start or did not go on.
@@ -65,6 +68,9 @@ pub enum Error {
     /// What it last attested cannot be read.
     #[error(transparent)]
     Floor(#[from] FloorError),
+    /// The store is an old copy (R14).
+    #[error(transparent)]
+    Behind(#[from] shard::Behind),
     /// A peer's endpoint is no endpoint.
     #[error("a peer's endpoint: {0}")]
     Peer(#[from] wire::client::ConnectError),
@@ -77,7 +83,11 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     let me = ShardId(settings.shard);
     let process = Process::start(settings.metrics_listen).await?;
     let signer = Signer::new(keys::read(settings.key.as_deref())?, network.validators(me)?)?;
-    let (store, machine) = open(&settings, &network, me, signer)?;
+    let (store, mark, machine) = open(&settings, &network, me, signer)?;
+    let settled = &settings.settled.0;
+    let open_evidence =
+        shard::queries::evidence(&store.reader()).into_iter().filter(|known| !settled.contains(&known.id()));
+    let open_evidence: Vec<_> = open_evidence.collect();
     let (floor, attested) = Floor::open(&settings.data)?;
     let clock = Clock::starting_at(attested.max(machine.time()));
     let host = Host {
@@ -91,19 +101,39 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     };
     let running = host.spawn().map_err(ProcessError::from)?;
     let checks = Arc::new(Checks::new(&network.params, &network.placement, &network.validators));
-    let (terms, replays) = (network.terms(), Replays::default());
-    let node = Arc::new(Node { handle: running.handle, checks, network, me, floor, terms, replays });
+    let terms = network.terms();
+    let node = Arc::new(Node {
+        handle: running.handle,
+        checks,
+        network,
+        me,
+        floor,
+        terms,
+        replays: Replays::default(),
+        fate: Fate::new(mark),
+        evidence: host::evidence::folder(&settings.data),
+        instruments: process.instruments.clone(),
+    });
+    // What an earlier process may not have come to write.
+    open_evidence.iter().for_each(|known| evidence::keep(&node, known));
     let peers = peers::connect(&node)?;
     peers::watch(&node, &peers, &process.health);
     tokio::spawn(peers::carry(Arc::clone(&node), peers, running.handouts));
     process.tasks.spawn("of the state tree's roots", roots::follow(Arc::clone(&node)));
     let server = ServerBuilder::new(ServerSettings::default()).map_err(ProcessError::from)?;
-    let server = server.shard(Arc::clone(&node)).participant(node);
-    Ok(process.serve(server, settings.listen, running.lifeline).await?)
+    let server = server.shard(Arc::clone(&node)).participant(Arc::clone(&node));
+    let instruments = process.instruments.clone();
+    tokio::select! {
+        served = process.serve_when(node.fate.wait_shown(), server, settings.listen, running.lifeline) => Ok(served?),
+        behind = node.fate.wait_behind() => {
+            instruments.store_behind();
+            Err(behind.into())
+        }
+    }
 }
 
-/// The store, made with its genesis if it is new, and the machine on it.
-fn open(settings: &Settings, network: &Network, me: ShardId, signer: Signer) -> Result<(Store, Shard), Error> {
+/// The store, made with its genesis if it is new, its mark, and the machine on it.
+fn open(settings: &Settings, network: &Network, me: ShardId, signer: Signer) -> Result<(Store, Mark, Shard), Error> {
     let identity = Identity {
         kind: "executor".to_owned(),
         network: network.params.network,
@@ -111,12 +141,24 @@ fn open(settings: &Settings, network: &Network, me: ShardId, signer: Signer) -> 
         key: Some(*signer.public().as_bytes()),
     };
     let store_settings = store::Settings { durability: Durability::Synced, ..store::Settings::default() };
-    let mut store = Store::open(&settings.data, &shard::SPACES, &identity, store_settings)?;
+    let marking = Marking {
+        path: settings.mark.clone().unwrap_or_else(|| store::mark_beside(&settings.data)),
+        count: Count {
+            of_store: |reader| shard::queries::status(reader).map_or(0, |status| status.tip.height.0),
+            of_batch: |writes| shard::queries::height_after(writes).map(|height| height.0),
+        },
+    };
+    let (mut store, mark) = Store::open_marked(&settings.data, marking, &shard::SPACES, &identity, store_settings)?;
     let (params, placement) = (network.params.clone(), network.placement.clone());
-    let config = ShardConfig::new(params, me, placement, network.validators.clone(), signer);
+    let config = ShardConfig {
+        start: if mark.is_set() { Start::Marked } else { Start::Unmarked },
+        settled: settings.settled.0.clone(),
+        ..ShardConfig::new(params, me, placement, network.validators.clone(), signer)
+    };
     if shard::queries::status(&store.reader()).is_none() {
         store.commit(&Shard::genesis(&config, &convert::genesis(&network.genesis))?)?;
     }
     let reader = store.reader();
-    Ok((store, Shard::open(config, &reader)?))
+    let machine = Shard::open(config, &reader)?;
+    Ok((store, mark, machine))
 }

@@ -1,11 +1,13 @@
 //! What the service's calls share: the machine's handle, the checks before it, and the network.
 
+use crate::fate::Fate;
 use crate::floor::Floor;
 use crate::replays::Replays;
 use host::network::Network;
-use host::{Class, Handle};
+use host::{Class, Handle, Instruments};
 use primitives::ShardId;
 use shard::{Answer, Checks, Input, Reply, Ticket};
+use std::path::PathBuf;
 use std::sync::Arc;
 use wire::shard::Terms;
 use wire::{Reason, Rejection};
@@ -22,6 +24,12 @@ pub(crate) struct Node {
     pub(crate) terms: Terms,
     /// Attempts that are being replayed.
     pub(crate) replays: Replays,
+    /// Whether it may sign.
+    pub(crate) fate: Fate,
+    /// The folder of evidence about shards that said two things.
+    pub(crate) evidence: PathBuf,
+    /// Where it is counted.
+    pub(crate) instruments: Instruments,
 }
 
 impl Node {

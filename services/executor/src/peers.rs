@@ -1,6 +1,8 @@
-//! The other shards: questions about attempts whose decision is late (R8), and whether they are there at all.
+//! The other shards: questions about attempts whose decision is late (R8) and about what they have seen of this one (R14), and
+//! whether they are there at all.
 
 use crate::checks;
+use crate::evidence;
 use crate::node::Node;
 use commit::{Descriptor, VoteProof};
 use host::{Class, Handout, Health};
@@ -10,6 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use wire::Rejection;
 use wire::client::{ClientSettings, ConnectError, Connection, Deadlines};
 use wire::participant::{ParticipantClient, VoteAnswer};
 use wire::shard::ShardClient;
@@ -58,7 +61,8 @@ pub(crate) fn watch(node: &Arc<Node>, peers: &BTreeMap<ShardId, Other>, health: 
     }
 }
 
-/// Carries the machine's questions to its peers and their answers back, until the host ends.
+/// Carries the machine's questions to its peers and their answers back, and does what it asks of its host, until the host
+/// ends.
 pub(crate) async fn carry(
     node: Arc<Node>,
     peers: BTreeMap<ShardId, Other>,
@@ -66,8 +70,18 @@ pub(crate) async fn carry(
 ) {
     while let Some(handout) = handouts.recv().await {
         let mut questions: BTreeMap<ShardId, Vec<Descriptor>> = BTreeMap::new();
-        for Send::AskVotes { to, descriptor } in handout.sends {
-            questions.entry(to).or_default().push(descriptor);
+        for send in handout.sends {
+            match send {
+                Send::AskVotes { to, descriptor } => questions.entry(to).or_default().push(descriptor),
+                Send::AskSighting { to } => {
+                    if let Some(peer) = peers.get(&to).cloned() {
+                        tokio::spawn(ask_sighting(Arc::clone(&node), to, peer));
+                    }
+                }
+                Send::Shown => node.fate.shown(),
+                Send::Behind(behind) => node.fate.behind(behind),
+                Send::Evidence(evidence) => evidence::keep(&node, &evidence),
+            }
         }
         for (to, descriptors) in questions {
             let Some(peer) = peers.get(&to) else { continue };
@@ -99,5 +113,22 @@ fn vote_of(answer: VoteAnswer) -> Option<VoteProof> {
     match answer {
         VoteAnswer::Vote { proof, .. } => Some(proof),
         VoteAnswer::Unknown => None,
+    }
+}
+
+/// One call. A peer that does not answer, or answers what is not certified, is asked again by the machine's own schedule.
+async fn ask_sighting(node: Arc<Node>, to: ShardId, peer: Other) {
+    let seen = async {
+        let newest = peer.shard.sighting(node.me).await?;
+        let checked = newest.map(|newest| node.checks.certified(newest.into()));
+        Ok::<_, Rejection>(checked.transpose()?.map(Box::new))
+    };
+    match seen.await {
+        Ok(newest) => {
+            let height = newest.as_ref().map(|newest| newest.header.height.0);
+            tracing::debug!(peer = %to, height, "a peer said what it has seen of this shard");
+            let _ = node.handle.tell(Class::UnderWay, Input::Sighting { from: Some(to), newest }).await;
+        }
+        Err(rejection) => tracing::info!(peer = %to, %rejection, "a peer did not say what it has seen of this shard"),
     }
 }

@@ -1,5 +1,6 @@
 //! What a shard node is told.
 
+use host::evidence::Settled;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,6 +21,14 @@ pub struct Settings {
     pub metrics_listen: SocketAddr,
     /// The store's folder; made if it is not there.
     pub data: PathBuf,
+    /// The signer's mark: what was signed last, kept outside the store's folder so that an old copy of that folder is
+    /// refused. None: beside the folder, under its name with `.signed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<PathBuf>,
+    /// Evidence of shards that certified two blocks of one height which an operator has looked at, by its id as the log and
+    /// `dovetail evidence` show it: these shards are believed again.
+    #[serde(default, skip_serializing_if = "Settled::is_empty")]
+    pub settled: Settled,
     /// The validator's ed25519 secret key: a file of mode 0600. None: the key is in the environment variable
     /// [`host::keys::KEY_VARIABLE`].
     #[serde(default, skip_serializing_if = "Option::is_none")]

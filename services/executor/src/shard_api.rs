@@ -6,7 +6,7 @@ use crate::node::{Node, unexpected};
 use alloy_primitives::{Address, B256, U256};
 use evm::{Payload, StateKey};
 use host::Class;
-use primitives::{Height, Millis, Read, Slot, Time, Verified};
+use primitives::{Height, Millis, Read, ShardId, Slot, Time, Verified};
 use proof::{Fact, LeafKind, MessageId, Receipt};
 use shard::{Answer, Input, LeafPlace, OutcomeRecord, queries};
 use std::collections::{BTreeMap, BTreeSet};
@@ -128,7 +128,7 @@ impl ShardApi for Node {
     ) -> Result<OutboxPage, Rejection> {
         let page = queries::outbox_page(&self.handle.reader().snapshot(), cursor, count_max, &kinds);
         let leaf = |(place, receipt)| OutboxLeaf { place, receipt };
-        Ok(OutboxPage { leaves: page.leaves.into_iter().map(leaf).collect(), next: page.next })
+        Ok(OutboxPage { leaves: page.leaves.into_iter().map(leaf).collect(), next: page.next, head: page.head })
     }
 
     async fn receipt(&self, kind: LeafKind, id: B256) -> Result<Receipt, Rejection> {
@@ -144,6 +144,19 @@ impl ShardApi for Node {
             return Err(not_found("the message"));
         }
         Ok(message_life(life))
+    }
+
+    async fn sighting(&self, shard: ShardId) -> Result<Option<CertifiedBlock>, Rejection> {
+        match self.ask(Class::UnderWay, |ticket| Input::Recall { ticket, shard }).await? {
+            Answer::Sighting { newest } => Ok(newest.map(|newest| (*newest).into())),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn show_sighting(&self, newest: CertifiedBlock) -> Result<Height, Rejection> {
+        let newest = Some(Box::new(self.checks.certified(newest.into())?));
+        let _ = self.handle.tell(Class::UnderWay, Input::Sighting { from: None, newest }).await;
+        Ok(queries::status(&self.handle.reader().snapshot()).map_or(Height(0), |status| status.tip.height))
     }
 
     async fn deliver(&self, receipts: Vec<Receipt>) -> Result<Answers<Delivered>, Rejection> {

@@ -2,9 +2,9 @@
 
 use futures_util::StreamExt;
 use host::network::Network;
-use host::{Class, Handle, Handout, Health, Peer};
-use primitives::{Height, ShardId};
-use proof::{LeafKind, MessageId, Receipt, ReceiptError, ReceiptVerifier};
+use host::{Class, Handle, Handout, Health, Peer, Seen};
+use primitives::{Height, ShardId, Verifier};
+use proof::{Certified, LeafKind, MessageId, Receipt, ReceiptError, ReceiptVerifier};
 use relay::{Answer, BatchId, Carried, Cursor, Input, Parcel, Refusal, Reply, Send, Taken};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,6 +23,7 @@ const LISTEN_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct Carrier {
     handle: Handle<Input, Reply>,
     verifier: Arc<ReceiptVerifier>,
+    seen: Arc<Seen>,
     shards: BTreeMap<ShardId, ShardClient>,
     peers: BTreeMap<ShardId, Peer>,
 }
@@ -32,18 +33,31 @@ impl Carrier {
     pub(crate) fn connect(
         network: &Network,
         handle: Handle<Input, Reply>,
+        verifier: ReceiptVerifier,
+        seen: Arc<Seen>,
         health: &Health,
     ) -> Result<Self, ConnectError> {
-        let validators = network.validators.iter().map(|(shard, set)| (*shard, set.clone()));
         let open = |(shard, endpoint): (&ShardId, &String)| {
             Ok((*shard, ShardClient::new(Connection::open(&ClientSettings::plain(endpoint.clone()))?)))
         };
         Ok(Self {
             handle,
-            verifier: Arc::new(ReceiptVerifier::with(network.params.network, validators)),
+            verifier: Arc::new(verifier),
+            seen,
             shards: network.endpoints.iter().map(open).collect::<Result<_, _>>()?,
             peers: network.endpoints.keys().map(|shard| (*shard, health.peer(format!("shard {shard}")))).collect(),
         })
+    }
+
+    /// Checks receipts of `network`.
+    pub(crate) fn verifier(network: &Network) -> ReceiptVerifier {
+        let validators = network.validators.iter().map(|(shard, set)| (*shard, set.clone()));
+        ReceiptVerifier::with(network.params.network, validators)
+    }
+
+    /// Clients of all shards.
+    pub(crate) fn clients(&self) -> BTreeMap<ShardId, ShardClient> {
+        self.shards.clone()
     }
 
     /// Checks a receipt off the threads that serve.
@@ -56,7 +70,11 @@ impl Carrier {
     async fn check_all(&self, receipts: Vec<Receipt>) -> Result<Vec<Result<Carried, ReceiptError>>, Rejection> {
         let verifier = Arc::clone(&self.verifier);
         let check = move || receipts.iter().map(|receipt| Carried::check(&verifier, receipt.to_bytes())).collect();
-        tokio::task::spawn_blocking(check).await.map_err(|error| Rejection::new(Reason::Internal, error.to_string()))
+        let checked: Vec<Result<Carried, ReceiptError>> = tokio::task::spawn_blocking(check)
+            .await
+            .map_err(|error| Rejection::new(Reason::Internal, error.to_string()))?;
+        checked.iter().flatten().for_each(|carried| self.seen.note(&carried.fact().seal));
+        Ok(checked)
     }
 
     /// Tells the machine of every new block, so that it fetches at once instead of at its next poll.
@@ -77,13 +95,22 @@ impl Carrier {
                 && let Ok(blocks) = client.stream_blocks(from).await
             {
                 tokio::pin!(blocks);
-                while let Some(Ok(_)) = blocks.next().await {
+                while let Some(Ok(block)) = blocks.next().await {
+                    self.sight(block.into());
                     if self.handle.tell(Class::UnderWay, Input::News { shard }).await.is_err() {
                         return;
                     }
                 }
             }
             tokio::time::sleep(LISTEN_PAUSE).await;
+        }
+    }
+
+    /// What a stream says is worth a fetch whatever it is; what is certified is also worth remembering.
+    fn sight(&self, certified: Certified) {
+        if let Ok(certified) = self.verifier.verify(certified) {
+            let certified: Certified = certified;
+            self.seen.note(&certified);
         }
     }
 
@@ -102,6 +129,17 @@ impl Carrier {
             Send::Deliver { batch, shard, parcels } | Send::Acknowledge { batch, shard, parcels } => {
                 self.deliver(batch, shard, parcels).await
             }
+            Send::Beyond { shard, read, head } => {
+                tracing::error!(
+                    %shard, %head, %read,
+                    "a shard has lost blocks that were read before: nothing of it is carried until it has them again"
+                );
+                return self.seen.lost(shard);
+            }
+            Send::Within { shard } => {
+                tracing::info!(%shard, "a shard has again all that was read of it");
+                return self.seen.found(shard);
+            }
         };
         // A host that stops takes no more; after a restart it asks again.
         let _ = self.handle.tell(Class::UnderWay, input).await;
@@ -111,7 +149,7 @@ impl Carrier {
         let page = self.page(shard, from, count_max).await;
         self.note(shard, page.as_ref().err());
         match page {
-            Ok((leaves, next)) => Input::Page { shard, from, leaves, next },
+            Ok((leaves, next, head)) => Input::Page { shard, from, leaves, next, head },
             Err(rejection) => Input::FetchFailed { shard, reason: rejection.to_string() },
         }
     }
@@ -125,13 +163,22 @@ impl Carrier {
         }
     }
 
-    async fn page(&self, shard: ShardId, from: Cursor, count_max: u32) -> Result<(Vec<Carried>, Cursor), Rejection> {
+    async fn page(
+        &self,
+        shard: ShardId,
+        from: Cursor,
+        count_max: u32,
+    ) -> Result<(Vec<Carried>, Cursor, Height), Rejection> {
+        if !self.seen.is_believed(shard) {
+            let text = format!("shard {shard} certified two blocks of one height: an operator has to decide");
+            return Err(Rejection::new(Reason::Unavailable, text));
+        }
         let place = LeafPlace { height: from.height, index: from.index };
         let kinds = BTreeSet::from([LeafKind::Message, LeafKind::Delivery]);
-        let OutboxPage { leaves, next } = self.client(shard)?.outbox(place, count_max, &kinds).await?;
+        let OutboxPage { leaves, next, head } = self.client(shard)?.outbox(place, count_max, &kinds).await?;
         let checked = self.check_all(leaves.into_iter().map(|leaf| leaf.receipt).collect()).await?;
         let leaves = checked.into_iter().collect::<Result<_, _>>()?;
-        Ok((leaves, Cursor { height: next.height, index: next.index }))
+        Ok((leaves, Cursor { height: next.height, index: next.index }, head))
     }
 
     async fn deliver(&self, batch: BatchId, shard: ShardId, parcels: Vec<Parcel>) -> Input {

@@ -17,7 +17,7 @@ pub use settings::Settings;
 use api::Node;
 use carrier::Carrier;
 use host::network::{Network, NetworkError};
-use host::{Bounds, Clock, Host, Process, ProcessError};
+use host::{Bounds, Clock, Host, Process, ProcessError, Seen};
 use primitives::Time;
 use relay::Relay;
 use std::path::Path;
@@ -43,6 +43,9 @@ pub enum Error {
     /// The relay does not open.
     #[error(transparent)]
     Open(#[from] relay::OpenError),
+    /// The folder of evidence cannot be read.
+    #[error("the folder of evidence in `data`: {0}")]
+    Evidence(#[from] std::io::Error),
     /// A shard's endpoint is no endpoint.
     #[error("a shard's endpoint: {0}")]
     Shard(#[from] wire::client::ConnectError),
@@ -64,7 +67,12 @@ pub async fn run(config: &Path) -> Result<(), Error> {
         ticket_of: |reply: &relay::Reply| Some(host::Ticket(api::ticket_of(reply).0)),
     };
     let running = host.spawn().map_err(ProcessError::from)?;
-    let carrier = Arc::new(Carrier::connect(&network, running.handle.clone(), &process.health)?);
+    let verifier = Carrier::verifier(&network);
+    let settled = settings.settled.0.clone();
+    let seen = Arc::new(Seen::open(&settings.data, settled, &verifier, process.instruments.clone())?);
+    let carrier = Carrier::connect(&network, running.handle.clone(), verifier, Arc::clone(&seen), &process.health)?;
+    let carrier = Arc::new(carrier);
+    tokio::spawn(seen.show(carrier.clients()));
     carrier.listen();
     tokio::spawn(Arc::clone(&carrier).carry(running.handouts));
     let node = Arc::new(Node::new(running.handle, carrier, network.params.network));

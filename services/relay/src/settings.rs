@@ -1,5 +1,6 @@
 //! What a relay node is told.
 
+use host::evidence::Settled;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,4 +19,8 @@ pub struct Settings {
     pub metrics_listen: SocketAddr,
     /// The store's folder; made if it is not there.
     pub data: PathBuf,
+    /// Evidence of shards that certified two blocks of one height which an operator has looked at, by its id as the log and
+    /// `dovetail evidence` show it: these shards are believed again.
+    #[serde(default, skip_serializing_if = "Settled::is_empty")]
+    pub settled: Settled,
 }

@@ -64,7 +64,8 @@ fn told<C: Cluster>(cluster: &mut C, stage: &Stage, message: B256, expected: u64
 fn receipt<C: Cluster>(cluster: &mut C, shard: ShardId, kind: LeafKind, message: B256) -> Result<Receipt> {
     let mut from = LeafPlace { height: Height(1), index: 0 };
     loop {
-        let Response::Page { receipts, next } = cluster.call(shard, Request::Outbox { from, count_max: 256 }) else {
+        let Response::Page { receipts, next, .. } = cluster.call(shard, Request::Outbox { from, count_max: 256 })
+        else {
             bail!("shard {shard} does not show its outbox")
         };
         for receipt in receipts.into_iter().filter(|receipt| receipt.leaf.kind == kind) {

@@ -55,13 +55,16 @@ pub(crate) enum Mood {
     Lies,
 }
 
+/// A block of a shard.
+pub(crate) type Block = (Header, Certificate, Outbox);
+
 pub(crate) struct Shard {
     pub(crate) id: ShardId,
     signer: Signer,
     set: ValidatorSet,
     history: History,
     parent: Digest,
-    blocks: Vec<(Header, Certificate, Outbox)>,
+    blocks: Vec<Block>,
     pub(crate) down: bool,
     /// Answers without the receipt of the delivery leaf.
     pub(crate) terse: bool,
@@ -120,6 +123,20 @@ impl Shard {
         self.parent = header.digest();
         self.history.append(&self.parent);
         self.blocks.push((header, certificate, outbox));
+    }
+
+    pub(crate) fn head(&self) -> Height {
+        Height(self.blocks.len() as u64)
+    }
+
+    /// Forgets its newest `count` blocks, as a store does that is restored from a copy; gives them away.
+    pub(crate) fn lose(&mut self, count: usize) -> Vec<Block> {
+        self.blocks.split_off(self.blocks.len() - count)
+    }
+
+    /// Has them again.
+    pub(crate) fn find(&mut self, lost: Vec<Block>) {
+        self.blocks.extend(lost);
     }
 
     /// A message to `to`, not yet said.
@@ -237,6 +254,8 @@ pub(crate) struct World {
     inputs: VecDeque<Input>,
     /// Every batch that was handed over, in order.
     pub(crate) batches: Vec<(ShardId, Vec<MessageId>)>,
+    /// Shards that have lost what was read of them.
+    pub(crate) beyond: BTreeSet<ShardId>,
 }
 
 impl World {
@@ -262,6 +281,7 @@ impl World {
             verifier,
             inputs: VecDeque::new(),
             batches: Vec::new(),
+            beyond: BTreeSet::new(),
         }
     }
 
@@ -338,6 +358,14 @@ impl World {
             Send::Deliver { batch, shard, parcels } | Send::Acknowledge { batch, shard, parcels } => {
                 self.hand_over(batch, shard, &parcels)
             }
+            Send::Beyond { shard, .. } => {
+                self.beyond.insert(shard);
+                Input::Tick
+            }
+            Send::Within { shard } => {
+                self.beyond.remove(&shard);
+                Input::Tick
+            }
         }
     }
 
@@ -348,7 +376,7 @@ impl World {
         }
         let (receipts, next) = shard.outbox(cursor, count_max);
         let leaves = receipts.into_iter().map(|receipt| self.check(receipt)).collect();
-        Input::Page { shard: id, from: cursor, leaves, next }
+        Input::Page { shard: id, from: cursor, leaves, next, head: shard.head() }
     }
 
     fn hand_over(&mut self, batch: BatchId, shard: ShardId, parcels: &[Parcel]) -> Input {

@@ -4,7 +4,7 @@ use super::world::{ETHER, S0, S1, START, World, user};
 use crate::queries::{self, OutcomeCursor};
 use crate::{Answer, Cause, Entry, Input, LeafPlace, OpenError, OutcomeLeaf, STORE_FORMAT, Shard};
 use primitives::{AttemptId, Digest, Epoch, Height, Machine, Read, Slot, Time, Verified};
-use proof::{Header, LeafKind, SecretKey, Signer, ValidatorSet};
+use proof::{Fact, Header, LeafKind, SecretKey, Signer, ValidatorSet};
 
 fn busy_world() -> World {
     let on = |seed, shard| (user(seed).address(), shard);
@@ -51,7 +51,9 @@ fn every_leaf_has_a_receipt_that_verifies_under_its_own_and_any_later_header() {
         let fact = world.fact(receipt);
         for later in place.height.0 + 1..=tip.0 {
             let under = queries::receipt_under(store, place, Height(later)).unwrap();
-            assert_eq!(world.fact(under), fact);
+            let under = world.fact(under);
+            assert_eq!(under.seal.header.height, Height(later));
+            assert_eq!(Fact { seal: fact.seal.clone(), ..under.into_inner() }, *fact);
         }
     }
 }

@@ -352,7 +352,8 @@ impl World {
 
     /// What the questions in `sends` lead to: peers answer, the asker takes the votes.
     pub(super) fn answer_questions(&mut self, asker: ShardId) {
-        for Send::AskVotes { to, descriptor } in std::mem::take(&mut self.sends) {
+        for send in std::mem::take(&mut self.sends) {
+            let Send::AskVotes { to, descriptor } = send else { continue };
             let answer =
                 self.ask(to, |ticket| Input::AbortRequest { ticket, descriptor: Box::new(descriptor.clone()) });
             let vote = self.vote(&answer);

@@ -16,7 +16,7 @@ use crate::state::{LeafPlace, OutcomeRecord};
 use alloy_primitives::{Address, B256, U256};
 use evm::{Payload, StateKey};
 use futures_util::stream::{Stream, StreamExt};
-use primitives::Height;
+use primitives::{Height, ShardId};
 use proof::{LeafKind, MessageId, Receipt};
 use prost::bytes::Bytes;
 use std::collections::BTreeSet;
@@ -151,6 +151,20 @@ impl ShardClient {
     pub async fn message(&self, id: MessageId) -> Result<MessageLife, Rejection> {
         let request = v1::GetMessageRequest { id: bytes_of(id.0.as_slice()) };
         Ok(self.connection.read(request, call!(self, get_message)).await?.try_into()?)
+    }
+
+    /// The newest certified block of `shard` that the called one has seen.
+    pub async fn sighting(&self, shard: ShardId) -> Result<Option<CertifiedBlock>, Rejection> {
+        let request = v1::GetSightingRequest { shard: shard.0 };
+        let response = self.connection.read(request, call!(self, get_sighting)).await?;
+        Ok(response.newest.map(TryInto::try_into).transpose()?)
+    }
+
+    /// Shows the shard a certified block; answers the height of its own newest.
+    pub async fn show_sighting(&self, newest: CertifiedBlock) -> Result<Height, Rejection> {
+        let request = v1::ShowSightingRequest { newest: Some(newest.into()) };
+        let response = self.connection.read(request, call!(self, show_sighting)).await?;
+        Ok(Height(response.head_height))
     }
 
     /// Hands in receipts of messages or deliveries. Idempotent: each leaf counts once.

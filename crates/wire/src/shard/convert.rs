@@ -250,7 +250,11 @@ impl From<OutboxPage> for v1::GetOutboxResponse {
             position: Some(LeafPlace::into(place)),
             receipt: encoded(&receipt),
         };
-        Self { leaves: page.leaves.into_iter().map(leaf).collect(), next: Some(page.next.into()) }
+        Self {
+            leaves: page.leaves.into_iter().map(leaf).collect(),
+            next: Some(page.next.into()),
+            head_height: page.head.0,
+        }
     }
 }
 
@@ -265,6 +269,7 @@ impl TryFrom<v1::GetOutboxResponse> for OutboxPage {
         Ok(Self {
             leaves: page.leaves.into_iter().map(leaf).collect::<Result<_, _>>()?,
             next: required("next", page.next)?.into(),
+            head: Height(page.head_height),
         })
     }
 }

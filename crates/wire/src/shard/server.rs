@@ -2,7 +2,7 @@
 
 use super::convert::{leaf_kind, payload, receipt};
 use super::{OutcomeQuery, ShardApi};
-use crate::convert::{ConvertError, address, hash, number, page};
+use crate::convert::{ConvertError, address, hash, number, page, required};
 use crate::limits::{BLOCKS_COUNT_MAX, OUTBOX_COUNT_MAX, OUTCOMES_COUNT_MAX, WATCHERS_COUNT_MAX};
 use crate::proto::v1;
 use crate::proto::v1::shard_service_server::ShardService;
@@ -10,7 +10,7 @@ use crate::rejection::Rejection;
 use crate::state::LeafPlace;
 use crate::stream::{Drain, Items, Pulled, admit, pulled};
 use crate::{batch, convert};
-use primitives::{Height, Slot};
+use primitives::{Height, ShardId, Slot};
 use proof::MessageId;
 use prost::bytes::Bytes;
 use std::sync::Arc;
@@ -153,6 +153,23 @@ impl<A: ShardApi> ShardService for ShardServer<A> {
     ) -> Result<Response<v1::GetMessageResponse>, Status> {
         let id = hash("id", &request.into_inner().id).map_err(refused)?;
         Ok(Response::new(self.api.message(MessageId(id)).await?.into()))
+    }
+
+    async fn get_sighting(
+        &self,
+        request: Request<v1::GetSightingRequest>,
+    ) -> Result<Response<v1::GetSightingResponse>, Status> {
+        let newest = self.api.sighting(ShardId(request.into_inner().shard)).await?;
+        Ok(Response::new(v1::GetSightingResponse { newest: newest.map(Into::into) }))
+    }
+
+    async fn show_sighting(
+        &self,
+        request: Request<v1::ShowSightingRequest>,
+    ) -> Result<Response<v1::ShowSightingResponse>, Status> {
+        let newest = required("newest", request.into_inner().newest).and_then(TryInto::try_into).map_err(refused)?;
+        let head = self.api.show_sighting(newest).await?;
+        Ok(Response::new(v1::ShowSightingResponse { head_height: head.0 }))
     }
 
     async fn deliver(&self, request: Request<v1::DeliverRequest>) -> Result<Response<v1::DeliverResponse>, Status> {

@@ -15,6 +15,8 @@ impl From<Busy> for Rejection {
             Busy::Lagging { .. } | Busy::Attempts { .. } | Busy::Inputs | Busy::Early { .. } => {
                 Self::new(Reason::Busy, text)
             }
+            // Nothing was looked at: as if the shard were not there.
+            Busy::Asking | Busy::Behind(_) | Busy::Disbelieved { .. } => Self::new(Reason::Unavailable, text),
         }
     }
 }

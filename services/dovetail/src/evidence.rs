@@ -1,0 +1,165 @@
+//! `dovetail evidence`: proof that a shard certified two blocks of one height, listed and checked offline.
+//!
+//! Nodes keep such evidence in the folder `evidence` of their `data`. Promise: asks nobody; network and validators come from
+//! the network file and never from the evidence.
+
+use eyre::{Result, WrapErr};
+use host::evidence;
+use host::network::Network;
+use primitives::Verified;
+use proof::{Equivocated, Equivocation, ReceiptVerifier};
+use std::path::{Path, PathBuf};
+
+/// Lists and verifies what nodes have kept.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Files of evidence, or folders of them: a node's `data`, or the folder `evidence` in it.
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    /// The network file: whom to believe.
+    #[arg(long)]
+    network: PathBuf,
+}
+
+/// Does it.
+///
+/// # Errors
+/// If a file cannot be read or proves nothing.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let network = Network::load(&arguments.network)?;
+    let files = files(&arguments.paths)?;
+    for file in &files {
+        println!("{}\n{}", file.display(), verify(file, &network)?);
+    }
+    println!("{} pieces of evidence", files.len());
+    Ok(())
+}
+
+fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in paths {
+        let unreadable = || format!("cannot read {}", path.display());
+        if path.is_dir() {
+            for folder in [path.clone(), evidence::folder(path)] {
+                files.extend(evidence::files(&folder).wrap_err_with(unreadable)?);
+            }
+        } else {
+            files.push(path.clone());
+        }
+    }
+    Ok(files)
+}
+
+/// What the evidence in `file` proves to whoever believes the validators of `network`.
+///
+/// # Errors
+/// If it proves nothing.
+pub fn verify(file: &Path, network: &Network) -> Result<String> {
+    let claim = evidence::read(file).wrap_err_with(|| format!("cannot read {}", file.display()))?;
+    let validators = network.validators.iter().map(|(shard, set)| (*shard, set.clone()));
+    let verifier = ReceiptVerifier::with(network.params.network, validators);
+    let proven = Verified::by(&verifier, claim.clone());
+    let proven = proven.wrap_err_with(|| format!("{} proves nothing", file.display()))?;
+    Ok(told(&claim, &proven))
+}
+
+fn told(claim: &Equivocation, proven: &Equivocated) -> String {
+    let headers = [&claim.first.0, &claim.second.0];
+    let header = |header: &proof::Header| {
+        format!("  header {} at {} with {} leaves", header.digest(), header.time, header.outbox_count)
+    };
+    let lines = headers.map(header).join("\n");
+    let Equivocated { shard, height, epoch, signers } = proven;
+    format!(
+        "  shard {shard} certified two blocks of height {height} in epoch {epoch}; validators {signers:?} signed both\n{lines}\n  \
+         id {}: named in a node's `settled`, the shard is believed again",
+        claim.id()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use host::network::{EnvironmentSource, Genesis, NetworkFile, ShardEntry};
+    use primitives::{Digest, Epoch, Height, NetworkId, ShardId, Time};
+    use proof::{Certified, HEADER_VERSION, Header, SecretKey, Signer};
+    use std::collections::BTreeMap;
+
+    const SHARD: ShardId = ShardId(0);
+
+    fn secret() -> SecretKey {
+        SecretKey::from_bytes(&[7; 32]).unwrap()
+    }
+
+    fn network() -> Network {
+        let file = NetworkFile {
+            network: 31_337,
+            genesis_ms: 0,
+            slot_ms: 500,
+            base_fee_wei: 7,
+            gas_limit: 30_000_000,
+            beneficiary: alloy_primitives::Address::ZERO,
+            fork: "osaka".to_owned(),
+            environments: EnvironmentSource::Slots,
+            placement_version: 1,
+            genesis: None,
+            genesis_digest: None,
+            shards: vec![ShardEntry {
+                shard: SHARD.0,
+                endpoint: "http://127.0.0.1:1".to_owned(),
+                epoch: 1,
+                validators: vec![secret().public().to_string()],
+            }],
+            pinned: BTreeMap::new(),
+        };
+        Network::new(&file, Genesis::default()).unwrap()
+    }
+
+    fn certified(network: &Network, time: u64) -> Certified {
+        let root = |byte| Digest::new([byte; 32]);
+        let header = Header {
+            version: HEADER_VERSION,
+            network: NetworkId(31_337),
+            shard: SHARD,
+            epoch: Epoch(1),
+            height: Height(5),
+            parent: root(1),
+            time: Time(time),
+            log_root: root(2),
+            outcome_root: root(3),
+            outbox_root: root(4),
+            outbox_count: 0,
+            history_root: root(5),
+            state_root: root(6),
+            state_height: Height(4),
+        };
+        let signer = Signer::new(secret(), network.validators(SHARD).unwrap()).unwrap();
+        let certificate = signer.certify(&header).unwrap();
+        Certified { header, certificate }
+    }
+
+    #[test]
+    fn kept_evidence_is_found_in_a_nodes_data_and_verifies_offline() {
+        let (network, data) = (network(), tempfile::tempdir().unwrap());
+        let claim = Equivocation::between(&certified(&network, 1), &certified(&network, 2));
+        evidence::keep(&evidence::folder(data.path()), &claim).unwrap();
+        evidence::keep(&evidence::folder(data.path()), &claim).unwrap();
+        let [file] = &files(&[data.path().to_owned()]).unwrap()[..] else { panic!("one file") };
+        let told = verify(file, &network).unwrap();
+        assert!(
+            told.contains("shard 0 certified two blocks of height 5") && told.contains(&claim.id().to_string()),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn a_file_of_which_a_byte_is_changed_proves_nothing() {
+        let (network, data) = (network(), tempfile::tempdir().unwrap());
+        let claim = Equivocation::between(&certified(&network, 1), &certified(&network, 2));
+        let file = evidence::keep(data.path(), &claim).unwrap();
+        let mut bytes = std::fs::read(&file).unwrap();
+        bytes[40] ^= 1;
+        std::fs::write(&file, bytes).unwrap();
+        assert!(verify(&file, &network).is_err());
+    }
+}
