@@ -99,7 +99,7 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     let lives = Arc::new(Lives::remembering(&refused));
     let known = (Arc::clone(&shards), Arc::clone(&lives));
     let carrier = Arc::new(Carrier::new(&network, running.handle.clone(), known, process.instruments.clone()));
-    tokio::spawn(carrier.carry(running.handouts));
+    process.tasks.spawn("the carrier", carrier.carry(running.handouts));
     let head = blocks.head();
     follow::follow(&network, &shards, &blocks);
     let reads = Reads::new(Arc::clone(&network), Arc::clone(&shards));
