@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! start: logging -> signals -> /metrics /healthz /readyz (not ready)
-//! serve: listen -> ready -> SIGTERM | the host ends | a task fails -> not ready -> calls finish -> queue drains -> store synced -> end
+//! serve: listen -> ready -> SIGTERM | the host ends | a task fails
+//!        -> not ready -> calls finish -> queue drains -> store synced -> end
 //! ```
 
 use crate::{Health, HostError, Instruments, State, TaskFailed, Tasks, logging, serve_http, shutdown};

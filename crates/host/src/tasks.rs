@@ -9,6 +9,7 @@
 //! Knows nothing of what a task does.
 
 use std::any::Any;
+use std::convert::Infallible;
 use std::fmt::Display;
 use tokio::sync::watch;
 use tokio::task::JoinError;
@@ -36,8 +37,16 @@ impl Tasks {
         Self { failed: watch::Sender::new(None) }
     }
 
-    /// Starts a task that the process ends with, unless it returns without an error.
-    pub fn spawn<E: Display + Send + 'static>(
+    /// Starts a task that the process ends with if it panics.
+    pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.try_spawn(name, async move {
+            task.await;
+            Ok::<(), Infallible>(())
+        });
+    }
+
+    /// Starts a task that the process ends with if it panics or returns an error.
+    pub fn try_spawn<E: Display + Send + 'static>(
         &self,
         name: &'static str,
         task: impl Future<Output = Result<(), E>> + Send + 'static,
@@ -75,10 +84,9 @@ impl Default for Tasks {
 /// Why a task failed, if it did. A task that its runtime dropped did not: the process is ending.
 fn reason<E: Display>(ended: Result<Result<(), E>, JoinError>) -> Option<String> {
     match ended {
-        Ok(Ok(())) => None,
         Ok(Err(error)) => Some(error.to_string()),
         Err(error) if error.is_panic() => Some(format!("it panicked: {}", words(&*error.into_panic()))),
-        Err(_) => None,
+        Ok(Ok(())) | Err(_) => None,
     }
 }
 
@@ -97,14 +105,14 @@ mod tests {
     }
 
     #[allow(clippy::panic, reason = "it is what the test is of")]
-    async fn panicking() -> Result<(), String> {
+    async fn panicking() {
         panic!("node 7 is missing")
     }
 
     #[tokio::test]
     async fn a_task_that_fails_is_told() {
         let tasks = Tasks::new();
-        tasks.spawn("roots", failing());
+        tasks.try_spawn("roots", failing());
         let failed = TaskFailed { task: "roots", reason: "the tree is damaged".to_owned() };
         assert_eq!(tasks.failed().await, failed);
         assert_eq!(tasks.failed().await, failed, "asked again");
@@ -120,8 +128,8 @@ mod tests {
     #[tokio::test]
     async fn a_task_that_is_done_ends_nothing() {
         let tasks = Tasks::new();
-        tasks.spawn("done", async { Ok::<(), String>(()) });
-        tasks.spawn("failing", failing());
+        tasks.spawn("done", async {});
+        tasks.try_spawn("failing", failing());
         assert_eq!(tasks.failed().await.task, "failing");
     }
 }

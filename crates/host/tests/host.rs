@@ -145,7 +145,7 @@ async fn a_call_that_was_dropped_gives_its_place_back() {
 #[tokio::test]
 async fn a_full_disk_refuses_new_work_and_takes_work_under_way() {
     let folder = tempfile::tempdir().unwrap();
-    let full = Settings { bytes_free_min: u64::MAX, ..SETTINGS };
+    let full = Settings { bytes_free_min: Some(u64::MAX), ..SETTINGS };
     let running = host(folder.path(), full, Bounds::default()).spawn().unwrap();
     // The first step has looked at the disk when the first call is answered.
     assert_eq!(running.handle.call(Class::UnderWay, add(1)).await.unwrap().1, 1);

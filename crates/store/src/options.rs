@@ -18,29 +18,31 @@ pub enum Durability {
 pub struct Settings {
     /// Whether batches are synced.
     pub durability: Durability,
-    /// The high-water mark: with less than this free on its disk, a store has no room for new work.
-    pub bytes_free_min: u64,
-    /// The size of the reserve file that is given up when the disk runs full, so that decisions can still be written.
-    pub bytes_reserve: u64,
+    /// The high-water mark: with less than this free on its disk, a store has no room for new work. `None`: a 16th of the
+    /// disk, at least 64 MiB and at most 512.
+    pub bytes_free_min: Option<u64>,
+    /// How large the reserve file may become that is given up when the disk runs full, so that decisions can still be
+    /// written. `None`: an eighth of the high-water mark.
+    pub bytes_reserve_max: Option<u64>,
     /// Memory for cached blocks.
     pub bytes_cache: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            durability: Durability::Synced,
-            bytes_free_min: 512 << 20,
-            bytes_reserve: 64 << 20,
-            bytes_cache: 64 << 20,
-        }
+        Self { durability: Durability::Synced, bytes_free_min: None, bytes_reserve_max: None, bytes_cache: 64 << 20 }
     }
 }
 
 /// Memory for writes not yet in a table file, over all spaces.
 const WRITE_BUFFER_BYTES_MAX: usize = 64 << 20;
+/// Memory for writes of one space. A tenth more is what RocksDB allocates of the log's file at a time, used or not: with
+/// its default of 64 MiB an empty store took as much.
+const SPACE_WRITE_BUFFER_BYTES_MAX: usize = 8 << 20;
+/// What is allocated of the file that lists the table files at a time.
+const MANIFEST_STEP_BYTES: usize = 256 << 10;
 /// The log's size over all its files; reaching it flushes the oldest space.
-const LOG_BYTES_MAX: u64 = 128 << 20;
+const LOG_BYTES_MAX: u64 = 64 << 20;
 /// Files RocksDB keeps open.
 const OPEN_FILES_COUNT_MAX: i32 = 512;
 /// Background threads for flushing and compaction.
@@ -62,6 +64,7 @@ pub(crate) fn database() -> Options {
     options.set_recycle_log_file_num(0);
     options.set_db_write_buffer_size(WRITE_BUFFER_BYTES_MAX);
     options.set_max_total_wal_size(LOG_BYTES_MAX);
+    options.set_manifest_preallocation_size(MANIFEST_STEP_BYTES);
     options.set_max_open_files(OPEN_FILES_COUNT_MAX);
     options.set_max_background_jobs(BACKGROUND_JOBS_COUNT);
     options.set_log_level(LogLevel::Warn);
@@ -77,6 +80,7 @@ pub(crate) fn space(cache: &Cache) -> Options {
     table.set_bloom_filter(10.0, false);
     table.set_format_version(5);
     let mut options = Options::default();
+    options.set_write_buffer_size(SPACE_WRITE_BUFFER_BYTES_MAX);
     options.set_compression_type(DBCompressionType::Lz4);
     options.set_block_based_table_factory(&table);
     options.set_paranoid_checks(true);

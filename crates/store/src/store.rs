@@ -84,7 +84,7 @@ impl Store {
         check_spaces(spaces)?;
         fs::create_dir_all(path).map_err(|error| fault(path, "making the folder", &error))?;
         let owner = take_ownership(path)?;
-        let reserve = Reserve::open(path, settings.bytes_free_min, settings.bytes_reserve)
+        let reserve = Reserve::open(path, settings.bytes_free_min, settings.bytes_reserve_max)
             .map_err(|error| fault(path, "looking at the disk", &error))?;
         let guard = Guard::open(&path.join("guard")).map_err(|error| fault(path, "reading the guard", &error))?;
         let db = open_database(path, spaces, settings)?;
@@ -107,6 +107,7 @@ impl Store {
         }
         let link = self.link.next(writes);
         let batch = self.batch_of(writes, &link)?;
+        self.reserve.written(batch.size_in_bytes() as u64);
         self.shared.db.write_opt(batch, &self.batch).map_err(|error| self.shared.poison("writing a batch", &error))?;
         self.link = link;
         if self.settings.durability == Durability::Synced {
@@ -151,7 +152,7 @@ impl Store {
             Room::Low { bytes_free } => Err(StoreError::Full {
                 path: self.shared.path.clone(),
                 bytes_free,
-                bytes_free_min: self.settings.bytes_free_min,
+                bytes_free_min: self.reserve.bytes_free_min(),
             }),
         }
     }

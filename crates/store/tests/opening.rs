@@ -155,7 +155,7 @@ fn the_database_of_another_run_is_refused() {
 #[test]
 fn a_full_disk_refuses_new_work_and_takes_decisions() {
     let folder = tempfile::tempdir().unwrap();
-    let full = Settings { bytes_free_min: u64::MAX, bytes_reserve: 4096, ..SETTINGS };
+    let full = Settings { bytes_free_min: Some(u64::MAX), bytes_reserve_max: Some(4096), ..SETTINGS };
     let mut store = Store::open(folder.path(), &[A, B], &identity(), full).unwrap();
     let refusal = store.admit().unwrap_err();
     assert!(matches!(refusal, StoreError::Full { bytes_free_min: u64::MAX, .. }));

@@ -103,11 +103,11 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     let verifier = Carrier::verifier(&network);
     let settled = settings.settled.0.clone();
     let seen = Arc::new(Seen::open(&settings.data, settled, &verifier, process.instruments.clone())?);
-    tokio::spawn(Arc::clone(&seen).show(shards.clients()));
+    process.tasks.spawn("what it has seen of shards", Arc::clone(&seen).show(shards.clients()));
     let known = (Arc::clone(&shards), Arc::clone(&lives), seen);
     let (handle, instruments) = (running.handle.clone(), process.instruments.clone());
     let carrier = Arc::new(Carrier::new(&network, handle, verifier, known, instruments));
-    tokio::spawn(carrier.carry(running.handouts));
+    process.tasks.spawn("the carrier", carrier.carry(running.handouts));
     let head = blocks.head();
     follow::follow(&network, &shards, &blocks);
     let reads = Reads::new(Arc::clone(&network), Arc::clone(&shards));

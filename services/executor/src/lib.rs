@@ -118,8 +118,8 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     open_evidence.iter().for_each(|known| evidence::keep(&node, known));
     let peers = peers::connect(&node)?;
     peers::watch(&node, &peers, &process.health);
-    tokio::spawn(peers::carry(Arc::clone(&node), peers, running.handouts));
-    process.tasks.spawn("of the state tree's roots", roots::follow(Arc::clone(&node)));
+    process.tasks.spawn("questions to peers", peers::carry(Arc::clone(&node), peers, running.handouts));
+    process.tasks.try_spawn("state roots", roots::follow(Arc::clone(&node)));
     let server = ServerBuilder::new(ServerSettings::default()).map_err(ProcessError::from)?;
     let server = server.shard(Arc::clone(&node)).participant(Arc::clone(&node));
     let instruments = process.instruments.clone();

@@ -74,7 +74,7 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     let carrier = Arc::new(carrier);
     tokio::spawn(seen.show(carrier.clients()));
     carrier.listen();
-    tokio::spawn(Arc::clone(&carrier).carry(running.handouts));
+    process.tasks.spawn("the carrier", Arc::clone(&carrier).carry(running.handouts));
     let node = Arc::new(Node::new(running.handle, carrier, network.params.network));
     let server = ServerBuilder::new(ServerSettings::default()).map_err(ProcessError::from)?.relay(node);
     Ok(process.serve(server, settings.listen, running.lifeline).await?)
