@@ -380,7 +380,7 @@ impl World {
             .collect();
         let one = Placement::new(1, 1, BTreeMap::new()).expect("one shard");
         let mut plain = crate::contents::union(FIXTURE.genesis.iter());
-        for committed in shard::order(&logs).expect("one order fits every log") {
+        for committed in shard::order(sample::params().environments, &logs).expect("one order fits every log") {
             let payload = match &committed.payload.transactions[..] {
                 [evm::TransactionKind::System(system)] => {
                     RecoveredPayload::system(committed.payload.environment, system.clone())

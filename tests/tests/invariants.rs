@@ -43,7 +43,7 @@ fn cited(register: &str) -> BTreeSet<(String, String)> {
     let mut before = pieces.next().unwrap_or_default();
     while let (Some(name), Some(after)) = (pieces.next(), pieces.next()) {
         let krate = before.split_whitespace().last().unwrap_or_default();
-        if (PURE.contains(&krate) || krate == "world") && name.contains('_') {
+        if (PURE.contains(&krate) || ["world", "judge"].contains(&krate)) && name.contains('_') {
             cited.insert((krate.to_owned(), name.to_owned()));
         }
         before = after;
@@ -65,7 +65,7 @@ fn every_test_that_the_register_cites_exists() {
 #[test]
 fn every_invariant_has_its_line() {
     let register = text(root().join("docs/invariants.md"));
-    for number in 1..=19 {
+    for number in 1..=20 {
         assert!(register.contains(&format!("| I{number} |")), "I{number} is missing");
     }
 }

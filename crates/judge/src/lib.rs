@@ -8,7 +8,8 @@
 //!                    union of states, every outcome, every message  ==  state, outcomes, messages of one EVM
 //! ```
 //!
-//! Promise (I9): the union of all shards' states equals one plain revm run of the committed transactions, in an order
+//! Promise (I20): there is one order in which slots never decrease and with which every shard's log agrees; one EVM runs it,
+//! slot after slot, NUMBER and TIMESTAMP being the slot's. (I9): the union of all shards' states equals one plain revm run of the committed transactions, in an order
 //! consistent with every shard's log. (I16): gas, logs, output and status of each are those of that run. (I8): wei come
 //! and go only as fees, messages and self-destructions say.
 //!
@@ -27,7 +28,7 @@ mod tests;
 pub use compare::{Difference, differences, outcomes as outcome_difference};
 pub use contents::{Contents, ContentsError};
 pub use messages::MessageFault;
-pub use order::Unit;
+pub use order::{Backwards, Moment, Unit};
 
 use alloy_primitives::{B256, U256};
 use evm::{
@@ -66,10 +67,42 @@ pub struct Report {
     pub accounts: usize,
     /// Storage slots compared.
     pub slots: usize,
+    /// The blocks that something ran in, one after the other.
+    pub blocks: Blocks,
     /// Base fees and blob fees burnt, wei.
     pub fees_burnt: U256,
     /// The sum of all balances at the end, wei.
     pub total: U256,
+}
+
+/// The blocks of the one chain: slots, or replayed blocks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Blocks {
+    /// How many have a transaction.
+    pub count: usize,
+    /// The first of them.
+    pub first: Moment,
+    /// The last; its number and second are never before the first's.
+    pub last: Moment,
+}
+
+impl Blocks {
+    /// Those of units in their order.
+    fn of(units: &[Unit]) -> Self {
+        let mut moments: Vec<Moment> = units.iter().filter_map(|unit| unit.moment).collect();
+        debug_assert!(moments.is_sorted(), "an order is by moments");
+        moments.dedup();
+        let first = moments.first().copied().unwrap_or_default();
+        Self { count: moments.len(), first, last: moments.last().copied().unwrap_or_default() }
+    }
+}
+
+impl fmt::Display for Blocks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.last.timestamp.saturating_sub(self.first.timestamp);
+        let (count, first, last) = (self.count, self.first.number, self.last.number);
+        write!(f, "{count} slots from {first} to {last}, {seconds} s, never backwards")
+    }
 }
 
 impl fmt::Display for Report {
@@ -77,8 +110,15 @@ impl fmt::Display for Report {
         write!(
             f,
             "{} transactions ({} attempts over shards, {} local payloads, {} deliveries) on one plain EVM: {} accounts, \
-             {} slots and every outcome equal; value conserved over {} messages",
-            self.transactions, self.attempts, self.locals, self.deliveries, self.accounts, self.slots, self.messages,
+             {} slots of storage and every outcome equal; {}; value conserved over {} messages",
+            self.transactions,
+            self.attempts,
+            self.locals,
+            self.deliveries,
+            self.accounts,
+            self.slots,
+            self.blocks,
+            self.messages,
         )
     }
 }
@@ -115,6 +155,9 @@ pub enum OracleError {
     #[error("no order agrees with every shard's log: each of these was applied before the next, and the last before the \
              first: {}", order::names(.0))]
     Cycle(Vec<Cause>),
+    /// I20: the logs can be put into one order, but not into one in which slots never decrease.
+    #[error("time runs backwards: {0}")]
+    Backwards(Box<Backwards>),
     /// I5, I14: one thing was applied twice on one shard.
     #[error("shard {shard} applied {} twice", order::name(cause))]
     Twice {
@@ -284,7 +327,7 @@ pub fn judge(
     genesis: State,
     contents: &BTreeMap<ShardId, Contents>,
 ) -> Result<Report, OracleError> {
-    let units = order::merge(contents)?;
+    let units = order::merge(params, contents)?;
     let total_before = plain::total(&genesis);
     let mut run = Run { params, contents, plain: Plain::new(params.clone(), genesis), outcomes: Vec::new() };
     for unit in &units {
@@ -316,6 +359,7 @@ pub fn judge(
         undecided: contents.values().flat_map(|contents| &contents.undecided).collect::<BTreeSet<_>>().len(),
         accounts: union.accounts.len(),
         slots: union.slots.len(),
+        blocks: Blocks::of(&units),
         fees_burnt: plain.flow().fees,
         total: plain.total(),
     })

@@ -1,17 +1,26 @@
-//! One order of all that was applied, which agrees with every shard's log.
+//! One order of all that was applied, which agrees with every shard's log and in which slots never decrease.
 //!
 //! ```text
-//!   shard 0:  A  B        locks of A and B on one key conflict: A before B
-//!   shard 1:  B  C        those of B and C too: B before C              A B C agrees with all; a cycle agrees with none
+//!   shard 0:  A5 B7       locks of A and B on one key conflict: A before B       A5 B7 C7 agrees with all;
+//!   shard 1:  B7 C7       those of B and C too: B before C                       a cycle agrees with none
+//!
+//!   shard 2:  D7 E5       E ran at slot 5, after D of slot 7 on the same key: time ran backwards, and no order will do
 //! ```
 //!
-//! Promise: deterministic; of what may come first, what was applied earliest does.
+//! Promise (I20): deterministic; of what may come first, that of the smallest slot does, then what was applied earliest. If
+//! no record comes after one of a later slot that it conflicts with, slots never decrease in the order: of two that stand the
+//! wrong way round the later one waited for something, which was no smaller than the first when that was taken.
+//!
+//! On a network that replays blocks of another chain a block's number, and then its second, stand for the slot. Messages
+//! there run at slots of the network, which say nothing about those blocks: they come as early as their logs let them.
 
 use crate::{Contents, OracleError};
-use evm::{LockMode, Payload, StateKey};
+use alloy_primitives::Address;
+use evm::{Environment, Environments, LockMode, NetworkParams, Payload, StateKey};
 use primitives::{ShardId, Time};
 use shard::{Applied, Cause};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 /// One thing that was applied, on all its shards together.
 #[derive(Debug, Clone)]
@@ -24,6 +33,43 @@ pub struct Unit {
     pub payload: Option<Payload>,
     /// The earliest block time of those that applied it.
     pub time: Time,
+    /// Where on the one chain it ran, if that says anything.
+    pub moment: Option<Moment>,
+}
+
+/// A block of the one chain, as its transactions see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Moment {
+    /// NUMBER: the slot, or a replayed block's number.
+    pub number: u64,
+    /// TIMESTAMP, seconds.
+    pub timestamp: u64,
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "block {} of second {}", self.number, self.timestamp)
+    }
+}
+
+/// Two things of which the later one ran at an earlier block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backwards {
+    /// What came first by the logs.
+    pub earlier: Cause,
+    /// When it ran.
+    pub ran: Moment,
+    /// What came after it.
+    pub later: Cause,
+    /// When that ran.
+    pub behind: Moment,
+}
+
+impl fmt::Display for Backwards {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { earlier, ran, later, behind } = self;
+        write!(f, "{} ran at {behind} and comes after {}, which ran at {ran}", name(later), name(earlier))
+    }
 }
 
 /// A cause in words.
@@ -44,22 +90,39 @@ pub(crate) fn names(causes: &[Cause]) -> String {
 /// All that the shards applied, in one order that agrees with every log.
 ///
 /// # Errors
-/// [`OracleError::Cycle`] if there is none; [`OracleError::Twice`], [`OracleError::OtherPayload`].
-pub(crate) fn merge(contents: &BTreeMap<ShardId, Contents>) -> Result<Vec<Unit>, OracleError> {
+/// [`OracleError::Cycle`] or [`OracleError::Backwards`] if there is none; [`OracleError::Twice`],
+/// [`OracleError::OtherPayload`].
+pub(crate) fn merge(params: &NetworkParams, contents: &BTreeMap<ShardId, Contents>) -> Result<Vec<Unit>, OracleError> {
     let mut units = Units::default();
     let mut graph = Graph::default();
     for (shard, contents) in contents {
         let mut keys: BTreeMap<StateKey, Held> = BTreeMap::new();
         for record in &contents.applied {
             let unit = units.add(*shard, record)?;
+            graph.note_codes(record, unit);
             for (key, mode) in &record.locks {
                 graph.touch(&mut keys, *key, *mode, unit);
             }
         }
     }
-    let order = graph.sort(&units.units).map_err(OracleError::Cycle)?;
-    let mut units: Vec<Option<Unit>> = units.units.into_iter().map(Some).collect();
+    graph.put_deployments_first();
+    let mut units = units.units;
+    for unit in &mut units {
+        unit.moment = unit.payload.as_ref().and_then(|payload| moment(params, &payload.environment));
+    }
+    let order = graph.sort(&units)?;
+    let mut units: Vec<Option<Unit>> = units.into_iter().map(Some).collect();
     Ok(order.into_iter().filter_map(|index| units.get_mut(index)?.take()).collect())
+}
+
+/// The block that an environment stands for, where the network's blocks follow each other.
+fn moment(params: &NetworkParams, environment: &Environment) -> Option<Moment> {
+    let follows = match environment {
+        Environment::Slot(_) => params.environments == Environments::Slots,
+        Environment::Block(_) => params.environments == Environments::Replay,
+    };
+    let block = params.block(environment).ok().filter(|_| follows)?;
+    Some(Moment { number: block.number, timestamp: block.timestamp })
 }
 
 #[derive(Default)]
@@ -76,7 +139,8 @@ impl Units {
         let may_repeat = matches!(cause, Cause::Acknowledgement(_));
         let known = self.places.get(cause).filter(|_| !may_repeat).copied();
         let Some(place) = known else {
-            let unit = Unit { cause: *cause, shards: [shard].into(), payload: payload.clone(), time: *time };
+            let unit =
+                Unit { cause: *cause, shards: [shard].into(), payload: payload.clone(), time: *time, moment: None };
             self.units.push(unit);
             self.places.insert(*cause, self.units.len() - 1);
             return Ok(self.units.len() - 1);
@@ -115,6 +179,10 @@ struct Held {
 struct Graph {
     edges: BTreeMap<Node, Vec<Node>>,
     barriers_count: usize,
+    /// Who first gave an account its code.
+    deployed: BTreeMap<Address, usize>,
+    /// Who went by an account's code without a lock.
+    lent: BTreeSet<(Address, usize)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -146,24 +214,51 @@ impl Graph {
         }
     }
 
-    /// The units in order, or those of one cycle.
-    fn sort(&self, units: &[Unit]) -> Result<Vec<usize>, Vec<Cause>> {
+    fn note_codes(&mut self, record: &Applied, unit: usize) {
+        for address in &record.deployed {
+            self.deployed.entry(*address).or_insert(unit);
+        }
+        self.lent.extend(record.lent.iter().map(|address| (*address, unit)));
+    }
+
+    /// A code that never changes is gone by without a lock, but not before it was there.
+    fn put_deployments_first(&mut self) {
+        for (address, unit) in std::mem::take(&mut self.lent) {
+            if let Some(deployment) = self.deployed.get(&address).filter(|deployment| **deployment != unit) {
+                self.edges.entry(Node::Unit(*deployment)).or_default().push(Node::Unit(unit));
+            }
+        }
+    }
+
+    /// The units in order: Kahn's algorithm, the smallest block first.
+    fn sort(&self, units: &[Unit]) -> Result<Vec<usize>, OracleError> {
         let mut waits: BTreeMap<Node, usize> = BTreeMap::new();
         for target in self.edges.values().flatten() {
             *waits.entry(*target).or_default() += 1;
         }
         let time = |node: Node| match node {
-            Node::Barrier(_) => Time(0),
-            Node::Unit(index) => units[index].time,
+            Node::Barrier(_) => (None, Time(0)),
+            Node::Unit(index) => (units[index].moment, units[index].time),
         };
+        // Of all that comes before a node, what ran at the newest block.
+        let mut newest: BTreeMap<Node, usize> = BTreeMap::new();
         let free = (0..units.len()).map(Node::Unit).filter(|node| !waits.contains_key(node));
-        let mut ready: BTreeSet<(Time, Node)> = free.map(|node| (time(node), node)).collect();
+        let mut ready: BTreeSet<((Option<Moment>, Time), Node)> = free.map(|node| (time(node), node)).collect();
         let mut order = Vec::with_capacity(units.len());
         while let Some((_, node)) = ready.pop_first() {
+            let mut latest = newest.get(&node).copied();
             if let Node::Unit(index) = node {
+                if let Some(backwards) = latest.and_then(|before| backwards(&units[before], &units[index])) {
+                    return Err(OracleError::Backwards(Box::new(backwards)));
+                }
                 order.push(index);
+                latest = if units[index].moment.is_some() { Some(index) } else { latest };
             }
             for target in self.edges.get(&node).into_iter().flatten() {
+                if let Some(latest) = latest {
+                    let known = newest.entry(*target).or_insert(latest);
+                    *known = if units[latest].moment > units[*known].moment { latest } else { *known };
+                }
                 if let Some(count) = waits.get_mut(target) {
                     *count -= 1;
                     if *count == 0 {
@@ -173,7 +268,7 @@ impl Graph {
                 }
             }
         }
-        if waits.is_empty() { Ok(order) } else { Err(self.cycle(&waits, units)) }
+        if waits.is_empty() { Ok(order) } else { Err(OracleError::Cycle(self.cycle(&waits, units))) }
     }
 
     /// One cycle among the nodes that still wait, forwards.
@@ -199,4 +294,10 @@ impl Graph {
         });
         causes.collect()
     }
+}
+
+/// That `after` ran at an earlier block than `before`, if it did.
+fn backwards(before: &Unit, after: &Unit) -> Option<Backwards> {
+    let (ran, behind) = (before.moment?, after.moment?);
+    (ran > behind).then_some(Backwards { earlier: before.cause, ran, later: after.cause, behind })
 }

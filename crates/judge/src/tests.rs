@@ -295,13 +295,123 @@ fn shards_that_did_as_one_evm_agree_with_it() {
     assert_eq!((report.messages, report.messages_under_way, report.deliveries), (2, 0, 1));
     assert!(report.transactions >= 12 && report.fees_burnt > U256::ZERO, "{report:?}");
     assert!(report.to_string().contains("every outcome equal"));
+    let blocks = report.blocks;
+    assert!(blocks.count > 0 && blocks.first <= blocks.last, "{blocks:?}");
+    let slot = params().slot_at(world.now);
+    assert_eq!(blocks.last, Moment { number: slot.0, timestamp: params().start_of(slot).seconds() });
+    assert!(report.to_string().contains("never backwards"), "{report}");
+}
+
+/// Turns a record of a shard's own into one that ran some slots later, and gives its new name.
+fn run_later(world: &mut World, shard: ShardId, place: u64, slots: u64) -> Cause {
+    world.rewrite(shard, place, |record| {
+        let payload = record.payload.as_mut().unwrap();
+        let Environment::Slot(slot) = payload.environment else { panic!("no slot") };
+        payload.environment = Environment::Slot(primitives::Slot(slot.0 + slots));
+        record.cause = Cause::Local(payload.digest());
+    });
+    world.nodes[&shard].0.applied(place).cause
+}
+
+#[test]
+fn a_log_with_a_later_slot_before_an_earlier_one_is_refused_by_name() {
+    let mut world = World::new();
+    let mut alice = wallet(0);
+    for _ in 0..2 {
+        let to_herself = pay(&mut alice, wallet(0).address(), 5);
+        world.commit(vec![to_herself]);
+    }
+    assert_eq!(world.judge().unwrap().blocks.count, 1);
+    let earlier = run_later(&mut world, S0, 0, 2);
+    let later = world.nodes[&S0].0.applied(1).cause;
+    let error = world.judge().unwrap_err();
+    let OracleError::Backwards(backwards) = &error else { panic!("{error}") };
+    assert_eq!((backwards.earlier, backwards.later), (earlier, later));
+    assert_eq!(backwards.ran.number, backwards.behind.number + 2);
+    assert!(error.to_string().contains("time runs backwards"), "{error}");
+}
+
+#[test]
+fn a_shard_that_applied_a_later_slot_first_is_put_behind_the_others() {
+    let mut world = World::new();
+    let (mut alice, mut bob) = (wallet(0), wallet(1));
+    let of_alice = pay(&mut alice, wallet(0).address(), 5);
+    let of_bob = pay(&mut bob, wallet(1).address(), 5);
+    world.commit(vec![of_alice]);
+    world.commit(vec![of_bob]);
+    let (early, late) = (world.nodes[&S1].0.applied(0).cause, run_later(&mut world, S0, 0, 3));
+    let order = order::merge(&params(), &world.contents()).unwrap();
+    assert_eq!(order.iter().map(|unit| unit.cause).collect::<Vec<_>>(), [early, late]);
+    let blocks = world.judge().unwrap().blocks;
+    assert_eq!((blocks.count, blocks.last.number - blocks.first.number), (2, 3));
+}
+
+/// A record that holds one key exclusively, in some environment.
+fn record(name: u8, key: u8, environment: Environment) -> Applied {
+    Applied {
+        cause: Cause::Attempt(primitives::AttemptId(primitives::Digest::new([name; 32]))),
+        height: primitives::Height(1),
+        time: Time(u64::from(name)),
+        locks: [(StateKey::Account(Address::repeat_byte(key)), evm::LockMode::Exclusive)].into(),
+        deployed: BTreeSet::new(),
+        lent: BTreeSet::new(),
+        payload: Some(Payload { environment, transactions: Vec::new() }),
+    }
+}
+
+fn order_of(params: &NetworkParams, logs: &[&[Applied]]) -> Result<Vec<Cause>, OracleError> {
+    let contents = |log: &[Applied]| Contents { applied: log.to_vec(), ..Contents::default() };
+    let contents = (0..).map(ShardId).zip(logs.iter().map(|log| contents(log))).collect();
+    Ok(order::merge(params, &contents)?.into_iter().map(|unit| unit.cause).collect())
+}
+
+#[test]
+fn time_that_runs_backwards_over_other_shards_is_found() {
+    let at = |name, key, slot| record(name, key, Environment::Slot(primitives::Slot(slot)));
+    // 1 before 2 on one shard, 2 before 3 on another; 1 and 3 share nothing, and 3 is of an earlier slot than both.
+    let refused = order_of(&params(), &[&[at(1, 1, 7), at(2, 1, 7)], &[at(2, 2, 7), at(3, 2, 6)]]);
+    let Err(OracleError::Backwards(backwards)) = &refused else { panic!("{refused:?}") };
+    assert_eq!((backwards.ran.number, backwards.behind.number), (7, 6));
+    let agreed = order_of(&params(), &[&[at(1, 1, 7), at(2, 1, 7)], &[at(2, 2, 7), at(3, 2, 7)], &[at(4, 9, 6)]]);
+    assert_eq!(agreed.unwrap(), [4, 1, 2, 3].map(|name| at(name, 0, 0).cause));
+}
+
+#[test]
+fn replayed_blocks_are_ordered_by_number_and_second_and_slots_among_them_are_not() {
+    let replay = NetworkParams { environments: Environments::Replay, ..params() };
+    let block = |number, timestamp| {
+        Environment::Block(evm::BlockEnvironment { number, timestamp, ..params().block_of(primitives::Slot(0)) })
+    };
+    let backwards = |first: Environment, second: Environment| {
+        matches!(order_of(&replay, &[&[record(1, 1, first), record(2, 1, second)]]), Err(OracleError::Backwards(_)))
+    };
+    assert!(backwards(block(8, 96), block(7, 84)));
+    assert!(backwards(block(8, 96), block(8, 95)));
+    assert!(!backwards(block(7, 84), block(8, 96)) && !backwards(block(8, 96), block(8, 96)));
+    // A message of the network's own, whose slot is of another time.
+    let slot = || Environment::Slot(primitives::Slot(3));
+    assert!(!backwards(block(8, 96), slot()) && !backwards(slot(), block(8, 96)));
+    // It hides nothing of the blocks around it.
+    let around = [record(1, 1, block(8, 96)), record(2, 1, slot()), record(3, 1, block(7, 84))];
+    assert!(matches!(order_of(&replay, &[&around]), Err(OracleError::Backwards(_))));
+}
+
+#[test]
+fn whoever_goes_by_a_code_without_a_lock_comes_after_its_deployment() {
+    let at = |name, key, slot| record(name, key, Environment::Slot(primitives::Slot(slot)));
+    let code: BTreeSet<Address> = [Address::repeat_byte(7)].into();
+    let user = |slot| Applied { lent: code.clone(), ..at(1, 1, slot) };
+    let deployment = |slot| Applied { deployed: code.clone(), ..at(2, 7, slot) };
+    let order = order_of(&params(), &[&[user(5)], &[deployment(5)]]);
+    assert_eq!(order.unwrap(), [deployment(5).cause, user(5).cause]);
+    assert!(matches!(order_of(&params(), &[&[user(4)], &[deployment(5)]]), Err(OracleError::Backwards(_))));
 }
 
 #[test]
 fn the_order_keeps_every_shards_conflicts() {
     let world = busy_world();
     let contents = world.contents();
-    let order: Vec<Cause> = order::merge(&contents).unwrap().into_iter().map(|unit| unit.cause).collect();
+    let order: Vec<Cause> = order::merge(&params(), &contents).unwrap().into_iter().map(|unit| unit.cause).collect();
     let place = |record: &Applied| order.iter().position(|cause| *cause == record.cause).unwrap();
     let mut conflicts = 0;
     for contents in contents.values() {
@@ -315,7 +425,7 @@ fn the_order_keeps_every_shards_conflicts() {
         }
     }
     assert!(conflicts > 10, "only {conflicts} conflicts to order");
-    let again: Vec<Cause> = order::merge(&contents).unwrap().into_iter().map(|unit| unit.cause).collect();
+    let again: Vec<Cause> = order::merge(&params(), &contents).unwrap().into_iter().map(|unit| unit.cause).collect();
     assert_eq!(order, again);
 }
 

@@ -1,7 +1,8 @@
-//! One order of everything that was committed, out of all shards' logs (I9).
+//! One order of everything that was committed, out of all shards' logs (I9), in which slots never decrease (I20).
 //!
-//!   shard a:  T1  T2  M        a conflict on a key orders its two records as they stand in the log; the order is any
-//!   shard b:  T2' T1' T3       one that all logs agree with. Strict locking (R6) means that there is one.
+//!   shard a:  T1  T2  M        a conflict on a key orders its two records as they stand in the log; of what may come
+//!   shard b:  T2' T1' T3       next, that of the smallest slot does. Strict locking (R6) means that there is an order
+//!                              that all logs agree with, R13 that slots never decrease in it.
 //!
 //! A code that never changes is gone by without a lock, but not before it was there: its first deployment comes first.
 //!
@@ -11,7 +12,7 @@
 
 use crate::{Applied, Cause};
 use alloy_primitives::Address;
-use evm::{LockMode, Payload, StateKey};
+use evm::{Environment, Environments, LockMode, Payload, StateKey};
 use primitives::ShardId;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,6 +33,18 @@ pub enum OrderError {
     Cycle {
         /// One of those that cannot be ordered.
         cause: Cause,
+    },
+    /// Time ran backwards: a record comes after one of a later slot that it conflicts with.
+    #[error("{later:?} ran at slot {behind} and comes after {earlier:?}, which ran at slot {slot}")]
+    Backwards {
+        /// What the logs put first.
+        earlier: Cause,
+        /// Its slot, or its block's number where blocks are replayed.
+        slot: u64,
+        /// What they put after it.
+        later: Cause,
+        /// The slot of that.
+        behind: u64,
     },
     /// No log has what ran: a home's log is missing.
     #[error("no log has the payload of {cause:?}")]
@@ -68,17 +81,28 @@ struct Holders {
     before: Vec<Name>,
 }
 
-/// All committed payloads in an order that every shard's log agrees with; the same for the same logs.
+/// All committed payloads in an order that every shard's log agrees with and in which slots never decrease; the same for the
+/// same logs. Where `environments` says that blocks are replayed, their numbers stand for slots, and what runs at a slot of the
+/// network all the same comes as early as the logs let it.
 ///
 /// # Errors
 /// [`OrderError`].
-pub fn order(logs: &BTreeMap<ShardId, Vec<Applied>>) -> Result<Vec<Committed>, OrderError> {
+pub fn order(environments: Environments, logs: &BTreeMap<ShardId, Vec<Applied>>) -> Result<Vec<Committed>, OrderError> {
     let mut graph = Graph::default();
     for (shard, log) in logs {
         graph.add_log(*shard, log);
     }
     graph.put_deployments_first();
-    graph.sort()
+    graph.sort(environments)
+}
+
+/// What a payload's transactions see as NUMBER, where numbers follow each other.
+fn number(environments: Environments, environment: &Environment) -> Option<u64> {
+    match (environment, environments) {
+        (Environment::Slot(slot), Environments::Slots) => Some(slot.0),
+        (Environment::Block(block), Environments::Replay) => Some(block.number),
+        _ => None,
+    }
 }
 
 impl Graph {
@@ -129,22 +153,37 @@ impl Graph {
         holders.now.push(name);
     }
 
-    /// Kahn's algorithm, the smallest name first.
-    fn sort(mut self) -> Result<Vec<Committed>, OrderError> {
-        let waits = |graph: &Self, name: &Name| graph.waits_for.get(name).copied().unwrap_or(0);
-        let mut free: BTreeSet<Name> = self.payloads.keys().filter(|name| waits(&self, name) == 0).copied().collect();
+    /// Kahn's algorithm, the smallest slot first, and of one slot the smallest name.
+    fn sort(mut self, environments: Environments) -> Result<Vec<Committed>, OrderError> {
+        let slots: BTreeMap<Name, u64> = self
+            .payloads
+            .iter()
+            .filter_map(|(name, (_, payload))| Some((*name, number(environments, &payload.as_ref()?.environment)?)))
+            .collect();
+        let placed = |name: Name| (slots.get(&name).copied(), name);
+        let is_free = |name: &&Name| self.waits_for.get(*name).is_none_or(|count| *count == 0);
+        let mut free: BTreeSet<(Option<u64>, Name)> =
+            self.payloads.keys().filter(is_free).map(|name| placed(*name)).collect();
+        // The newest slot that comes before a record, and whose it is.
+        let mut newest: BTreeMap<Name, (u64, Cause)> = BTreeMap::new();
         let mut sorted = Vec::with_capacity(self.payloads.len());
-        while let Some(name) = free.pop_first() {
+        while let Some((slot, name)) = free.pop_first() {
+            let Some((cause, payload)) = self.payloads.remove(&name) else { continue };
+            let before = newest.remove(&name);
+            check_slot(before, slot, cause)?;
+            let latest = slot.map(|slot| (slot, cause)).or(before);
             for next in self.after.remove(&name).unwrap_or_default() {
+                if let Some(latest) = latest {
+                    let known = newest.entry(next).or_insert(latest);
+                    *known = if latest.0 > known.0 { latest } else { *known };
+                }
                 let waits = self.waits_for.entry(next).or_default();
                 *waits -= 1;
                 if *waits == 0 {
-                    free.insert(next);
+                    free.insert(placed(next));
                 }
             }
-            if let Some((cause, payload)) = self.payloads.remove(&name) {
-                sorted.push(Committed { cause, payload: payload.ok_or(OrderError::NoPayload { cause })? });
-            }
+            sorted.push(Committed { cause, payload: payload.ok_or(OrderError::NoPayload { cause })? });
         }
         match self.payloads.into_values().next() {
             Some((cause, _)) => Err(OrderError::Cycle { cause }),
@@ -153,10 +192,19 @@ impl Graph {
     }
 }
 
+/// I20: what comes next is of no earlier slot than what the logs put before it.
+fn check_slot(before: Option<(u64, Cause)>, slot: Option<u64>, later: Cause) -> Result<(), OrderError> {
+    match (before, slot) {
+        (Some((slot, earlier)), Some(behind)) if slot > behind => {
+            Err(OrderError::Backwards { earlier, slot, later, behind })
+        }
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use evm::Environment;
     use primitives::{AttemptId, Digest, Height, Slot, Time};
     use std::slice::from_ref;
 
@@ -178,7 +226,7 @@ mod tests {
 
     fn causes(logs: &[&[Applied]]) -> Result<Vec<Cause>, OrderError> {
         let logs = (0..).map(ShardId).zip(logs.iter().map(|log| log.to_vec())).collect();
-        Ok(order(&logs)?.into_iter().map(|committed| committed.cause).collect())
+        Ok(order(Environments::Slots, &logs)?.into_iter().map(|committed| committed.cause).collect())
     }
 
     use LockMode::{Credit, Exclusive, Shared};
@@ -234,6 +282,41 @@ mod tests {
         let later = Applied { deployed: code, ..record(attempt(3), &[(7, Exclusive)]) };
         let first = [user, record(attempt(3), &[(1, Exclusive)])];
         assert_eq!(causes(&[&first, &[deployment, later]]), Ok(vec![attempt(2), attempt(1), attempt(3)]));
+    }
+
+    /// The same record at another slot.
+    fn at(slot: u64, record: Applied) -> Applied {
+        let payload = Payload { environment: Environment::Slot(Slot(slot)), transactions: Vec::new() };
+        Applied { payload: Some(payload), ..record }
+    }
+
+    #[test]
+    fn slots_never_decrease_in_the_order() {
+        let local = |byte| Cause::Local(Digest::new([byte; 32]));
+        let first = [at(7, record(local(1), &[(1, Exclusive)])), at(9, record(local(2), &[(1, Exclusive)]))];
+        let second = [at(8, record(local(3), &[(2, Exclusive)])), at(8, record(local(4), &[(2, Exclusive)]))];
+        let third = [at(5, record(local(5), &[(3, Exclusive)]))];
+        let sorted = causes(&[&first, &second, &third]);
+        assert_eq!(sorted, Ok(vec![local(5), local(1), local(3), local(4), local(2)]));
+    }
+
+    #[test]
+    fn a_record_of_slot_5_after_one_of_slot_7_on_the_same_key_is_refused() {
+        let log = |mode| [at(7, record(attempt(1), &[(7, Exclusive)])), at(5, record(attempt(2), &[(7, mode)]))];
+        let refused = Err(OrderError::Backwards { earlier: attempt(1), slot: 7, later: attempt(2), behind: 5 });
+        assert_eq!(causes(&[&log(Exclusive)]), refused);
+        assert_eq!(causes(&[&log(Shared)]), refused, "a reader sees time run backwards too");
+        let apart = [at(7, record(attempt(1), &[(7, Credit)])), at(5, record(attempt(2), &[(7, Credit)]))];
+        assert_eq!(causes(&[&apart]), Ok(vec![attempt(2), attempt(1)]), "what commutes may stand either way");
+    }
+
+    #[test]
+    fn time_that_runs_backwards_over_two_shards_and_a_third_record_is_refused() {
+        let middle = |key| at(7, record(attempt(2), &[(key, Exclusive)]));
+        let first = [at(7, record(attempt(1), &[(1, Exclusive)])), middle(1)];
+        let second = [middle(2), at(6, record(attempt(3), &[(2, Shared)]))];
+        let refused = causes(&[&first, &second]);
+        assert!(matches!(refused, Err(OrderError::Backwards { slot: 7, behind: 6, .. })), "{refused:?}");
     }
 
     #[test]

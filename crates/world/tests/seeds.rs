@@ -99,6 +99,7 @@ fn every_broken_rule_is_seen() {
             Twin::StaleWitnessAccepted => &["I8", "R6", "I9", "I16"],
             Twin::CertificateUnchecked => &["R9"],
             Twin::HomesNotAwaited => &["R11, I15"],
+            Twin::SlotOrderIgnored => &["I20"],
             Twin::ParticipantsNotBound => &["I3"],
             Twin::RestoredStoreVotes => &["R14"],
             Twin::UndecidedRead | Twin::EarlyReadUnlock => &["R6", "I9", "I16"],

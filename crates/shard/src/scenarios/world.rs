@@ -402,7 +402,7 @@ impl World {
         let logs = self.nodes.iter().map(|(shard, node)| (*shard, log(node))).collect();
         let one_shard = Placement::new(1, 1, BTreeMap::new()).unwrap();
         let mut plain = genesis.clone();
-        for committed in crate::order(&logs).unwrap() {
+        for committed in crate::order(self.params.environments, &logs).unwrap() {
             let payload = self.recover(committed.payload);
             let run = evm::execute(&self.params, &one_shard, &payload, &plain).unwrap();
             plain.apply(&run.effects.changes).unwrap();

@@ -8,11 +8,11 @@
 //!
 //! A client's own order needs no edges here: each of its transactions writes the account that it signs with.
 
-use super::serializable::{self, Access, Change, History, Reading, Transaction, Value};
+use super::serializable::{self, Access, Anomaly, Change, History, Reading, Transaction, Value};
 use crate::plan::Watch;
 use crate::world::World;
 use alloy_primitives::U256;
-use evm::{LockMode, Slice, StateKey};
+use evm::{Environment, Environments, LockMode, Slice, StateKey};
 use primitives::{AttemptId, ShardId, encode};
 use shard::{Applied, Cause, Prepare, queries};
 use std::collections::BTreeMap;
@@ -25,6 +25,8 @@ pub(crate) struct Seen {
     logs: BTreeMap<ShardId, Vec<Access>>,
     /// Keys of a shard that were written last by the log's entry of that place, and are not yet read back.
     unread: BTreeMap<ShardId, BTreeMap<StateKey, usize>>,
+    /// At which slot each transaction ran, as its homes say.
+    slots: BTreeMap<Transaction, u64>,
 }
 
 impl World {
@@ -42,8 +44,11 @@ impl World {
 
     /// Keeps what a shard has applied.
     pub(crate) fn watch_access(&mut self, shard: ShardId, applied: &Applied) {
+        let environments = self.plan.params.environments;
         let seen = &mut self.watch.seen;
         let place = seen.logs.get(&shard).map_or(0, Vec::len);
+        let slot = applied.payload.as_ref().and_then(|payload| slot_of(environments, &payload.environment));
+        seen.slots.extend(slot.map(|slot| (named(applied.cause, shard, place), slot)));
         let access = match applied.cause {
             Cause::Attempt(id) => seen.slices.get(&(shard, id)).cloned(),
             _ => None,
@@ -68,16 +73,18 @@ impl World {
         }
     }
 
-    /// R6: the transactions that were committed have an order.
+    /// R6, I20: the transactions that were committed have an order, and slots never decrease in it.
     pub(crate) fn check_order(&mut self) {
         let shards: Vec<ShardId> = self.watch.seen.logs.keys().copied().collect();
         for shard in shards {
             self.read_back(shard);
         }
         let logs = std::mem::take(&mut self.watch.seen.logs);
-        let history = History { first: self.first_values(), logs, sessions: Vec::new() };
+        let slots = self.watch.seen.slots.clone();
+        let history = History { first: self.first_values(), logs, sessions: Vec::new(), slots };
         for anomaly in serializable::anomalies(&history) {
-            self.watch.violation("R6", anomaly.to_string());
+            let broken = if matches!(anomaly, Anomaly::Backwards { .. }) { "I20" } else { "R6" };
+            self.watch.violation(broken, anomaly.to_string());
         }
         self.watch.seen.logs = history.logs;
     }
@@ -97,6 +104,15 @@ fn named(cause: Cause, shard: ShardId, place: usize) -> Transaction {
     match cause {
         Cause::Attempt(_) => Transaction::Attempt(cause),
         _ => Transaction::Own { shard, place },
+    }
+}
+
+/// What a payload's transactions saw as NUMBER. A replayed block's is another chain's: there slots of the network say nothing.
+fn slot_of(environments: Environments, environment: &Environment) -> Option<u64> {
+    match (environments, environment) {
+        (Environments::Slots, Environment::Slot(slot)) => Some(slot.0),
+        (Environments::Replay, Environment::Block(block)) => Some(block.number),
+        _ => None,
     }
 }
 

@@ -4,20 +4,21 @@ use crate::world::World;
 use alloy_primitives::B256;
 use evm::{AccountState, Outcome, Payload, PayloadVerifier, Placement, RecoveredPayload, State, TransactionKind};
 use primitives::{ShardId, Verified};
-use shard::{Applied, Committed, GenesisAccounts, queries};
+use shard::{Applied, Committed, GenesisAccounts, OrderError, queries};
 use std::collections::BTreeMap;
 
 impl World {
-    /// Runs every committed payload on one EVM, in an order that every shard's log agrees with, and compares state, gas and
-    /// logs.
+    /// Runs every committed payload on one EVM, slot after slot in an order that every shard's log agrees with (I20), and
+    /// compares state, gas and logs.
     pub(crate) fn check_oracle(&mut self) {
         let logs: BTreeMap<ShardId, Vec<Applied>> = (0..)
             .map(ShardId)
             .zip(&self.shards)
             .map(|(shard, party)| (shard, queries::applied(party.store(), 0, usize::MAX)))
             .collect();
-        let order = match shard::order(&logs) {
+        let order = match shard::order(self.plan.params.environments, &logs) {
             Ok(order) => order,
+            Err(error @ OrderError::Backwards { .. }) => return self.watch.violation("I20", error.to_string()),
             Err(error) => return self.watch.violation("I9", error.to_string()),
         };
         match self.one_evm(order) {

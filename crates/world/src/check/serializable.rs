@@ -1,4 +1,5 @@
-//! Whether a history of committed transactions has an order: no cycle in its graph of dependencies.
+//! Whether a history of committed transactions has an order: no cycle in its graph of dependencies, and no slot before an
+//! earlier one's.
 //!
 //! ```text
 //!   each shard's log: who wrote a key, in order          x:  (first) ──ww──> T1 ──ww──> T2
@@ -6,10 +7,12 @@
 //!   each client's transactions, one after the other      T3 ──session──> T4
 //!
 //!   G0: a cycle of ww   G1a: a value read that nobody committed   G1c: with wr   G2: with rw   session: with a client's order
+//!   backwards: ww, wr or rw from a transaction to one of an earlier slot
 //! ```
 //!
 //! Promise: without an anomaly there is one order of all transactions in which each reads what was written last before it,
-//! and each client's stand as it sent them. Versions are those of the owners' logs, not guessed from values; a value that a
+//! each client's stand as it sent them, and slots never decrease where every transaction has one (I20): an order by slots,
+//! and within a slot by dependencies, is one that no dependency goes against. Versions are those of the owners' logs, not guessed from values; a value that a
 //! key had more than once is taken to be the one that its reader's place in the log allows, so that nothing is made up.
 //! Knows nothing of attempts, votes and EVM: a transaction is a name, a value is bytes.
 //! Source: Adya, "Weak Consistency", 1999, chapter 3.
@@ -77,6 +80,8 @@ pub struct History {
     pub logs: BTreeMap<ShardId, Vec<Access>>,
     /// Each client's transactions, each sent after the one before was acknowledged.
     pub sessions: Vec<Vec<Transaction>>,
+    /// At which slot each ran; of one that is not here nobody says.
+    pub slots: BTreeMap<Transaction, u64>,
 }
 
 /// Why one transaction comes before another.
@@ -111,6 +116,19 @@ pub enum Anomaly {
         /// What.
         value: Value,
     },
+    /// I20: a transaction comes after one of a later slot.
+    Backwards {
+        /// What comes first.
+        before: Transaction,
+        /// At which slot it ran.
+        slot: u64,
+        /// Why it comes first.
+        why: Dependency,
+        /// What comes after it.
+        after: Transaction,
+        /// At which slot that ran.
+        behind: u64,
+    },
     /// Transactions that would each have to come before the next, and the last before the first.
     Cycle {
         /// G0, G1c, G2 or session: the mildest kind of edges that closes one.
@@ -126,6 +144,9 @@ impl fmt::Display for Anomaly {
             Self::Twice { transaction, shard } => write!(f, "{transaction:?} is in the log of shard {shard} twice"),
             Self::NeverWritten { transaction, key, value } => {
                 write!(f, "G1a: {transaction:?} read {value:?} of {key}, which no committed transaction wrote")
+            }
+            Self::Backwards { before, slot, why, after, behind } => {
+                write!(f, "backwards: {before:?} of slot {slot} -{why:?}-> {after:?} of slot {behind}")
             }
             Self::Cycle { kind, edges } => {
                 write!(f, "{kind}: ")?;
@@ -160,7 +181,8 @@ pub fn anomalies(history: &History) -> Vec<Anomaly> {
     }
     let cycle = KINDS.into_iter().find_map(|(kind, takes)| Some((kind, graph.cycle(takes)?)));
     let cycle = cycle.map(|(kind, edges)| Anomaly::Cycle { kind, edges });
-    graph.anomalies.into_iter().chain(cycle).collect()
+    let backwards = graph.backwards(&history.slots);
+    graph.anomalies.into_iter().chain(cycle).chain(backwards).collect()
 }
 
 /// One version of a key: who made it and at which place of the log.
@@ -266,6 +288,17 @@ impl Graph {
             }
         }
         None
+    }
+
+    /// The first dependency that goes back in time. A client's own order is none: nothing was read or overwritten.
+    fn backwards(&self, slots: &BTreeMap<Transaction, u64>) -> Option<Anomaly> {
+        let edges =
+            self.after.iter().flat_map(|(before, next)| next.iter().map(move |(after, whys)| (before, after, whys)));
+        edges.into_iter().find_map(|(before, after, whys)| {
+            let (slot, behind) = (*slots.get(before)?, *slots.get(after)?);
+            let why = whys.iter().find(|why| **why != Dependency::Session).filter(|_| slot > behind)?;
+            Some(Anomaly::Backwards { before: *before, slot, why: *why, after: *after, behind })
+        })
     }
 
     fn next(&self, from: Transaction, takes: fn(&Dependency) -> bool) -> Vec<(Transaction, Dependency)> {
@@ -430,6 +463,40 @@ mod tests {
         assert_eq!(anomalies(&history), [], "it may stand before the write");
         history.sessions = vec![vec![t(1), t(2)]];
         assert_eq!(kind(&history), "session");
+    }
+
+    /// Two on one key, the first of slot 7 and the second of slot 5.
+    fn at_slots(first: Access, second: Access) -> History {
+        let slots = [(first.transaction, 7), (second.transaction, 5)].into();
+        History { slots, ..history(vec![first, second], Vec::new()) }
+    }
+
+    #[test]
+    fn a_dependency_on_a_later_slot_is_backwards() {
+        let (writes, reads) =
+            (|number, byte| access(number, &[], &[(X, byte)]), |number| access(number, &[(X, 0)], &[]));
+        let overwriting = at_slots(writes(1, 1), writes(2, 2));
+        let reading = at_slots(writes(1, 1), access(2, &[(X, 1)], &[]));
+        let overwriting_what_was_read = at_slots(reads(1), writes(2, 2));
+        for (history, why) in [
+            (overwriting, Dependency::WriteWrite(key(X))),
+            (reading, Dependency::WriteRead(key(X))),
+            (overwriting_what_was_read, Dependency::ReadWrite(key(X))),
+        ] {
+            let expected = Anomaly::Backwards { before: t(1), slot: 7, why, after: t(2), behind: 5 };
+            assert_eq!(anomalies(&history), [expected]);
+        }
+    }
+
+    #[test]
+    fn transactions_that_share_nothing_or_commute_may_run_at_any_slots() {
+        let apart = at_slots(access(1, &[], &[(X, 1)]), access(2, &[(Y, 0)], &[]));
+        assert_eq!(anomalies(&apart), []);
+        let credit = |number| Access { changes: [(key(X), Change::Credit)].into(), ..access(number, &[], &[]) };
+        assert_eq!(anomalies(&at_slots(credit(1), credit(2))), []);
+        let mut sent = at_slots(access(1, &[(X, 0)], &[]), access(2, &[(X, 0)], &[]));
+        sent.sessions = vec![vec![t(1), t(2)]];
+        assert_eq!(anomalies(&sent), [], "a client that was asked to run again later sends something of now");
     }
 
     #[test]
