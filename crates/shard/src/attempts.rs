@@ -373,6 +373,9 @@ impl<R: Read> Work<'_, '_, R> {
         if let Some(conflict) = shard.locks.conflict(wanted) {
             return Err(Refusal::Conflict { holder: conflict.holder });
         }
+        if shard.waiting.is_claimed(wanted, self.time) {
+            return Err(Refusal::Busy); // I14: a message has waited for this key longer than its patience.
+        }
         if let Some(holder) = self.own_nonces(prepare).iter().find_map(|nonce| shard.attempts.senders.get(nonce)) {
             return Err(Refusal::Conflict { holder: *holder }); // R11
         }

@@ -5,10 +5,11 @@
 
 use crate::blocks::LeafPlace;
 use crate::dispatch::DispatchError;
+use crate::locks::Conflict;
 use crate::outcomes::OutcomeRecord;
 use crate::state_tree::Advance;
 use commit::{Decision, DecisionProof, Descriptor, Rejection, Vote, VoteProof};
-use evm::{AccountState, ExecuteError, Executed, FeesKey, Missing, RecoveredPayload, StateKey};
+use evm::{AccountState, ExecuteError, Executed, FeesKey, LockMode, Missing, RecoveredPayload, StateKey};
 use primitives::{AttemptId, Height, ShardId, Slot, Time, Verified};
 use proof::{Delivery, Fact, MessageError, MessageId, Receipt};
 use std::collections::{BTreeMap, BTreeSet};
@@ -200,6 +201,8 @@ pub enum Busy {
     Locked {
         /// Which key.
         key: StateKey,
+        /// How it is needed.
+        wanted: LockMode,
         /// Who holds it.
         holder: AttemptId,
     },
@@ -224,6 +227,14 @@ pub enum Busy {
         /// Its slot.
         slot: Slot,
     },
+}
+
+impl Busy {
+    /// Busy because of a lock.
+    pub(crate) fn locked(conflict: Conflict) -> Self {
+        let Conflict { key, wanted, holder } = conflict;
+        Self::Locked { key, wanted, holder }
+    }
 }
 
 /// A slot that this shard does not take now: too far from its time (R10), or before what touched the same keys (R13).
@@ -303,6 +314,20 @@ pub enum DeliverRefusal {
         /// The message's.
         actual: u32,
     },
+}
+
+impl DeliverRefusal {
+    /// Why not now, if that is all.
+    pub(crate) fn busy(&self) -> Option<Busy> {
+        if let Self::Busy(busy) = self { Some(*busy) } else { None }
+    }
+}
+
+impl AcknowledgeRefusal {
+    /// Why not now, if that is all.
+    pub(crate) fn busy(&self) -> Option<Busy> {
+        if let Self::Busy(busy) = self { Some(*busy) } else { None }
+    }
 }
 
 /// Why the end of a message was not taken. Nothing was written.

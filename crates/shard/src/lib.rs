@@ -40,6 +40,7 @@ pub mod state_tree;
 #[cfg(feature = "twins")]
 mod twins;
 mod votes;
+mod waiting;
 
 #[cfg(test)]
 mod scenarios;

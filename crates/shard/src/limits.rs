@@ -41,6 +41,28 @@ pub const OUTCOMES_PAGE_BYTES_MAX: usize = 8 << 20;
 /// Gas of the call that tells a sender how its message ended. What it does beyond it is undone; the value is safe.
 pub const HANDLE_DELIVERY_GAS: u64 = 500_000;
 
+/// Most messages and deliveries that wait for a lock; those beyond are tried by relays alone.
+pub const WAITING_COUNT_MAX: usize = 1_024;
+
+/// Most of them that wait for one key, so that no key takes all places.
+pub const WAITING_PER_KEY_COUNT_MAX: usize = 64;
+
+/// Most bytes of their bodies.
+pub const WAITING_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Most keys that one of them may meet before it is left to relays.
+pub const WAITING_KEYS_COUNT_MAX: usize = 16;
+
+/// Most of them that one step runs; the rest follow in the next.
+pub const WAITING_RUNS_PER_STEP_COUNT_MAX: usize = 64;
+
+/// How long a message waits for a lock before new attempts have to leave its keys to it.
+pub const WAITING_PATIENCE: Millis = Millis(2_000);
+
+/// For how long they have to: in that time every attempt that holds one of its keys has met its deadline and, unless a
+/// shard is gone, was decided.
+pub const WAITING_CLAIM: Millis = Millis(commit::participant::DEADLINE_AHEAD_MAX.0 + 5_000);
+
 /// Most fresh values given as a hint with a stale no.
 pub const HINT_VALUES_COUNT_MAX: usize = 64;
 

@@ -12,7 +12,8 @@ use crate::closing;
 use crate::config::{self, OpenError, ShardConfig};
 use crate::dispatch::Mailbox;
 use crate::execution::oldest_slot_taken;
-use crate::input::{Answer, Busy, Input, Pending, Reply, Send, Ticket};
+use crate::inbox::Backlog;
+use crate::input::{AcknowledgeRefusal, Answer, Busy, DeliverRefusal, Input, Pending, Reply, Send, Ticket};
 use crate::ledger::Ledger;
 use crate::limits::{
     HANDLE_DELIVERY_GAS, INPUTS_PER_STEP_COUNT_MAX, SELF_CHECK_COUNT_MAX, SELF_CHECK_EVERY_STEPS_COUNT, STEP_GAS_MAX,
@@ -24,6 +25,7 @@ use crate::recency::Recency;
 use crate::spaces::{self, APPLIED_COUNT, CHANGES, HISTORY_TIP, META, NEWEST_SLOT, TIP, VALUE};
 use crate::staged::get_value;
 use crate::state_tree::{self, Advance, STATE_ROOT_LAG_BLOCKS_MAX};
+use crate::waiting::Waiting;
 use commit::Participant;
 use evm::{CodeCache, NetworkParams, Placement};
 use primitives::{Digest, Epoch, Height, Machine, Output, Read, ShardId, Slot, Time, Write};
@@ -48,6 +50,7 @@ pub struct Shard {
     state: (Height, Digest),
     pub(crate) locks: LockTable,
     pub(crate) attempts: Attempts,
+    pub(crate) waiting: Waiting,
     pub(crate) value: ValueTotals,
     pub(crate) applied_count: u64,
     pub(crate) recency: Recency,
@@ -96,6 +99,7 @@ impl Shard {
             tip,
             locks,
             attempts,
+            waiting: Waiting::default(),
         })
     }
 
@@ -153,6 +157,7 @@ impl Shard {
         if small || self.steps_count.is_multiple_of(SELF_CHECK_EVERY_STEPS_COUNT) {
             self.locks.assert_valid();
             self.attempts.assert_valid(&self.locks);
+            self.waiting.assert_valid();
         }
         assert!(self.history.count() == self.tip.height.0, "the history has one leaf for each block");
         assert!(self.time >= self.tip.time, "time never goes back");
@@ -179,7 +184,11 @@ impl Machine for Shard {
             }
         }
         work.ask_about_late();
-        let output = work.finish();
+        let backlog = work.run_waiting();
+        let mut output = work.finish();
+        if backlog == Backlog::Some {
+            output.wake = Some(self.time);
+        }
         if cfg!(debug_assertions) {
             self.assert_valid();
         }
@@ -274,12 +283,14 @@ impl<'s, 'a, R: Read> Work<'s, 'a, R> {
             }
             Input::Votes(votes) => votes.into_iter().for_each(|vote| self.vote(vote)),
             Input::Deliver { ticket, fact } => {
-                let answer = self.deliver(&fact).unwrap_or_else(|refusal| Answer::DeliverRefused(refusal).into());
-                self.reply(ticket, answer);
+                let answer = self.deliver(&fact);
+                self.attend(&fact, answer.as_ref().err().and_then(DeliverRefusal::busy));
+                self.reply(ticket, answer.unwrap_or_else(|refusal| Answer::DeliverRefused(refusal).into()));
             }
             Input::Acknowledge { ticket, fact } => {
-                let answer = self.acknowledge(&fact).unwrap_or_else(Answer::AcknowledgeRefused);
-                self.reply(ticket, answer);
+                let answer = self.acknowledge(&fact);
+                self.attend(&fact, answer.as_ref().err().and_then(AcknowledgeRefusal::busy));
+                self.reply(ticket, answer.unwrap_or_else(Answer::AcknowledgeRefused));
             }
             Input::StateRoots(advance) => self.state_roots(advance),
             Input::Attest { ticket } => {
