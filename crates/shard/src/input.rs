@@ -41,6 +41,8 @@ pub enum Input {
         ticket: Ticket,
         /// On what.
         descriptor: Box<Descriptor>,
+        /// A participant's yes, that waits for this shard's vote; whoever shows none is answered only while few do.
+        waits: Option<Box<Verified<VoteProof>>>,
     },
     /// End an attempt.
     Decision {
@@ -98,6 +100,8 @@ pub enum Send {
         to: ShardId,
         /// About what.
         descriptor: Descriptor,
+        /// This shard's own yes, as others believe it.
+        waits: Box<Receipt>,
     },
 }
 
@@ -217,6 +221,12 @@ pub enum Busy {
     Attempts {
         /// How many.
         live: usize,
+    },
+    /// Too many noes are kept.
+    #[error("{kept} noes are kept: more are said when the deadlines of those have passed")]
+    Tombstones {
+        /// How many.
+        kept: usize,
     },
     /// Too many inputs in one step.
     #[error("too many inputs at once")]

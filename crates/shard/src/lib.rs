@@ -37,6 +37,7 @@ mod shard;
 pub mod spaces;
 mod staged;
 pub mod state_tree;
+mod tombstones;
 #[cfg(feature = "twins")]
 mod twins;
 mod votes;

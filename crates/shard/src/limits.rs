@@ -14,6 +14,21 @@ pub const STEP_GAS_MAX: u64 = 500_000_000;
 /// Most undecided attempts at one time; a prepare beyond is answered busy, decisions always go through.
 pub const ATTEMPTS_LIVE_COUNT_MAX: usize = 65_536;
 
+/// Most noes that are kept at one time; a prepare beyond is answered busy. A no is kept until its attempt's deadline and a
+/// minute have passed.
+pub const TOMBSTONES_COUNT_MAX: usize = 1_048_576;
+
+/// Most of them to abort requests that show a participant's yes. Each is kept for a minute at least, so that is some 130 a
+/// second; whoever waits asks again.
+pub const ABORTS_WAITED_COUNT_MAX: usize = 8_192;
+
+/// Most of them to abort requests that show nothing: some 60 a second. With the bound before it this is what strangers can
+/// have signed, and they cannot take the room of those that wait.
+pub const ABORTS_UNFOUNDED_COUNT_MAX: usize = 4_096;
+
+/// Most of them that one block takes away.
+pub const TOMBSTONES_PER_STEP_COUNT_MAX: usize = 1_024;
+
 /// Most messages that the transactions of one payload may send.
 pub const MESSAGES_PER_PAYLOAD_COUNT_MAX: usize = 64;
 

@@ -25,6 +25,7 @@ use crate::recency::Recency;
 use crate::spaces::{self, APPLIED_COUNT, CHANGES, HISTORY_TIP, META, NEWEST_SLOT, TIP, VALUE};
 use crate::staged::get_value;
 use crate::state_tree::{self, Advance, STATE_ROOT_LAG_BLOCKS_MAX};
+use crate::tombstones::Tombstones;
 use crate::waiting::Waiting;
 use commit::Participant;
 use evm::{CodeCache, NetworkParams, Placement};
@@ -51,6 +52,7 @@ pub struct Shard {
     pub(crate) locks: LockTable,
     pub(crate) attempts: Attempts,
     pub(crate) waiting: Waiting,
+    pub(crate) tombstones: Tombstones,
     pub(crate) value: ValueTotals,
     pub(crate) applied_count: u64,
     pub(crate) recency: Recency,
@@ -100,6 +102,7 @@ impl Shard {
             locks,
             attempts,
             waiting: Waiting::default(),
+            tombstones: Tombstones::open(read),
         })
     }
 
@@ -273,8 +276,8 @@ impl<'s, 'a, R: Read> Work<'s, 'a, R> {
                 let answer = self.prepare(&prepare).unwrap_or_else(|refusal| Answer::AttemptRefused(refusal).into());
                 self.reply(ticket, answer);
             }
-            Input::AbortRequest { ticket, descriptor } => {
-                let answer = self.abort_request(&descriptor);
+            Input::AbortRequest { ticket, descriptor, waits } => {
+                let answer = self.abort_request(&descriptor, waits.as_deref());
                 self.reply(ticket, answer.unwrap_or_else(|refusal| Answer::AttemptRefused(refusal).into()));
             }
             Input::Decision { ticket, proof } => {
@@ -343,6 +346,9 @@ impl<'s, 'a, R: Read> Work<'s, 'a, R> {
 
     fn finish(mut self) -> Output<Send, Reply> {
         let sealed = (!self.draft.is_empty()).then(|| self.seal());
+        if sealed.is_some() {
+            self.shard.tombstones.prune(self.time, &mut self.ledger.staged);
+        }
         let staged = &self.ledger.staged;
         let receipt = |place: LeafPlace| match &sealed {
             Some(block) if block.header.height == place.height => block.receipt(place),
