@@ -18,7 +18,7 @@ use tonic::service::Routes;
 use tower::ServiceExt as _;
 use wire::coordinator::{BundleAccepted, CoordinatorApi, LifeEvent, Network, Submission, SubmissionId};
 use wire::limits;
-use wire::participant::{Answers, DecisionClaim, ParticipantApi, Prepare, VoteAnswer};
+use wire::participant::{AbortRequest, Answers, DecisionClaim, ParticipantApi, Prepare, VoteAnswer};
 use wire::proto::v1;
 use wire::relay::{DeadLetter, RelayApi, Route, RouteKey, Taken, Trace};
 use wire::server::{ServerBuilder, ServerSettings};
@@ -148,10 +148,12 @@ impl ParticipantApi for Strict {
         Ok(decisions.iter().map(|_| Ok(Height(1))).collect())
     }
 
-    async fn request_abort(&self, descriptors: Vec<Descriptor>) -> Result<Answers<VoteAnswer>, Rejection> {
-        within(descriptors.len(), limits::ABORTS_COUNT_MAX);
-        descriptors.iter().for_each(check_descriptor);
-        Ok(descriptors.iter().map(|_| unknown()).collect())
+    async fn request_abort(&self, requests: Vec<AbortRequest>) -> Result<Answers<VoteAnswer>, Rejection> {
+        within(requests.len(), limits::ABORTS_COUNT_MAX);
+        for request in &requests {
+            check_descriptor(&request.descriptor);
+        }
+        Ok(requests.iter().map(|_| unknown()).collect())
     }
 }
 
@@ -297,6 +299,8 @@ pub(crate) fn grpc_seeds() -> Vec<Vec<u8>> {
     let receipt: Bytes = crate::receipts::receipt_seeds().remove(0).into();
     let payload: Bytes = primitives::encode(&sample::payload(sample::transactions().into_iter().take(1))).into();
     let word: Bytes = vec![1; 32].into();
+    let waits = votes.first().cloned().unwrap_or_default();
+    let abort = v1::AbortRequest { descriptor: descriptor.clone(), waits };
     let prepare = v1::Prepare { descriptor: descriptor.clone(), payload: payload.clone(), home_votes: votes };
     let slot = v1::SlotKey { address: vec![2; 20].into(), index: word.clone() };
     let key = v1::StateKey { key: Some(v1::state_key::Key::Slot(slot)) };
@@ -304,7 +308,7 @@ pub(crate) fn grpc_seeds() -> Vec<Vec<u8>> {
         ("Prepare", v1::PrepareRequest { prepares: vec![prepare] }.encode_to_vec()),
         ("QueryVotes", v1::QueryVotesRequest { attempts: vec![word.clone(); 3] }.encode_to_vec()),
         ("Decide", v1::DecideRequest { decisions: vec![claim] }.encode_to_vec()),
-        ("RequestAbort", v1::RequestAbortRequest { descriptors: vec![descriptor] }.encode_to_vec()),
+        ("RequestAbort", v1::RequestAbortRequest { requests: vec![abort] }.encode_to_vec()),
         ("SubmitLocal", v1::SubmitLocalRequest { payloads: vec![payload.clone()] }.encode_to_vec()),
         ("ReadState", v1::ReadStateRequest { keys: vec![key], code_hashes: vec![word.clone()] }.encode_to_vec()),
         (

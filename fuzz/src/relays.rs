@@ -68,7 +68,7 @@ fn settings(choice: &mut Choice<'_>) -> Settings {
     let mut settings = Settings::new(sample::NETWORK, (0..SHARDS).map(ShardId).collect());
     if choice.once_in(2) {
         (settings.queue_count_max, settings.batch_count_max, settings.page_count_max) = (2, 2, 2);
-        (settings.dead_letters_count_max, settings.refusals_count_max) = (2, 2);
+        (settings.dead_letters_count_max, settings.stuck_count_max, settings.patience_count) = (2, 2, 2);
         settings.ended_count_max = 3;
     }
     settings

@@ -233,7 +233,7 @@ impl World {
         let descriptor = self.attempts[place].prepare.descriptor.clone();
         self.give(
             at,
-            |ticket| Input::AbortRequest { ticket, descriptor: Box::new(descriptor.clone()) },
+            |ticket| Input::AbortRequest { ticket, descriptor: Box::new(descriptor.clone()), waits: None },
             choice.once_in(8),
         );
     }
@@ -363,8 +363,13 @@ impl World {
         node.store.commit(&output.writes);
         node.shadow = None;
         for send in output.sends {
-            let Send::AskVotes { to, descriptor } = send else { continue };
-            let input = |ticket| Input::AbortRequest { ticket, descriptor: Box::new(descriptor.clone()) };
+            let Send::AskVotes { to, descriptor, waits } = send else { continue };
+            let waits = Verified::by(&VoteVerifier::new(&FIXTURE.verifier), waits.to_bytes()).expect("a receipt");
+            let input = |ticket| Input::AbortRequest {
+                ticket,
+                descriptor: Box::new(descriptor.clone()),
+                waits: Some(Box::new(waits.clone())),
+            };
             let answer = self.give(to.0 as usize, input, false);
             let Some(Answer::Voted { receipt, .. }) = answer else { panic!("no vote: {answer:?}") };
             let vote = Verified::by(&VoteVerifier::new(&FIXTURE.verifier), receipt.to_bytes()).expect("a receipt");

@@ -293,7 +293,13 @@ async fn call(client: &Client, shard: ShardId, request: Request) -> Result<Respo
             };
             done(participant.prepare(claims.into_iter().map(prepare).collect()).await?, voted)
         }
-        Request::RequestAbort(descriptors) => done(participant.request_abort(&descriptors).await?, voted),
+        Request::RequestAbort(claims) => {
+            let request = |claim: world::AbortClaim| wire::participant::AbortRequest {
+                descriptor: claim.descriptor,
+                waits: claim.waits,
+            };
+            done(participant.request_abort(claims.into_iter().map(request).collect()).await?, voted)
+        }
         Request::QueryVotes(attempts) => done(participant.query_votes(attempts).await?, voted),
         Request::Decide(claims) => {
             let claim = |claim: world::DecisionClaim| wire::participant::DecisionClaim {

@@ -87,7 +87,7 @@ impl Attempt {
 
     /// Asks a shard to abort; keeps the vote it answers with.
     pub fn request_abort<C: Cluster>(&mut self, cluster: &mut C, shard: ShardId) -> Result<Verdict> {
-        let answer = only(cluster.call(shard, Request::RequestAbort(vec![self.descriptor.clone()])))?;
+        let answer = only(cluster.call(shard, Request::RequestAbort(vec![(&self.descriptor).into()])))?;
         self.voted(shard, answer)
     }
 

@@ -83,6 +83,12 @@ impl Record {
     pub fn may_go(&self, now: Time) -> bool {
         matches!(self, Self::Refused { deadline, .. } if now > deadline.after(TOMBSTONE_KEPT))
     }
+
+    /// The last time at which a no that is written at `now` is kept, whenever its attempt's deadline was.
+    pub fn kept_until(&self, now: Time) -> Option<Time> {
+        let Self::Refused { deadline, .. } = self else { return None };
+        Some(now.max(*deadline).after(TOMBSTONE_KEPT))
+    }
 }
 
 /// The vote to answer with.
@@ -266,6 +272,8 @@ impl Participant {
             (Some(Record::Prepared { descriptor }), decision) => Ok(self.end(descriptor, decision)),
             (Some(Record::Decided { decision, .. }), claimed) if *decision == claimed => Ok(nothing), // I5: once.
             (Some(Record::Refused { .. }), Decision::Abort) => Ok(nothing),
+            // R5: past the deadline no prepare can lock any more, so there is nothing to remember.
+            (None, Decision::Abort) if now >= proof.descriptor().deadline => Ok(nothing),
             // A prepare may still be on its way; without this no it would lock for an attempt that is over.
             (None, Decision::Abort) => {
                 self.admit(proof.descriptor(), now)?;

@@ -133,7 +133,8 @@ impl Relay {
                 (Leg::Back, Some(Taken::Now(_))) => self.end(lane, message, "", step),
                 (Leg::Back, Some(Taken::Already(_))) => self.end(lane, message, "the origin had it before", step),
                 (_, Some(Taken::Refused { refusal: Refusal::Final, reason })) => {
-                    self.die(lane, message, queued, &reason, step);
+                    let refusals = queued.refusals.saturating_add(1);
+                    self.die(lane, message, Queued { refusals, ..queued }, &reason, step);
                 }
                 (_, Some(Taken::Refused { refusal: Refusal::Retryable, reason })) => {
                     self.retry(lane, message, queued, &reason, step);
@@ -180,13 +181,11 @@ impl Relay {
         }
     }
 
-    /// Has a refused parcel wait for its next try, or gives it up.
+    /// Has a refused parcel wait for its next try. However often that happens its life goes on: who is busy or holds a
+    /// lock must not be able to end it (I14). After its deadline its destination needs no lock to say that it has expired.
     fn retry<R: Read>(&mut self, lane: LaneId, id: MessageId, queued: Queued, reason: &str, step: &mut Step<'_, R>) {
-        let refusals = queued.refusals + 1;
+        let refusals = queued.refusals.saturating_add(1);
         let queued = Queued { refusals, ..queued };
-        if refusals >= self.settings.refusals_count_max {
-            return self.die(lane, id, queued, reason, step);
-        }
         let settings = &self.settings;
         let wait = backoff::wait(settings.retry_min, settings.retry_max, id.0.as_slice(), refusals);
         let (now, due) = (step.now, step.now.after(wait));
@@ -195,7 +194,8 @@ impl Relay {
         step.draft.change_record(id, |record| record.tell(now, Stage::Retrying, refusals, reason));
     }
 
-    /// Gives a parcel up: it becomes a dead letter, receipt and all, until an operator revives it.
+    /// Gives a parcel up that was refused for good: it becomes a dead letter, receipt and all, until an operator revives
+    /// it. No dead letter is forgotten.
     fn die<R: Read>(&mut self, lane: LaneId, id: MessageId, queued: Queued, reason: &str, step: &mut Step<'_, R>) {
         self.lane(lane).remove(id);
         step.draft.delete(spaces::QUEUE, &lane.queue_key(id));
@@ -217,14 +217,9 @@ impl Relay {
         step.draft.put_record(id, record);
         step.draft.put_value(spaces::DEAD, id.0.as_slice(), &letter);
         self.lane(lane).bury(&letter);
-        self.forget_oldest_dead(lane, step);
-    }
-
-    fn forget_oldest_dead<R: Read>(&mut self, lane: LaneId, step: &mut Step<'_, R>) {
-        let count_max = self.settings.dead_letters_count_max;
-        if let Some(oldest) = self.lane(lane).oldest_dead_beyond(count_max) {
-            self.exhume(oldest, step);
-            step.draft.delete_record(oldest);
+        if self.lane(lane).is_full_of_dead() {
+            let text = format!("this lane is full of dead letters and reads no further; the last one: {reason}");
+            self.lane(lane).state_mut().last_error = shortened(&text);
         }
     }
 
@@ -241,9 +236,7 @@ impl Relay {
     fn end<R: Read>(&mut self, lane: LaneId, id: MessageId, detail: &str, step: &mut Step<'_, R>) {
         let now = step.now;
         self.lane(lane).remove(id);
-        let state = self.lane(lane).state_mut();
-        (state.done_count, state.progress) = (state.done_count + 1, now);
-        state.last_error.clear();
+        self.lane(lane).done(now);
         step.draft.delete(spaces::QUEUE, &lane.queue_key(id));
         step.draft.delete_receipts(id);
         step.draft.change_record(id, |record| {

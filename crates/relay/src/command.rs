@@ -63,9 +63,8 @@ impl Relay {
     }
 
     fn revive<R: Read>(&mut self, message: MessageId, step: &mut Step<'_, R>) -> Result<(), CommandError> {
-        let count_max = self.settings.queue_count_max;
         let (lane, letter) = self.exhume(message, step).ok_or(CommandError::NotDead { message })?;
-        if self.lane(lane).count() >= count_max {
+        if !self.lane(lane).has_place() {
             step.draft.put_value(crate::settings::spaces::DEAD, message.0.as_slice(), &letter);
             self.lane(lane).bury(&letter);
             return Err(CommandError::Full { from: lane.from, to: lane.to });

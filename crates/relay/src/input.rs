@@ -132,9 +132,9 @@ pub enum Taken {
 /// Whether a refusal is the last word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// The same parcel may be taken later.
+    /// The same parcel may be taken later: a lock, a full step, a full disk, a shard that is not as it should be.
     Retryable,
-    /// It never will.
+    /// It never will, whatever becomes of the shard. The only refusal that ends a life here.
     Final,
 }
 

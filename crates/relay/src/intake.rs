@@ -116,11 +116,10 @@ impl Relay {
 
     /// The open lanes whose cursor is on the page.
     fn lanes_within(&mut self, shard: ShardId, from: Cursor, next: Cursor) -> BTreeSet<LaneId> {
-        let count_max = self.settings.queue_count_max;
         let ids: Vec<_> = lanes_from(&self.settings, shard).collect();
         let within = ids.into_iter().filter(|id| {
             let lane = self.lane(*id);
-            (from..next).contains(&lane.state.cursor) && lane.is_open(count_max)
+            (from..next).contains(&lane.state.cursor) && lane.is_open()
         });
         within.collect()
     }
@@ -136,12 +135,11 @@ impl Relay {
         let Ok(said) = Said::of(carried.fact()) else { return };
         let Some(id) = self.lane_for(shard, &said) else { return self.note_unroutable(carried, &said, step) };
         let position = carried.position();
-        let count_max = self.settings.queue_count_max;
         let lane = self.lane(id);
         if !reading.contains(&id) || position < lane.state.cursor {
             return;
         }
-        if lane.is_open(count_max) {
+        if lane.is_open() {
             self.accept(id, carried, said, step);
         } else {
             lane.state_mut().cursor = position;
@@ -170,8 +168,7 @@ impl Relay {
         let said = Said::of(fact)?;
         let id = said.id();
         let lane = self.lane_for(fact.shard, &said).ok_or(SubmitError::NoRoute { domain: said.to() })?;
-        let count_max = self.settings.queue_count_max;
-        if !self.lane(lane).is_open(count_max) {
+        if !self.lane(lane).is_open() {
             return Err(SubmitError::Full { from: lane.from, to: lane.to });
         }
         Ok(if self.accept(lane, carried, said, step) { Submission::Accepted(id) } else { Submission::Duplicate(id) })
@@ -183,8 +180,7 @@ impl Relay {
         let Ok(Said::Delivery(delivery)) = Said::of(proof.fact()) else { return false };
         let said = Said::Delivery(delivery);
         let Some(lane) = self.lane_for(shard, &said).filter(|_| said.id() == message) else { return false };
-        let count_max = self.settings.queue_count_max;
-        self.lane(lane).is_open(count_max) && self.accept(lane, proof, said, step)
+        self.lane(lane).is_open() && self.accept(lane, proof, said, step)
     }
 
     fn accept<R: Read>(&mut self, lane: LaneId, carried: &Carried, said: Said, step: &mut Step<'_, R>) -> bool {
@@ -269,9 +265,7 @@ impl Relay {
         let out = LaneId { from: back.to, to: back.from, leg: Leg::Out };
         let now = step.now;
         if self.lane(out).remove(id).is_some() {
-            let state = self.lane(out).state_mut();
-            (state.done_count, state.progress) = (state.done_count + 1, now);
-            state.last_error.clear();
+            self.lane(out).done(now);
         }
         step.draft.delete(spaces::QUEUE, &out.queue_key(id));
         step.draft.delete(spaces::RECEIPTS, &receipt_key(Leg::Out, id));

@@ -1,6 +1,7 @@
 //! One direction between two shards: where it has read to, and what waits on it.
 
 use crate::record::{DeadLetter, Leg};
+use crate::settings::Settings;
 use borsh::{BorshDeserialize, BorshSerialize};
 use primitives::{Height, ShardId, Time, encode};
 use proof::MessageId;
@@ -115,17 +116,40 @@ pub(crate) enum Posture {
     UnderWay,
 }
 
+/// How much one lane holds before it reads no further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    queue_count_max: usize,
+    patience_count: u32,
+    stuck_count_max: usize,
+    dead_count_max: usize,
+}
+
+impl Bounds {
+    pub(crate) fn of(settings: &Settings) -> Self {
+        Self {
+            queue_count_max: settings.queue_count_max,
+            patience_count: settings.patience_count,
+            stuck_count_max: settings.stuck_count_max,
+            dead_count_max: settings.dead_letters_count_max,
+        }
+    }
+}
+
 type Place = (Time, u64, MessageId);
 
 /// A lane in memory.
 #[derive(Debug)]
 pub(crate) struct Lane {
     pub(crate) state: LaneState,
+    bounds: Bounds,
     parcels: BTreeMap<MessageId, (Queued, Posture)>,
     waiting: BTreeSet<Place>,
     alone: BTreeSet<Place>,
-    /// Dead letters, oldest first.
-    dead: BTreeMap<u64, MessageId>,
+    /// How many parcels were refused more often than the queue has patience for.
+    stuck_count: usize,
+    /// The numbers of dead letters.
+    dead: BTreeSet<u64>,
     /// Full since some moment, and not yet half empty: does not read on.
     closed: bool,
     /// Changed in this step.
@@ -133,20 +157,32 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    pub(crate) fn new(state: LaneState) -> Self {
+    pub(crate) fn new(state: LaneState, bounds: Bounds) -> Self {
         Self {
             state,
+            bounds,
             parcels: BTreeMap::new(),
             waiting: BTreeSet::new(),
             alone: BTreeSet::new(),
-            dead: BTreeMap::new(),
+            stuck_count: 0,
+            dead: BTreeSet::new(),
             closed: false,
             dirty: false,
         }
     }
 
-    pub(crate) fn count(&self) -> usize {
-        self.parcels.len()
+    /// How many parcels have a place in the queue: all but the stuck.
+    fn fresh_count(&self) -> usize {
+        self.parcels.len() - self.stuck_count
+    }
+
+    /// Whether a parcel that comes now has a place in the queue.
+    pub(crate) fn has_place(&self) -> bool {
+        self.fresh_count() < self.bounds.queue_count_max
+    }
+
+    fn is_stuck(&self, queued: Queued) -> bool {
+        queued.refusals >= self.bounds.patience_count
     }
 
     pub(crate) fn get(&self, id: MessageId) -> Option<Queued> {
@@ -156,6 +192,7 @@ impl Lane {
     pub(crate) fn insert(&mut self, id: MessageId, queued: Queued, posture: Posture) {
         self.remove(id);
         self.dirty = true;
+        self.stuck_count += usize::from(self.is_stuck(queued));
         self.parcels.insert(id, (queued, posture));
         let place = (queued.due, queued.number, id);
         match posture {
@@ -167,6 +204,7 @@ impl Lane {
 
     pub(crate) fn remove(&mut self, id: MessageId) -> Option<Queued> {
         let (queued, _) = self.parcels.remove(&id)?;
+        self.stuck_count -= usize::from(self.is_stuck(queued));
         self.dirty = true;
         let place = (queued.due, queued.number, id);
         self.waiting.remove(&place);
@@ -203,16 +241,25 @@ impl Lane {
         self.state.flow == Flow::Paused
     }
 
-    /// Whether it takes leaves in; once full, not until it is half empty.
-    pub(crate) fn is_open(&mut self, count_max: usize) -> bool {
-        let count = self.count();
-        self.closed = count >= count_max || self.closed && count > count_max / 2;
-        !self.closed
+    /// Whether it takes leaves in; once full, not until it is half empty. What it does not take stays in its shard's
+    /// outbox, so that nothing has to be forgotten for want of room.
+    pub(crate) fn is_open(&mut self) -> bool {
+        let (fresh, stuck) = (self.fresh_count(), self.stuck_count);
+        let Bounds { queue_count_max, stuck_count_max, .. } = self.bounds;
+        let full = fresh >= queue_count_max || stuck >= stuck_count_max;
+        let half_empty = fresh <= queue_count_max / 2 && stuck <= stuck_count_max / 2;
+        self.closed = full || self.closed && !half_empty;
+        !self.closed && !self.is_full_of_dead()
+    }
+
+    /// Whether it holds as many dead letters as it may: it reads no further until an operator has put one back.
+    pub(crate) fn is_full_of_dead(&self) -> bool {
+        self.dead.len() >= self.bounds.dead_count_max
     }
 
     pub(crate) fn bury(&mut self, letter: &DeadLetter) {
         self.dirty = true;
-        self.dead.insert(letter.number, letter.message);
+        self.dead.insert(letter.number);
     }
 
     pub(crate) fn exhume(&mut self, letter: &DeadLetter) {
@@ -220,9 +267,14 @@ impl Lane {
         self.dead.remove(&letter.number);
     }
 
-    /// The oldest dead letter, if there are more than `count_max`.
-    pub(crate) fn oldest_dead_beyond(&self, count_max: usize) -> Option<MessageId> {
-        if self.dead.len() > count_max { self.dead.first_key_value().map(|(_, id)| *id) } else { None }
+    /// A parcel has come to its end. What an operator must see stays said.
+    pub(crate) fn done(&mut self, now: Time) {
+        self.dirty = true;
+        self.state.done_count += 1;
+        self.state.progress = now;
+        if !self.is_full_of_dead() {
+            self.state.last_error.clear();
+        }
     }
 
     /// Changes what is stored of the lane.
@@ -251,5 +303,7 @@ impl Lane {
         let placed = self.waiting.len() + self.alone.len();
         assert_eq!(placed + self.under_way_count(), self.parcels.len(), "every parcel waits or is under way");
         assert!(self.waiting.is_disjoint(&self.alone), "no parcel waits twice");
+        let stuck = self.parcels.values().filter(|(queued, _)| self.is_stuck(*queued)).count();
+        assert_eq!(stuck, self.stuck_count, "the stuck are counted as they come and go");
     }
 }

@@ -10,9 +10,9 @@
 //! ```
 //!
 //! Promise (I14, I19): every message leaf between known shards is carried until its delivery is proven and acknowledged,
-//! or parked as a dead letter that an operator can revive; nothing is skipped, because a lane's cursor passes a leaf only
-//! in the batch that accepts it; nothing grows without a named bound, because a lane that is full stops its cursor and no
-//! other lane's. A relay is not trusted: what it forges is refused, what it repeats is answered "already", and any number
+//! or, refused for good, parked as a dead letter that is kept until an operator revives it; who is busy or holds a lock
+//! ends no life, however long. Nothing is skipped, because a lane's cursor passes a leaf only in the batch that accepts it;
+//! nothing grows without a named bound, because a lane that is full stops its cursor and no other lane's. A relay is not trusted: what it forges is refused, what it repeats is answered "already", and any number
 //! of relays carry side by side.
 //! Knows nothing of EVM, gRPC, disks or clocks. Its host fetches, checks receipts with a `ReceiptVerifier`, and delivers.
 //!

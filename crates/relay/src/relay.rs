@@ -5,7 +5,7 @@ use crate::{
     draft::{Draft, own},
     input::{Input, Reply, Send, Ticket},
     intake::Page,
-    lane::{Lane, LaneId, LaneState, Posture, Queued, Route},
+    lane::{Bounds, Lane, LaneId, LaneState, Posture, Queued, Route},
     peer::Peer,
     record::{DeadLetter, Leg},
     settings::{Settings, spaces},
@@ -114,7 +114,8 @@ impl Relay {
 
     fn load(&mut self, read: &impl Read) {
         for (key, value) in scan_all(read, spaces::LANES) {
-            self.lanes.insert(own(spaces::LANES, &key), Lane::new(own::<LaneState>(spaces::LANES, &value)));
+            let lane = Lane::new(own::<LaneState>(spaces::LANES, &value), Bounds::of(&self.settings));
+            self.lanes.insert(own(spaces::LANES, &key), lane);
         }
         for (key, value) in scan_all(read, spaces::QUEUE) {
             let (lane, id): (LaneId, MessageId) = own(spaces::QUEUE, &key);
@@ -136,7 +137,8 @@ impl Relay {
 
     /// The lane with this id, which is made if a former configuration had it and this one does not.
     pub(crate) fn lane(&mut self, id: LaneId) -> &mut Lane {
-        self.lanes.entry(id).or_insert_with(|| Lane::new(LaneState::new()))
+        let bounds = Bounds::of(&self.settings);
+        self.lanes.entry(id).or_insert_with(|| Lane::new(LaneState::new(), bounds))
     }
 
     /// The route between two domains, if both are shards of this network.
@@ -197,11 +199,10 @@ impl Relay {
 
     /// The cursors of the lanes from `shard` that have room.
     fn open_cursors(&mut self, shard: ShardId) -> Vec<crate::Cursor> {
-        let count_max = self.settings.queue_count_max;
         let lanes = lanes_from(&self.settings, shard);
         let open = lanes.filter_map(|id| {
             let lane = self.lanes.get_mut(&id)?;
-            lane.is_open(count_max).then_some(lane.state.cursor)
+            lane.is_open().then_some(lane.state.cursor)
         });
         open.collect()
     }
@@ -260,6 +261,8 @@ fn check(settings: &Settings) -> Result<(), OpenError> {
     let bounds = [
         ("network", settings.network.0),
         ("queue_count_max", settings.queue_count_max as u64),
+        ("patience_count", u64::from(settings.patience_count)),
+        ("stuck_count_max", settings.stuck_count_max as u64),
         ("dead_letters_count_max", settings.dead_letters_count_max as u64),
         ("ended_count_max", settings.ended_count_max),
         ("batch_count_max", settings.batch_count_max as u64),
@@ -267,7 +270,6 @@ fn check(settings: &Settings) -> Result<(), OpenError> {
         ("page_count_max", u64::from(settings.page_count_max)),
         ("poll", settings.poll.0),
         ("answer", settings.answer.0),
-        ("refusals_count_max", u64::from(settings.refusals_count_max)),
     ];
     match bounds.into_iter().find(|(_, value)| *value == 0) {
         Some((name, _)) => Err(OpenError::Zero { name }),
@@ -277,7 +279,7 @@ fn check(settings: &Settings) -> Result<(), OpenError> {
 
 fn all_lanes(settings: &Settings) -> BTreeMap<LaneId, Lane> {
     let ids = settings.shards.iter().flat_map(|from| lanes_from(settings, *from));
-    ids.map(|id| (id, Lane::new(LaneState::new()))).collect()
+    ids.map(|id| (id, Lane::new(LaneState::new(), Bounds::of(settings)))).collect()
 }
 
 /// The lanes that read `from`'s outbox.

@@ -12,7 +12,13 @@ pub struct Settings {
     pub shards: BTreeSet<ShardId>,
     /// How many receipts may wait or be under way on one lane. A full lane stops reading until it is half empty.
     pub queue_count_max: usize,
-    /// How many dead letters one lane keeps; the oldest goes when there is one more. Its origin keeps the receipt.
+    /// After how many refusals in a row a receipt no longer takes a place in its lane's queue: it waits for a lock or for
+    /// room, and those behind it need not.
+    pub patience_count: u32,
+    /// How many such receipts wait on one lane, beside its queue. A lane with more stops reading.
+    pub stuck_count_max: usize,
+    /// How many dead letters one lane keeps. A lane with more stops reading: what it would forget stays where it is, in
+    /// its shard's outbox.
     pub dead_letters_count_max: usize,
     /// How many ended messages are remembered for `trace`; the oldest goes first.
     pub ended_count_max: u64,
@@ -32,8 +38,6 @@ pub struct Settings {
     pub retry_min: Millis,
     /// The longest wait between two tries of a message.
     pub retry_max: Millis,
-    /// After how many refusals a message becomes a dead letter.
-    pub refusals_count_max: u32,
     /// The wait after a shard could not be reached; it doubles with each failure.
     pub reach_min: Millis,
     /// The longest wait before a shard is tried again.
@@ -47,6 +51,8 @@ impl Settings {
             network,
             shards,
             queue_count_max: 4096,
+            patience_count: 8,
+            stuck_count_max: 16_384,
             dead_letters_count_max: 1024,
             ended_count_max: 100_000,
             batch_count_max: 64,
@@ -57,7 +63,6 @@ impl Settings {
             answer: Millis(30_000),
             retry_min: Millis(500),
             retry_max: Millis(60_000),
-            refusals_count_max: 12,
             reach_min: Millis(100),
             reach_max: Millis(5_000),
         }

@@ -8,7 +8,7 @@ use dovetail_relay::{
     Command, CommandError, Cursor, EVENTS_COUNT_MAX, Input, Life, OpenError, Relay, Reply, Route, Stage, Submission,
     SubmitError, Ticket, dead_letters, routes, spaces, trace,
 };
-use primitives::{Height, Millis, NetworkId, ShardId};
+use primitives::{Height, Millis, NetworkId, ShardId, Time};
 use proof::{Delivery, DeliveryStatus, Leaf, LeafKind, Message, MessageId, domain_of};
 use std::collections::BTreeSet;
 use world::{Crash, Mood, NETWORK, World};
@@ -247,17 +247,94 @@ fn a_destination_that_claims_without_proof_is_asked_again() {
 }
 
 #[test]
-fn a_message_refused_too_often_is_parked_and_an_operator_revives_it() {
-    let mut world = World::with(2, |settings| settings.refusals_count_max = 3);
+fn a_destination_that_is_busy_a_thousand_times_takes_the_message_in_the_end() {
+    let mut world = World::with(2, |settings| settings.retry_max = Millis(1_000));
     let ids = world.dispatch(0, 1, 2);
+    world.shard(1).moods.insert(ids[0], Mood::BusyTimes(1_000));
+    world.run(2_000_000);
+    assert_eq!(world.ran(1), set(&ids));
+    assert_eq!(world.settled(0), set(&ids));
+    assert_eq!(world.shard(1).handed.iter().filter(|id| **id == ids[0]).count(), 1_001);
+    assert!(dead_letters(&world.store, None, 10).is_empty());
+}
+
+#[test]
+fn whoever_keeps_a_key_locked_for_an_hour_ends_no_message() {
+    let mut world = World::new(2);
+    let ids = world.dispatch(0, 1, 3);
     world.shard(1).moods.insert(ids[0], Mood::Refuses);
+    world.run(3_600_000);
+    assert_eq!(trace(&world.store, ids[0]).unwrap().life, Life::Out);
+    let handed = world.shard(1).handed.iter().filter(|id| **id == ids[0]).count();
+    assert!((60..200).contains(&handed), "its tries are spaced: {handed} in an hour");
+    world.reopen();
+    world.shard(1).moods.clear();
+    world.run(61_000);
+    assert_eq!(world.settled(0), set(&ids));
+}
+
+#[test]
+fn a_message_whose_key_stays_locked_expires_after_its_deadline_and_its_origin_is_told() {
+    let mut world = World::new(2);
+    let ids = world.dispatch(0, 1, 1);
+    let deadline = Time(world.now.0 + 900_000);
+    world.shard(1).moods.insert(ids[0], Mood::LockedUntil(deadline));
+    world.run(1_000_000);
+    assert_eq!(trace(&world.store, ids[0]).unwrap().status, Some(DeliveryStatus::Expired));
+    assert!(world.ran(1).is_empty());
+    assert_eq!(world.settled(0), set(&ids));
+}
+
+#[test]
+fn an_acknowledgement_is_tried_for_as_long_as_its_origin_is_busy() {
+    let mut world = World::new(2);
+    let ids = world.dispatch(0, 1, 1);
+    world.shard(0).moods.insert(ids[0], Mood::BusyTimes(40));
+    world.run(3_600_000);
+    assert_eq!(world.settled(0), set(&ids));
+    assert!(dead_letters(&world.store, None, 10).is_empty());
+}
+
+#[test]
+fn messages_that_wait_for_a_lock_leave_the_queue_to_others() {
+    let mut world = World::with(2, |settings| settings.queue_count_max = 8);
+    let stuck = world.dispatch(0, 1, 20);
+    world.shard(1).moods.extend(stuck.iter().map(|id| (*id, Mood::Refuses)));
+    let others = world.dispatch(0, 1, 20);
+    world.run(300_000);
+    assert_eq!(world.ran(1), set(&others));
+    world.shard(1).moods.clear();
+    world.run(61_000);
+    assert_eq!(world.settled(0).len(), 40);
+}
+
+#[test]
+fn what_waits_for_locks_is_bounded_and_the_rest_stays_in_its_outbox() {
+    let mut world = World::with(2, |settings| {
+        (settings.queue_count_max, settings.stuck_count_max, settings.page_count_max) = (4, 8, 4)
+    });
+    let ids = world.dispatch(0, 1, 40);
+    world.shard(1).moods.extend(ids.iter().map(|id| (*id, Mood::Refuses)));
+    world.run(3_600_000);
+    assert!(world.store.count(spaces::QUEUE) <= 4 + 8 + 4, "{} wait", world.store.count(spaces::QUEUE));
+    world.reopen();
+    world.shard(1).moods.clear();
+    world.run(300_000);
+    assert_eq!(world.settled(0), set(&ids));
+}
+
+#[test]
+fn a_message_refused_for_good_is_parked_and_an_operator_revives_it() {
+    let mut world = World::new(2);
+    let ids = world.dispatch(0, 1, 2);
+    world.shard(1).moods.insert(ids[0], Mood::RefusesForEver);
     world.run(60_000);
     let letters = dead_letters(&world.store, None, 10);
     assert_eq!(letters.len(), 1);
-    assert_eq!((letters[0].message, letters[0].refusals), (ids[0], 3));
+    assert_eq!((letters[0].message, letters[0].refusals), (ids[0], 1));
     assert_eq!(letters[0].reason, "out of mood");
     let handed = world.shard(1).handed.iter().filter(|id| **id == ids[0]).count();
-    assert_eq!(handed, 3);
+    assert_eq!(handed, 1);
     world.reopen();
     world.shard(1).moods.clear();
     assert_eq!(world.command(Command::Retry(ids[0])), Reply::Commanded { ticket: Ticket(1), result: Ok(()) });
@@ -293,17 +370,29 @@ fn a_dead_letter_that_another_relay_delivered_is_acknowledged() {
 }
 
 #[test]
-fn dead_letters_are_bounded_and_the_oldest_goes() {
-    let mut world = World::with(2, |settings| settings.dead_letters_count_max = 4);
-    let ids = world.dispatch(0, 1, 10);
-    for id in &ids {
-        world.shard(1).moods.insert(*id, Mood::RefusesForEver);
+fn no_dead_letter_is_forgotten_a_lane_full_of_them_reads_no_further() {
+    let mut world = World::with(3, |settings| {
+        (settings.dead_letters_count_max, settings.page_count_max, settings.batch_count_max) = (4, 1, 1);
+        settings.queue_count_max = 2;
+    });
+    let ids = world.dispatch(0, 1, 20);
+    world.shard(1).moods.extend(ids.iter().map(|id| (*id, Mood::RefusesForEver)));
+    let others = world.dispatch(0, 2, 20);
+    world.run(60_000);
+    let letters = dead_letters(&world.store, None, 100);
+    assert!((4..=4 + 2).contains(&letters.len()), "{} dead letters", letters.len());
+    assert!(letters.iter().all(|letter| trace(&world.store, letter.message).is_some()));
+    let status = routes(&world.store).into_iter().find(|status| status.route == route(0, 1)).unwrap();
+    assert!(status.last_error.contains("reads no further"), "{}", status.last_error);
+    assert_eq!(world.ran(2), set(&others), "another lane is not held up");
+    world.reopen();
+    world.shard(1).moods.clear();
+    while let Some(letter) = dead_letters(&world.store, None, 1).first() {
+        world.command(Command::Retry(letter.message));
+        world.run(60_000);
     }
-    world.run(5_000);
-    let letters: BTreeSet<_> = dead_letters(&world.store, None, 100).iter().map(|letter| letter.message).collect();
-    assert_eq!(letters, set(&ids[6..]));
-    assert_eq!(world.store.count(spaces::RECEIPTS), 4);
-    assert_eq!(trace(&world.store, ids[0]), None);
+    assert_eq!(world.ran(1), set(&ids), "what the lane left was in its outbox");
+    assert_eq!(world.settled(0).len(), 40);
 }
 
 #[test]
@@ -325,7 +414,7 @@ fn dead_letters_are_read_in_pages() {
 
 #[test]
 fn a_shard_that_is_down_costs_no_message_its_tries() {
-    let mut world = World::with(3, |settings| settings.refusals_count_max = 2);
+    let mut world = World::new(3);
     world.shard(1).down = true;
     let ids = world.dispatch(0, 1, 30);
     let others = world.dispatch(0, 2, 30);
@@ -355,7 +444,7 @@ fn a_lost_answer_is_asked_for_again() {
 
 #[test]
 fn a_story_is_bounded_however_long_it_takes() {
-    let mut world = World::with(2, |settings| settings.refusals_count_max = 1_000);
+    let mut world = World::new(2);
     let ids = world.dispatch(0, 1, 1);
     world.shard(1).moods.insert(ids[0], Mood::Refuses);
     world.run(3_600_000);

@@ -20,7 +20,7 @@ use crate::staged::get_value;
 use alloy_primitives::{Address, U256, keccak256};
 use evm::{Funding, LockMode, RecoveredPayload, StateKey, Status, SystemTransaction};
 use primitives::Read;
-use proof::{Delivery, DeliveryStatus, Fact, Message, MessageId};
+use proof::{Delivery, DeliveryStatus, Fact, LeafKind, Message, MessageId};
 use std::collections::BTreeMap;
 
 impl<R: Read> Work<'_, '_, R> {
@@ -38,6 +38,7 @@ impl<R: Read> Work<'_, '_, R> {
         if let Some(end) = &sent.end {
             return Ok(Answer::Acknowledged { message: id, height: end.height, novelty: Novelty::Already });
         }
+        self.check_hindrance(LeafKind::Delivery, id)?;
         let handler = self.settle(id, &sent.message, delivery.status)?;
         let height = self.draft.height();
         self.draft.push_entry(Entry::Acknowledged { message: id, status: delivery.status });
@@ -72,7 +73,7 @@ impl<R: Read> Work<'_, '_, R> {
         let wanted: BTreeMap<_, _> =
             accounts.iter().map(|account| (StateKey::Account(*account), LockMode::Exclusive)).collect();
         match self.shard.locks.conflict(&wanted) {
-            Some(conflict) => Err(Busy::Locked { key: conflict.key, holder: conflict.holder }),
+            Some(conflict) => Err(Busy::locked(conflict)),
             None => Ok(()),
         }
     }

@@ -20,11 +20,12 @@ use crate::queries;
 use crate::shard::Work;
 use crate::spaces::{self, ATTEMPTS, HOLDERS, PREPARED};
 use crate::staged::{get_value, own_value};
+use crate::tombstones::Ground;
 use crate::votes::VoteVerifier;
 use alloy_primitives::Address;
 use borsh::{BorshDeserialize, BorshSerialize};
 use commit::participant::{Action, Answer as VoteAnswer, Record, Step, ask_at};
-use commit::{DecisionProof, Descriptor, Participant, Refusal, Rejection, VoteProof};
+use commit::{DecisionProof, Descriptor, Participant, Refusal, Rejection, Vote, VoteProof};
 use evm::{LockMode, StateKey, Witness};
 use primitives::{AttemptId, Height, Read, ShardId, Time, Verified, encode};
 use proof::LeafKind;
@@ -41,7 +42,7 @@ pub mod invalid {
 /// How many prepared attempts are read at a time when a shard opens.
 const OPEN_PAGE_COUNT: usize = 256;
 
-/// All that this shard keeps of an attempt; for ever (R7).
+/// All that this shard keeps of an attempt: of one that it said yes to for ever (R7).
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct AttemptRecord {
     /// As `commit` keeps it.
@@ -241,16 +242,31 @@ impl<R: Read> Work<'_, '_, R> {
         if let (Action::Lock, Some(part)) = (step.action, part) {
             self.lock(id, descriptor, part, prepare);
         }
-        self.answer_vote(id, known, step, hint)
+        self.answer_vote(id, known, step, Ground::Voted, hint)
     }
 
     /// Votes no if there is no vote yet, and answers with the vote that stands (R4, R5).
-    pub(crate) fn abort_request(&mut self, descriptor: &Descriptor) -> Result<Pending, AttemptRefusal> {
+    ///
+    /// A no that nobody is seen to wait for is said only while there are few of them: whoever holds a lock shows a yes.
+    pub(crate) fn abort_request(
+        &mut self,
+        descriptor: &Descriptor,
+        waits: Option<&Verified<VoteProof>>,
+    ) -> Result<Pending, AttemptRefusal> {
         let id = descriptor.id();
         let known = attempt(&self.ledger.staged, id);
+        let ground = if waits.is_some_and(|proof| waits_for(descriptor, &proof.vote)) {
+            Ground::Waited
+        } else {
+            Ground::Unfounded
+        };
+        let excess = self.shard.tombstones.excess(ground).filter(|_| known.is_none());
+        if let Some(kept) = excess {
+            return Err(Busy::Tombstones { kept }.into());
+        }
         let record = known.as_ref().map(|known| &known.record);
         let step = self.shard.participant.abort_request(record, descriptor, self.time)?;
-        self.answer_vote(id, known, step, Vec::new())
+        self.answer_vote(id, known, step, ground, Vec::new())
     }
 
     /// Ends an attempt as its votes say (R1, R8).
@@ -262,8 +278,9 @@ impl<R: Read> Work<'_, '_, R> {
         let height = match (&known, step.action) {
             (Some(known), Action::Apply | Action::Release) => self.end(id, known, step),
             (Some(known), _) => known.decided.unwrap_or(known.vote.height),
+            (None, _) if step.answer.is_none() => self.draft.height(), // Past its deadline there is nothing to remember.
             (None, _) => {
-                self.answer_vote(id, None, step, Vec::new())?;
+                self.answer_vote(id, None, step, Ground::Voted, Vec::new())?;
                 self.draft.height()
             }
         };
@@ -304,13 +321,19 @@ impl<R: Read> Work<'_, '_, R> {
 
     /// Asks all others about one late attempt, and sets when to ask again.
     fn ask(&mut self, id: AttemptId) {
+        let Some(known) = attempt(&self.ledger.staged, id) else { return };
+        if known.vote.height == self.draft.height() {
+            return; // Its block is not sealed yet.
+        }
+        let waits = queries::receipt_at(&self.ledger.staged, known.vote);
         let Some(live) = self.shard.attempts.live.get_mut(&id) else { return };
         let record = Record::Prepared { descriptor: live.descriptor.clone() };
         let Some(ask) = self.shard.participant.late(&record, live.round, self.time) else { return };
         self.shard.attempts.due.remove(&(live.due, id));
         (live.round, live.due) = (live.round.saturating_add(1), ask.again);
         self.shard.attempts.due.insert((live.due, id));
-        let question = |to: &ShardId| Send::AskVotes { to: *to, descriptor: ask.descriptor.clone() };
+        let (descriptor, waits) = (ask.descriptor, Box::new(waits));
+        let question = |to: &ShardId| Send::AskVotes { to: *to, descriptor: descriptor.clone(), waits: waits.clone() };
         self.sends.extend(ask.shards.iter().map(question));
     }
 
@@ -349,6 +372,9 @@ impl<R: Read> Work<'_, '_, R> {
 
     fn check_room(&self) -> Result<(), Busy> {
         self.shard.check_lag()?;
+        if let Some(kept) = self.shard.tombstones.excess(Ground::Voted) {
+            return Err(Busy::Tombstones { kept });
+        }
         match self.shard.attempts.live.len() {
             live if live >= ATTEMPTS_LIVE_COUNT_MAX => Err(Busy::Attempts { live }),
             _ => Ok(()),
@@ -372,6 +398,9 @@ impl<R: Read> Work<'_, '_, R> {
         let wanted = &shard.awaited(wanted.clone());
         if let Some(conflict) = shard.locks.conflict(wanted) {
             return Err(Refusal::Conflict { holder: conflict.holder });
+        }
+        if shard.waiting.is_claimed(wanted, self.time) {
+            return Err(Refusal::Busy); // I14: a message has waited for this key longer than its patience.
         }
         if let Some(holder) = self.own_nonces(prepare).iter().find_map(|nonce| shard.attempts.senders.get(nonce)) {
             return Err(Refusal::Conflict { holder: *holder }); // R11
@@ -440,6 +469,7 @@ impl<R: Read> Work<'_, '_, R> {
         id: AttemptId,
         known: Option<AttemptRecord>,
         step: Step,
+        ground: Ground,
         hint: Vec<FreshValue>,
     ) -> Result<Pending, AttemptRefusal> {
         match (step.answer, known) {
@@ -447,6 +477,9 @@ impl<R: Read> Work<'_, '_, R> {
                 let place = self.draft.push_leaf(LeafKind::Vote, encode(&vote));
                 self.draft.push_entry(Entry::Voted { attempt: id, yes: vote.verdict.is_yes() });
                 if let Some(record) = step.write {
+                    if let Some(until) = record.kept_until(self.time) {
+                        self.shard.tombstones.keep(until, id, ground, &mut self.ledger.staged);
+                    }
                     let record = AttemptRecord { record, vote: place, decided: None };
                     self.ledger.staged.put_value(ATTEMPTS, spaces::attempt_key(id), &record);
                 }
@@ -490,6 +523,13 @@ impl<R: Read> Work<'_, '_, R> {
         }
         height
     }
+}
+
+/// Whether this is a vote that makes a participant of the attempt wait for the others'.
+fn waits_for(descriptor: &Descriptor, vote: &Vote) -> bool {
+    vote.attempt == descriptor.id()
+        && vote.verdict.is_yes()
+        && descriptor.epoch(vote.shard).is_some_and(|epoch| epoch == vote.epoch)
 }
 
 /// Whether the descriptor names what the execution is: same payload, witness and effects (R3), same shards.

@@ -109,7 +109,7 @@ impl<R: Read> Work<'_, '_, R> {
         #[cfg(feature = "twins")] // UndecidedRead breaks R6.
         let wanted = &shard.awaited(wanted.clone());
         if let Some(conflict) = shard.locks.conflict(wanted) {
-            return Err(RunRefusal::Busy(Busy::Locked { key: conflict.key, holder: conflict.holder }));
+            return Err(RunRefusal::Busy(Busy::locked(conflict)));
         }
         let messages = shard.mailbox.messages(&executed.effects.outcomes, &shard.placement);
         let messages = messages.map_err(RunRefusal::Dispatch)?;

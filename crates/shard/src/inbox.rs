@@ -2,7 +2,7 @@
 //!
 //!   fact --> for us? --> consumed before? --> deadline? --> run: handle(origin, sender, body) --> delivery leaf
 //!            | refused   | that delivery      | Expired    | Failed: reverted, out of gas, left the shard
-//!                                                          | busy: a key it needs is locked; nothing happened, try again
+//!                                                          | busy: a key it needs is locked; it waits (`waiting`)
 //!
 //! Promise (I14): the set of consumed messages is state, written in the batch of the run; a message in it is answered
 //! with its delivery for ever.
@@ -12,14 +12,25 @@ use crate::applied::Cause;
 use crate::blocks::Entry;
 use crate::execution::{OwnRun, RunRefusal};
 use crate::input::{Busy, DeliverRefusal, Novelty, Pending};
+use crate::limits::{HANDLE_DELIVERY_GAS, STEP_GAS_MAX, WAITING_RUNS_PER_STEP_COUNT_MAX};
 use crate::messages::ConsumedRecord;
 use crate::shard::Work;
 use crate::spaces::{self, CONSUMED};
 use crate::staged::get_value;
+use crate::waiting::WaiterId;
 use alloy_primitives::{Address, U256, keccak256};
 use evm::{Funding, RecoveredPayload, Status, SystemTransaction};
-use primitives::Read;
-use proof::{Delivery, DeliveryStatus, Fact, LeafKind, Message, domain_of};
+use primitives::{Read, Verified};
+use proof::{Delivery, DeliveryStatus, Fact, LeafKind, Message, MessageId, domain_of};
+
+/// Whether a step left something for the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Backlog {
+    /// Nothing.
+    None,
+    /// Something: the next step should come at once.
+    Some,
+}
 
 /// How a message ends, and the run to apply if it was delivered.
 struct End {
@@ -36,6 +47,51 @@ impl End {
 }
 
 impl<R: Read> Work<'_, '_, R> {
+    /// Runs what waited for a lock that is free now; whether more of it is to follow in the next step.
+    pub(crate) fn run_waiting(&mut self) -> Backlog {
+        let (mut runs_count, mut gas) = (0, 0_u64);
+        for (id, fact) in self.shard.waiting.ready(&self.shard.locks) {
+            if runs_count >= WAITING_RUNS_PER_STEP_COUNT_MAX || gas >= STEP_GAS_MAX {
+                return Backlog::Some;
+            }
+            runs_count += 1;
+            let busy = if id.kind == LeafKind::Delivery {
+                gas = gas.saturating_add(HANDLE_DELIVERY_GAS);
+                self.acknowledge(&fact).err().and_then(|refusal| refusal.busy())
+            } else {
+                gas = gas.saturating_add(Message::from_fact(&fact).map_or(0, |message| message.gas_limit));
+                self.deliver(&fact).err().and_then(|refusal| refusal.busy())
+            };
+            self.attend(&fact, busy);
+        }
+        Backlog::None
+    }
+
+    /// After a message or a delivery was tried: it waits if it met a lock, and no longer if it came to its end. Whatever
+    /// else it met, a relay brings it again.
+    pub(crate) fn attend(&mut self, fact: &Verified<Fact>, busy: Option<Busy>) {
+        let message = match fact.leaf.kind {
+            LeafKind::Delivery => Delivery::from_fact(fact).map(|delivery| delivery.message),
+            LeafKind::Message | LeafKind::Vote | LeafKind::Outcome => {
+                Message::from_fact(fact).map(|message| message.id())
+            }
+        };
+        let Ok(message) = message else { return };
+        let id = WaiterId { kind: fact.leaf.kind, message };
+        match busy {
+            Some(Busy::Locked { key, wanted, .. }) => self.shard.waiting.wait(id, fact, key, wanted, self.time),
+            _ => self.shard.waiting.leave(id),
+        }
+    }
+
+    /// Whether the lock that one met before is held still: then it need not run to find that out.
+    pub(crate) fn check_hindrance(&self, kind: LeafKind, message: MessageId) -> Result<(), Busy> {
+        match self.shard.waiting.hindrance(WaiterId { kind, message }, &self.shard.locks) {
+            Some(busy) => Err(busy),
+            None => Ok(()),
+        }
+    }
+
     /// Consumes a message, or finds that it was consumed before.
     pub(crate) fn deliver(&mut self, fact: &Fact) -> Result<Pending, DeliverRefusal> {
         let message = Message::from_fact(fact)?;
@@ -58,6 +114,7 @@ impl<R: Read> Work<'_, '_, R> {
             return Ok(End::without_run(DeliveryStatus::Expired, "")); // R10: by block time.
         }
         let failed = |why: &str| Ok(End::without_run(DeliveryStatus::Failed, why));
+        self.check_hindrance(LeafKind::Message, message.id())?;
         let recipient = Address::from_word(message.recipient);
         if recipient.into_word() != message.recipient {
             return failed("the recipient is not an address");

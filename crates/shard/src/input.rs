@@ -6,10 +6,11 @@
 use crate::blocks::LeafPlace;
 use crate::dispatch::DispatchError;
 use crate::freshness::Behind;
+use crate::locks::Conflict;
 use crate::outcomes::OutcomeRecord;
 use crate::state_tree::Advance;
 use commit::{Decision, DecisionProof, Descriptor, Rejection, Vote, VoteProof};
-use evm::{AccountState, ExecuteError, Executed, FeesKey, Missing, RecoveredPayload, StateKey};
+use evm::{AccountState, ExecuteError, Executed, FeesKey, LockMode, Missing, RecoveredPayload, StateKey};
 use primitives::{AttemptId, Height, ShardId, Slot, Time, Verified};
 use proof::{Certified, Delivery, Equivocation, Fact, MessageError, MessageId, Receipt};
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,6 +42,8 @@ pub enum Input {
         ticket: Ticket,
         /// On what.
         descriptor: Box<Descriptor>,
+        /// A participant's yes, that waits for this shard's vote; whoever shows none is answered only while few do.
+        waits: Option<Box<Verified<VoteProof>>>,
     },
     /// End an attempt.
     Decision {
@@ -112,6 +115,8 @@ pub enum Send {
         to: ShardId,
         /// About what.
         descriptor: Descriptor,
+        /// This shard's own yes, as others believe it.
+        waits: Box<Receipt>,
     },
     /// Ask what another shard has seen of this one; the answer comes back as [`Input::Sighting`] (R14).
     AskSighting {
@@ -231,6 +236,8 @@ pub enum Busy {
     Locked {
         /// Which key.
         key: StateKey,
+        /// How it is needed.
+        wanted: LockMode,
         /// Who holds it.
         holder: AttemptId,
     },
@@ -245,6 +252,12 @@ pub enum Busy {
     Attempts {
         /// How many.
         live: usize,
+    },
+    /// Too many noes are kept.
+    #[error("{kept} noes are kept: more are said when the deadlines of those have passed")]
+    Tombstones {
+        /// How many.
+        kept: usize,
     },
     /// Too many inputs in one step.
     #[error("too many inputs at once")]
@@ -267,6 +280,14 @@ pub enum Busy {
         /// Which.
         shard: ShardId,
     },
+}
+
+impl Busy {
+    /// Busy because of a lock.
+    pub(crate) fn locked(conflict: Conflict) -> Self {
+        let Conflict { key, wanted, holder } = conflict;
+        Self::Locked { key, wanted, holder }
+    }
 }
 
 /// A slot that this shard does not take now: too far from its time (R10), or before what touched the same keys (R13).
@@ -346,6 +367,20 @@ pub enum DeliverRefusal {
         /// The message's.
         actual: u32,
     },
+}
+
+impl DeliverRefusal {
+    /// Why not now, if that is all.
+    pub(crate) fn busy(&self) -> Option<Busy> {
+        if let Self::Busy(busy) = self { Some(*busy) } else { None }
+    }
+}
+
+impl AcknowledgeRefusal {
+    /// Why not now, if that is all.
+    pub(crate) fn busy(&self) -> Option<Busy> {
+        if let Self::Busy(busy) = self { Some(*busy) } else { None }
+    }
 }
 
 /// Why the end of a message was not taken. Nothing was written.

@@ -39,9 +39,11 @@ mod shard;
 pub mod spaces;
 mod staged;
 pub mod state_tree;
+mod tombstones;
 #[cfg(feature = "twins")]
 mod twins;
 mod votes;
+mod waiting;
 
 #[cfg(test)]
 mod scenarios;

@@ -14,6 +14,21 @@ pub const STEP_GAS_MAX: u64 = 500_000_000;
 /// Most undecided attempts at one time; a prepare beyond is answered busy, decisions always go through.
 pub const ATTEMPTS_LIVE_COUNT_MAX: usize = 65_536;
 
+/// Most noes that are kept at one time; a prepare beyond is answered busy. A no is kept until its attempt's deadline and a
+/// minute have passed.
+pub const TOMBSTONES_COUNT_MAX: usize = 1_048_576;
+
+/// Most of them to abort requests that show a participant's yes. Each is kept for a minute at least, so that is some 130 a
+/// second; whoever waits asks again.
+pub const ABORTS_WAITED_COUNT_MAX: usize = 8_192;
+
+/// Most of them to abort requests that show nothing: some 60 a second. With the bound before it this is what strangers can
+/// have signed, and they cannot take the room of those that wait.
+pub const ABORTS_UNFOUNDED_COUNT_MAX: usize = 4_096;
+
+/// Most of them that one block takes away.
+pub const TOMBSTONES_PER_STEP_COUNT_MAX: usize = 1_024;
+
 /// Most messages that the transactions of one payload may send.
 pub const MESSAGES_PER_PAYLOAD_COUNT_MAX: usize = 64;
 
@@ -40,6 +55,28 @@ pub const OUTCOMES_PAGE_BYTES_MAX: usize = 8 << 20;
 
 /// Gas of the call that tells a sender how its message ended. What it does beyond it is undone; the value is safe.
 pub const HANDLE_DELIVERY_GAS: u64 = 500_000;
+
+/// Most messages and deliveries that wait for a lock; those beyond are tried by relays alone.
+pub const WAITING_COUNT_MAX: usize = 1_024;
+
+/// Most of them that wait for one key, so that no key takes all places.
+pub const WAITING_PER_KEY_COUNT_MAX: usize = 64;
+
+/// Most bytes of their bodies.
+pub const WAITING_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Most keys that one of them may meet before it is left to relays.
+pub const WAITING_KEYS_COUNT_MAX: usize = 16;
+
+/// Most of them that one step runs; the rest follow in the next.
+pub const WAITING_RUNS_PER_STEP_COUNT_MAX: usize = 64;
+
+/// How long a message waits for a lock before new attempts have to leave its keys to it.
+pub const WAITING_PATIENCE: Millis = Millis(2_000);
+
+/// For how long they have to: in that time every attempt that holds one of its keys has met its deadline and, unless a
+/// shard is gone, was decided.
+pub const WAITING_CLAIM: Millis = Millis(commit::participant::DEADLINE_AHEAD_MAX.0 + 5_000);
 
 /// Most fresh values given as a hint with a stale no.
 pub const HINT_VALUES_COUNT_MAX: usize = 64;

@@ -22,6 +22,8 @@ pub const LOCKS_PER_ATTEMPT_COUNT_MAX: usize = 65_536;
 pub struct Conflict {
     /// Which key.
     pub key: StateKey,
+    /// How it was asked for.
+    pub wanted: LockMode,
     /// One of its holders.
     pub holder: AttemptId,
 }
@@ -45,7 +47,7 @@ impl LockTable {
     pub fn conflict(&self, wanted: &BTreeMap<StateKey, LockMode>) -> Option<Conflict> {
         wanted.iter().find_map(|(key, mode)| {
             let held = self.keys.get(key).filter(|held| !held.mode.is_compatible(*mode))?;
-            Some(Conflict { key: *key, holder: *held.holders.first()? })
+            Some(Conflict { key: *key, wanted: *mode, holder: *held.holders.first()? })
         })
     }
 
@@ -151,7 +153,7 @@ mod tests {
         let mut table = LockTable::default();
         table.acquire(attempt(1), [(key(2), Exclusive)].into()).unwrap();
         let refused = table.acquire(attempt(2), [(key(1), Exclusive), (key(2), Shared)].into());
-        assert_eq!(refused, Err(Conflict { key: key(2), holder: attempt(1) }));
+        assert_eq!(refused, Err(Conflict { key: key(2), wanted: Shared, holder: attempt(1) }));
         assert_eq!(table.keys_count(), 1);
         assert!(!table.is_holder(attempt(2)));
     }

@@ -15,7 +15,8 @@ use crate::execution::oldest_slot_taken;
 use crate::freshness::Freshness;
 #[cfg(feature = "twins")]
 use crate::freshness::Start;
-use crate::input::{Answer, Busy, Input, Pending, Reply, Send, Ticket};
+use crate::inbox::Backlog;
+use crate::input::{AcknowledgeRefusal, Answer, Busy, DeliverRefusal, Input, Pending, Reply, Send, Ticket};
 use crate::ledger::Ledger;
 use crate::limits::{
     HANDLE_DELIVERY_GAS, INPUTS_PER_STEP_COUNT_MAX, SELF_CHECK_COUNT_MAX, SELF_CHECK_EVERY_STEPS_COUNT, STEP_GAS_MAX,
@@ -28,6 +29,8 @@ use crate::seen::Seen;
 use crate::spaces::{self, APPLIED_COUNT, CHANGES, HISTORY_TIP, META, NEWEST_SLOT, TIP, VALUE};
 use crate::staged::get_value;
 use crate::state_tree::{self, Advance, STATE_ROOT_LAG_BLOCKS_MAX};
+use crate::tombstones::Tombstones;
+use crate::waiting::Waiting;
 use commit::Participant;
 use evm::{CodeCache, NetworkParams, Placement};
 use primitives::{Digest, Epoch, Height, Machine, Output, Read, ShardId, Slot, Time, Write};
@@ -52,6 +55,8 @@ pub struct Shard {
     state: (Height, Digest),
     pub(crate) locks: LockTable,
     pub(crate) attempts: Attempts,
+    pub(crate) waiting: Waiting,
+    pub(crate) tombstones: Tombstones,
     pub(crate) value: ValueTotals,
     pub(crate) applied_count: u64,
     pub(crate) recency: Recency,
@@ -107,6 +112,8 @@ impl Shard {
             tip,
             locks,
             attempts,
+            waiting: Waiting::default(),
+            tombstones: Tombstones::open(read),
         })
     }
 
@@ -169,6 +176,7 @@ impl Shard {
         if small || self.steps_count.is_multiple_of(SELF_CHECK_EVERY_STEPS_COUNT) {
             self.locks.assert_valid();
             self.attempts.assert_valid(&self.locks);
+            self.waiting.assert_valid();
         }
         assert!(self.history.count() == self.tip.height.0, "the history has one leaf for each block");
         assert!(self.time >= self.tip.time, "time never goes back");
@@ -195,11 +203,16 @@ impl Machine for Shard {
                 None => work.refuse(&input, Busy::Inputs),
             }
         }
+        let mut backlog = Backlog::None;
         if work.shard.freshness.is_shown() {
             work.ask_about_late();
+            backlog = work.run_waiting();
         }
         work.follow_freshness();
-        let output = work.finish();
+        let mut output = work.finish();
+        if backlog == Backlog::Some {
+            output.wake = Some(self.time);
+        }
         if cfg!(debug_assertions) {
             self.assert_valid();
         }
@@ -284,8 +297,8 @@ impl<'s, 'a, R: Read> Work<'s, 'a, R> {
                 let answer = self.prepare(&prepare).unwrap_or_else(|refusal| Answer::AttemptRefused(refusal).into());
                 self.reply(ticket, answer);
             }
-            Input::AbortRequest { ticket, descriptor } => {
-                let answer = self.abort_request(&descriptor);
+            Input::AbortRequest { ticket, descriptor, waits } => {
+                let answer = self.abort_request(&descriptor, waits.as_deref());
                 self.reply(ticket, answer.unwrap_or_else(|refusal| Answer::AttemptRefused(refusal).into()));
             }
             Input::Decision { ticket, proof } => {
@@ -294,12 +307,14 @@ impl<'s, 'a, R: Read> Work<'s, 'a, R> {
             }
             Input::Votes(votes) => votes.into_iter().for_each(|vote| self.vote(vote)),
             Input::Deliver { ticket, fact } => {
-                let answer = self.deliver(&fact).unwrap_or_else(|refusal| Answer::DeliverRefused(refusal).into());
-                self.reply(ticket, answer);
+                let answer = self.deliver(&fact);
+                self.attend(&fact, answer.as_ref().err().and_then(DeliverRefusal::busy));
+                self.reply(ticket, answer.unwrap_or_else(|refusal| Answer::DeliverRefused(refusal).into()));
             }
             Input::Acknowledge { ticket, fact } => {
-                let answer = self.acknowledge(&fact).unwrap_or_else(Answer::AcknowledgeRefused);
-                self.reply(ticket, answer);
+                let answer = self.acknowledge(&fact);
+                self.attend(&fact, answer.as_ref().err().and_then(AcknowledgeRefusal::busy));
+                self.reply(ticket, answer.unwrap_or_else(Answer::AcknowledgeRefused));
             }
             Input::StateRoots(advance) => self.state_roots(advance),
             Input::Attest { ticket } => {
@@ -357,6 +372,9 @@ impl<'s, 'a, R: Read> Work<'s, 'a, R> {
     fn finish(mut self) -> Output<Send, Reply> {
         let sealed = (!self.draft.is_empty()).then(|| self.seal());
         self.save_seen();
+        if sealed.is_some() {
+            self.shard.tombstones.prune(self.time, &mut self.ledger.staged);
+        }
         let staged = &self.ledger.staged;
         let receipt = |place: LeafPlace| match &sealed {
             Some(block) if block.header.height == place.height => block.receipt(place),

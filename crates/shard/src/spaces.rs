@@ -6,7 +6,7 @@
 
 use alloy_primitives::{Address, B256, U256};
 use evm::{FeesKey, StateKey};
-use primitives::{AttemptId, Height, ShardId, Slot, Space};
+use primitives::{AttemptId, Height, ShardId, Slot, Space, Time};
 use proof::MessageId;
 
 /// Who this store belongs to, and the machine's small values: one key each.
@@ -37,8 +37,10 @@ pub const ENTRIES: Space = Space("shard_entries");
 pub const LEAVES: Space = Space("shard_leaves");
 /// Node id -> digest: the tree of earlier headers.
 pub const HISTORY: Space = Space("shard_history");
-/// Attempt -> what this shard has said of it and knows of it; for ever (R7).
+/// Attempt -> what this shard has said of it and knows of it; a yes for ever (R7), a no until the rule stands in for it (R5).
 pub const ATTEMPTS: Space = Space("shard_attempts");
+/// Time and attempt -> why the no was said: those that may go after that time.
+pub const TOMBSTONES: Space = Space("shard_tombstones");
 /// Attempt -> locks and effects, from the yes vote to the decision.
 pub const PREPARED: Space = Space("shard_prepared");
 /// State key -> one of the attempts in [`PREPARED`] that may change it.
@@ -59,7 +61,7 @@ pub const SIGHTINGS: Space = Space("shard_sightings");
 pub const EVIDENCE: Space = Space("shard_evidence");
 
 /// All of them: what a store for a shard is opened with.
-pub const SPACES: [Space; 24] = [
+pub const SPACES: [Space; 25] = [
     META,
     ACCOUNTS,
     SLOTS,
@@ -75,6 +77,7 @@ pub const SPACES: [Space; 24] = [
     LEAVES,
     HISTORY,
     ATTEMPTS,
+    TOMBSTONES,
     PREPARED,
     HOLDERS,
     APPLIED,
@@ -149,6 +152,11 @@ pub(crate) fn fees_key(key: FeesKey) -> [u8; 20] {
 /// An attempt's key.
 pub(crate) fn attempt_key(attempt: AttemptId) -> [u8; 32] {
     commit::participant::record_key(attempt)
+}
+
+/// When a no may go.
+pub(crate) fn tombstone_key(until: Time, attempt: AttemptId) -> Vec<u8> {
+    [&until.0.to_be_bytes()[..], attempt.0.as_bytes()].concat()
 }
 
 /// Where it is said who may change a state key.

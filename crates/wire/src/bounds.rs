@@ -113,7 +113,8 @@ const FIELDS: &[(&str, &[FieldBound])] = &[
     ("DecisionProof", &[("descriptor", 1, DESCRIPTOR_BYTES_MAX), ("votes", PARTICIPANTS_COUNT_MAX, RECEIPT_BYTES_MAX)]),
     ("DecideRequest", &[("decisions", DECISIONS_COUNT_MAX, PARTS)]),
     ("DecideResponse", &[("results", DECISIONS_COUNT_MAX, PARTS)]),
-    ("RequestAbortRequest", &[("descriptors", ABORTS_COUNT_MAX, DESCRIPTOR_BYTES_MAX)]),
+    ("RequestAbortRequest", &[("requests", ABORTS_COUNT_MAX, PARTS)]),
+    ("AbortRequest", &[("descriptor", 1, DESCRIPTOR_BYTES_MAX), ("waits", 1, RECEIPT_BYTES_MAX)]),
     ("RequestAbortResponse", &[("answers", ABORTS_COUNT_MAX, PARTS)]),
     // shard.proto
     (

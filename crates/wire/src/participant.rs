@@ -38,6 +38,21 @@ pub struct DecisionClaim {
     pub votes: Vec<VoteProof>,
 }
 
+/// A request to vote no on an attempt, unless there is a vote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AbortRequest {
+    /// The attempt; checked to describe one.
+    pub descriptor: Descriptor,
+    /// What is said to be the yes of a participant that waits for the answer. A shard answers few requests without one.
+    pub waits: Option<VoteProof>,
+}
+
+impl From<&Descriptor> for AbortRequest {
+    fn from(descriptor: &Descriptor) -> Self {
+        Self { descriptor: descriptor.clone(), waits: None }
+    }
+}
+
 /// What a participant says of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VoteAnswer {
@@ -76,6 +91,6 @@ pub trait ParticipantApi: Send + Sync + 'static {
     /// Votes no on attempts that have no vote here (R5), and answers the vote that stands (R4).
     fn request_abort(
         &self,
-        descriptors: Vec<Descriptor>,
+        requests: Vec<AbortRequest>,
     ) -> impl Future<Output = Result<Answers<VoteAnswer>, Rejection>> + Send;
 }

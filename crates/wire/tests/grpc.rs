@@ -31,7 +31,7 @@ use wire::coordinator::{
     SubmissionId,
 };
 use wire::limits::{PREPARED_BYTES_MAX, PREPARES_COUNT_MAX};
-use wire::participant::{Answers, DecisionClaim, ParticipantApi, ParticipantClient, Prepare, VoteAnswer};
+use wire::participant::{AbortRequest, Answers, DecisionClaim, ParticipantApi, ParticipantClient, Prepare, VoteAnswer};
 use wire::proto::v1;
 use wire::relay::{DeadLetter, RelayApi, RelayClient, Route, RouteKey, Taken, Trace, TraceEvent, TraceStage};
 use wire::server::{Access, Listener, ServerBuilder, ServerSettings, ServerTls};
@@ -127,8 +127,8 @@ impl ParticipantApi for Everything {
         Ok(decisions.into_iter().map(|claim| Ok(Height(claim.votes.len() as u64))).collect())
     }
 
-    async fn request_abort(&self, descriptors: Vec<Descriptor>) -> Result<Answers<VoteAnswer>, Rejection> {
-        Ok(descriptors.iter().map(|descriptor| Ok(no(descriptor))).collect())
+    async fn request_abort(&self, requests: Vec<AbortRequest>) -> Result<Answers<VoteAnswer>, Rejection> {
+        Ok(requests.iter().map(|request| Ok(no(&request.descriptor))).collect())
     }
 }
 
@@ -410,7 +410,7 @@ async fn a_participant_answers_every_call() {
     let answers = client.query_votes(vec![attempt(), unknown]).await.unwrap();
     assert_eq!(answers, [Ok(no(&descriptor())), Ok(VoteAnswer::Unknown)]);
     assert_eq!(client.decide(vec![decision()]).await.unwrap(), [Ok(Height(2))]);
-    assert_eq!(client.request_abort(&[descriptor()]).await.unwrap(), [Ok(no(&descriptor()))]);
+    assert_eq!(client.request_abort(vec![(&descriptor()).into()]).await.unwrap(), [Ok(no(&descriptor()))]);
 }
 
 #[tokio::test]

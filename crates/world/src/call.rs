@@ -5,7 +5,7 @@ use commit::{Descriptor, VoteProof};
 use coordinator::StateValue;
 use evm::{Data, Payload, StateKey};
 use primitives::{AttemptId, Height, ShardId, Slot};
-use proof::{Certified, Receipt};
+use proof::{Certified, LeafKind, Receipt};
 use shard::{CodeProof, FreshValue, LeafPlace, Novelty, OutcomeRecord};
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ pub enum Request {
     /// To vote.
     Prepare(Vec<PrepareClaim>),
     /// To vote no, unless it has voted.
-    RequestAbort(Vec<Descriptor>),
+    RequestAbort(Vec<AbortClaim>),
     /// How it voted, if it did.
     QueryVotes(Vec<AttemptId>),
     /// To carry decisions out.
@@ -57,6 +57,21 @@ pub struct PrepareClaim {
     pub payload: Arc<[u8]>,
     /// What is said to be the homes' votes.
     pub homes: Vec<VoteProof>,
+}
+
+/// An attempt to vote no on, unchecked.
+#[derive(Debug, Clone)]
+pub struct AbortClaim {
+    /// The attempt.
+    pub descriptor: Descriptor,
+    /// What is said to be a participant's yes that waits for the answer.
+    pub waits: Option<VoteProof>,
+}
+
+impl From<&Descriptor> for AbortClaim {
+    fn from(descriptor: &Descriptor) -> Self {
+        Self { descriptor: descriptor.clone(), waits: None }
+    }
 }
 
 /// A decision to carry out, unchecked.
@@ -180,7 +195,17 @@ impl Request {
 
     /// Whether a node whose disk is full takes it: what ends things does, what begins them does not.
     pub(crate) fn is_new_work(&self) -> bool {
-        matches!(self, Self::SubmitLocal(_) | Self::Prepare(_))
+        match self {
+            Self::SubmitLocal(_) | Self::Prepare(_) => true,
+            Self::RequestAbort(claims) => claims.iter().any(|claim| claim.waits.is_none()),
+            Self::Deliver(receipts) => receipts.iter().any(|receipt| receipt.leaf.kind == LeafKind::Message),
+            Self::Decide(_)
+            | Self::QueryVotes(_)
+            | Self::Read { .. }
+            | Self::Prove(_)
+            | Self::Outbox { .. }
+            | Self::Sighting(_) => false,
+        }
     }
 
     /// Whether it may change something; what only looks is no work in flight.

@@ -162,8 +162,8 @@ impl World {
             }
             Send::RequestAbort { batch, .. } => {
                 let attempts = batch.iter().map(|descriptor| descriptor.id()).collect();
-                let descriptors = batch.iter().map(|descriptor| (**descriptor).clone()).collect();
-                (Request::RequestAbort(descriptors), Purpose::Votes { shard, attempts })
+                let claims = batch.iter().map(|descriptor| (&**descriptor).into()).collect();
+                (Request::RequestAbort(claims), Purpose::Votes { shard, attempts })
             }
             Send::Decide { batch, .. } => {
                 let attempts = batch.iter().map(|proof| proof.attempt()).collect();

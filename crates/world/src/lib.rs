@@ -55,7 +55,7 @@ mod state;
 mod story;
 mod world;
 
-pub use call::{CallId, DecisionClaim, Done, PrepareClaim, Rejection, Remedy, Request, Response};
+pub use call::{AbortClaim, CallId, DecisionClaim, Done, PrepareClaim, Rejection, Remedy, Request, Response};
 pub use check::{Tally, Violation, serializable};
 pub use coordinator::Ticket;
 pub use coordinators::CoordinatorParty;

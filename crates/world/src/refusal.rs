@@ -65,8 +65,9 @@ impl From<DeliverRefusal> for Rejection {
 
 impl From<AcknowledgeRefusal> for Rejection {
     fn from(refusal: AcknowledgeRefusal) -> Self {
-        let busy = matches!(refusal, AcknowledgeRefusal::Busy(_));
-        rejection(if busy { Remedy::Later } else { Remedy::Never }, &refusal)
+        // A shard that does not know what it sent is behind what it has signed; it may catch up.
+        let later = matches!(refusal, AcknowledgeRefusal::Busy(_) | AcknowledgeRefusal::UnknownMessage { .. });
+        rejection(if later { Remedy::Later } else { Remedy::Never }, &refusal)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! What `services/executor` does with gRPC and threads, in line: the same checks before the step, the same queries beside it.
 
-use crate::call::{CallId, Done, Rejection, Remedy, Request, Response};
+use crate::call::{AbortClaim, CallId, Done, Rejection, Remedy, Request, Response};
 use crate::disk::Durability;
 use crate::keys;
 use crate::node::Node;
@@ -12,7 +12,7 @@ use crate::queue::{Event, Parcel};
 use crate::restored::Copies;
 use crate::story::short;
 use crate::world::{Actor, StartError, World, attested};
-use commit::{Descriptor, VOTE_BYTES_MAX, Verdict, Vote, VoteProof};
+use commit::{VOTE_BYTES_MAX, Verdict, Vote, VoteProof};
 use coordinator::StateValue;
 use evm::StateKey;
 use primitives::{AttemptId, Memory, Millis, Read, ShardId, Time, Write};
@@ -143,11 +143,13 @@ impl Actor for Shard {
         for reply in replies {
             world.answer_item(index, reply);
         }
-        let mut questions: BTreeMap<ShardId, Vec<Descriptor>> = BTreeMap::new();
+        let mut questions: BTreeMap<ShardId, Vec<AbortClaim>> = BTreeMap::new();
         let mut is_behind = false;
         for send in sends {
             match send {
-                Send::AskVotes { to, descriptor } => questions.entry(to).or_default().push(descriptor),
+                Send::AskVotes { to, descriptor, waits } => {
+                    questions.entry(to).or_default().push(AbortClaim { descriptor, waits: vote_of(&waits) });
+                }
                 Send::AskSighting { to } => {
                     world.send_request(Party::Shard(me), to, Request::Sighting(me));
                 }
@@ -164,8 +166,8 @@ impl Actor for Shard {
         if is_behind {
             return world.found_behind(index);
         }
-        for (to, descriptors) in questions {
-            world.send_request(Party::Shard(me), to, Request::RequestAbort(descriptors));
+        for (to, claims) in questions {
+            world.send_request(Party::Shard(me), to, Request::RequestAbort(claims));
         }
         world.follow_block(index);
     }
@@ -306,8 +308,9 @@ impl World {
             Request::Prepare(items) => self.each(index, items, |world, claim, ticket| {
                 Ok(Input::Prepare { ticket, prepare: Box::new(world.believed_prepare(claim)?) })
             }),
-            Request::RequestAbort(items) => self.each(index, items, |_, descriptor, ticket| {
-                Ok(Input::AbortRequest { ticket, descriptor: Box::new(descriptor) })
+            Request::RequestAbort(items) => self.each(index, items, |world, claim, ticket| {
+                let waits = claim.waits.and_then(|vote| world.believed_votes(vec![vote]).pop()).map(Box::new);
+                Ok(Input::AbortRequest { ticket, descriptor: Box::new(claim.descriptor), waits })
             }),
             Request::Decide(items) => self.each(index, items, |world, claim, ticket| {
                 Ok(Input::Decision { ticket, proof: Box::new(world.believed_decision(claim)?) })
@@ -432,13 +435,16 @@ fn done(answer: Answer) -> Option<Result<Done, Rejection>> {
 
 fn known_vote(read: &impl Read, attempt: AttemptId) -> Done {
     let receipt = queries::attempt(read, attempt).and_then(|record| queries::receipt(read, record.vote));
-    let vote = receipt.as_ref().and_then(|receipt| primitives::decode::<Vote>(&receipt.leaf.body, VOTE_BYTES_MAX).ok());
-    match (receipt, vote) {
-        (Some(receipt), Some(vote)) => {
-            Done::Voted { proof: VoteProof { vote, evidence: receipt.to_bytes() }, hint: Vec::new() }
-        }
-        _ => Done::Unknown,
+    match receipt.and_then(|receipt| vote_of(&receipt)) {
+        Some(proof) => Done::Voted { proof, hint: Vec::new() },
+        None => Done::Unknown,
     }
+}
+
+/// A vote's receipt as the evidence that travels.
+fn vote_of(receipt: &Receipt) -> Option<VoteProof> {
+    let vote = primitives::decode::<Vote>(&receipt.leaf.body, VOTE_BYTES_MAX).ok()?;
+    Some(VoteProof { vote, evidence: receipt.to_bytes() })
 }
 
 fn value(read: &impl Read, key: &StateKey) -> StateValue {

@@ -46,8 +46,8 @@ pub(crate) fn describe(request: &Request) -> String {
         Request::Prepare(claims) => {
             format!("prepares {}", join(claims.iter().map(|claim| claim.descriptor.id()).collect()))
         }
-        Request::RequestAbort(descriptors) => {
-            format!("asks to abort {}", join(descriptors.iter().map(commit::Descriptor::id).collect()))
+        Request::RequestAbort(claims) => {
+            format!("asks to abort {}", join(claims.iter().map(|claim| claim.descriptor.id()).collect()))
         }
         Request::QueryVotes(attempts) => format!("asks for votes on {}", join(attempts.clone())),
         Request::Decide(claims) => {

@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use wire::limits::{STATE_PROOF_BYTES_MAX, STATE_VALUE_BYTES_MAX};
-use wire::participant::{Answers, DecisionClaim, VoteAnswer};
+use wire::participant::{AbortRequest, Answers, DecisionClaim, VoteAnswer};
 use wire::shard::StateProofs;
 use wire::{Reason, Rejection};
 
@@ -202,9 +202,9 @@ impl Carrier {
 
     async fn request_abort(&self, shard: ShardId, batch: Vec<Arc<Descriptor>>) {
         let attempts: Vec<AttemptId> = batch.iter().map(|descriptor| descriptor.id()).collect();
-        let descriptors: Vec<Descriptor> = batch.iter().map(|descriptor| (**descriptor).clone()).collect();
+        let requests: Vec<AbortRequest> = batch.iter().map(|descriptor| (&**descriptor).into()).collect();
         let answers = match self.shards.peer(shard) {
-            Ok(peer) => peer.participant.request_abort(&descriptors).await,
+            Ok(peer) => peer.participant.request_abort(requests).await,
             Err(rejection) => Err(rejection),
         };
         self.votes(shard, &attempts, answers).await;

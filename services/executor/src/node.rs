@@ -41,16 +41,16 @@ impl Node {
     /// Asks with every fact, all at once so that they share a step, and puts rejections back in their places.
     pub(crate) async fn ask_each<F, T>(
         &self,
-        class: Class,
+        class: impl Fn(&F) -> Class,
         facts: Vec<Result<F, Rejection>>,
         input: impl Fn(Ticket, F) -> Input,
         convert: impl Fn(Answer) -> Result<T, Rejection>,
     ) -> Vec<Result<T, Rejection>> {
         let calls = facts.into_iter().map(|fact| {
-            let (input, convert) = (&input, &convert);
+            let (class, input, convert) = (&class, &input, &convert);
             async move {
                 let fact = fact?;
-                convert(self.ask(class, |ticket| input(ticket, fact)).await?)
+                convert(self.ask(class(&fact), |ticket| input(ticket, fact)).await?)
             }
         });
         futures_util::future::join_all(calls).await

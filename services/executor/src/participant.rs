@@ -4,11 +4,11 @@ use crate::checks;
 use crate::convert;
 use crate::node::{Node, unexpected};
 use crate::replays::Replay;
-use commit::{DecisionProof, Descriptor};
+use commit::{DecisionProof, Descriptor, VoteProof};
 use host::Class;
-use primitives::{AttemptId, Height, Read};
+use primitives::{AttemptId, Height, Read, Verified};
 use shard::{Answer, Checks, Input, queries};
-use wire::participant::{Answers, DecisionClaim, ParticipantApi, Prepare, VoteAnswer};
+use wire::participant::{AbortRequest, Answers, DecisionClaim, ParticipantApi, Prepare, VoteAnswer};
 use wire::{Reason, Rejection};
 
 impl ParticipantApi for Node {
@@ -16,7 +16,7 @@ impl ParticipantApi for Node {
         let (places, open) = self.sort(prepares);
         let checked = checks::each(&self.checks, open, prepare).await?;
         let input = |ticket, prepare| Input::Prepare { ticket, prepare: Box::new(prepare) };
-        let mut voted = self.ask_each(Class::New, checked, input, vote).await.into_iter();
+        let mut voted = self.ask_each(|_| Class::New, checked, input, vote).await.into_iter();
         let lost = || Err(Rejection::new(Reason::Internal, "a batch lost an answer"));
         Ok(places
             .into_iter()
@@ -39,13 +39,15 @@ impl ParticipantApi for Node {
             Answer::AttemptRefused(refusal) => Err(refusal.into()),
             other => Err(unexpected(&other)),
         };
-        Ok(self.ask_each(Class::UnderWay, checked, input, height).await)
+        Ok(self.ask_each(|_| Class::UnderWay, checked, input, height).await)
     }
 
-    async fn request_abort(&self, descriptors: Vec<Descriptor>) -> Result<Answers<VoteAnswer>, Rejection> {
-        let input = |ticket, descriptor| Input::AbortRequest { ticket, descriptor: Box::new(descriptor) };
-        let descriptors = descriptors.into_iter().map(Ok).collect();
-        Ok(self.ask_each(Class::UnderWay, descriptors, input, vote).await)
+    async fn request_abort(&self, requests: Vec<AbortRequest>) -> Result<Answers<VoteAnswer>, Rejection> {
+        let checked = checks::each(&self.checks, requests, |checks, request| Ok(waiting(checks, request))).await?;
+        // A no that nobody is seen to wait for is new work: a stranger's on a full disk is refused.
+        let class = |(_, waits): &Waited| if waits.is_some() { Class::UnderWay } else { Class::New };
+        let input = |ticket, (descriptor, waits): Waited| Input::AbortRequest { ticket, descriptor, waits };
+        Ok(self.ask_each(class, checked, input, vote).await)
     }
 }
 
@@ -71,6 +73,15 @@ pub(crate) fn known(read: &impl Read, attempt: AttemptId) -> Option<Result<VoteA
     let receipt = queries::receipt(read, record.vote).ok_or_else(convert::lost);
     let proof = receipt.and_then(|receipt| convert::vote_proof(&receipt));
     Some(proof.map(|proof| VoteAnswer::Vote { proof, hint: Vec::new() }))
+}
+
+/// An attempt to give up, and the vote that waits for it.
+type Waited = (Box<Descriptor>, Option<Box<Verified<VoteProof>>>);
+
+/// A vote that does not verify is no vote that waits.
+fn waiting(checks: &Checks, request: AbortRequest) -> Waited {
+    let waits = request.waits.and_then(|vote| checks.votes(vec![vote]).pop());
+    (Box::new(request.descriptor), waits.map(Box::new))
 }
 
 fn prepare(checks: &Checks, prepare: Prepare) -> Result<shard::Prepare, Rejection> {

@@ -2,9 +2,10 @@
 //! whether they are there at all.
 
 use crate::checks;
+use crate::convert;
 use crate::evidence;
 use crate::node::Node;
-use commit::{Descriptor, VoteProof};
+use commit::VoteProof;
 use host::{Class, Handout, Health};
 use primitives::ShardId;
 use shard::{Checks, Input, Reply, Send};
@@ -14,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use wire::Rejection;
 use wire::client::{ClientSettings, ConnectError, Connection, Deadlines};
-use wire::participant::{ParticipantClient, VoteAnswer};
+use wire::participant::{AbortRequest, ParticipantClient, VoteAnswer};
 use wire::shard::ShardClient;
 
 /// Between two looks at whether a peer is there.
@@ -69,10 +70,13 @@ pub(crate) async fn carry(
     mut handouts: mpsc::Receiver<Handout<Send, Reply>>,
 ) {
     while let Some(handout) = handouts.recv().await {
-        let mut questions: BTreeMap<ShardId, Vec<Descriptor>> = BTreeMap::new();
+        let mut questions: BTreeMap<ShardId, Vec<AbortRequest>> = BTreeMap::new();
         for send in handout.sends {
             match send {
-                Send::AskVotes { to, descriptor } => questions.entry(to).or_default().push(descriptor),
+                Send::AskVotes { to, descriptor, waits } => {
+                    let waits = convert::vote_proof(&waits).ok();
+                    questions.entry(to).or_default().push(AbortRequest { descriptor, waits });
+                }
                 Send::AskSighting { to } => {
                     if let Some(peer) = peers.get(&to).cloned() {
                         tokio::spawn(ask_sighting(Arc::clone(&node), to, peer));
@@ -83,17 +87,17 @@ pub(crate) async fn carry(
                 Send::Evidence(evidence) => evidence::keep(&node, &evidence),
             }
         }
-        for (to, descriptors) in questions {
+        for (to, requests) in questions {
             let Some(peer) = peers.get(&to) else { continue };
-            tokio::spawn(ask(Arc::clone(&node), to, peer.participant.clone(), descriptors));
+            tokio::spawn(ask(Arc::clone(&node), to, peer.participant.clone(), requests));
         }
     }
 }
 
 /// One call. What fails is asked again by the machine's own schedule.
-async fn ask(node: Arc<Node>, to: ShardId, peer: ParticipantClient, descriptors: Vec<Descriptor>) {
-    let asked = descriptors.len();
-    let answers = match peer.request_abort(&descriptors).await {
+async fn ask(node: Arc<Node>, to: ShardId, peer: ParticipantClient, requests: Vec<AbortRequest>) {
+    let asked = requests.len();
+    let answers = match peer.request_abort(requests).await {
         Ok(answers) => answers,
         Err(rejection) => {
             tracing::warn!(peer = %to, asked, %rejection, "a peer did not say how it voted");

@@ -47,7 +47,7 @@ impl ShardApi for Node {
             Answer::LocalRefused(refusal) => Err(refusal.into()),
             other => Err(unexpected(&other)),
         };
-        Ok(self.ask_each(Class::New, checked, input, outcomes).await)
+        Ok(self.ask_each(|_| Class::New, checked, input, outcomes).await)
     }
 
     async fn read_state(&self, keys: Vec<StateKey>, code_hashes: BTreeSet<B256>) -> Result<StateRead, Rejection> {
@@ -161,7 +161,7 @@ impl ShardApi for Node {
 
     async fn deliver(&self, receipts: Vec<Receipt>) -> Result<Answers<Delivered>, Rejection> {
         let checked = checks::each(&self.checks, receipts, |checks, receipt| Ok(checks.fact(receipt)?)).await?;
-        Ok(self.ask_each(Class::UnderWay, checked, deliver_input, delivered).await)
+        Ok(self.ask_each(deliver_class, checked, deliver_input, delivered).await)
     }
 }
 
@@ -186,6 +186,11 @@ struct Attested {
     time: Time,
     /// The newest block.
     height: Height,
+}
+
+/// A message begins something here; a delivery ends something.
+fn deliver_class(fact: &Verified<Fact>) -> Class {
+    if fact.leaf.kind == LeafKind::Delivery { Class::UnderWay } else { Class::New }
 }
 
 fn deliver_input(ticket: shard::Ticket, fact: Verified<Fact>) -> Input {

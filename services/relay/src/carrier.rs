@@ -18,6 +18,21 @@ use wire::{Reason, Rejection};
 /// The pause before a broken block stream is opened again; pages are fetched by the machine's own schedule meanwhile.
 const LISTEN_PAUSE: Duration = Duration::from_secs(1);
 
+/// Whether a shard's refusal is its last word on a receipt. Only what the receipt itself says can make it that: locks go,
+/// disks are emptied, settings are mended, and a shard that does not know what it sent is behind what it has signed.
+fn refusal(reason: Reason) -> Refusal {
+    match reason {
+        Reason::Malformed
+        | Reason::OverBound
+        | Reason::WrongNetwork
+        | Reason::WrongShard
+        | Reason::WrongLeaf
+        | Reason::BadReceipt
+        | Reason::BadMessage => Refusal::Final,
+        _ => Refusal::Retryable,
+    }
+}
+
 /// Clients of all shards, and the checks of what they say.
 #[derive(Debug)]
 pub(crate) struct Carrier {
@@ -212,10 +227,7 @@ impl Carrier {
                     Novelty::Already => Taken::Already(receipt),
                 }
             }
-            Err(rejection) => {
-                let refusal = if rejection.is_retryable() { Refusal::Retryable } else { Refusal::Final };
-                Taken::Refused { refusal, reason: rejection.to_string() }
-            }
+            Err(rejection) => Taken::Refused { refusal: refusal(rejection.reason), reason: rejection.to_string() },
         };
         Answer { message, taken }
     }
@@ -223,5 +235,21 @@ impl Carrier {
     fn client(&self, shard: ShardId) -> Result<&ShardClient, Rejection> {
         let unknown = || Rejection::new(Reason::UnknownShard, format!("shard {shard} is not in the network"));
         self.shards.get(&shard).ok_or_else(unknown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_receipt_says_is_refused_for_good() {
+        for reason in [Reason::Busy, Reason::Conflict, Reason::DiskFull, Reason::Unavailable, Reason::NotFound] {
+            assert_eq!(refusal(reason), Refusal::Retryable, "{reason}");
+        }
+        for reason in [Reason::Unauthenticated, Reason::PermissionDenied, Reason::WrongEpoch, Reason::Internal] {
+            assert_eq!(refusal(reason), Refusal::Retryable, "{reason}: an operator can mend it");
+        }
+        assert_eq!(refusal(Reason::BadMessage), Refusal::Final);
     }
 }

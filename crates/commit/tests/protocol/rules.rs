@@ -139,6 +139,8 @@ impl Rules {
             (Record::Committed, Decision::Commit) | (Record::Refused | Record::Aborted, Decision::Abort) => {
                 Some(ended(record, Does::Nothing)) // I5: once.
             }
+            // Past the deadline the rule stands in for a no: nothing is written (R5).
+            (Record::Nothing, Decision::Abort) if expired => Some(ended(record, Does::Nothing)),
             // A prepare may still be on its way: without this no it would lock for an attempt that is over.
             (Record::Nothing, Decision::Abort) => Some(refused()),
             (Record::Nothing | Record::Refused | Record::Aborted, Decision::Commit)

@@ -92,7 +92,7 @@ impl<'a> Network<'a> {
             if scene.params.spec.id().is_enabled_in(SpecId::CANCUN) {
                 let mut machine = Shard::open(config(scene, shard)?, &store)?;
                 let descriptor = Box::new(first_block::of_nobody(&scene.params, &scene.placement, NOW));
-                let request = Input::AbortRequest { ticket: Ticket(1), descriptor };
+                let request = Input::AbortRequest { ticket: Ticket(1), descriptor, waits: None };
                 machine.step(NOW, vec![request], &store).writes.into_iter().for_each(|write| store.apply(write));
             }
             nodes.push(Node { store, machine: None });

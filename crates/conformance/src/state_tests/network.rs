@@ -113,7 +113,7 @@ pub fn run(case: &Case<'_>, bytes: &Bytes, placement: &Placement) -> Result<Netw
 fn first_blocks(world: &mut World, case: &Case<'_>, placement: &Placement) {
     let descriptor = first_block::of_nobody(&case.params(), placement, world.now());
     for shard in placement.shards() {
-        world.call(shard, Request::RequestAbort(vec![descriptor.clone()]));
+        world.call(shard, Request::RequestAbort(vec![(&descriptor).into()]));
     }
     world.run_for(FIRST_BLOCKS);
 }

@@ -49,6 +49,10 @@ impl Read for Store {
 pub(crate) enum Mood {
     Refuses,
     RefusesForEver,
+    /// Says so often that it is busy, and then takes it.
+    BusyTimes(u32),
+    /// A key that the message needs stays locked; from this time on the message has expired.
+    LockedUntil(Time),
     /// Breaks down over it: the whole batch gets no answer.
     Breaks,
     /// Says that it had it before, and had not.
@@ -60,6 +64,8 @@ pub(crate) type Block = (Header, Certificate, Outbox);
 
 pub(crate) struct Shard {
     pub(crate) id: ShardId,
+    /// Of the step under way.
+    now: Time,
     signer: Signer,
     set: ValidatorSet,
     history: History,
@@ -84,6 +90,7 @@ impl Shard {
         let set = ValidatorSet::new(Epoch(1), vec![key.public()]).unwrap();
         Self {
             id,
+            now: Time(0),
             signer: Signer::new(key, &set).unwrap(),
             set,
             history: History::new(NETWORK, id),
@@ -203,7 +210,14 @@ impl Shard {
             Some(Mood::Refuses) => return refused(Refusal::Retryable),
             Some(Mood::RefusesForEver) => return refused(Refusal::Final),
             Some(Mood::Lies) => return Taken::Already(None),
-            Some(Mood::Breaks) | None => {}
+            Some(Mood::LockedUntil(deadline)) if self.now < *deadline => return refused(Refusal::Retryable),
+            Some(Mood::BusyTimes(times)) if *times > 0 => {
+                let left = Mood::BusyTimes(times - 1);
+                self.moods.insert(parcel.message, left);
+                return refused(Refusal::Retryable);
+            }
+            Some(Mood::LockedUntil(_)) => return self.expire(verifier, parcel),
+            Some(Mood::BusyTimes(_) | Mood::Breaks) | None => {}
         }
         let carried = Carried::check(verifier, parcel.receipt.clone()).unwrap();
         if let Ok(delivery) = Delivery::from_fact(carried.fact()) {
@@ -216,7 +230,19 @@ impl Shard {
             return Taken::Already(None);
         }
         self.ran.insert(id, 1);
-        let delivery = Delivery::of(&message, DeliveryStatus::Delivered, b"ok", 21_000);
+        self.end(verifier, &message, DeliveryStatus::Delivered)
+    }
+
+    fn expire(&mut self, verifier: &ReceiptVerifier, parcel: &Parcel) -> Taken {
+        let carried = Carried::check(verifier, parcel.receipt.clone()).unwrap();
+        match Delivery::from_fact(carried.fact()) {
+            Ok(delivery) => self.settle(delivery.message),
+            Err(_) => self.end(verifier, &Message::from_fact(carried.fact()).unwrap(), DeliveryStatus::Expired),
+        }
+    }
+
+    fn end(&mut self, verifier: &ReceiptVerifier, message: &Message, status: DeliveryStatus) -> Taken {
+        let delivery = Delivery::of(message, status, b"ok", 21_000);
         self.say(vec![Leaf { kind: LeafKind::Delivery, body: delivery.to_bytes() }]);
         let proof = Carried::check(verifier, self.last_receipt()).unwrap();
         Taken::Now((!self.terse).then_some(proof))
@@ -382,6 +408,7 @@ impl World {
     fn hand_over(&mut self, batch: BatchId, shard: ShardId, parcels: &[Parcel]) -> Input {
         self.batches.push((shard, parcels.iter().map(|parcel| parcel.message).collect()));
         let receiver = self.shards.get_mut(&shard).unwrap();
+        receiver.now = self.now;
         match receiver.deliver(&self.verifier, parcels) {
             Some(answers) => Input::Answered { batch, answers },
             None => Input::Unreachable { batch, reason: "connection reset".to_owned() },

@@ -1,14 +1,15 @@
 //! Attempts over shards: votes, decisions, locks, and what happens when the coordinator does not.
 
 use super::world::{ETHER, NETWORK, S0, S1, World, user};
-use crate::spaces::PREPARED;
-use crate::{Answer, AttemptRefusal, Busy, FreshValue, Input, LocalRefusal, Prepare, Send};
+use crate::limits::ABORTS_UNFOUNDED_COUNT_MAX;
+use crate::spaces::{ATTEMPTS, PREPARED, TOMBSTONES};
+use crate::{Answer, AttemptRefusal, Busy, FreshValue, Input, LocalRefusal, Prepare, Send, VoteVerifier};
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_eips::eip2930::{AccessList, AccessListItem};
 use alloy_primitives::{Address, B256, TxKind, U256};
 use alloy_signer::SignerSync;
-use commit::{Decision, Refusal, Rejection, Verdict, VoteProof};
+use commit::{Decision, Descriptor, Refusal, Rejection, Verdict, VoteProof};
 use primitives::{Epoch, Verified};
 
 /// Users 1 and 2 on shard 0, users 3 and 4 on shard 1.
@@ -141,7 +142,8 @@ fn a_vote_is_for_ever_the_same() {
     world.wait(1_000_000);
     let descriptor = prepare.descriptor.clone();
     assert_eq!(world.prepare(S0, &prepare), first);
-    let asked = world.ask(S0, |ticket| Input::AbortRequest { ticket, descriptor: Box::new(descriptor.clone()) });
+    let asked =
+        world.ask(S0, |ticket| Input::AbortRequest { ticket, descriptor: Box::new(descriptor.clone()), waits: None });
     assert_eq!(asked, first);
 }
 
@@ -150,11 +152,94 @@ fn a_tombstone_makes_a_later_prepare_a_no() {
     let mut world = world();
     let prepare = attempt(&world, 1, 3);
     let descriptor = prepare.descriptor.clone();
-    let asked = world.ask(S0, |ticket| Input::AbortRequest { ticket, descriptor: Box::new(descriptor.clone()) });
+    let asked =
+        world.ask(S0, |ticket| Input::AbortRequest { ticket, descriptor: Box::new(descriptor.clone()), waits: None });
     assert_eq!(refusal(&asked), &Refusal::AbortRequested);
     world.restart(S0);
     assert_eq!(world.prepare(S0, &prepare), asked);
     assert_eq!(world.nodes[&S0].machine.locks_count(), 0);
+}
+
+/// Abort requests for attempts that nobody ever prepared.
+fn of_strangers(descriptor: &Descriptor, numbers: std::ops::Range<u32>) -> Vec<Input> {
+    let request = |number| {
+        let descriptor = Box::new(Descriptor { number, ..descriptor.clone() });
+        Input::AbortRequest { ticket: crate::Ticket(u64::from(number)), descriptor, waits: None }
+    };
+    numbers.map(request).collect()
+}
+
+#[test]
+fn what_strangers_have_signed_is_bounded_and_goes_after_its_deadline() {
+    let mut world = world();
+    let descriptor = attempt(&world, 1, 3).descriptor;
+    let most = ABORTS_UNFOUNDED_COUNT_MAX as u32;
+    let answers = world.step(S0, of_strangers(&descriptor, 1..most + 3)).unwrap();
+    let busy =
+        |answer: &&Answer| matches!(answer, Answer::AttemptRefused(AttemptRefusal::Busy(Busy::Tombstones { .. })));
+    assert_eq!(answers.iter().filter(busy).count(), 2);
+    assert_eq!(world.store(S0).count(ATTEMPTS), ABORTS_UNFOUNDED_COUNT_MAX);
+    world.restart(S0);
+    let again = world.step(S0, of_strangers(&descriptor, most + 3..most + 4)).unwrap();
+    assert!(busy(&&again[0]), "a restart forgets none of them");
+    let answers = world.step(S0, of_strangers(&descriptor, 1..2)).unwrap();
+    assert!(matches!(answers[0], Answer::Voted { .. }), "what was said is said again");
+    world.wait(200_000);
+    for block in 0..5 {
+        let (from, to) = if block % 2 == 0 { (1, 2) } else { (2, 1) };
+        world.local(S0, &world.transfer(&user(from), user(to).address(), U256::from(1)));
+    }
+    assert_eq!((world.store(S0).count(ATTEMPTS), world.store(S0).count(TOMBSTONES)), (0, 0));
+    let late = Descriptor { deadline: world.now.after(primitives::Millis(1_000)), ..descriptor };
+    let answers = world.step(S0, of_strangers(&late, 1..2)).unwrap();
+    assert!(matches!(answers[0], Answer::Voted { .. }), "there is room again");
+}
+
+#[test]
+fn whoever_waits_is_answered_when_strangers_have_used_up_theirs() {
+    let mut world = world();
+    let mut prepare = attempt(&world, 1, 3);
+    let yes = world.prepare(S0, &prepare);
+    prepare.homes = vec![world.vote(&yes)];
+    let of_nobody = Descriptor { deadline: world.now.after(primitives::Millis(30_000)), ..prepare.descriptor.clone() };
+    world.step(S1, of_strangers(&of_nobody, 1..ABORTS_UNFOUNDED_COUNT_MAX as u32 + 1));
+    world.wait(11_000);
+    world.step(S0, vec![Input::Tick]);
+    world.answer_questions(S0);
+    assert_eq!(world.nodes[&S0].machine.live_count(), 0, "it got its no, and its locks are free");
+}
+
+#[test]
+fn after_its_no_has_gone_an_attempt_is_a_no_by_rule_and_a_yes_never_goes() {
+    let mut world = world();
+    let committed = world.commit(&world.transfer(&user(1), user(3).address(), ETHER));
+    let refused = attempt(&world, 1, 3);
+    world.step(S0, of_strangers(&refused.descriptor, 1..2));
+    world.wait(200_000);
+    world.local(S0, &world.transfer(&user(1), user(2).address(), U256::from(1)));
+    assert_eq!(world.store(S0).count(ATTEMPTS), 1);
+    let asked = world.step(S0, of_strangers(&committed.descriptor, 1..2)).unwrap();
+    assert!(matches!(&asked[0], Answer::Voted { vote, .. } if vote.verdict.is_yes()), "R7: {asked:?}");
+    for _ in 0..2 {
+        let answer = world.prepare(S0, &refused);
+        assert!(matches!(refusal(&answer), Refusal::Expired { .. }), "{answer:?}");
+        world.restart(S0);
+    }
+    assert_eq!(world.nodes[&S0].machine.locks_count(), 0);
+}
+
+#[test]
+fn an_abort_that_comes_after_the_deadline_of_an_attempt_unknown_here_is_not_written_down() {
+    let mut world = world();
+    let prepare = attempt(&world, 1, 3);
+    let no = world.step(S0, of_strangers(&prepare.descriptor, 1..2)).unwrap();
+    let vote = world.vote(&no[0]);
+    world.wait(10_000);
+    let batches = world.batches;
+    let decided = world.decide(S1, &prepare.descriptor, &[vote]);
+    assert!(matches!(decided, Answer::Decided { decision: Decision::Abort, .. }), "{decided:?}");
+    assert_eq!(world.batches, batches);
+    assert!(matches!(refusal(&world.prepare(S1, &prepare)), Refusal::Expired { .. }));
 }
 
 #[test]
@@ -164,7 +249,8 @@ fn an_abort_request_after_a_yes_changes_nothing() {
     let yes = world.prepare(S0, &prepare);
     let descriptor = prepare.descriptor.clone();
     world.wait(1_000_000);
-    let asked = world.ask(S0, |ticket| Input::AbortRequest { ticket, descriptor: Box::new(descriptor.clone()) });
+    let asked =
+        world.ask(S0, |ticket| Input::AbortRequest { ticket, descriptor: Box::new(descriptor.clone()), waits: None });
     assert_eq!(asked, yes);
     assert_eq!(world.nodes[&S0].machine.live_count(), 1);
 }
@@ -174,7 +260,8 @@ fn a_decision_before_the_prepare_is_harmless() {
     let mut world = world();
     let prepare = attempt(&world, 1, 3);
     let descriptor = prepare.descriptor.clone();
-    let no = world.ask(S0, |ticket| Input::AbortRequest { ticket, descriptor: Box::new(descriptor.clone()) });
+    let no =
+        world.ask(S0, |ticket| Input::AbortRequest { ticket, descriptor: Box::new(descriptor.clone()), waits: None });
     let vote = world.vote(&no);
     let decided = world.decide(S1, &prepare.descriptor, &[vote]);
     assert!(matches!(decided, Answer::Decided { decision: Decision::Abort, .. }), "{decided:?}");
@@ -394,7 +481,10 @@ fn a_late_attempt_is_finished_by_its_participants_without_a_coordinator() {
     assert_eq!(world.sends, [], "not before deadline and grace");
     world.wait(200);
     world.step(S0, vec![Input::Tick]);
-    assert_eq!(world.sends, [Send::AskVotes { to: S1, descriptor: prepare.descriptor.clone() }]);
+    let [Send::AskVotes { to: S1, descriptor, waits }] = &world.sends[..] else { panic!("{:?}", world.sends) };
+    assert_eq!(*descriptor, prepare.descriptor);
+    let shown = Verified::by(&VoteVerifier::new(&world.verifier), waits.to_bytes()).unwrap();
+    assert_eq!((shown.vote.shard, shown.vote.verdict.is_yes()), (S0, true), "it shows that it waits");
     world.answer_questions(S0);
     world.step(S1, vec![Input::Tick]);
     world.answer_questions(S1);

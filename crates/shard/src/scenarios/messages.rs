@@ -4,6 +4,7 @@ use super::world::{ETHER, NETWORK, S0, S1, World, artifact, user};
 use crate::spaces::CONSUMED;
 use crate::{AcknowledgeRefusal, Answer, Busy, DeliverRefusal, HandlerEnd, Input, LocalRefusal, Novelty, queries};
 use alloy_primitives::{Address, TxKind, U256, keccak256};
+use commit::{Refusal, Verdict};
 use primitives::{Time, Verified};
 use proof::{DeliveryStatus, Fact, LeafKind, MessageId, domain_of};
 
@@ -347,7 +348,93 @@ fn a_locked_recipient_makes_the_relay_try_again_and_nothing_else() {
     for shard in [S0, S1] {
         post.world.decide(shard, &prepare.descriptor, &votes);
     }
-    assert_eq!(delivered(&post.world.deliver(S1, &fact)), (DeliveryStatus::Delivered, Novelty::New));
+    assert_eq!(delivered(&post.world.deliver(S1, &fact)), (DeliveryStatus::Delivered, Novelty::Already));
+}
+
+#[test]
+fn a_message_that_met_a_lock_runs_in_the_step_that_frees_it() {
+    let mut post = post();
+    let deadline = post.soon();
+    let fact = post.send(user(2).address(), U256::from(5), deadline);
+    let paying = post.world.transfer(&user(3), user(2).address(), ETHER);
+    let mut prepare = post.world.attempt(&paying, 1);
+    let votes = post.world.prepare_all(&mut prepare);
+    post.world.deliver(S1, &fact);
+    let before = post.world.balance(user(2).address());
+    post.world.decide(S1, &prepare.descriptor, &votes);
+    assert_eq!(post.world.balance(user(2).address()), before + ETHER + U256::from(5));
+    assert_eq!(post.world.facts(S1, LeafKind::Delivery).len(), 1, "its delivery is in the outbox for any relay");
+}
+
+#[test]
+fn an_acknowledgement_that_met_a_lock_settles_in_the_step_that_frees_it() {
+    let mut post = post();
+    let deadline = post.soon();
+    post.refuse_all();
+    let fact = post.send(post.pong, ETHER, deadline);
+    let answer = post.world.deliver(S1, &fact);
+    let delivery = post.world.delivery_fact(&answer);
+    // User 2 of shard 1 pays Ping, which is the sender that the value goes back to.
+    let paying = post.world.transfer(&user(2), post.ping, ETHER);
+    let mut prepare = post.world.attempt(&paying, 1);
+    let votes = post.world.prepare_all(&mut prepare);
+    let refused = post.world.acknowledge(S0, &delivery);
+    assert!(matches!(refused, Answer::AcknowledgeRefused(AcknowledgeRefusal::Busy(_))), "{refused:?}");
+    post.world.decide(S0, &prepare.descriptor, &votes);
+    assert_eq!(post.world.balance(evm::mailbox_address(S0)), U256::ZERO);
+}
+
+#[test]
+fn a_message_is_not_starved_by_readers_that_follow_each_other_without_a_gap() {
+    let mut post = post();
+    let deadline = post.soon();
+    // Value for Pong needs its account alone; whoever calls Pong and reverts shares it.
+    let fact = post.send(post.pong, ETHER, deadline);
+    let mut standing = None;
+    for round in 0..40 {
+        let reader = user(if round % 2 == 0 { 1 } else { 3 });
+        let payload = post.world.payload(&[post.world.sign(&reader, TxKind::Call(post.pong), ETHER, Vec::new())]);
+        let mut prepare = post.world.attempt(&payload, 1);
+        let votes = post.world.prepare_all(&mut prepare);
+        if let Some((descriptor, votes)) = standing.replace((prepare.descriptor, votes)) {
+            for shard in [S0, S1] {
+                post.world.decide(shard, &descriptor, &votes);
+            }
+        }
+        let answer = post.world.deliver(S1, &fact);
+        if matches!(answer, Answer::Delivered { .. }) {
+            assert_eq!(delivered(&answer).0, DeliveryStatus::Delivered);
+            assert!((10..14).contains(&round), "after its patience and the lock that stood: round {round}");
+            return;
+        }
+        post.world.wait(200);
+    }
+    panic!("the message waits for ever");
+}
+
+#[test]
+fn what_waits_for_a_lock_that_never_goes_lets_others_have_its_keys_in_the_end() {
+    let mut post = post();
+    let deadline = Time(post.world.now.0 + 10_000_000);
+    let fact = post.send(post.pong, ETHER, deadline);
+    let reading = |post: &Post, seed| {
+        let bytes = post.world.sign(&user(seed), TxKind::Call(post.pong), ETHER, Vec::new());
+        let payload = post.world.payload(&[bytes]);
+        post.world.attempt(&payload, 1)
+    };
+    let mut stands = reading(&post, 1);
+    post.world.prepare_all(&mut stands);
+    post.world.deliver(S1, &fact);
+    post.world.wait(10_000);
+    let mut refused = reading(&post, 3);
+    let votes = post.world.prepare_all(&mut refused);
+    assert!(votes.iter().any(|vote| vote.vote.verdict == Verdict::No(Refusal::Busy)), "the message goes first");
+    post.world.decide(S0, &refused.descriptor, &votes);
+    post.world.wait(40_000);
+    post.world.deliver(S1, &fact);
+    let mut taken = reading(&post, 3);
+    let votes = post.world.prepare_all(&mut taken);
+    assert!(votes.iter().all(|vote| vote.vote.verdict.is_yes()), "a claim ends by itself");
 }
 
 #[test]

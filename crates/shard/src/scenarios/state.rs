@@ -105,10 +105,14 @@ fn an_advance_computed_twice_is_taken_once() {
 fn new_work_waits_for_a_state_root_that_lags_too_far() {
     let mut world = world();
     // Each tombstone is a block; what is never refused for lag makes the lag.
+    (0..8).for_each(|turn| pay(&mut world, turn % 2 + 1, 2 - turn % 2));
     let mut descriptor = world.attempt(&world.transfer(&user(1), user(3).address(), ETHER), 1).descriptor;
-    for number in 1..=STATE_ROOT_LAG_BLOCKS_MAX as u32 + 1 {
+    for number in 8..=STATE_ROOT_LAG_BLOCKS_MAX as u32 {
         descriptor.number = number;
-        world.step(S0, vec![Input::AbortRequest { ticket: Ticket(0), descriptor: Box::new(descriptor.clone()) }]);
+        world.step(
+            S0,
+            vec![Input::AbortRequest { ticket: Ticket(0), descriptor: Box::new(descriptor.clone()), waits: None }],
+        );
     }
     let payload = world.transfer(&user(1), user(2).address(), ETHER);
     let answer = world.ask(S0, |ticket| Input::Local { ticket, payload: Box::new(payload.clone()) });

@@ -353,9 +353,13 @@ impl World {
     /// What the questions in `sends` lead to: peers answer, the asker takes the votes.
     pub(super) fn answer_questions(&mut self, asker: ShardId) {
         for send in std::mem::take(&mut self.sends) {
-            let Send::AskVotes { to, descriptor } = send else { continue };
-            let answer =
-                self.ask(to, |ticket| Input::AbortRequest { ticket, descriptor: Box::new(descriptor.clone()) });
+            let Send::AskVotes { to, descriptor, waits } = send else { continue };
+            let waits = Verified::by(&VoteVerifier::new(&self.verifier), waits.to_bytes()).unwrap();
+            let answer = self.ask(to, |ticket| Input::AbortRequest {
+                ticket,
+                descriptor: Box::new(descriptor.clone()),
+                waits: Some(Box::new(waits.clone())),
+            });
             let vote = self.vote(&answer);
             self.step(asker, vec![Input::Votes(vec![vote])]);
         }

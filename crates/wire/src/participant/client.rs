@@ -1,10 +1,9 @@
 //! The calling side of `ParticipantService`.
 
 use super::convert::{answer, attempt_bytes, decided};
-use super::{Answers, DecisionClaim, Prepare, VoteAnswer};
+use super::{AbortRequest, Answers, DecisionClaim, Prepare, VoteAnswer};
 use crate::batch::{runs, same_count};
 use crate::client::{Connection, Repeat, Transport};
-use crate::convert::encoded;
 use crate::limits::{
     ABORTS_COUNT_MAX, BATCH_BYTES_TARGET, DECISIONS_COUNT_MAX, PARTICIPANT_MESSAGE_BYTES_MAX, PREPARES_COUNT_MAX,
     QUERIES_COUNT_MAX,
@@ -12,7 +11,6 @@ use crate::limits::{
 use crate::proto::v1;
 use crate::proto::v1::participant_service_client::ParticipantServiceClient;
 use crate::rejection::Rejection;
-use commit::Descriptor;
 use primitives::{AttemptId, Height};
 use prost::Message;
 
@@ -90,16 +88,18 @@ impl ParticipantClient {
     }
 
     /// Asks for a no on attempts that have no vote there yet; answers the votes that stand.
-    pub async fn request_abort(&self, descriptors: &[Descriptor]) -> Result<Answers<VoteAnswer>, Rejection> {
-        let mut answers = Vec::with_capacity(descriptors.len());
-        for descriptors in descriptors.chunks(ABORTS_COUNT_MAX) {
+    pub async fn request_abort(&self, requests: Vec<AbortRequest>) -> Result<Answers<VoteAnswer>, Rejection> {
+        let requests: Vec<v1::AbortRequest> = requests.into_iter().map(Into::into).collect();
+        let mut answers = Vec::with_capacity(requests.len());
+        for requests in runs(requests, ABORTS_COUNT_MAX, BATCH_BYTES_TARGET, v1::AbortRequest::encoded_len) {
+            let asked = requests.len();
             let call = |request| {
                 let mut grpc = self.grpc.clone();
                 async move { grpc.request_abort(request).await }
             };
-            let request = v1::RequestAbortRequest { descriptors: descriptors.iter().map(encoded).collect() };
+            let request = v1::RequestAbortRequest { requests };
             let response = self.connection.write(Repeat::Idempotent, request, call).await?;
-            same_count(descriptors.len(), response.answers.len())?;
+            same_count(asked, response.answers.len())?;
             answers.extend(response.answers.into_iter().map(answer));
         }
         Ok(answers)

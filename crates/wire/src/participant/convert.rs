@@ -1,6 +1,6 @@
 //! Between protobuf and the participant's types.
 
-use super::{DecisionClaim, Prepare, VoteAnswer};
+use super::{AbortRequest, DecisionClaim, Prepare, VoteAnswer};
 use crate::convert::{ConvertError, bytes_of, canonical, descriptor, encoded, required};
 use crate::limits::{HINT_VALUES_COUNT_MAX, RECEIPT_BYTES_MAX};
 use crate::proto::v1;
@@ -45,6 +45,22 @@ impl TryFrom<v1::Prepare> for Prepare {
 impl From<Prepare> for v1::Prepare {
     fn from(prepare: Prepare) -> Self {
         Self { descriptor: encoded(&prepare.descriptor), payload: prepare.payload, home_votes: evidence(prepare.homes) }
+    }
+}
+
+impl TryFrom<v1::AbortRequest> for AbortRequest {
+    type Error = ConvertError;
+
+    fn try_from(request: v1::AbortRequest) -> Result<Self, ConvertError> {
+        let waits = (!request.waits.is_empty()).then(|| vote_proof("waits", &request.waits));
+        Ok(Self { descriptor: descriptor("descriptor", &request.descriptor)?, waits: waits.transpose()? })
+    }
+}
+
+impl From<AbortRequest> for v1::AbortRequest {
+    fn from(request: AbortRequest) -> Self {
+        let waits = request.waits.map_or_else(Bytes::new, |proof| proof.evidence.into());
+        Self { descriptor: encoded(&request.descriptor), waits }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The gRPC side of a [`ParticipantApi`].
 
-use super::{DecisionClaim, ParticipantApi, Prepare};
+use super::{AbortRequest, DecisionClaim, ParticipantApi, Prepare};
 use crate::proto::v1;
 use crate::proto::v1::participant_service_server::ParticipantService;
 use crate::{batch, convert};
@@ -51,9 +51,9 @@ impl<A: ParticipantApi> ParticipantService for ParticipantServer<A> {
         &self,
         request: Request<v1::RequestAbortRequest>,
     ) -> Result<Response<v1::RequestAbortResponse>, Status> {
-        let descriptors = request.into_inner().descriptors;
-        let convert = |bytes: Bytes| Ok(convert::descriptor("descriptors", &bytes)?);
-        let answers = batch::each(descriptors, convert, |descriptors| self.api.request_abort(descriptors)).await?;
+        let requests = request.into_inner().requests;
+        let convert = |request: v1::AbortRequest| Ok(AbortRequest::try_from(request)?);
+        let answers = batch::each(requests, convert, |requests| self.api.request_abort(requests)).await?;
         Ok(Response::new(v1::RequestAbortResponse { answers: answers.into_iter().map(Into::into).collect() }))
     }
 }

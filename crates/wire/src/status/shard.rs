@@ -12,9 +12,11 @@ impl From<Busy> for Rejection {
         let text = busy.to_string();
         match busy {
             Busy::Locked { holder, .. } => Self::new(Reason::Conflict, text).with("holder", holder),
-            Busy::Lagging { .. } | Busy::Attempts { .. } | Busy::Inputs | Busy::Early { .. } => {
-                Self::new(Reason::Busy, text)
-            }
+            Busy::Lagging { .. }
+            | Busy::Attempts { .. }
+            | Busy::Tombstones { .. }
+            | Busy::Inputs
+            | Busy::Early { .. } => Self::new(Reason::Busy, text),
             // Nothing was looked at: as if the shard were not there.
             Busy::Asking | Busy::Behind(_) | Busy::Disbelieved { .. } => Self::new(Reason::Unavailable, text),
         }

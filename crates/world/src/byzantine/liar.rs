@@ -115,7 +115,7 @@ impl World {
         if self.chaos_dice.chance(500_000)
             && let Some(shard) = self.chaos_dice.pick(&participants).copied()
         {
-            self.call_unrecorded(shard, Request::RequestAbort(vec![descriptor]));
+            self.call_unrecorded(shard, Request::RequestAbort(vec![(&descriptor).into()]));
         }
     }
 }

@@ -78,7 +78,7 @@ impl Attempt {
 
     /// The request to vote no on it.
     pub fn abort_request(&self) -> Request {
-        Request::RequestAbort(vec![(*self.descriptor).clone()])
+        Request::RequestAbort(vec![(&*self.descriptor).into()])
     }
 
     /// The decision that `votes` are said to make.
