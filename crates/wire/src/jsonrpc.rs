@@ -3,8 +3,8 @@
 //!   wallet -> CORS, size, connection and batch bounds -> method -> Chain (the node) -> JSON
 //!
 //! What this chain is: a block is a *slot*. Its number is the slot's, its time follows from the number, its content is
-//! what was decided in it on all shards, in an order consistent with every shard's log. A slot is shown once it is
-//! closed, and then it is final: `latest`, `safe` and `finalized` are the same block.
+//! what ran at it on all shards, what one shard shows in the order of its log. A slot is shown once it is closed, and then it
+//! is final unless a shard was silent: `latest`, `safe` and `finalized` are the same block.
 //!
 //! Told as it is, not as it is elsewhere: a block's hash is that of its number (BLOCKHASH on every shard), not of its
 //! header; `stateRoot` is zero, because each shard has its own; transactions of the protocol itself (deliveries of

@@ -15,8 +15,8 @@ use wire::participant::ParticipantClient;
 use wire::shard::{OtherTerms, OutcomePage, OutcomeQuery, ShardClient, ShardStatus, Terms};
 use wire::{Reason, Rejection};
 
-/// How long a shard may take to say how it is.
-pub(crate) const STATUS_DEADLINE: Duration = Duration::from_secs(1);
+/// How long a shard may take to say how it is: a busy one that is slower than this counts as silent, no other.
+pub(crate) const STATUS_DEADLINE: Duration = PEER_SILENT_MAX;
 
 /// The pause before a shard that did not answer is asked again.
 const MEET_PAUSE: Duration = Duration::from_millis(50);

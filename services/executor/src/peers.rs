@@ -6,7 +6,7 @@ use crate::convert;
 use crate::evidence;
 use crate::node::Node;
 use commit::VoteProof;
-use host::{Class, Handout, Health};
+use host::{Class, Handout, Health, PEER_SILENT_MAX};
 use primitives::ShardId;
 use shard::{Checks, Input, Reply, Send};
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ use wire::shard::ShardClient;
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long a look waits for an answer.
-const LOOK_DEADLINE: Duration = Duration::from_secs(1);
+const LOOK_DEADLINE: Duration = PEER_SILENT_MAX;
 
 /// Another shard's two services over one connection.
 #[derive(Debug, Clone)]
