@@ -1,7 +1,10 @@
 //! A gRPC server with every limit set: services are added, everything else is already so.
 //!
-//!   accept (bounded) -> first byte, TLS (timed) -> HTTP/2 (streams, headers, resets, keepalive, age)
-//!     -> calls (bounded per connection and in all, the rest shed) -> peer and token -> field bounds -> service
+//!   accept (bounded, the idlest makes room) -> first bytes, TLS (timed) -> HTTP/2 (streams, headers, resets, keepalive, age)
+//!     -> bytes left unread (bounded) -> calls (bounded per connection and in all, the rest shed) -> peer and token
+//!     -> field bounds -> service
+//!
+//! The same listener serves HTTP/1.1 for metrics, probes and JSON-RPC: [`serve_http`].
 //!
 //! Promise (I19): nothing a peer sends, or fails to send or read, grows this process without a bound of
 //! [`crate::limits`]. Health and reflection are always there; health needs no token, so that probes work.
@@ -10,10 +13,21 @@
 //! or after [`DRAIN_TIMEOUT`].
 
 mod auth;
+mod body;
+mod descriptors;
+mod http;
 mod listener;
+mod load;
+mod seats;
 
+pub use self::http::{HttpRequest, serve as serve_http};
 pub use auth::Access;
+pub use descriptors::raise as raise_descriptors;
 pub use listener::Listener;
+pub(crate) use load::refusal;
+#[cfg(test)]
+pub(crate) use seats::Seats;
+pub(crate) use seats::{Dismissal, InWork, Seat};
 
 use crate::coordinator::{CoordinatorApi, CoordinatorServer};
 use crate::limits::{
@@ -31,6 +45,7 @@ use crate::relay::{RelayApi, RelayServer};
 use crate::shard::{ShardApi, ShardServer};
 use crate::stream::Drain;
 use auth::AccessLayer;
+use load::LoadLayer;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -192,6 +207,7 @@ impl ServerBuilder {
         health.set(ServingStatus::Serving).await;
         let Self { settings, routes, draining, .. } = self;
         let layers = ServiceBuilder::new()
+            .layer(LoadLayer)
             .layer(LoadShedLayer::new())
             .layer(GlobalConcurrencyLimitLayer::new(CALLS_COUNT_MAX))
             .layer(AccessLayer::new(settings.access.clone()));
@@ -201,7 +217,7 @@ impl ServerBuilder {
             health.set(ServingStatus::NotServing).await;
             draining.send_replace(true);
         };
-        let mut drained = draining.subscribe();
+        let (mut drained, seats) = (draining.subscribe(), listener.seats());
         let late = async {
             // The sender lives as long as this function: an error cannot be.
             let _ = drained.wait_for(|draining| *draining).await;
@@ -209,7 +225,11 @@ impl ServerBuilder {
         };
         tokio::select! {
             served = router.serve_with_incoming_shutdown(listener.into_connections(), drain) => Ok(served?),
-            () = late => Ok(()),
+            () = late => {
+                tracing::warn!(connections = seats.count(), "calls did not end in time and were cut off");
+                seats.dismiss_all();
+                Ok(())
+            }
         }
     }
 }

@@ -77,7 +77,7 @@ pub enum Error {
 pub async fn run(config: &Path) -> Result<(), Error> {
     let settings: Settings = host::load_settings(config, "DOVETAIL_COORDINATOR")?;
     let network = Network::load(&settings.network)?;
-    let process = Process::start(settings.metrics_listen).await?;
+    let mut process = Process::start(settings.metrics_listen).await?;
     let (store, machine) = open(&settings, &network)?;
     let host = Host {
         name: "coordinator".to_owned(),
@@ -97,17 +97,17 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     shards.meet().await?.into_iter().for_each(|open| blocks.begin(open));
     let lives = Arc::new(Lives::default());
     let carrier = Arc::new(Carrier::new(&network, running.handle.clone(), Arc::clone(&shards), Arc::clone(&lives)));
-    tokio::spawn(carrier.carry(running.handouts));
+    process.watch("of the carrier", carrier.carry(running.handouts));
     let head = blocks.head();
-    follow::follow(&network, &shards, &blocks);
+    follow::follow(&process, &network, &shards, &blocks);
     let reads = Reads::new(Arc::clone(&network), Arc::clone(&shards));
     let node = Arc::new(Node { handle: running.handle, network, shards, lives, reads, blocks, head });
-    let rpc = JsonRpc::serve(settings.rpc_listen, Arc::clone(&node)).await?;
+    let rpc = JsonRpc::bind(settings.rpc_listen, Arc::clone(&node)).await?;
     tracing::info!(address = %rpc.address(), "JSON-RPC served");
     let server = ServerBuilder::new(ServerSettings::default()).map_err(ProcessError::from)?.coordinator(node);
-    let outcome = process.serve(server, settings.listen, running.lifeline).await;
-    rpc.stop().await;
-    Ok(outcome?)
+    let stop = process.stop.clone();
+    process.serve_beside("JSON-RPC", rpc.serve(stop.cancelled_owned()));
+    Ok(process.serve(server, settings.listen, running.lifeline).await?)
 }
 
 fn open(settings: &Settings, network: &Network) -> Result<(Store, Coordinator), Error> {

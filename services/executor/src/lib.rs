@@ -93,7 +93,7 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     let node = Arc::new(Node { handle: running.handle, checks, network, me, floor, terms });
     let peers = peers::connect(&node)?;
     peers::watch(&node, &peers, &process.health);
-    tokio::spawn(peers::carry(Arc::clone(&node), peers, running.handouts));
+    process.watch("of questions to peers", peers::carry(Arc::clone(&node), peers, running.handouts));
     process.tasks.spawn("of the state tree's roots", roots::follow(Arc::clone(&node)));
     let server = ServerBuilder::new(ServerSettings::default()).map_err(ProcessError::from)?;
     let server = server.shard(Arc::clone(&node)).participant(node);

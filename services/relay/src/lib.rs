@@ -65,8 +65,8 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     };
     let running = host.spawn().map_err(ProcessError::from)?;
     let carrier = Arc::new(Carrier::connect(&network, running.handle.clone(), &process.health)?);
-    carrier.listen();
-    tokio::spawn(Arc::clone(&carrier).carry(running.handouts));
+    carrier.listen(&process);
+    process.watch("of the carrier", Arc::clone(&carrier).carry(running.handouts));
     let node = Arc::new(Node::new(running.handle, carrier, network.params.network));
     let server = ServerBuilder::new(ServerSettings::default()).map_err(ProcessError::from)?.relay(node);
     Ok(process.serve(server, settings.listen, running.lifeline).await?)
