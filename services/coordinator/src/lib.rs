@@ -13,6 +13,7 @@
 
 mod api;
 mod blocks;
+mod calls;
 mod carrier;
 mod chain;
 mod follow;
