@@ -16,9 +16,9 @@ impl Report {
         let model =
             info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("").trim_matches([' ', '\t', ':']);
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
-        println!("machine: {cores} cores, {model}; load and network share them");
+        host::say!("machine: {cores} cores, {model}; load and network share them");
         let profile = if cfg!(debug_assertions) { "debug assertions on: not for quoting" } else { "release" };
-        println!("build: {profile}");
+        host::say!("build: {profile}");
         Self { lines: Vec::new() }
     }
 
@@ -45,12 +45,12 @@ impl Report {
     }
 
     fn line(&mut self, line: String) {
-        println!("{line}");
+        host::say!("{line}");
         self.lines.push(line);
     }
 
     /// All of it once more, together.
     pub(crate) fn end(self) {
-        println!("\n{}", self.lines.join("\n"));
+        host::say!("\n{}", self.lines.join("\n"));
     }
 }

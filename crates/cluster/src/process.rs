@@ -1,6 +1,8 @@
-//! One child process: started, killed, asked to stop, and never left behind.
+//! One child process: started, killed, asked to stop, and never left behind: it drains when this process ends, however that
+//! ended, because then its standard input does.
 
 use eyre::{Result, WrapErr, eyre};
+use host::shutdown::{PARENT_STDIN, PARENT_VARIABLE};
 use std::fs::OpenOptions;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -8,7 +10,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long a child may take to drain after SIGTERM.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+const DRAIN_TIMEOUT: Duration = host::shutdown::DRAIN_DURATION_MAX.saturating_add(Duration::from_secs(5));
 
 /// A running child.
 #[derive(Debug)]
@@ -31,7 +33,9 @@ impl Process {
             .arg("--config")
             .arg(settings)
             .envs(environment.map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
+            // Nothing is ever written to it: its end is what the child waits for.
+            .stdin(Stdio::piped())
+            .env(PARENT_VARIABLE, PARENT_STDIN)
             .stdout(file.try_clone()?)
             .stderr(file)
             // A group of its own: a Ctrl-C at the terminal is for the parent, which stops its children in order.

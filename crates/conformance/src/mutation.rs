@@ -85,9 +85,9 @@ pub fn run(paths: &[PathBuf], settings: &Settings, per_block: Option<usize>) -> 
 /// # Errors
 /// If anything was uncaught or unreadable, or if nothing was lied about at all.
 pub fn tell(tally: &Tally, command: &str, report: Option<&Path>) -> Result<()> {
-    println!("{}\n{}\n{}", tally.summary(), tally.table(), tally.checks_table());
+    host::say!("{}\n{}\n{}", tally.summary(), tally.table(), tally.checks_table());
     for failure in &tally.failures {
-        println!("FAILED {failure}");
+        host::say!("FAILED {failure}");
     }
     if let Some(path) = report {
         tally.section(command).write(path).wrap_err_with(|| format!("cannot write {}", path.display()))?;

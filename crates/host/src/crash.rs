@@ -43,7 +43,8 @@ impl FromStr for CrashPoint {
 
 /// The crash point that the environment names, if it names one.
 pub(crate) fn from_environment() -> Result<Option<CrashPoint>, CrashPointError> {
-    std::env::var(CRASH_VARIABLE).ok().map(|text| text.parse()).transpose()
+    // What is not text is no crash point either.
+    std::env::var_os(CRASH_VARIABLE).map(|text| text.to_string_lossy().parse()).transpose()
 }
 
 /// Aborts at the crash point of the environment.

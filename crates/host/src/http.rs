@@ -8,10 +8,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
-use std::io;
 use std::sync::Arc;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use wire::server::{Listener, serve_http};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -22,16 +21,8 @@ struct Shown {
 }
 
 /// Serves on `listener` until `stop`.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve(
-    listener: TcpListener,
-    registry: Arc<Registry>,
-    health: Health,
-    stop: CancellationToken,
-) -> io::Result<()> {
-    axum::serve(listener, router(registry, health)).with_graceful_shutdown(stop.cancelled_owned()).await
+pub async fn serve(listener: Listener, registry: Arc<Registry>, health: Health, stop: CancellationToken) {
+    serve_http(listener, router(registry, health), stop.cancelled_owned()).await;
 }
 
 fn router(registry: Arc<Registry>, health: Health) -> Router {

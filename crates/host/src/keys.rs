@@ -1,5 +1,6 @@
 //! Where a process has its secret key from: a file that only its owner may read, or an environment variable.
 
+use crate::environment::{self, NotUnicode};
 use proof::{KeyError, PublicKey, SecretKey};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -64,6 +65,9 @@ pub enum KeyFileError {
         /// What is wrong with it.
         error: KeyError,
     },
+    /// The variable is not text.
+    #[error(transparent)]
+    NotUnicode(#[from] NotUnicode),
     /// The system has no randomness.
     #[error("no randomness from the system: {0}")]
     Randomness(getrandom::Error),
@@ -91,7 +95,7 @@ pub fn read_file(path: &Path) -> Result<SecretKey, KeyFileError> {
 /// # Errors
 /// [`KeyFileError::Missing`] if there is neither, [`KeyFileError::Two`] if there are both, and those of [`read_file`].
 pub fn read(path: Option<&Path>) -> Result<SecretKey, KeyFileError> {
-    choose(path, std::env::var(KEY_VARIABLE).ok().map(Zeroizing::new))
+    choose(path, environment::variable(KEY_VARIABLE)?.map(Zeroizing::new))
 }
 
 fn choose(path: Option<&Path>, variable: Option<Zeroizing<String>>) -> Result<SecretKey, KeyFileError> {

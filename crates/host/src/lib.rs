@@ -13,6 +13,7 @@
 
 mod clock;
 mod crash;
+mod environment;
 pub mod evidence;
 mod handle;
 mod health;
@@ -21,16 +22,20 @@ pub mod keys;
 pub mod logging;
 mod metrics;
 pub mod network;
+pub mod output;
+mod panics;
 mod process;
 mod runner;
 mod seen;
 mod settings;
 pub mod shutdown;
+mod stderr;
 mod step;
 mod tasks;
 
 pub use clock::Clock;
 pub use crash::{CRASH_VARIABLE, CrashPoint, CrashPointError};
+pub use environment::NotUnicode;
 pub use handle::{CallError, Class, Handle, Handout, Ticket};
 pub use health::{Health, Needs, PEER_SILENT_MAX, Peer, Readiness, Standing, State};
 pub use http::serve as serve_http;

@@ -5,14 +5,19 @@
 //! serve: listen -> ready -> SIGTERM | the host ends | a task fails
 //!        -> not ready -> calls finish -> queue drains -> store synced -> end
 //! ```
+//!
+//! Promise: a process is whole or ends. A task that must run and panics ends it with an error; a drain that hangs is ended by force.
 
-use crate::{Health, HostError, Instruments, State, TaskFailed, Tasks, logging, serve_http, shutdown};
+use crate::{Health, HostError, Instruments, State, TaskFailed, Tasks, logging, panics, serve_http, shutdown};
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
+use wire::limits::METRICS_CONNECTIONS_COUNT_MAX;
 use wire::server::{Listener, ServerBuilder, ServerError};
 
 /// Why a process does not start or did not go on.
@@ -24,22 +29,14 @@ pub enum ProcessError {
     /// The host stopped.
     #[error(transparent)]
     Host(#[from] HostError),
+    /// A port does not listen, or gRPC failed.
+    #[error(transparent)]
+    Server(#[from] ServerError),
     /// A task beside the host failed.
     #[error(transparent)]
     Task(#[from] TaskFailed),
-    /// gRPC does not listen or failed.
-    #[error(transparent)]
-    Server(#[from] ServerError),
-    /// The metrics endpoint does not listen, or signals are refused.
-    #[error("cannot serve metrics on {address}: {error}")]
-    Metrics {
-        /// Where.
-        address: SocketAddr,
-        /// Why not.
-        error: io::Error,
-    },
-    /// The system refuses signal handlers.
-    #[error("cannot take signals: {0}")]
+    /// The system refuses signal handlers, or the parent asked for something unknown.
+    #[error("cannot be told when to stop: {0}")]
     Signals(io::Error),
 }
 
@@ -54,21 +51,45 @@ pub struct Process {
     pub instruments: Instruments,
     /// What runs beside its host, and must.
     pub tasks: Tasks,
+    beside: Vec<oneshot::Receiver<()>>,
 }
 
 impl Process {
     /// Sets up logging, signals and the HTTP endpoint for metrics and probes.
     pub async fn start(metrics_listen: SocketAddr) -> Result<Self, ProcessError> {
-        logging::init()?;
+        let lines_lost = logging::init()?;
+        raise_descriptors();
+        let panics_counted = Counter::default();
+        panics::log(panics_counted.clone());
         let stop = shutdown::on_signal().map_err(ProcessError::Signals)?;
+        shutdown::with_parent(&stop).map_err(ProcessError::Signals)?;
         let health = Health::new();
         let mut registry = Registry::with_prefix("dovetail");
+        registry.register("log_lines_lost", "Lines of the log that could not be written", lines_lost);
+        registry.register("panics", "Panics, each a bug; the log has where", panics_counted);
         let instruments = Instruments::register(&mut registry);
         health.register(&mut registry);
-        let failed = |error| ProcessError::Metrics { address: metrics_listen, error };
-        let listener = TcpListener::bind(metrics_listen).await.map_err(failed)?;
-        tokio::spawn(serve_http(listener, Arc::new(registry), health.clone(), CancellationToken::new()));
-        Ok(Self { stop, health, instruments, tasks: Tasks::new() })
+        let listener = Listener::bind_for(metrics_listen, METRICS_CONNECTIONS_COUNT_MAX).await?;
+        // It says how the drain goes, so it stays until the end.
+        let tasks = Tasks::new();
+        tasks.spawn("metrics", serve_http(listener, Arc::new(registry), health.clone(), CancellationToken::new()));
+        let drain = stop.clone();
+        tasks.spawn("drain watch", async move {
+            drain.cancelled().await;
+            shutdown::end_by_force_later();
+        });
+        Ok(Self { stop, health, instruments, tasks, beside: Vec::new() })
+    }
+
+    /// Serves something else beside gRPC. It has to end by itself when the process stops; the host waits for that, so that
+    /// calls in work are answered.
+    pub fn serve_beside(&mut self, name: &'static str, server: impl Future<Output = ()> + Send + 'static) {
+        let (end, ended) = oneshot::channel::<()>();
+        self.beside.push(ended);
+        self.tasks.spawn(name, async move {
+            server.await;
+            drop(end);
+        });
     }
 
     /// Serves gRPC until the process is asked to stop, the host ends or a task beside it fails; then drains both.
@@ -102,19 +123,35 @@ impl Process {
             outcome = &mut grpc => outcome,
             () = ready => Ok(()),
             ended = lifeline.ended() => return Ok(ended?),
-            failed = self.tasks.failed() => return end_with(failed, lifeline).await,
+            failed = self.tasks.failed() => {
+                self.health.set(State::Failed(failed.to_string()));
+                self.stop.cancel();
+                return end_with(failed, lifeline).await;
+            }
             () = self.stop.cancelled() => {
                 self.health.set(State::Draining);
                 grpc.await
             }
         };
+        for ended in self.beside {
+            // An error is the end itself: nothing is ever sent.
+            let _ = ended.await;
+        }
         lifeline.drain();
         lifeline.ended().await?;
         Ok(outcome?)
     }
 }
 
-/// Brings what is queued to the store, and ends with the failure.
+/// A refusal is no reason not to start: listeners take their share of what there is.
+fn raise_descriptors() {
+    match wire::server::raise_descriptors() {
+        Ok(limit) => tracing::debug!(limit, "files that may be open"),
+        Err(error) => tracing::warn!(%error, "the limit of open files was not raised"),
+    }
+}
+
+/// Brings what is queued to the store, and ends with the failure. Calls in work may wait for the task that is gone.
 async fn end_with(failed: TaskFailed, mut lifeline: crate::Lifeline) -> Result<(), ProcessError> {
     lifeline.drain();
     lifeline.ended().await?;

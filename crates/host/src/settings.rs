@@ -4,6 +4,7 @@
 //! environment: the prefix, an underscore, the path in capitals with two underscores between its parts. A value is read as
 //! TOML if it is TOML, else as text.
 
+use crate::environment::{self, NotUnicode};
 use serde::de::DeserializeOwned;
 use std::fs;
 use std::io;
@@ -42,6 +43,9 @@ pub enum SettingsError {
         /// What is wrong; names the field.
         reason: String,
     },
+    /// A variable that would apply is not text.
+    #[error(transparent)]
+    NotUnicode(#[from] NotUnicode),
     /// A variable names a field inside something that has none.
     #[error("the environment variable {variable} names a field inside {field:?}, which is a value")]
     Variable {
@@ -61,7 +65,7 @@ pub enum SettingsError {
 pub fn load<T: DeserializeOwned>(path: &Path, prefix: &str) -> Result<T, SettingsError> {
     let text = fs::read_to_string(path).map_err(|error| SettingsError::File { path: path.to_owned(), error })?;
     let prefix = format!("{prefix}_");
-    let taken = std::env::vars().filter(|(name, _)| name.starts_with(&prefix));
+    let taken = environment::with_prefix(&prefix)?.into_iter();
     let overrides: Vec<Override> = taken.map(|(name, value)| Override::new(name, &prefix, &value)).collect();
     parse(path, &text, overrides)
 }

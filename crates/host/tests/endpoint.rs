@@ -9,8 +9,9 @@ use prometheus_client::registry::Registry;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
+use wire::server::Listener;
 
 async fn get(address: SocketAddr, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
@@ -30,8 +31,8 @@ async fn the_endpoint_shows_health_readiness_and_metrics() {
     host.instruments = Instruments::register(&mut registry);
     let running = host.spawn().unwrap();
     let (health, stop) = (Health::new(), CancellationToken::new());
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = listener.address();
     let served = tokio::spawn(serve_http(listener, Arc::new(registry), health.clone(), stop.clone()));
 
     assert_eq!(get(address, "/healthz").await, (200, "alive\n".to_owned()));
@@ -48,5 +49,5 @@ async fn the_endpoint_shows_health_readiness_and_metrics() {
     health.set(State::Failed("disk".to_owned()));
     assert_eq!(get(address, "/healthz").await, (503, "failed: disk\n".to_owned()));
     stop.cancel();
-    served.await.unwrap().unwrap();
+    served.await.unwrap();
 }

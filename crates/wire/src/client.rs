@@ -6,18 +6,22 @@
 //! timeout, idle or not, and made anew; only calls that say they are idempotent are tried again, and only when the server
 //! was unavailable.
 //!
-//! Deadlines travel with the call, so that the server gives up too. Knows nothing of what the calls mean.
+//! Deadlines travel with the call, so that the server gives up too. A call whose caller goes runs to its end or its deadline
+//! all the same, as far as [`READS_LEFT_COUNT_MAX`] allows: what is given up is a reset stream, and a server cuts a connection
+//! with too many of them, which others use too. Knows nothing of what the calls mean.
 
 use crate::limits::{
     BACKOFF_MAX, BACKOFF_MIN, CONNECT_TIMEOUT, HANDSHAKE_TIMEOUT, HEADER_LIST_BYTES_MAX, KEEPALIVE_INTERVAL,
-    KEEPALIVE_TIMEOUT, READ_DEADLINE, TRIES_COUNT_MAX, WRITE_DEADLINE,
+    KEEPALIVE_TIMEOUT, READ_DEADLINE, READS_LEFT_COUNT_MAX, TRIES_COUNT_MAX, WRITE_DEADLINE,
 };
 use crate::rejection::{Reason, Rejection};
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::future::Future;
 use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -135,6 +139,8 @@ impl Default for Deadlines {
 pub struct Connection {
     transport: Transport,
     deadlines: Deadlines,
+    /// Places of reads that may outlive their caller.
+    left: Arc<Semaphore>,
 }
 
 impl Connection {
@@ -154,7 +160,8 @@ impl Connection {
                 reason: std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string),
             })?
             .connect_lazy();
-        Ok(Self { transport: InterceptedService::new(channel, bearer), deadlines: Deadlines::default() })
+        let transport = InterceptedService::new(channel, bearer);
+        Ok(Self { transport, deadlines: Deadlines::default(), left: Arc::new(Semaphore::new(READS_LEFT_COUNT_MAX)) })
     }
 
     /// This connection with other deadlines; the transport is shared.
@@ -167,12 +174,14 @@ impl Connection {
         self.transport.clone()
     }
 
-    /// A read: idempotent.
+    /// A read: idempotent, and left to end by itself when its caller goes.
     pub(crate) async fn read<M, R, F>(&self, message: M, call: impl Fn(Request<M>) -> F) -> Result<R, Rejection>
     where
         M: Clone,
-        F: Future<Output = Result<Response<R>, Status>>,
+        R: Send + 'static,
+        F: Future<Output = Result<Response<R>, Status>> + Send + 'static,
     {
+        let call = |request| left_alone(Arc::clone(&self.left), call(request));
         self.call(self.deadlines.read, Repeat::Idempotent, message, call).await
     }
 
@@ -225,6 +234,19 @@ impl Connection {
     }
 }
 
+/// Runs `call` so that it goes on without whoever waits for it; where too many are alone already, so that it does not.
+async fn left_alone<R: Send + 'static>(
+    left: Arc<Semaphore>,
+    call: impl Future<Output = Result<Response<R>, Status>> + Send + 'static,
+) -> Result<Response<R>, Status> {
+    let Ok(place) = left.try_acquire_owned() else { return call.await };
+    let alone = tokio::spawn(async move {
+        let _place = place;
+        call.await
+    });
+    alone.await.unwrap_or_else(|error| Err(Status::internal(error.to_string())))
+}
+
 /// How long to wait after try `tried`, from 1: doubles up to its maximum, then a random half of it is taken off, so that
 /// callers cut off together do not come back together.
 fn backoff(tried: u32) -> Duration {
@@ -267,7 +289,9 @@ fn tls_config(tls: &ClientTls) -> ClientTlsConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Mutex;
     use std::sync::atomic::{AtomicU32, Ordering};
+    use tokio::sync::oneshot;
 
     fn unreachable_server() -> Connection {
         Connection::open(&ClientSettings::plain("http://127.0.0.1:1")).unwrap()
@@ -297,6 +321,26 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_refusal_is_not_tried_again() {
         assert_eq!(tries(Repeat::Idempotent, || Status::resource_exhausted("busy")).await, 1);
+    }
+
+    #[tokio::test]
+    async fn a_read_whose_caller_goes_ends_by_itself() {
+        let (end, ended) = oneshot::channel::<()>();
+        let (told, tell) = oneshot::channel::<()>();
+        let ends = Mutex::new(Some((ended, told)));
+        let call = |_: Request<()>| {
+            let (ended, told) = ends.lock().unwrap().take().unwrap();
+            async move {
+                let _ = ended.await;
+                let _ = told.send(());
+                Ok(Response::new(()))
+            }
+        };
+        let server = unreachable_server();
+        let given_up = tokio::time::timeout(Duration::from_millis(1), server.read((), call)).await;
+        assert!(given_up.is_err());
+        end.send(()).unwrap();
+        tell.await.expect("the call went on");
     }
 
     #[test]

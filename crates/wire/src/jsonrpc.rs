@@ -1,6 +1,6 @@
 //! Ethereum JSON-RPC over HTTP and WebSocket: the whole network as one chain.
 //!
-//!   wallet -> CORS, size, connection and batch bounds -> method -> Chain (the node) -> JSON
+//!   wallet -> connection, time, CORS, size and batch bounds -> meter of work and bytes -> method -> Chain (the node) -> JSON
 //!
 //! What this chain is: a block is a *slot*. Its number is the slot's, its time follows from the number, its content is
 //! what ran at it on all shards, what one shard shows in the order of its log. A slot is shown once it is closed, and then it
@@ -18,7 +18,9 @@ pub mod chain;
 mod error;
 mod fees;
 mod filters;
+mod heavy;
 mod logs;
+mod meter;
 mod methods;
 mod node;
 mod subscriptions;
@@ -30,70 +32,111 @@ mod tests;
 pub use chain::{AccountView, CallFailure, Chain, Ended, Found, SlotBlock};
 
 use crate::limits::{
-    HANDSHAKE_TIMEOUT, JSONRPC_BATCH_COUNT_MAX, JSONRPC_BUFFER_COUNT_MAX, JSONRPC_CONNECTIONS_COUNT_MAX,
-    JSONRPC_REQUEST_BYTES_MAX, JSONRPC_RESPONSE_BYTES_MAX, JSONRPC_SUBSCRIPTIONS_COUNT_MAX, KEEPALIVE_INTERVAL,
-    KEEPALIVE_TIMEOUT,
+    JSONRPC_BATCH_COUNT_MAX, JSONRPC_BUFFER_COUNT_MAX, JSONRPC_CONNECTIONS_COUNT_MAX, JSONRPC_REQUEST_BYTES_MAX,
+    JSONRPC_RESPONSE_BYTES_MAX, JSONRPC_SUBSCRIPTIONS_COUNT_MAX, KEEPALIVE_INTERVAL,
 };
+use crate::server::{HttpRequest, Listener, Seat, ServerError, serve_http};
+use heavy::Heavy;
 use jsonrpsee::Methods;
+use jsonrpsee::core::middleware::RpcServiceBuilder;
 use jsonrpsee::core::traits::IdProvider;
-use jsonrpsee::server::{BatchRequestConfig, PingConfig, Server, ServerConfig, ServerHandle};
+use jsonrpsee::server::{
+    BatchRequestConfig, HttpResponse, PingConfig, Server, ServerConfig, StopHandle, TowerServiceBuilder, stop_channel,
+    ws,
+};
 use jsonrpsee::types::SubscriptionId;
+use meter::MeterLayer;
 use node::Node;
 use std::collections::hash_map::RandomState;
+use std::future::Future;
 use std::hash::{BuildHasher, Hasher};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use tower::layer::util::{Identity, Stack};
+use tower::{Service, ServiceBuilder};
 use tower_http::cors::{Any, CorsLayer};
 
 /// Why the JSON-RPC server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum JsonRpcError {
     /// The address cannot be bound.
-    #[error("cannot listen on {address}: {source}")]
-    Listen {
-        /// Which address.
-        address: SocketAddr,
-        /// Why not.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] ServerError),
     /// Two methods of one name: a mistake of this build.
     #[error("method: {0}")]
     Method(#[from] jsonrpsee::core::RegisterMethodError),
 }
 
-/// A running JSON-RPC server. Dropping it stops nothing; call [`JsonRpc::stop`].
+/// A JSON-RPC server that listens and does not serve yet.
 #[derive(Debug)]
 pub struct JsonRpc {
-    address: SocketAddr,
-    handle: ServerHandle,
+    listener: Listener,
+    methods: Methods,
+    heavy: Heavy,
 }
 
 impl JsonRpc {
-    /// Serves `chain` on `address`; port 0 takes any free one, which [`JsonRpc::address`] tells.
-    pub async fn serve<C: Chain>(address: SocketAddr, chain: Arc<C>) -> Result<Self, JsonRpcError> {
-        let failed = |source| JsonRpcError::Listen { address, source };
-        let cors = CorsLayer::new().allow_origin(Any).allow_methods(Any).allow_headers(Any);
-        let server = Server::builder()
-            .set_config(config())
-            .set_http_middleware(tower::ServiceBuilder::new().layer(cors))
-            .build(address)
-            .await
-            .map_err(failed)?;
-        let address = server.local_addr().map_err(failed)?;
-        let module = methods(chain)?;
-        Ok(Self { address, handle: server.start(module) })
+    /// Listens for `chain` on `address`; port 0 takes any free one, which [`JsonRpc::address`] tells.
+    pub async fn bind<C: Chain>(address: SocketAddr, chain: Arc<C>) -> Result<Self, JsonRpcError> {
+        let listener = Listener::bind_for(address, JSONRPC_CONNECTIONS_COUNT_MAX as usize).await?;
+        let heavy = Heavy::default();
+        let methods = methods::module(Node::new(chain, heavy.clone()))?.into();
+        Ok(Self { listener, methods, heavy })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.listener.address()
     }
 
-    /// Stops taking calls and waits until those in work are done.
-    pub async fn stop(self) {
-        // An error means that it has stopped already.
-        let _ = self.handle.stop();
-        self.handle.stopped().await;
+    /// Serves until `shutdown` ends; then takes no more calls and waits for those in work, but not for ever.
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) {
+        let cors = CorsLayer::new().allow_origin(Any).allow_methods(Any).allow_headers(Any);
+        let (stop, handle) = stop_channel();
+        let builder = Server::builder()
+            .set_config(config())
+            .set_http_middleware(ServiceBuilder::new().layer(cors))
+            .set_rpc_middleware(RpcServiceBuilder::new().layer(MeterLayer(self.heavy)))
+            .to_service_builder();
+        let door = Door { builder, methods: self.methods, stop };
+        let shutdown = async {
+            shutdown.await;
+            // An error means that it has stopped already.
+            let _ = handle.stop();
+        };
+        serve_http(self.listener, door, shutdown).await;
+    }
+}
+
+/// Answers the requests of all connections, and remembers which of them are WebSockets.
+#[derive(Clone)]
+struct Door {
+    builder: TowerServiceBuilder<Stack<MeterLayer, Identity>, Stack<CorsLayer, Identity>>,
+    methods: Methods,
+    stop: StopHandle,
+}
+
+impl Service<HttpRequest> for Door {
+    type Response = HttpResponse;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: HttpRequest) -> Self::Future {
+        let mut builder = self.builder.clone();
+        if let Some(seat) = request.extensions().get::<Arc<Seat>>() {
+            // Subscriptions are known by their connection's number too.
+            builder = builder.connection_id(seat.number() as u32);
+            if ws::is_upgrade_request(&request) {
+                seat.stand();
+            }
+        }
+        builder.build(self.methods.clone(), self.stop.clone()).call(request)
     }
 }
 
@@ -102,7 +145,7 @@ impl JsonRpc {
 /// # Errors
 /// [`JsonRpcError::Method`] if two have one name.
 pub fn methods<C: Chain>(chain: Arc<C>) -> Result<Methods, JsonRpcError> {
-    Ok(methods::module(Node::new(chain))?.into())
+    Ok(methods::module(Node::new(chain, Heavy::default()))?.into())
 }
 
 fn config() -> ServerConfig {
@@ -113,9 +156,6 @@ fn config() -> ServerConfig {
         .max_subscriptions_per_connection(JSONRPC_SUBSCRIPTIONS_COUNT_MAX)
         .set_batch_request_config(BatchRequestConfig::Limit(JSONRPC_BATCH_COUNT_MAX))
         .set_message_buffer_capacity(JSONRPC_BUFFER_COUNT_MAX)
-        .set_first_request_timeout(Some(HANDSHAKE_TIMEOUT))
-        .set_keep_alive(Some(KEEPALIVE_INTERVAL))
-        .set_keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .enable_ws_ping(PingConfig::new().ping_interval(KEEPALIVE_INTERVAL).inactive_limit(2 * KEEPALIVE_INTERVAL))
         .set_id_provider(HexIds)
         .build()

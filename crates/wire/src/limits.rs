@@ -104,7 +104,7 @@ pub const NESTING_DEPTH_MAX: usize = 8;
 
 // Connections.
 
-/// Connections a gRPC server holds at once; more wait in the kernel's queue.
+/// Connections a gRPC server holds at once. When one more comes, the idlest without a call in work makes room.
 pub const CONNECTIONS_COUNT_MAX: usize = 1024;
 /// Streams, and so calls, one connection may have open at once; more wait at the client.
 pub const STREAMS_COUNT_MAX: u32 = 256;
@@ -116,12 +116,35 @@ pub const DECISIONS_IN_WORK_COUNT_MAX: usize = 512;
 pub const WATCHERS_COUNT_MAX: usize = 1024;
 /// Bytes of one request's headers.
 pub const HEADER_LIST_BYTES_MAX: u32 = 16 << 10;
-/// Streams reset before they were accepted that a connection may have pending (rapid reset).
-pub const PENDING_RESETS_COUNT_MAX: usize = 64;
+/// Streams reset before they were accepted that a connection may have pending (rapid reset). Above all that one connection may
+/// have open: a client that gives up everything at once, as one does whose own clients go, is no attacker.
+pub const PENDING_RESETS_COUNT_MAX: usize = 2 * STREAMS_COUNT_MAX as usize;
 /// Between two keepalive pings, idle or not.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a ping may go unanswered before the connection is dropped.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections the port for metrics and probes holds at once.
+pub const METRICS_CONNECTIONS_COUNT_MAX: usize = 64;
+/// How long a connection may be open without a call.
+pub const CONNECTION_FIRST_CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a connection without a call in work may be silent after its last call. WebSocket connections may for ever.
+pub const CONNECTION_IDLE_MAX: Duration = Duration::from_mins(10);
+/// How long an HTTP/1.1 request's head may take, from the last answer on.
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long an HTTP/1.1 request's body may take.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(20);
+/// Bytes of an HTTP/1.1 request's head.
+pub const HEADER_BUFFER_BYTES_MAX: usize = 64 << 10;
+/// How long a write may wait for a client that does not read.
+pub const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(20);
+/// Bytes of answers that one connection may leave unread before another call of it is taken.
+pub const UNREAD_BYTES_MAX: usize = 16 << 20;
+/// Bytes of answers that all connections of a listener together may leave unread before another call is taken.
+pub const UNREAD_BYTES_OF_ALL_MAX: usize = 256 << 20;
+/// A client with so many bytes unread is watched: it has to read on.
+pub const UNREAD_BYTES_CHECKED_MIN: usize = 64 << 10;
+/// What it has to read between two looks, ten seconds apart.
+pub const UNREAD_PROGRESS_BYTES_MIN: usize = 16 << 10;
 /// How long a new connection may take to say its first byte, and to finish TLS.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a client tries to connect.
@@ -141,6 +164,8 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 pub const READ_DEADLINE: Duration = Duration::from_secs(5);
 /// Deadline of a call that waits for a block, prepares included.
 pub const WRITE_DEADLINE: Duration = Duration::from_secs(20);
+/// Reads of one connection that may go on without their caller.
+pub const READS_LEFT_COUNT_MAX: usize = 128;
 /// Tries of an idempotent call that meets an unavailable server, the first included.
 pub const TRIES_COUNT_MAX: u32 = 4;
 /// Wait after the first try; doubles with each, with jitter.
@@ -160,8 +185,20 @@ pub const JSONRPC_CONNECTIONS_COUNT_MAX: u32 = 512;
 pub const JSONRPC_BATCH_COUNT_MAX: u32 = 100;
 /// Subscriptions of one WebSocket connection.
 pub const JSONRPC_SUBSCRIPTIONS_COUNT_MAX: u32 = 64;
-/// Messages waiting for one slow WebSocket reader before it is dropped.
-pub const JSONRPC_BUFFER_COUNT_MAX: u32 = 1024;
+/// Messages waiting for one slow WebSocket reader before what sends them waits too; [`UNREAD_BYTES_MAX`] bounds their bytes.
+pub const JSONRPC_BUFFER_COUNT_MAX: u32 = 256;
+/// Calls that one WebSocket connection may have in work; a batch counts as one.
+pub const JSONRPC_CALLS_PER_CONNECTION_COUNT_MAX: usize = 64;
+/// How long a call or a batch may take.
+pub const JSONRPC_CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Reads of many blocks or logs that run at once, on all connections together.
+pub const HEAVY_READS_COUNT_MAX: usize = 8;
+/// Heavy reads that wait for their turn; more are refused.
+pub const HEAVY_READS_WAITING_COUNT_MAX: usize = 256;
+/// How long a heavy read waits for its turn.
+pub const HEAVY_READ_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Bytes of logs that one query may return, as JSON about twice that.
+pub const LOGS_BYTES_MAX: usize = 8 << 20;
 /// Slots one log query may span.
 pub const LOGS_SLOTS_MAX: u64 = 10_000;
 /// Logs one query may return.

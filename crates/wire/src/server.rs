@@ -1,7 +1,10 @@
 //! A gRPC server with every limit set: services are added, everything else is already so.
 //!
-//!   accept (bounded) -> first byte, TLS (timed) -> HTTP/2 (streams, headers, resets, keepalive, age)
-//!     -> calls (bounded in all, the rest shed, but no decision) -> peer and token -> field bounds -> service
+//!   accept (bounded, the idlest makes room) -> first bytes, TLS (timed) -> HTTP/2 (streams, headers, resets, keepalive, age)
+//!     -> bytes left unread (bounded) -> calls (bounded in all, the rest shed, but no decision) -> peer and token
+//!     -> field bounds -> service
+//!
+//! The same listener serves HTTP/1.1 for metrics, probes and JSON-RPC: [`serve_http`].
 //!
 //! Promise (I19): nothing a peer sends, or fails to send or read, grows this process without a bound of
 //! [`crate::limits`]. Health and reflection are always there; health needs no token, so that probes work.
@@ -10,11 +13,22 @@
 //! or after [`DRAIN_TIMEOUT`].
 
 mod auth;
+mod body;
+mod descriptors;
+mod http;
 mod lanes;
 mod listener;
+mod load;
+mod seats;
 
+pub use self::http::{HttpRequest, serve as serve_http};
 pub use auth::Access;
+pub use descriptors::raise as raise_descriptors;
 pub use listener::Listener;
+pub(crate) use load::refusal;
+#[cfg(test)]
+pub(crate) use seats::Seats;
+pub(crate) use seats::{Dismissal, InWork, Seat};
 
 use crate::coordinator::{CoordinatorApi, CoordinatorServer};
 use crate::limits::{
@@ -32,6 +46,7 @@ use crate::shard::{ShardApi, ShardServer};
 use crate::stream::Drain;
 use auth::AccessLayer;
 use lanes::LanesLayer;
+use load::LoadLayer;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -190,14 +205,17 @@ impl ServerBuilder {
         let health = self.health();
         health.set(ServingStatus::Serving).await;
         let Self { settings, routes, draining, .. } = self;
-        let layers = ServiceBuilder::new().layer(LanesLayer::new()).layer(AccessLayer::new(settings.access.clone()));
+        let layers = ServiceBuilder::new()
+            .layer(LoadLayer)
+            .layer(LanesLayer::new())
+            .layer(AccessLayer::new(settings.access.clone()));
         let router = transport(&settings)?.layer(layers).add_routes(routes.routes());
         let drain = async {
             shutdown.await;
             health.set(ServingStatus::NotServing).await;
             draining.send_replace(true);
         };
-        let mut drained = draining.subscribe();
+        let (mut drained, seats) = (draining.subscribe(), listener.seats());
         let late = async {
             // The sender lives as long as this function: an error cannot be.
             let _ = drained.wait_for(|draining| *draining).await;
@@ -205,7 +223,11 @@ impl ServerBuilder {
         };
         tokio::select! {
             served = router.serve_with_incoming_shutdown(listener.into_connections(), drain) => Ok(served?),
-            () = late => Ok(()),
+            () = late => {
+                tracing::warn!(connections = seats.count(), "calls did not end in time and were cut off");
+                seats.dismiss_all();
+                Ok(())
+            }
         }
     }
 }

@@ -367,8 +367,12 @@ struct Running {
 }
 
 async fn serve(settings: ServerSettings) -> Running {
+    serve_for(settings, wire::limits::CONNECTIONS_COUNT_MAX).await
+}
+
+async fn serve_for(settings: ServerSettings, connections_count_max: usize) -> Running {
     let scheme = if settings.tls.is_some() { "https" } else { "http" };
-    let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let listener = Listener::bind_for("127.0.0.1:0".parse().unwrap(), connections_count_max).await.unwrap();
     let endpoint = format!("{scheme}://{}", listener.address());
     let api = Arc::new(Everything);
     let builder = ServerBuilder::new(settings).unwrap();
@@ -573,6 +577,26 @@ async fn health_and_reflection_are_there() {
     let answer = answers.message().await.unwrap().unwrap().message_response;
     let Some(MessageResponse::ListServicesResponse(list)) = answer else { panic!("{answer:?}") };
     assert!(list.service.iter().any(|service| service.name == "dovetail.v1.CoordinatorService"));
+}
+
+#[tokio::test]
+async fn half_open_connections_lock_nobody_out_and_leave_calls_in_work_alone() {
+    let server = serve_for(ServerSettings::default(), 4).await;
+    let address = server.endpoint.trim_start_matches("http://").to_owned();
+    let shard = ShardClient::new(connect(&server));
+    let mut blocks = Box::pin(shard.stream_blocks(Height(1)).await.unwrap());
+    assert!(blocks.next().await.unwrap().is_ok());
+    let mut held = Vec::new();
+    for _ in 0..32 {
+        let mut stream = tokio::net::TcpStream::connect(&address).await.unwrap();
+        // Every other one gets as far as HTTP/2's preface.
+        if held.len() % 2 == 0 {
+            tokio::io::AsyncWriteExt::write_all(&mut stream, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+        }
+        held.push(stream);
+    }
+    assert!(ShardClient::new(connect(&server)).status().await.is_ok(), "others are served");
+    assert!(blocks.next().await.unwrap().is_ok(), "a stream goes on");
 }
 
 #[tokio::test]

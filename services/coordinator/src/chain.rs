@@ -119,7 +119,7 @@ impl Chain for Node {
     }
 
     async fn call(&self, call: CallRequest, slot: Slot) -> Result<Outcome, Rejection> {
-        self.reads.call(&call, slot).await
+        self.reads.call(call, slot).await
     }
 
     async fn send_raw(&self, transaction: Data) -> Result<B256, Rejection> {

@@ -9,8 +9,8 @@
 
 use crate::blocks::Blocks;
 use crate::shards::Shards;
-use host::Standing;
 use host::network::Network;
+use host::{Process, Standing};
 use primitives::{ShardId, Slot};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,11 +19,11 @@ use wire::limits::OUTCOMES_COUNT_MAX;
 use wire::shard::OutcomeQuery;
 
 /// Follows all shards of `network`; ends when nobody listens to the head.
-pub(crate) fn follow(network: &Network, shards: &Arc<Shards>, blocks: &Arc<Blocks>) {
+pub(crate) fn follow(process: &Process, network: &Network, shards: &Arc<Shards>, blocks: &Arc<Blocks>) {
     let pause = Duration::from_millis(network.params.slot_length.0.div_ceil(2));
     for shard in shards.ids() {
         let follower = Follower { shard, shards: Arc::clone(shards), blocks: Arc::clone(blocks) };
-        tokio::spawn(async move {
+        process.tasks.spawn("the follower of a shard", async move {
             while !follower.blocks.is_unheard() {
                 follower.ask().await;
                 tokio::time::sleep(pause).await;

@@ -13,6 +13,7 @@
 
 mod api;
 mod blocks;
+mod calls;
 mod carrier;
 mod chain;
 mod follow;
@@ -80,7 +81,7 @@ pub enum Error {
 pub async fn run(config: &Path) -> Result<(), Error> {
     let settings: Settings = host::load_settings(config, "DOVETAIL_COORDINATOR")?;
     let network = Network::load(&settings.network)?;
-    let process = Process::start(settings.metrics_listen).await?;
+    let mut process = Process::start(settings.metrics_listen).await?;
     let (store, machine) = open(&settings, &network)?;
     let (kept, refused) = (coordinator::kept(&store.reader())?, coordinator::refused(&store.reader())?);
     let host = Host {
@@ -109,16 +110,16 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     let carrier = Arc::new(Carrier::new(&network, handle, verifier, known, instruments));
     process.tasks.spawn("the carrier", carrier.carry(running.handouts));
     let head = blocks.head();
-    follow::follow(&network, &shards, &blocks);
+    follow::follow(&process, &network, &shards, &blocks);
     let reads = Reads::new(Arc::clone(&network), Arc::clone(&shards));
     let node = Arc::new(Node { handle: running.handle, network, shards, lives, reads, blocks, head });
     node.resume(kept).await;
-    let rpc = JsonRpc::serve(settings.rpc_listen, Arc::clone(&node)).await?;
+    let rpc = JsonRpc::bind(settings.rpc_listen, Arc::clone(&node)).await?;
     tracing::info!(address = %rpc.address(), "JSON-RPC served");
     let server = ServerBuilder::new(ServerSettings::default()).map_err(ProcessError::from)?.coordinator(node);
-    let outcome = process.serve(server, settings.listen, running.lifeline).await;
-    rpc.stop().await;
-    Ok(outcome?)
+    let stop = process.stop.clone();
+    process.serve_beside("JSON-RPC", rpc.serve(stop.cancelled_owned()));
+    Ok(process.serve(server, settings.listen, running.lifeline).await?)
 }
 
 fn open(settings: &Settings, network: &Network) -> Result<(Store, Coordinator), Error> {

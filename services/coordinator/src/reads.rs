@@ -10,6 +10,7 @@
 //! Nothing is kept between two reads but codes, which never change.
 
 use crate::blocks::{Place, place};
+use crate::calls::Calls;
 use crate::shards::{Shards, named};
 use alloy_primitives::{Address, B256, U256};
 use evm::{
@@ -46,6 +47,7 @@ pub(crate) struct Reads {
     network: Arc<Network>,
     shards: Arc<Shards>,
     codes: Arc<CodeCache>,
+    calls: Calls,
 }
 
 /// What one read has fetched so far.
@@ -59,21 +61,18 @@ struct Known {
 impl Reads {
     /// Over the shards of `network`.
     pub(crate) fn new(network: Arc<Network>, shards: Arc<Shards>) -> Self {
-        Self { network, shards, codes: Arc::default() }
+        Self { network, shards, codes: Arc::default(), calls: Calls::new() }
     }
 
     /// The values of `keys` at one moment.
     pub(crate) async fn values(&self, keys: &BTreeSet<StateKey>) -> Result<BTreeMap<StateKey, StateValue>, Rejection> {
         let missing: BTreeSet<Missing> = keys.iter().map(|key| Missing::Key(*key)).collect();
-        let ((), values) = self
-            .at_one_moment(|known| {
-                if keys.iter().all(|key| known.values.contains_key(key)) {
-                    Ok(())
-                } else {
-                    Err(Failure::Missing(missing.clone()))
-                }
-            })
-            .await?;
+        let run = |known: Known| {
+            let is_whole = keys.iter().all(|key| known.values.contains_key(key));
+            let result = if is_whole { Ok(()) } else { Err(Failure::Missing(missing.clone())) };
+            std::future::ready((known, result))
+        };
+        let ((), values) = self.at_one_moment(run).await?;
         Ok(values)
     }
 
@@ -100,22 +99,31 @@ impl Reads {
     }
 
     /// Runs a call on the latest state, as of `slot`.
-    pub(crate) async fn call(&self, call: &CallRequest, slot: Slot) -> Result<Outcome, Rejection> {
+    pub(crate) async fn call(&self, call: CallRequest, slot: Slot) -> Result<Outcome, Rejection> {
         let environment = Environment::Slot(slot);
-        let (params, placement) = (&self.network.params, &self.network.placement);
-        let run = |known: &Known| {
-            // A call may take as long as a block's gas lasts: what else waits on this thread goes to another.
-            tokio::task::block_in_place(|| simulate(params, placement, &environment, call, known))
-                .map_err(Failure::from)
+        let call = Arc::new(call);
+        let run = |known: Known| {
+            let (network, call, environment) = (Arc::clone(&self.network), Arc::clone(&call), environment.clone());
+            let run = move || {
+                let ran = simulate(&network.params, &network.placement, &environment, &call, &known);
+                (known, ran.map_err(Failure::from))
+            };
+            async move {
+                let refused = |rejection| (Known::default(), Err(Failure::Refused(Box::new(rejection))));
+                self.calls.run(run).await.unwrap_or_else(refused)
+            }
         };
-        Ok(self.at_one_moment(run).await?.0)
+        Ok(self.calls.within(self.at_one_moment(run)).await?.0)
     }
 
     /// Runs `run` until it lacks nothing and all it read held at one moment.
-    async fn at_one_moment<T>(
+    async fn at_one_moment<T, R>(
         &self,
-        run: impl Fn(&Known) -> Result<T, Failure>,
-    ) -> Result<(T, BTreeMap<StateKey, StateValue>), Rejection> {
+        run: impl Fn(Known) -> R,
+    ) -> Result<(T, BTreeMap<StateKey, StateValue>), Rejection>
+    where
+        R: Future<Output = (Known, Result<T, Failure>)>,
+    {
         let mut known = Known::default();
         for _ in 0..TRIES_COUNT_MAX {
             let result = self.complete(&mut known, &run).await;
@@ -130,9 +138,14 @@ impl Reads {
         Err(Rejection::new(Reason::Stale, "what the call reads never stood still"))
     }
 
-    async fn complete<T>(&self, known: &mut Known, run: impl Fn(&Known) -> Result<T, Failure>) -> Result<T, Rejection> {
+    async fn complete<T, R>(&self, known: &mut Known, run: impl Fn(Known) -> R) -> Result<T, Rejection>
+    where
+        R: Future<Output = (Known, Result<T, Failure>)>,
+    {
         for _ in 0..FETCH_ROUNDS_COUNT_MAX {
-            match run(known) {
+            let (back, result) = run(std::mem::take(known)).await;
+            *known = back;
+            match result {
                 Ok(value) => return Ok(value),
                 Err(Failure::Missing(missing)) => self.fetch(known, missing).await?,
                 Err(Failure::Refused(rejection)) => return Err(*rejection),

@@ -158,7 +158,7 @@ fn run_here(arguments: &Arguments) -> Result<()> {
         return mutation::tell(&tally, &command(arguments), arguments.report.as_deref());
     }
     let tally = counted(&arguments.paths, &settings);
-    println!("{}", report::summary(&tally));
+    host::say!("{}", report::summary(&tally));
     if let Some(path) = &arguments.report {
         let section = report::section(&tally, &origin(arguments, &settings));
         section.write(path).wrap_err_with(|| format!("cannot write {}", path.display()))?;
@@ -257,13 +257,13 @@ impl Progress {
 
     fn clear(&self) {
         if self.is_terminal {
-            eprint!("\r\x1b[K");
+            host::output::warn(format_args!("\r\x1b[K"));
         }
     }
 
     fn line(&self, text: &str) {
         self.clear();
-        println!("{text}");
+        host::say!("{text}");
     }
 
     fn failure(&mut self, report: &SubtestReport, layouts: &[Layout]) {
@@ -273,11 +273,11 @@ impl Progress {
         }
         self.line(&format!("FAILED {}", report.name));
         for mismatch in &report.plain {
-            println!("    {mismatch}");
+            host::say!("    {mismatch}");
         }
         for (layout, run) in layouts.iter().zip(&report.layouts) {
             for mismatch in run.iter().flat_map(|run| &run.mismatches) {
-                println!("    over shards {layout}: {mismatch}");
+                host::say!("    over shards {layout}: {mismatch}");
             }
         }
     }

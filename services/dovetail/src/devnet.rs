@@ -75,7 +75,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
     let mut cluster = Cluster::start(plan, dir)?;
     let endpoints = endpoints(&cluster, &arguments)?;
     if arguments.json {
-        println!("{}", serde_json::to_string(&endpoints)?);
+        host::say!("{}", serde_json::to_string(&endpoints)?);
     } else {
         print(&endpoints);
     }
@@ -111,18 +111,18 @@ fn endpoints(cluster: &Cluster, arguments: &Arguments) -> Result<Endpoints> {
 }
 
 fn print(endpoints: &Endpoints) {
-    println!("Ethereum JSON-RPC   {}", endpoints.rpc);
-    println!("coordinator gRPC    {}", endpoints.coordinator_grpc);
+    host::say!("Ethereum JSON-RPC   {}", endpoints.rpc);
+    host::say!("coordinator gRPC    {}", endpoints.coordinator_grpc);
     for Shard { shard, grpc } in &endpoints.shards {
-        println!("shard {shard} gRPC        {grpc}   mailbox {}", endpoints.mailboxes[*shard as usize]);
+        host::say!("shard {shard} gRPC        {grpc}   mailbox {}", endpoints.mailboxes[*shard as usize]);
     }
     for (number, grpc) in endpoints.relays.iter().enumerate() {
-        println!("relay {number} gRPC        {grpc}");
+        host::say!("relay {number} gRPC        {grpc}");
     }
-    println!("network file        {}", endpoints.network_file.display());
-    println!("accounts, a million ether each (keys are public knowledge: for development only)");
+    host::say!("network file        {}", endpoints.network_file.display());
+    host::say!("accounts, a million ether each (keys are public knowledge: for development only)");
     for Account { address, private_key } in &endpoints.accounts {
-        println!("  {address}   {private_key}");
+        host::say!("  {address}   {private_key}");
     }
-    println!("Ctrl-C stops the network.");
+    host::say!("Ctrl-C stops the network.");
 }

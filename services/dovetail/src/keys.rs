@@ -24,6 +24,6 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Generate { file } => host::keys::generate(file).wrap_err("no key was made")?,
         Command::Show { file } => host::keys::read_file(file).wrap_err("no key to show")?.public(),
     };
-    println!("{key}");
+    host::say!("{key}");
     Ok(())
 }

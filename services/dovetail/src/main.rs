@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 use dovetail::{conformance, demo, devnet, evidence, keys, receipt, replay, trace};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Many EVM shards that behave as one chain.
 #[derive(Debug, Parser)]
@@ -49,13 +50,19 @@ struct Config {
     config: PathBuf,
 }
 
+/// How long the end of the process waits for threads that still work for nobody.
+const STRAGGLERS_TIMEOUT: Duration = Duration::from_secs(5);
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&eyre::Report::new(error)),
     };
-    match runtime.block_on(run(arguments.command)) {
+    let ended = runtime.block_on(run(arguments.command));
+    // A thread that does not come back from what it was given must not keep the process.
+    runtime.shutdown_timeout(STRAGGLERS_TIMEOUT);
+    match ended.and_then(|()| Ok(host::output::check()?)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
@@ -78,9 +85,9 @@ async fn run(command: Command) -> eyre::Result<()> {
 }
 
 fn fail(error: &eyre::Report) -> ExitCode {
-    eprintln!("dovetail: {error}");
+    host::output::warn(format_args!("dovetail: {error}\n"));
     for cause in error.chain().skip(1) {
-        eprintln!("  because: {cause}");
+        host::output::warn(format_args!("  because: {cause}\n"));
     }
     ExitCode::FAILURE
 }

@@ -85,13 +85,13 @@ pub async fn run(command: Command) -> Result<()> {
         Command::Export { kind, id, shard, network, out } => {
             let network = Network::load(&network)?;
             let statement = export(&network, kind.into(), id, ShardId(shard), &out).await?;
-            println!("{statement}\nwritten to {}", out.display());
+            host::say!("{statement}\nwritten to {}", out.display());
         }
         Command::Verify { file, network } => {
             let network = Network::load(&network)?;
             let statement = verify(&read(&file)?, &network);
             let statement = statement.wrap_err_with(|| format!("{} proves nothing", file.display()))?;
-            println!("{statement}");
+            host::say!("{statement}");
         }
     }
     Ok(())

@@ -71,7 +71,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         // It computes for minutes, which is not for a thread that serves others.
         tokio::task::spawn_blocking(move || runner::inside(&files, &settings)).await?
     };
-    print!("{}", report::summary(&tally));
+    host::output::write(format_args!("{}", report::summary(&tally)));
     if let Some(path) = &arguments.report {
         let section = section(&tally, &report::command(&arguments.paths));
         section.write(path).wrap_err_with(|| format!("cannot write {}", path.display()))?;

@@ -45,7 +45,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
     let id = parse(&arguments.id)?;
     let network = Network::load(&arguments.network)?;
     let life = life(&network, &arguments.relays, id).await?;
-    print!("{}", life.told(now()));
+    host::output::write(format_args!("{}", life.told(now())));
     Ok(())
 }
 

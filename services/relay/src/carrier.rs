@@ -2,7 +2,7 @@
 
 use futures_util::StreamExt;
 use host::network::Network;
-use host::{Class, Handle, Handout, Health, Peer, Seen};
+use host::{Class, Handle, Handout, Health, Peer, Process, Seen};
 use primitives::{Height, ShardId, Verifier};
 use proof::{Certified, LeafKind, MessageId, Receipt, ReceiptError, ReceiptVerifier};
 use relay::{Answer, BatchId, Carried, Cursor, Input, Parcel, Refusal, Reply, Send, Taken};
@@ -93,9 +93,9 @@ impl Carrier {
     }
 
     /// Tells the machine of every new block, so that it fetches at once instead of at its next poll.
-    pub(crate) fn listen(self: &Arc<Self>) {
+    pub(crate) fn listen(self: &Arc<Self>, process: &Process) {
         for shard in self.shards.keys().copied() {
-            tokio::spawn(Arc::clone(self).listen_to(shard));
+            process.tasks.spawn("the listener to blocks", Arc::clone(self).listen_to(shard));
         }
     }
 

@@ -72,8 +72,8 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     let seen = Arc::new(Seen::open(&settings.data, settled, &verifier, process.instruments.clone())?);
     let carrier = Carrier::connect(&network, running.handle.clone(), verifier, Arc::clone(&seen), &process.health)?;
     let carrier = Arc::new(carrier);
-    tokio::spawn(seen.show(carrier.clients()));
-    carrier.listen();
+    process.tasks.spawn("what it has seen of shards", seen.show(carrier.clients()));
+    carrier.listen(&process);
     process.tasks.spawn("the carrier", Arc::clone(&carrier).carry(running.handouts));
     let node = Arc::new(Node::new(running.handle, carrier, network.params.network));
     let server = ServerBuilder::new(ServerSettings::default()).map_err(ProcessError::from)?.relay(node);

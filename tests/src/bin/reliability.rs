@@ -61,8 +61,8 @@ async fn main() -> Result<()> {
     // What is lost or doubled is an error here, and there is no table.
     let found = audit(net, &diaries).await?;
     print_table(&rows, runs);
-    println!();
-    println!(
+    host::say!();
+    host::say!(
         "{SHARDS_COUNT} shards, 2 coordinators, 2 relays, {USERS_COUNT} users; {submissions} submissions in {:.0} s with \
          {} blows: 0 lost, 0 doubled, 0 undecided at the end; the longest took {:.1} s. {}.",
         took.as_secs_f64(),
@@ -84,16 +84,16 @@ async fn struck(arena: &mut Arena, blow: Blow, runs: u32) -> Result<(Blow, Vec<R
 }
 
 fn print_table(rows: &[(Blow, Vec<Recovery>)], runs: u32) {
-    println!("| what happened | runs | open attempts or messages | serving again | nothing undecided |");
-    println!("|---|---|---|---|---|");
+    host::say!("| what happened | runs | open attempts or messages | serving again | nothing undecided |");
+    host::say!("|---|---|---|---|---|");
     for (blow, recoveries) in rows {
         let open = span(recoveries.iter().map(|recovery| recovery.open as u64), ToString::to_string);
         let serving = times(recoveries.iter().filter_map(|recovery| recovery.serving));
         let undecided = times(recoveries.iter().filter_map(|recovery| recovery.undecided));
-        println!("| {blow} | {runs} | {open} | {serving} | {undecided} |");
+        host::say!("| {blow} | {runs} | {open} | {serving} | {undecided} |");
     }
-    println!();
-    println!(
+    host::say!();
+    host::say!(
         "Median (least to most). A shard that is stopped or cut off is away for {} s, which *nothing undecided* includes.",
         AWAY.as_secs()
     );

@@ -136,7 +136,7 @@ mod tests {
         let data = data.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"));
         let path = data.join("mainnet-blocks").join(format!("{number}.json.zst"));
         if !path.exists() {
-            println!("skipped: no mainnet-blocks folder; set DOVETAIL_DATA to the folder that has it");
+            host::say!("skipped: no mainnet-blocks folder; set DOVETAIL_DATA to the folder that has it");
             return None;
         }
         Some(Subject::load(&path).unwrap())

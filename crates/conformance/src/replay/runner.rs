@@ -141,7 +141,7 @@ pub fn inside(files: &[PathBuf], settings: &Settings) -> Tally {
             let send = send.clone();
             let worker = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, || work(send));
             if let Err(error) = worker {
-                eprintln!("dovetail: a thread less: {error}");
+                host::output::warn(format_args!("dovetail: a thread less: {error}\n"));
             }
         }
         drop(send);
@@ -255,19 +255,19 @@ fn causes(error: &Report) -> String {
 fn tell(report: &BlockReport, settings: &Settings) {
     let block = match &report.block {
         Ok(block) => block,
-        Err(error) => return println!("{}: NOT REPRODUCED: {error}", report.path.display()),
+        Err(error) => return host::say!("{}: NOT REPRODUCED: {error}", report.path.display()),
     };
     let name = format!("block {} ({}), {} transactions", block.number, block.fork, block.transactions);
     for (layout, run) in settings.layouts.iter().zip(&report.runs) {
         if let Err(error) = run {
-            println!("{name}, shards {layout}: NOT REPRODUCED: {error}");
+            host::say!("{name}, shards {layout}: NOT REPRODUCED: {error}");
         }
     }
     let runs: Vec<&BlockRun> = report.runs.iter().flatten().collect();
     match (&runs[..], &settings.layouts[..]) {
         ([], _) => {}
-        ([run], [layout]) => println!("{name}, shards {layout}: {}", line(run)),
-        ([run, ..], _) => println!("{name}, {} placements: {}", runs.len(), compared(run)),
+        ([run], [layout]) => host::say!("{name}, shards {layout}: {}", line(run)),
+        ([run, ..], _) => host::say!("{name}, {} placements: {}", runs.len(), compared(run)),
     }
 }
 

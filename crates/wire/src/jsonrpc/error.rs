@@ -65,13 +65,10 @@ fn geth_text(reason: Reason) -> Option<&'static str> {
 fn code(reason: Reason) -> i32 {
     match reason {
         Reason::Malformed | Reason::OverBound | Reason::InvalidArgument => INVALID_PARAMS_CODE,
-        Reason::RangeTooWide => LIMIT_CODE,
-        Reason::Busy
-        | Reason::Unavailable
-        | Reason::TimedOut
-        | Reason::StoreFailed
-        | Reason::DiskFull
-        | Reason::Paused => UNAVAILABLE_CODE,
+        Reason::RangeTooWide | Reason::Busy => LIMIT_CODE,
+        Reason::Unavailable | Reason::TimedOut | Reason::StoreFailed | Reason::DiskFull | Reason::Paused => {
+            UNAVAILABLE_CODE
+        }
         Reason::Unsupported => UNSUPPORTED_CODE,
         Reason::ExecutionReverted => REVERTED_CODE,
         Reason::Internal | Reason::PeerFault | Reason::Contradiction => INTERNAL_ERROR_CODE,

@@ -4,13 +4,16 @@ use super::chain::Chain;
 use super::error::{LIMIT_CODE, SERVER_ERROR_CODE, error, invalid_params};
 use super::node::Node;
 use super::view::BlockView;
-use crate::limits::{FILTER_VALUES_COUNT_MAX, LOGS_COUNT_MAX, LOGS_SLOTS_MAX};
+use crate::limits::{FILTER_VALUES_COUNT_MAX, LOGS_BYTES_MAX, LOGS_COUNT_MAX, LOGS_SLOTS_MAX};
 use alloy_rpc_types_eth::{BlockNumberOrTag, Filter, FilterBlockOption, Log, Topic};
 use jsonrpsee::types::ErrorObjectOwned;
 use primitives::Slot;
 
 /// Slots looked up at a time.
 const OCCUPIED_PAGE_COUNT: usize = 256;
+
+/// Bytes of a log without its data, roughly: hashes, numbers, topics.
+const LOG_BYTES: usize = 512;
 
 /// Logs of a range, as far as the bounds let it be read.
 #[derive(Debug)]
@@ -71,7 +74,7 @@ impl<C: Chain> Node<C> {
             return Ok(page.logs);
         }
         let message = format!(
-            "query returned more than {LOGS_COUNT_MAX} results or spans more than {LOGS_SLOTS_MAX} blocks with \
+            "query returned more than {LOGS_COUNT_MAX} results or {LOGS_BYTES_MAX} bytes or spans more than {LOGS_SLOTS_MAX} blocks with \
              transactions; it was read up to block {}: ask for a smaller range",
             page.next.0.saturating_sub(1)
         );
@@ -81,16 +84,18 @@ impl<C: Chain> Node<C> {
     /// Matching logs of slots from `from` to `to`, up to the bounds; ends between two slots.
     pub(super) async fn log_page(&self, filter: &Filter, from: Slot, to: Slot) -> Result<LogPage, ErrorObjectOwned> {
         let mut page = LogPage { logs: Vec::new(), next: from };
-        let mut read = 0;
+        let (mut read, mut bytes) = (0, 0);
         while page.next <= to {
             let slots = self.chain.occupied(page.next, to, OCCUPIED_PAGE_COUNT).await?;
             let is_last = slots.len() < OCCUPIED_PAGE_COUNT;
             for slot in slots {
-                if read == LOGS_SLOTS_MAX || page.logs.len() >= LOGS_COUNT_MAX {
+                if read == LOGS_SLOTS_MAX || page.logs.len() >= LOGS_COUNT_MAX || bytes >= LOGS_BYTES_MAX {
                     page.next = slot;
                     return Ok(page);
                 }
-                page.logs.extend(self.logs_in(filter, slot).await?);
+                let logs = self.logs_in(filter, slot).await?;
+                bytes += logs.iter().map(|log| LOG_BYTES + log.inner.data.data.len()).sum::<usize>();
+                page.logs.extend(logs);
                 page.next = Slot(slot.0 + 1);
                 read += 1;
             }

@@ -8,6 +8,7 @@ use super::node::Node;
 use super::subscriptions::subscribe;
 use super::view::{BlockView, Detail, blob_price, hex, pending};
 use crate::rejection::Rejection;
+use crate::server::Seat;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_rpc_types_eth::{
     BlockId, BlockNumberOrTag, EIP1186AccountProofResponse, EIP1186StorageProof, FeeHistory, Filter, FilterId, Index,
@@ -19,6 +20,7 @@ use jsonrpsee::core::RegisterMethodError;
 use jsonrpsee::types::{ErrorObjectOwned, Params};
 use primitives::Slot;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// The most slots that one `eth_getProof` reads.
 const PROOF_SLOTS_COUNT_MAX: usize = 1_024;
@@ -64,9 +66,12 @@ pub(super) fn module<C: Chain>(node: Node<C>) -> Result<RpcModule<Node<C>>, Regi
         "eth_getFilterChanges" => get_filter_changes,
         "eth_getFilterLogs" => get_filter_logs,
     }
-    module.register_subscription("eth_subscribe", "eth_subscription", "eth_unsubscribe", |params, sink, node, _| {
-        subscribe(node, params, sink)
-    })?;
+    module.register_subscription(
+        "eth_subscribe",
+        "eth_subscription",
+        "eth_unsubscribe",
+        |params, sink, node, extensions| subscribe(node, params, sink, extensions.get::<Arc<Seat>>().cloned()),
+    )?;
     Ok(module)
 }
 

@@ -1,4 +1,4 @@
-//! What the methods share: the chain and the installed filters.
+//! What the methods share: the chain, the installed filters, the turns of heavy reads.
 //!
 //! State is the latest only. A question about an older block's state is answered when that is the same, and refused
 //! otherwise: never answered with another state than was asked for, but for the last few slots, where a wallet that asks
@@ -6,6 +6,7 @@
 
 use super::chain::Chain;
 use super::filters::Filters;
+use super::heavy::Heavy;
 use std::sync::Arc;
 
 /// A chain as the JSON-RPC methods see it.
@@ -13,10 +14,11 @@ use std::sync::Arc;
 pub(super) struct Node<C> {
     pub(super) chain: Arc<C>,
     pub(super) filters: Filters,
+    pub(super) heavy: Heavy,
 }
 
 impl<C: Chain> Node<C> {
-    pub(super) fn new(chain: Arc<C>) -> Self {
-        Self { chain, filters: Filters::default() }
+    pub(super) fn new(chain: Arc<C>, heavy: Heavy) -> Self {
+        Self { chain, filters: Filters::default(), heavy }
     }
 }

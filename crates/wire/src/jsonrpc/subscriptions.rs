@@ -1,16 +1,19 @@
-//! `eth_subscribe`: new heads and logs, over WebSocket. Each subscription is a cursor; a slow reader only slows itself.
+//! `eth_subscribe`: new heads and logs, over WebSocket. Each subscription is a cursor; a slow reader only slows itself, and one
+//! that does not read is cut off.
 
 use super::chain::Chain;
 use super::error::invalid_params;
-use super::logs;
 use super::node::Node;
 use super::view::BlockView;
+use super::{logs, meter};
+use crate::server::Seat;
 use alloy_rpc_types_eth::Filter;
 use alloy_rpc_types_eth::pubsub::{Params as Arguments, SubscriptionKind};
 use jsonrpsee::core::SubscriptionError;
 use jsonrpsee::server::{PendingSubscriptionSink, SubscriptionSink};
 use jsonrpsee::types::{ErrorObjectOwned, Params};
 use primitives::Slot;
+use serde::Serialize;
 use std::sync::Arc;
 
 /// What a subscription tells of.
@@ -20,11 +23,32 @@ enum Topic {
     Logs(Box<Filter>),
 }
 
+/// Who reads a subscription.
+#[derive(Debug)]
+struct Reader {
+    sink: SubscriptionSink,
+    seat: Option<Arc<Seat>>,
+}
+
+impl Reader {
+    async fn tell(&self, news: &impl Serialize) -> Result<(), SubscriptionError> {
+        let news = serde_json::value::to_raw_value(news)?;
+        if let Some(seat) = &self.seat {
+            if !meter::keeps_up(seat) {
+                return Err(SubscriptionError::from("the subscriber does not read"));
+            }
+            meter::count(seat, news.get().len());
+        }
+        Ok(self.sink.send(news).await?)
+    }
+}
+
 /// Serves one `eth_subscribe` until its reader goes or its server stops.
 pub(super) async fn subscribe<C: Chain>(
     node: Arc<Node<C>>,
     params: Params<'static>,
     pending: PendingSubscriptionSink,
+    seat: Option<Arc<Seat>>,
 ) -> Result<(), SubscriptionError> {
     let start = async {
         let topic = topic(&params)?;
@@ -37,15 +61,15 @@ pub(super) async fn subscribe<C: Chain>(
             return Ok(());
         }
     };
-    let sink = pending.accept().await?;
+    let reader = Reader { sink: pending.accept().await?, seat };
     let mut told = head;
     loop {
         let head = tokio::select! {
-            () = sink.closed() => return Ok(()),
+            () = reader.sink.closed() => return Ok(()),
             head = node.chain.wait_head(told) => head.map_err(|rejection| SubscriptionError::from(rejection.to_string()))?,
         };
         while told < head {
-            told = tell(&node, &topic, Slot(told.0 + 1), head, &sink).await?;
+            told = tell(&node, &topic, Slot(told.0 + 1), head, &reader).await?;
         }
     }
 }
@@ -79,20 +103,22 @@ async fn tell<C: Chain>(
     topic: &Topic,
     from: Slot,
     head: Slot,
-    sink: &SubscriptionSink,
+    reader: &Reader,
 ) -> Result<Slot, SubscriptionError> {
     let refused = |error: ErrorObjectOwned| SubscriptionError::from(error.message().to_owned());
     match topic {
         Topic::Heads => {
             let block = node.chain.block(from).await.map_err(|rejection| refused(rejection.into()))?;
             let header = BlockView { params: node.chain.params(), block: &block }.header();
-            sink.send(serde_json::value::to_raw_value(&header)?).await?;
+            reader.tell(&header).await?;
             Ok(from)
         }
         Topic::Logs(filter) => {
+            let turn = node.heavy.patient_turn().await;
             let page = node.log_page(filter, from, head).await.map_err(refused)?;
+            drop(turn);
             for log in page.logs {
-                sink.send(serde_json::value::to_raw_value(&log)?).await?;
+                reader.tell(&log).await?;
             }
             Ok(Slot(page.next.0 - 1))
         }

@@ -1,10 +1,12 @@
 //! The methods over a small chain in memory.
 
 use super::chain::{AccountView, CallFailure, Chain, Ended, Found, SlotBlock};
+use super::heavy::Heavy;
 use super::methods::module;
 use super::node::Node;
-use crate::limits::FILTERS_COUNT_MAX;
+use crate::limits::{FILTERS_COUNT_MAX, HEAVY_READS_COUNT_MAX, UNREAD_BYTES_CHECKED_MIN, UNREAD_BYTES_MAX};
 use crate::rejection::{Reason, Rejection};
+use crate::server::Seats;
 use crate::state::{LeafPlace, OutcomeRecord};
 use alloy_consensus::{EthereumTxEnvelope, SignableTransaction, TxEip1559, TxEip4844};
 use alloy_eips::eip2718::Encodable2718;
@@ -16,9 +18,14 @@ use jsonrpsee::RpcModule;
 use primitives::{Height, Millis, NetworkId, ShardId, Slot, Time};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 const EARLIEST: u64 = 1_000;
 /// Input that the chain answers with the slot that a call sees.
@@ -222,7 +229,7 @@ impl Chain for MemoryChain {
 }
 
 fn methods() -> RpcModule<Node<MemoryChain>> {
-    module(Node::new(Arc::new(chain()))).unwrap()
+    module(Node::new(Arc::new(chain()), Heavy::default())).unwrap()
 }
 
 async fn ask(module: &RpcModule<Node<MemoryChain>>, method: &str, params: Value) -> Value {
@@ -413,7 +420,7 @@ async fn logs_are_filtered_by_range_address_and_topic() {
 #[tokio::test]
 async fn a_filter_tells_news_once() {
     let chain = Arc::new(chain());
-    let module = module(Node::new(Arc::clone(&chain))).unwrap();
+    let module = module(Node::new(Arc::clone(&chain), Heavy::default())).unwrap();
     chain.head.send_replace(1_400);
     let logs = ask(&module, "eth_newFilter", json!([{"address": TOKEN}])).await["result"].clone();
     let blocks = ask(&module, "eth_newBlockFilter", json!([])).await["result"].clone();
@@ -468,7 +475,7 @@ async fn a_transaction_that_was_decided_late_says_when_it_ran() {
     let late = OutcomeRecord { number: 1_600, ..record(5, 1_700, 0) };
     let block = SlotBlock { outcomes: vec![late.clone()], ..SlotBlock::empty(Slot(1_700)) };
     chain.blocks.insert(Slot(1_700), Arc::new(block));
-    let module = module(Node::new(Arc::new(chain))).unwrap();
+    let module = module(Node::new(Arc::new(chain), Heavy::default())).unwrap();
     let receipt = ask(&module, "eth_getTransactionReceipt", json!([late.transaction])).await["result"].clone();
     assert_eq!((&receipt["blockNumber"], &receipt["ranAtBlock"]), (&json!("0x6a4"), &json!("0x640")));
     let receipts = ask(&module, "eth_getBlockReceipts", json!(["0x5dc"])).await["result"].clone();
@@ -480,7 +487,7 @@ async fn a_block_that_was_told_without_a_shard_names_it() {
     let mut chain = chain();
     let block = SlotBlock { silent: vec![ShardId(2), ShardId(17)], ..SlotBlock::empty(Slot(1_700)) };
     chain.blocks.insert(Slot(1_700), Arc::new(block));
-    let module = module(Node::new(Arc::new(chain))).unwrap();
+    let module = module(Node::new(Arc::new(chain), Heavy::default())).unwrap();
     let block = ask(&module, "eth_getBlockByNumber", json!(["0x6a4", false])).await["result"].clone();
     assert_eq!(block["silentShards"], json!(["0x2", "0x11"]));
     let whole = ask(&module, "eth_getBlockByNumber", json!(["0x5dc", false])).await["result"].clone();
@@ -553,7 +560,7 @@ async fn what_blobs_cost_is_told_in_the_receipt_and_the_block() {
     let (slot, record) = (Slot(1_600), blob_record(1_600));
     let hash = record.transaction;
     chain.blocks.insert(slot, Arc::new(SlotBlock { outcomes: vec![record], ..SlotBlock::empty(slot) }));
-    let module = module(Node::new(Arc::new(chain))).unwrap();
+    let module = module(Node::new(Arc::new(chain), Heavy::default())).unwrap();
     let receipt = ask(&module, "eth_getTransactionReceipt", json!([hash])).await["result"].take();
     assert_eq!((&receipt["blobGasUsed"], &receipt["blobGasPrice"]), (&json!("0x40000"), &json!("0x1")));
     let block = ask(&module, "eth_getBlockByNumber", json!(["0x640", false])).await["result"].take();
@@ -586,7 +593,7 @@ async fn a_call_takes_its_access_list_and_authorizations_along() {
 #[tokio::test]
 async fn a_subscription_follows_the_head() {
     let chain = Arc::new(chain());
-    let module = module(Node::new(Arc::clone(&chain))).unwrap();
+    let module = module(Node::new(Arc::clone(&chain), Heavy::default())).unwrap();
     chain.head.send_replace(1_498);
     let mut heads = module.subscribe_unbounded("eth_subscribe", ["newHeads"]).await.unwrap();
     let mut logs =
@@ -624,16 +631,141 @@ async fn post(address: std::net::SocketAddr, body: &str) -> String {
     response
 }
 
+/// A server of `chain`, what it counts, and what stops it.
+struct Serving {
+    address: SocketAddr,
+    seats: Seats,
+    stop: CancellationToken,
+    served: JoinHandle<()>,
+}
+
+async fn serving(chain: MemoryChain) -> Serving {
+    let server = super::JsonRpc::bind("127.0.0.1:0".parse().unwrap(), Arc::new(chain)).await.unwrap();
+    let (address, seats, stop) = (server.address(), server.listener.seats(), CancellationToken::new());
+    Serving { address, seats, served: tokio::spawn(server.serve(stop.clone().cancelled_owned())), stop }
+}
+
 #[tokio::test]
 async fn the_server_answers_over_http_with_cors_and_bounds_batches() {
-    let server = super::JsonRpc::serve("127.0.0.1:0".parse().unwrap(), Arc::new(chain())).await.unwrap();
-    let response = post(server.address(), r#"{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}"#).await;
+    let server = serving(chain()).await;
+    let response = post(server.address, r#"{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}"#).await;
     assert!(response.contains("access-control-allow-origin: *"), "{response}");
     assert!(response.ends_with(r#"{"jsonrpc":"2.0","id":1,"result":"0x539"}"#), "{response}");
-    let response = post(server.address(), r#"{"jsonrpc":"2.0","id":1,"method":"no_such"}"#).await;
+    let response = post(server.address, r#"{"jsonrpc":"2.0","id":1,"method":"no_such"}"#).await;
     assert!(response.contains("-32601"), "{response}");
     let calls = vec![json!({"jsonrpc": "2.0", "id": 1, "method": "eth_chainId"}); 101];
-    let response = post(server.address(), &json!(calls).to_string()).await;
+    let response = post(server.address, &json!(calls).to_string()).await;
     assert!(response.contains("-32010"), "{response}");
-    server.stop().await;
+    server.stop.cancel();
+    server.served.await.unwrap();
+}
+
+/// A WebSocket connection, its handshake done.
+async fn websocket(address: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let handshake = "GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+                     sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+    stream.write_all(handshake.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(stream.read_u8().await.unwrap());
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&answer));
+    stream
+}
+
+/// A text message as a client sends it, masked with zeros.
+fn message(text: &str) -> Vec<u8> {
+    let length = u16::try_from(text.len()).unwrap().to_be_bytes();
+    [&[0x81, 0xfe, length[0], length[1], 0, 0, 0, 0], text.as_bytes()].concat()
+}
+
+/// A chain with one block of logs that make an answer of some 6 MB.
+fn talkative() -> MemoryChain {
+    let mut chain = chain();
+    let mut record = record(7, 1_800, 0);
+    record.outcome.logs[0].data = vec![1; 3 << 20].into();
+    record.outcome.logs.truncate(1);
+    let block = SlotBlock { outcomes: vec![record], ..SlotBlock::empty(Slot(1_800)) };
+    chain.blocks.insert(Slot(1_800), Arc::new(block));
+    chain
+}
+
+const LOGS: &str =
+    r#"{"jsonrpc":"2.0","id":1,"method":"eth_getLogs","params":[{"fromBlock":"0x708","toBlock":"0x708"}]}"#;
+const ANSWER_BYTES: usize = 8 << 20;
+const PING: [u8; 2] = [0x89, 0];
+
+#[tokio::test]
+async fn a_client_that_asks_and_never_reads_is_held_to_its_bytes() {
+    let server = serving(talkative()).await;
+    let mut greedy = websocket(server.address).await;
+    let ask = message(LOGS);
+    let asking = async {
+        loop {
+            // It ends when the server no longer listens to it.
+            let sent = tokio::time::timeout(Duration::from_millis(500), greedy.write_all(&ask)).await;
+            if !sent.is_ok_and(|sent| sent.is_ok()) {
+                break;
+            }
+        }
+    };
+    let mut most = 0;
+    tokio::pin!(asking);
+    loop {
+        tokio::select! {
+            () = &mut asking => break,
+            () = tokio::time::sleep(Duration::from_millis(5)) => most = most.max(server.seats.unread_bytes()),
+        }
+    }
+    // What the system keeps for it is not counted: some megabytes.
+    assert!(most > ANSWER_BYTES / 8, "it left {most} bytes unread, too few to show a bound");
+    let bound = UNREAD_BYTES_MAX + HEAVY_READS_COUNT_MAX * ANSWER_BYTES;
+    assert!(most <= bound, "it left {most} bytes unread, {bound} are its bound");
+    let response = post(server.address, r#"{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}"#).await;
+    assert!(response.contains("0x539"), "others are served: {response}");
+}
+
+#[tokio::test]
+async fn a_client_that_reads_gets_every_answer() {
+    let server = serving(talkative()).await;
+    let mut client = websocket(server.address).await;
+    let ask = message(LOGS);
+    for _ in 0..12 {
+        client.write_all(&ask).await.unwrap();
+        let mut kind = [0; 2];
+        client.read_exact(&mut kind).await.unwrap();
+        if kind == PING {
+            client.read_exact(&mut kind).await.unwrap();
+        }
+        assert_eq!(kind, [0x81, 127], "a text of more than 64 KiB");
+        let mut length = [0; 8];
+        client.read_exact(&mut length).await.unwrap();
+        let length = u64::from_be_bytes(length);
+        let mut answer = vec![0; length as usize];
+        client.read_exact(&mut answer).await.unwrap();
+        assert!(answer.starts_with(br#"{"jsonrpc":"2.0","id":1,"result""#) && length > 6 << 20);
+    }
+    assert!(server.seats.unread_bytes() < UNREAD_BYTES_CHECKED_MIN, "what was read is not counted any longer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscriber_that_does_not_read_is_cut_off() {
+    let chain = chain();
+    let head = chain.head.clone();
+    let server = serving(chain).await;
+    let mut lazy = websocket(server.address).await;
+    lazy.write_all(&message(r#"{"jsonrpc":"2.0","id":1,"method":"eth_subscribe","params":["newHeads"]}"#))
+        .await
+        .unwrap();
+    // Heads come, far more than the system keeps for somebody who does not read.
+    for _ in 0..400 {
+        head.send_modify(|head| *head += 100);
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        assert!(server.seats.unread_bytes() <= UNREAD_BYTES_MAX);
+        if server.seats.count() == 0 {
+            return;
+        }
+    }
+    panic!("it still has its place, with {} bytes unread", server.seats.unread_bytes());
 }

@@ -1,5 +1,6 @@
 //! Who may call: by address, by bearer token. (By certificate: TLS with a clients' authority.)
 
+use super::listener::Peer;
 use crate::rejection::{Reason, Rejection};
 use alloy_primitives::{B256, keccak256};
 use futures_util::future::{Either, Ready, ready};
@@ -9,7 +10,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::task::{Context, Poll};
 use tonic::Status;
-use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
+use tonic::transport::server::TlsConnectInfo;
 use tower::{Layer, Service};
 
 /// Calls under this path need no token.
@@ -76,10 +77,15 @@ impl fmt::Debug for Access {
     }
 }
 
+/// The connection that a call came by.
+pub(super) fn of<B>(request: &Request<B>) -> Option<&Peer> {
+    let plain = request.extensions().get::<Peer>();
+    let tls = || request.extensions().get::<TlsConnectInfo<Peer>>().map(TlsConnectInfo::get_ref);
+    plain.or_else(tls)
+}
+
 fn peer<B>(request: &Request<B>) -> Option<IpAddr> {
-    let plain = request.extensions().get::<TcpConnectInfo>();
-    let tls = || request.extensions().get::<TlsConnectInfo<TcpConnectInfo>>().map(TlsConnectInfo::get_ref);
-    plain.or_else(tls)?.remote_addr().map(|address| address.ip().to_canonical())
+    of(request)?.tcp.remote_addr().map(|address| address.ip().to_canonical())
 }
 
 /// Puts an [`Access`] before a service.

@@ -57,14 +57,14 @@ impl Report {
     /// A headline.
     pub(crate) fn section(&mut self, title: &'static str) {
         self.section = title;
-        println!("\n{title}");
+        host::say!("\n{title}");
     }
 
     /// A line as things happen.
     pub(crate) fn say(&self, text: impl fmt::Display) {
         let seconds = self.begun.elapsed().as_secs_f64();
         for line in text.to_string().lines() {
-            println!("  {seconds:5.1} s  {line}");
+            host::say!("  {seconds:5.1} s  {line}");
         }
     }
 
@@ -95,21 +95,21 @@ impl Report {
     /// If a claim does not hold.
     pub(crate) fn finish(self) -> Result<()> {
         let width = self.rows.iter().map(|row| row.claim.chars().count()).max().unwrap_or(0);
-        println!("\n  {:<width$}  {:<7}  {:>7}  seen", "claim", "verdict", "seconds");
+        host::say!("\n  {:<width$}  {:<7}  {:>7}  seen", "claim", "verdict", "seconds");
         let mut shown = "";
         for Row { section, claim, elapsed, verdict } in &self.rows {
             if *section != shown {
-                println!("{section}");
+                host::say!("{section}");
                 shown = section;
             }
             let detail = cut(verdict.detail());
-            println!("  {claim:<width$}  {verdict:<7}  {:>7.2}  {detail}", elapsed.as_secs_f64());
+            host::say!("  {claim:<width$}  {verdict:<7}  {:>7.2}  {detail}", elapsed.as_secs_f64());
         }
         let failed = self.rows.iter().filter(|row| matches!(row.verdict, Verdict::Fails(_))).count();
         let held = self.rows.iter().filter(|row| matches!(row.verdict, Verdict::Holds(_))).count();
         let (looked_at, skipped) = (held + failed, self.rows.len() - held - failed);
         let seconds = self.begun.elapsed().as_secs_f64();
-        println!("\n{held} of {looked_at} claims hold, {skipped} were skipped, in {seconds:.0} s");
+        host::say!("\n{held} of {looked_at} claims hold, {skipped} were skipped, in {seconds:.0} s");
         if failed == 0 { Ok(()) } else { Err(eyre!("{failed} claims do not hold")) }
     }
 }
