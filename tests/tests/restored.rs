@@ -23,7 +23,7 @@ struct Scene {
     cluster: Cluster,
     client: Client,
     payer: Wallet,
-    payee: Address,
+    friend: Address,
     dir: tempfile::TempDir,
 }
 
@@ -31,20 +31,20 @@ impl Scene {
     fn start() -> Self {
         let plan = Plan { relays: 1, program: program().unwrap(), ..Plan::development(2).unwrap() };
         let payer = Wallet::development(plan.network, 77).unwrap();
-        let payee = Wallet::development(plan.network, 78).unwrap().address();
+        let friend = Wallet::development(plan.network, 78).unwrap().address();
         let mut genesis = plan.genesis.clone();
         let rich = GenesisAccount { balance: ether(1_000), ..GenesisAccount::default() };
         genesis.accounts.insert(payer.address(), rich);
         let dir = tempfile::tempdir().unwrap();
-        let pinned = [(payer.address(), 0), (payee, 1)].into();
+        let pinned = [(payer.address(), 0), (friend, 1)].into();
         let cluster = Cluster::start(Plan { genesis, pinned, ..plan }, dir.path()).unwrap();
         let client = cluster.client(0).unwrap();
-        Self { cluster, client, payer, payee, dir }
+        Self { cluster, client, payer, friend, dir }
     }
 
     async fn pay(&mut self, times: usize) {
         for _ in 0..times {
-            let call = Call::to(self.payee, []).with_value(ether(100));
+            let call = Call::to(self.friend, []).with_value(ether(100));
             self.client.succeed(&mut self.payer, &call).await.unwrap();
         }
     }
@@ -127,7 +127,7 @@ async fn put_back(scene: &mut Scene, newest: u64) {
     scene.start_again();
     assert_eq!(scene.head().await, newest);
     scene.pay(1).await;
-    let balance = scene.client.rpc().request::<U256>("eth_getBalance", serde_json::json!([scene.payee, "latest"]));
+    let balance = scene.client.rpc().request::<U256>("eth_getBalance", serde_json::json!([scene.friend, "latest"]));
     assert_eq!(balance.await.unwrap(), ether(500));
 }
 

@@ -22,9 +22,10 @@ fn told(panic: &PanicHookInfo<'_>) {
     let (thread, reason) = (thread.name().unwrap_or("unnamed"), reason(panic.payload()));
     let place = panic.location().map(ToString::to_string).unwrap_or_default();
     let backtrace = Backtrace::capture();
-    match backtrace.status() {
-        BacktraceStatus::Captured => error!(thread, place, reason, %backtrace, "panicked"),
-        _ => error!(thread, place, reason, "panicked"),
+    if backtrace.status() == BacktraceStatus::Captured {
+        error!(thread, place, reason, %backtrace, "panicked");
+    } else {
+        error!(thread, place, reason, "panicked");
     }
 }
 

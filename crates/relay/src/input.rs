@@ -46,6 +46,7 @@ pub struct Ticket(pub u64);
 
 /// What comes in.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "inputs are moved once, into a step's batch")]
 pub enum Input {
     /// The message and delivery leaves of `shard`'s outbox from `from` up to `next`, all of them, in order.
     Page {

@@ -165,7 +165,7 @@ impl Relay {
     fn take<R: Read>(&mut self, input: Input, step: &mut Step<'_, R>) {
         match input {
             Input::Page { shard, from, leaves, next, head } => {
-                self.take_page(shard, &Page { from, leaves, next, head }, step)
+                self.take_page(shard, &Page { from, leaves, next, head }, step);
             }
             Input::FetchFailed { shard, reason } => self.fetch_failed(shard, &reason, step),
             Input::News { shard } => self.sources.get_mut(&shard).into_iter().for_each(Source::news),

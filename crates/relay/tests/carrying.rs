@@ -311,7 +311,7 @@ fn messages_that_wait_for_a_lock_leave_the_queue_to_others() {
 #[test]
 fn what_waits_for_locks_is_bounded_and_the_rest_stays_in_its_outbox() {
     let mut world = World::with(2, |settings| {
-        (settings.queue_count_max, settings.stuck_count_max, settings.page_count_max) = (4, 8, 4)
+        (settings.queue_count_max, settings.stuck_count_max, settings.page_count_max) = (4, 8, 4);
     });
     let ids = world.dispatch(0, 1, 40);
     world.shard(1).moods.extend(ids.iter().map(|id| (*id, Mood::Refuses)));

@@ -188,7 +188,9 @@ mod tests {
         let behind = Behind::Older { tip: Height(1), seen: Height(2) };
         freshness.trip(behind);
         freshness.trip(Behind::Other { height: Height(1) });
-        OTHERS.into_iter().for_each(|shard| freshness.answered(shard));
+        for shard in OTHERS {
+            freshness.answered(shard);
+        }
         assert!(!freshness.becomes_shown(Time(9)));
         assert_eq!(freshness.refusal(), Some(Busy::Behind(behind)));
     }

@@ -110,7 +110,7 @@ impl JsonRpc {
     }
 }
 
-/// Answers the requests of all connections, and remembers which of them are WebSockets.
+/// Answers the requests of all connections, and remembers which of them are `WebSockets`.
 #[derive(Clone)]
 struct Door {
     builder: TowerServiceBuilder<Stack<MeterLayer, Identity>, Stack<CorsLayer, Identity>>,

@@ -59,7 +59,9 @@ impl Blocks {
     /// Keeps what `shard` shows.
     pub(crate) fn keep(&self, shard: ShardId, outcomes: Vec<OutcomeRecord>) {
         let mut kept = self.lock();
-        outcomes.into_iter().for_each(|record| kept.keep(shard, record));
+        for record in outcomes {
+            kept.keep(shard, record);
+        }
         kept.forget();
     }
 

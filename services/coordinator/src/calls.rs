@@ -97,7 +97,7 @@ mod tests {
         let calls = Calls::new();
         let ended = join_all((0..=CALLS_COUNT_MAX).map(|_| calls.within(pending::<Result<(), _>>()))).await;
         let full: Vec<_> =
-            ended.into_iter().flat_map(Result::err).filter(|error| error.reason == Reason::Busy).collect();
+            ended.into_iter().filter_map(Result::err).filter(|error| error.reason == Reason::Busy).collect();
         assert_eq!(full.len(), 1);
         assert!(full[0].message.contains("128 calls"), "{}", full[0]);
         assert!(calls.within(async { Ok(()) }).await.is_ok(), "places are free again");

@@ -53,12 +53,11 @@ impl Follower {
     async fn take(&self) -> Result<(), Rejection> {
         // Who was away may be another now; and it may be the first that ever answers.
         let is_known = self.shards.standing(self.shard) == Standing::Answers;
-        let from = match self.blocks.wanted(self.shard).filter(|_| is_known) {
-            Some(from) => from,
-            None => {
-                self.blocks.begin(self.shards.look(self.shard).await?.open);
-                self.blocks.wanted(self.shard).unwrap_or(Slot(0))
-            }
+        let from = if let Some(from) = self.blocks.wanted(self.shard).filter(|_| is_known) {
+            from
+        } else {
+            self.blocks.begin(self.shards.look(self.shard).await?.open);
+            self.blocks.wanted(self.shard).unwrap_or(Slot(0))
         };
         let mut query = OutcomeQuery { from, to: None, cursor: None, count_max: OUTCOMES_COUNT_MAX };
         loop {
@@ -66,13 +65,11 @@ impl Follower {
             // What is closed while pages are turned is for the next time.
             let open = *query.to.get_or_insert(page.open);
             self.blocks.keep(self.shard, page.outcomes);
-            match page.next {
-                Some(next) => query.cursor = Some(next),
-                None => {
-                    self.blocks.close(self.shard, open);
-                    return Ok(());
-                }
-            }
+            let Some(next) = page.next else {
+                self.blocks.close(self.shard, open);
+                return Ok(());
+            };
+            query.cursor = Some(next);
         }
     }
 }

@@ -74,7 +74,7 @@ async fn run(command: Command) -> eyre::Result<()> {
         Command::Coordinator(config) => Ok(coordinator_service::run(&config.config).await?),
         Command::Relay(config) => Ok(relay_service::run(&config.config).await?),
         Command::Devnet(arguments) => devnet::run(arguments).await,
-        Command::Demo(arguments) => demo::run(arguments).await,
+        Command::Demo(arguments) => Box::pin(demo::run(arguments)).await,
         Command::Replay(arguments) => replay::run(arguments).await,
         Command::Conformance(arguments) => conformance::run(arguments).await,
         Command::Trace(arguments) => trace::run(arguments).await,

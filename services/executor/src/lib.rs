@@ -115,7 +115,9 @@ pub async fn run(config: &Path) -> Result<(), Error> {
         instruments: process.instruments.clone(),
     });
     // What an earlier process may not have come to write.
-    open_evidence.iter().for_each(|known| evidence::keep(&node, known));
+    for known in &open_evidence {
+        evidence::keep(&node, known);
+    }
     let peers = peers::connect(&node)?;
     peers::watch(&node, &peers, &process.health);
     process.tasks.spawn("questions to peers", peers::carry(Arc::clone(&node), peers, running.handouts));
@@ -124,7 +126,7 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     let server = server.shard(Arc::clone(&node)).participant(Arc::clone(&node));
     let instruments = process.instruments.clone();
     tokio::select! {
-        served = process.serve_when(node.fate.wait_shown(), server, settings.listen, running.lifeline) => Ok(served?),
+        end = process.serve_when(node.fate.wait_shown(), server, settings.listen, running.lifeline) => Ok(end?),
         behind = node.fate.wait_behind() => {
             instruments.store_behind();
             Err(behind.into())

@@ -52,6 +52,7 @@ impl Drop for Replay<'_> {
 
 impl Node {
     /// The right to replay a prepare, or the answer that needs no replay.
+    #[allow(clippy::result_large_err, reason = "it is the answer of a call, made once")]
     pub(crate) fn before_replay(
         &self,
         read: &impl Read,

@@ -60,7 +60,7 @@ fn changes(height: u64) -> BlockChanges {
         return BlockChanges::new();
     }
     let numbers = (0..CHANGES_PER_BLOCK_COUNT).map(|index| height * 31 + index * 17);
-    let change = |number: u64| (number % 3 != 0).then(|| encode(&U256::from(height + number)));
+    let change = |number: u64| (!number.is_multiple_of(3)).then(|| encode(&U256::from(height + number)));
     numbers.map(|number| (encode(&key(number % KEYS_COUNT)), change(number))).collect()
 }
 

@@ -47,11 +47,11 @@ impl Heavy {
         let waiting = self
             .waiting
             .try_acquire()
-            .map_err(|_| refused(format!("{HEAVY_READS_WAITING_COUNT_MAX} reads of blocks and logs wait already")))?;
+            .map_err(|_| refused(&format!("{HEAVY_READS_WAITING_COUNT_MAX} reads of blocks and logs wait already")))?;
         let turn = timeout(HEAVY_READ_WAIT_MAX, Arc::clone(&self.turns).acquire_owned()).await;
         drop(waiting);
         let late = || {
-            refused(format!(
+            refused(&format!(
                 "{HEAVY_READS_COUNT_MAX} reads of blocks and logs run, none ended in {HEAVY_READ_WAIT_MAX:?}"
             ))
         };
@@ -64,7 +64,7 @@ impl Heavy {
     }
 }
 
-fn refused(reason: String) -> ErrorObjectOwned {
+fn refused(reason: &str) -> ErrorObjectOwned {
     error(LIMIT_CODE, format!("{reason}: ask again later, or for less"))
 }
 
@@ -78,9 +78,9 @@ mod tests {
         let heavy = Heavy::default();
         let running = join_all((0..HEAVY_READS_COUNT_MAX).map(|_| heavy.turn())).await;
         assert!(running.iter().all(Result::is_ok));
-        let waiting = join_all((0..HEAVY_READS_WAITING_COUNT_MAX + 1).map(|_| heavy.turn())).await;
+        let waiting = join_all((0..=HEAVY_READS_WAITING_COUNT_MAX).map(|_| heavy.turn())).await;
         let said = |text: &str| {
-            waiting.iter().flat_map(|turn| turn.as_ref().err()).filter(|e| e.message().contains(text)).count()
+            waiting.iter().filter_map(|turn| turn.as_ref().err()).filter(|e| e.message().contains(text)).count()
         };
         assert_eq!(said("wait already"), 1);
         assert_eq!(said("none ended"), HEAVY_READS_WAITING_COUNT_MAX);

@@ -34,7 +34,7 @@ pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// A bound TCP socket.
 #[derive(Debug)]
 pub struct Listener {
-    listener: TcpListener,
+    socket: TcpListener,
     address: SocketAddr,
     seats: Seats,
 }
@@ -50,10 +50,10 @@ impl Listener {
     /// files.
     pub async fn bind_for(address: SocketAddr, connections_count_max: usize) -> Result<Self, ServerError> {
         let failed = |source| ServerError::Listen { address, source };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
+        let socket = TcpListener::bind(address).await.map_err(failed)?;
+        let address = socket.local_addr().map_err(failed)?;
         let seats = Seats::new(descriptors::share(connections_count_max));
-        Ok(Self { listener, address, seats })
+        Ok(Self { socket, address, seats })
     }
 
     /// Where it listens.
@@ -68,7 +68,7 @@ impl Listener {
 
     /// The next connection that there is a place for.
     pub(crate) async fn accept(&self) -> io::Result<Connection> {
-        let (stream, _) = self.listener.accept().await?;
+        let (stream, _) = self.socket.accept().await?;
         stream.set_nodelay(true)?;
         Ok(Connection::new(stream, self.seats.take().await))
     }

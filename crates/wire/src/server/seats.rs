@@ -63,6 +63,7 @@ pub(crate) struct Seat {
 }
 
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own about one connection")]
 struct State {
     /// Calls in work, answers that are being read included.
     calls_count: usize,
@@ -144,7 +145,9 @@ impl Seats {
     /// Sends every connection away.
     pub(crate) fn dismiss_all(&self) {
         let seated: Vec<Arc<Seat>> = self.0.lock().values().cloned().collect();
-        seated.iter().for_each(|seat| seat.dismiss(Dismissal::Stopping));
+        for seat in seated {
+            seat.dismiss(Dismissal::Stopping);
+        }
     }
 }
 

@@ -54,10 +54,10 @@ fn of_two_equal_submissions_at_once_one_begins() {
         let lives = Arc::clone(&lives);
         std::thread::spawn(move || lives.begin(id, vec![signed(1, 0)]))
     };
-    let begun: Vec<_> =
-        (0..8).map(begin).collect::<Vec<_>>().into_iter().map(|thread| thread.join().unwrap()).collect();
-    assert_eq!(begun.iter().filter(|begun| begun.is_ok()).count(), 1);
-    assert!(begun.contains(&Err(id)));
+    let threads: Vec<_> = (0..8).map(begin).collect();
+    let ends: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    assert_eq!(ends.iter().filter(|end| end.is_ok()).count(), 1);
+    assert!(ends.contains(&Err(id)));
 }
 
 #[test]
@@ -87,7 +87,9 @@ fn the_first_word_is_said_when_the_first_try_is_over() {
     let is_settled = |events: Vec<Event>| {
         let (lives, id) = (Lives::default(), B256::repeat_byte(1));
         let ticket = lives.begin(id, vec![signed(1, 0)]).unwrap();
-        events.into_iter().for_each(|event| drop(lives.note(told(ticket, event))));
+        for event in events {
+            drop(lives.note(told(ticket, event)));
+        }
         lives.look(id, Life::is_settled).unwrap()
     };
     let executed = || Event::Executed { participants: [ShardId(0)].into() };
