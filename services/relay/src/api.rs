@@ -76,11 +76,17 @@ impl RelayApi for Node {
     }
 
     async fn pause(&self, route: RouteKey) -> Result<(), Rejection> {
-        self.command(Command::Pause(self.route_of(route)?)).await
+        let route = self.route_of(route)?;
+        self.command(Command::Pause(route)).await?;
+        tracing::warn!(source = %route.source, destination = %route.destination, "an operator paused a route");
+        Ok(())
     }
 
     async fn resume(&self, route: RouteKey) -> Result<(), Rejection> {
-        self.command(Command::Resume(self.route_of(route)?)).await
+        let route = self.route_of(route)?;
+        self.command(Command::Resume(route)).await?;
+        tracing::info!(source = %route.source, destination = %route.destination, "an operator resumed a route");
+        Ok(())
     }
 }
 

@@ -16,7 +16,14 @@ use tower::{Layer, Service};
 /// Calls under this path need no token.
 const HEALTH_PATH: &str = "/grpc.health.v1.Health/";
 
-/// Who may call a server. By default everyone who reaches it.
+/// What changes how a node works for everybody, and is kept: for an operator alone.
+const OPERATOR_PATHS: [&str; 3] = [
+    "/dovetail.v1.RelayService/PauseRoute",
+    "/dovetail.v1.RelayService/ResumeRoute",
+    "/dovetail.v1.RelayService/RetryDeadLetter",
+];
+
+/// Who may call a server. By default everyone who reaches it, and an operator from loopback; with a token, whoever has it.
 #[derive(Clone, Default)]
 pub struct Access {
     /// keccak256 of the token, so that comparing takes the same time wherever two tokens part.
@@ -41,7 +48,17 @@ impl Access {
 
     fn check<B>(&self, request: &Request<B>) -> Result<(), Rejection> {
         self.check_peer(request)?;
+        self.check_operator(request.uri().path(), peer(request))?;
         self.check_token(request)
+    }
+
+    /// Without a token nobody can tell an operator from a stranger but by where the call comes from.
+    fn check_operator(&self, path: &str, peer: Option<IpAddr>) -> Result<(), Rejection> {
+        let is_free = self.token.is_some() || !OPERATOR_PATHS.contains(&path);
+        if is_free || peer.is_some_and(|peer| peer.is_loopback()) {
+            return Ok(());
+        }
+        Err(Rejection::new(Reason::PermissionDenied, "an operator calls from loopback, or shows the server's token"))
     }
 
     fn check_peer<B>(&self, request: &Request<B>) -> Result<(), Rejection> {
@@ -156,6 +173,20 @@ mod tests {
         assert_eq!(reason(request("/dovetail.v1.ShardService/Deliver", Some("other"))), Err(Reason::Unauthenticated));
         assert_eq!(reason(request("/dovetail.v1.ShardService/Deliver", None)), Err(Reason::Unauthenticated));
         assert_eq!(reason(request("/grpc.health.v1.Health/Check", None)), Ok(()));
+    }
+
+    #[test]
+    fn a_stranger_pauses_no_route() {
+        let (open, closed) = (Access::default(), Access::default().with_token("secret"));
+        let (far, here) = (Some("10.0.0.7".parse().unwrap()), Some("127.0.0.1".parse().unwrap()));
+        for path in OPERATOR_PATHS {
+            assert_eq!(open.check_operator(path, far).unwrap_err().reason, Reason::PermissionDenied);
+            assert_eq!(open.check_operator(path, None).unwrap_err().reason, Reason::PermissionDenied);
+            assert_eq!(open.check_operator(path, here), Ok(()));
+            assert_eq!(closed.check_operator(path, far), Ok(()), "its token is asked for");
+            assert_eq!(closed.check(&request(path, None)).unwrap_err().reason, Reason::Unauthenticated);
+        }
+        assert_eq!(open.check_operator("/dovetail.v1.RelayService/ListRoutes", far), Ok(()));
     }
 
     #[test]
