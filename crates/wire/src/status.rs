@@ -40,7 +40,10 @@ impl From<Status> for Rejection {
     fn from(status: Status) -> Self {
         let info = status.get_details_error_info().filter(|info| info.domain == ERROR_DOMAIN);
         let known = info.as_ref().and_then(|info| info.reason.parse().ok());
-        let rejection = Self::new(known.unwrap_or_else(|| reason_of(status.code())), status.message());
+        // A status that this process made of an error of its own transport is no answer of the peer: its connection broke.
+        let is_broken = status.code() == Code::Unknown && std::error::Error::source(&status).is_some();
+        let nearest = || if is_broken { Reason::Unavailable } else { reason_of(status.code()) };
+        let rejection = Self::new(known.unwrap_or_else(nearest), status.message());
         info.into_iter()
             .flat_map(|info| info.metadata)
             .fold(rejection, |rejection, (name, value)| rejection.with(&name, value))
@@ -232,6 +235,13 @@ impl From<MessageError> for Rejection {
 mod tests {
     use super::*;
     use primitives::{Epoch, NetworkId, ShardId};
+
+    #[test]
+    fn a_connection_that_breaks_in_a_call_is_no_fault_of_the_peer() {
+        let broken = Status::from_error(Box::new(std::io::Error::other("the pipe broke")));
+        assert_eq!(Rejection::from(broken).reason, Reason::Unavailable);
+        assert_eq!(Rejection::from(Status::new(Code::Unknown, "said by the peer")).reason, Reason::PeerFault);
+    }
 
     #[test]
     fn every_reason_survives_a_status() {
