@@ -10,13 +10,16 @@ use evm::{
 use eyre::{Result, ensure};
 use judge::{Contents, Report};
 use primitives::{Millis, NetworkId, ShardId, Slot, Time};
-use shard::{GenesisAccount, GenesisAccounts, OutcomeRecord, queries};
+use shard::{GenesisAccount, GenesisAccounts, OutcomeRecord, Shard, queries};
 use std::collections::BTreeMap;
 use world::faults::Side;
 use world::{Party, Plan, Request, Response, Roots, Span, Ticket, Watch, World};
 
 /// How much time a look at a condition takes.
 const LOOK_INTERVAL: Millis = Millis(5);
+
+/// How long a shard that starts may take to be ready.
+const READY_MAX: Millis = Millis(10_000);
 
 /// How long a stranger waits for an answer.
 const ANSWER_WITHIN: Millis = Millis(20_000);
@@ -54,7 +57,17 @@ impl Simulated {
         plan.latency = Span::between(1, 5);
         plan.roots = Roots::Advanced;
         plan.checks = Watch::Batches;
-        Ok(Self { world: World::start(plan)?, genesis: ground.genesis.clone(), submissions: Vec::new() })
+        let mut simulated =
+            Self { world: World::start(plan)?, genesis: ground.genesis.clone(), submissions: Vec::new() };
+        simulated.await_ready();
+        Ok(simulated)
+    }
+
+    /// Waits for what a real process says by being ready: that every shard which is up has shown its store to be the newest (R14).
+    fn await_ready(&mut self) {
+        let give_up = self.world.now().after(READY_MAX);
+        let is_ready = |world: &World, shard| world.shard(ShardId(shard)).machine().is_none_or(Shard::is_shown);
+        self.world.run_until(give_up, |world| (0..SHARDS_COUNT).all(|shard| is_ready(world, shard)));
     }
 
     fn parties(&self) -> impl Iterator<Item = Party> + use<> {
@@ -165,7 +178,9 @@ impl Cluster for Simulated {
     }
 
     fn restart(&mut self, party: Party) -> Result<()> {
-        Ok(self.world.restart(party)?)
+        self.world.restart(party)?;
+        self.await_ready();
+        Ok(())
     }
 
     fn restart_to_die(&mut self, party: Party, point: CrashPoint) -> Result<()> {

@@ -214,6 +214,13 @@ async fn a_killed_shards_last_transactions_are_shown_when_it_is_back() {
     goes_on_without(&cluster).await;
     cluster.restart(Node::Executor(gone)).unwrap();
     cluster.wait_ready(Node::Executor(gone)).unwrap();
+    // The coordinator may not have heard of it yet, and says that it cannot know.
+    until("word of its shard", TOLD_WITHIN, async || {
+        let asked = client.rpc().request::<Value>("eth_getTransactionReceipt", json!([hash])).await;
+        Ok(asked.is_ok().then_some(()))
+    })
+    .await
+    .unwrap();
     let receipt = receipt(&client, &hash).await;
     let record = client.shard(ShardId(gone)).outcome(hash.parse().unwrap()).await.unwrap();
     assert_eq!(receipt["blockNumber"], format!("{:#x}", record.shown.0));

@@ -760,7 +760,8 @@ fn what_is_refused_for_nothing_delays_nobody_else() {
     let bundle = |number: u64| vec![call(&user(3), 1, contract, number.to_be_bytes().to_vec()), too_little(number)];
     let submit = |number, transactions| Input::Submit { ticket: Ticket(number), payload: payload(transactions) };
     let mut inputs: Vec<Input> = (0..100).map(|number| submit(1_000 + number, bundle(number))).collect();
-    inputs.push(submit(2_000, vec![transfer(&user(4), 1, user(5).address(), 1)]));
+    let cheap = sign_for(21_000, &user(4), 1, (TxKind::Call(user(5).address()), 1, Vec::new()));
+    inputs.push(submit(2_000, vec![cheap]));
     world.step(0, inputs);
     let transfer = &world.events[&Ticket(2_000)];
     assert!(transfer.iter().any(|event| matches!(event, Event::Executed { .. })), "it came last, and costs little");

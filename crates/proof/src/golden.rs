@@ -107,7 +107,7 @@ fn the_bytes_of_a_delivery_are_frozen() {
 fn the_bytes_of_a_validator_set_are_frozen() {
     assert_eq!(
         digest_of(&encode(&sample::set())),
-        "140 bytes, 0xd95c82cce59704ab5cfc448c747708e4439bff3739c2932e5ac7d2b16d6e34d7"
+        "141 bytes, 0xb96a54cf5afb4edd7df642da47181c1e5811c122fabfe8e893facc0f850c2898"
     );
 }
 

@@ -132,6 +132,11 @@ impl Shard {
         self.time
     }
 
+    /// Whether its store is shown to be the newest, so that it signs (R14).
+    pub fn is_shown(&self) -> bool {
+        self.freshness.is_shown()
+    }
+
     /// How many attempts are undecided.
     pub fn live_count(&self) -> usize {
         self.attempts.live_count()

@@ -23,7 +23,7 @@ mod tests;
 
 use alloy_primitives::B256;
 use commit::{Decision, Descriptor};
-use primitives::{AttemptId, ShardId};
+use primitives::{AttemptId, ShardId, Time};
 use shard::Cause;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -51,6 +51,8 @@ pub(crate) struct Watcher {
     /// As the first shard that knew it had it on its disk.
     decisions: BTreeMap<AttemptId, (Decision, ShardId)>,
     descriptors: BTreeMap<AttemptId, Descriptor>,
+    /// Of each no, the deadline of its attempt.
+    deadlines: BTreeMap<(ShardId, AttemptId), Time>,
     applied: BTreeSet<(ShardId, Cause)>,
     consumed: BTreeSet<B256>,
     seen: history::Seen,

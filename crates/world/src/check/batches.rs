@@ -43,6 +43,9 @@ impl World {
             }
             Record::Refused { vote, .. } | Record::Decided { vote, .. } => vote.verdict.is_yes(),
         };
+        if let Record::Refused { deadline, .. } = &record {
+            self.watch.deadlines.insert((shard, id), *deadline);
+        }
         self.watch_vote(shard, id, yes);
         if let Record::Decided { decision, .. } = record {
             self.watch_decision(shard, id, decision);

@@ -4,10 +4,10 @@ use crate::world::World;
 use alloy_primitives::{U256, hex};
 use commit::Decision;
 use commit::participant::Record;
-use primitives::{AttemptId, Read, ShardId};
+use primitives::{AttemptId, Read, ShardId, Time};
 use proof::{DeliveryStatus, MessageId};
 use shard::spaces::{CONSUMED, HOLDERS, PREPARED, SENT};
-use shard::{HandlerEnd, SentRecord, queries};
+use shard::{HandlerEnd, SentRecord, Shard, queries};
 
 /// Most canonical bytes of a record of a message.
 const SENT_BYTES_MAX: usize = 128 * 1024;
@@ -70,7 +70,7 @@ impl World {
         }
     }
 
-    /// R7: every vote that was ever on a disk is there still.
+    /// R7: every vote that was ever on a disk is there still, but a no past the deadline, where it is the answer by rule (R5).
     fn check_records(&mut self) {
         let votes: Vec<((ShardId, AttemptId), bool)> = self.watch.votes.iter().map(|(key, yes)| (*key, *yes)).collect();
         for ((shard, id), yes) in votes {
@@ -79,7 +79,10 @@ impl World {
                 Record::Prepared { .. } => true,
                 Record::Refused { vote, .. } | Record::Decided { vote, .. } => vote.verdict.is_yes(),
             });
-            if now != Some(yes) {
+            let time = self.shards[shard.0 as usize].machine().map_or(Time(0), Shard::time);
+            let deadline = self.watch.deadlines.get(&(shard, id)).filter(|_| !yes);
+            let may_go = now.is_none() && deadline.is_some_and(|deadline| *deadline < time);
+            if now != Some(yes) && !may_go {
                 self.watch.violation("R7", format!("shard {shard} voted {yes} on {id:?}, and has {now:?} in the end"));
             }
         }
