@@ -113,6 +113,7 @@ impl World {
 
     /// How many ways to forge a vote there are. A shard that certifies two blocks is evidence of itself, which ends its part in a
     /// network; only the twin that believes it is run beside it.
+    #[cfg_attr(not(feature = "twins"), expect(clippy::unused_self, reason = "only a twin needs the third"))]
     fn forgeries_count(&self) -> u64 {
         #[cfg(feature = "twins")]
         if self.plan.twin == Some(commit::Twin::ForeignVoteAccepted) {
