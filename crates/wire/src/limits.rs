@@ -139,7 +139,7 @@ pub const HEADER_BUFFER_BYTES_MAX: usize = 64 << 10;
 pub const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(20);
 /// Bytes of answers that one connection may leave unread before another call of it is taken.
 pub const UNREAD_BYTES_MAX: usize = 16 << 20;
-/// Bytes of answers that all connections of a listener together may leave unread before another call is taken.
+/// Bytes of answers that all connections of a listener together may leave unread; beyond it those who leave most are cut off.
 pub const UNREAD_BYTES_OF_ALL_MAX: usize = 256 << 20;
 /// A client with so many bytes unread is watched: it has to read on.
 pub const UNREAD_BYTES_CHECKED_MIN: usize = 64 << 10;

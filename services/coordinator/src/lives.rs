@@ -4,7 +4,7 @@
 //! by its hash. Refusals of accepted ones the machine remembers; here they are found by hash.
 
 use alloy_primitives::{Address, B256};
-use commit::DecisionProof;
+use commit::{Decision, DecisionProof};
 use coordinator::{Event, REFUSALS_COUNT_MAX, Refusal, Refused, Reply, Ticket};
 use evm::{Data, Outcome};
 use primitives::{ShardId, Time};
@@ -16,6 +16,9 @@ use wire::jsonrpc::Ended;
 
 /// How many lives are remembered after their end.
 const ENDED_COUNT_MAX: usize = 100_000;
+
+/// Tries within which a shard's refusal may yet turn out to be for good: until then there is nothing to tell.
+const TRIES_UNTOLD_COUNT_MAX: u32 = 3;
 
 /// How many events of one life are kept; a submission that is tried again and again loses its middle ones.
 const EVENTS_COUNT_MAX: usize = 512;
@@ -92,9 +95,10 @@ impl Life {
             Event::Queued { .. } | Event::AwaitsNonce { .. } => (self.is_accepted, self.is_settled) = (true, true),
             Event::SentLocally { .. } | Event::Preparing { .. } => {
                 self.tries += 1;
-                self.is_settled |= self.tries > 1;
+                self.is_settled |= self.tries > TRIES_UNTOLD_COUNT_MAX;
             }
-            Event::Decided { .. } => self.is_settled = true,
+            // An abort says why when it is over: for good, or to be tried again.
+            Event::Decided { decision, .. } => self.is_settled |= *decision == Decision::Commit,
             Event::Accepted | Event::Voted { .. } | Event::Committed(_) | Event::Refused(_) => {}
         }
         let (stage, attempt, shard, detail) = self.told(reply.event);

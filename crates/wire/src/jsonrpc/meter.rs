@@ -104,7 +104,7 @@ async fn metered(
 }
 
 fn check_unread(seat: &Seat) -> Result<(), ErrorObjectOwned> {
-    let refusal = refusal(seat.unread_bytes(), seat.unread_bytes_of_all());
+    let refusal = refusal(seat.unread_bytes());
     refusal.map_or(Ok(()), |rejection| Err(error(LIMIT_CODE, rejection.message)))
 }
 

@@ -2,7 +2,7 @@
 
 use super::auth;
 use super::body::Counted;
-use crate::limits::{UNREAD_BYTES_MAX, UNREAD_BYTES_OF_ALL_MAX};
+use crate::limits::UNREAD_BYTES_MAX;
 use crate::rejection::{Reason, Rejection};
 use http::{Request, Response};
 use std::future::Future;
@@ -42,8 +42,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let seat = auth::of(&request).map(|peer| peer.seat.clone());
-        if let Some(rejection) = seat.as_ref().and_then(|seat| refusal(seat.unread_bytes(), seat.unread_bytes_of_all()))
-        {
+        if let Some(rejection) = seat.as_ref().and_then(|seat| refusal(seat.unread_bytes())) {
             return Box::pin(async move { Ok(Status::from(rejection).into_http()) });
         }
         let in_work = seat.map(|seat| seat.begin());
@@ -52,18 +51,12 @@ where
     }
 }
 
-/// Why a call is not taken from a connection with so many bytes unread, on a server with so many.
-pub(crate) fn refusal(unread_bytes: usize, unread_bytes_of_all: usize) -> Option<Rejection> {
-    let text = if unread_bytes > UNREAD_BYTES_MAX {
-        format!(
+/// Why a call is not taken from a connection with so many bytes unread.
+pub(crate) fn refusal(unread_bytes: usize) -> Option<Rejection> {
+    (unread_bytes > UNREAD_BYTES_MAX).then(|| {
+        let text = format!(
             "this connection has left {unread_bytes} bytes of answers unread, {UNREAD_BYTES_MAX} are allowed: read them"
-        )
-    } else if unread_bytes_of_all > UNREAD_BYTES_OF_ALL_MAX {
-        format!(
-            "clients have left {UNREAD_BYTES_OF_ALL_MAX} bytes of answers unread, which is all this server keeps: ask again later"
-        )
-    } else {
-        return None;
-    };
-    Some(Rejection::new(Reason::Busy, text))
+        );
+        Rejection::new(Reason::Busy, text)
+    })
 }

@@ -10,7 +10,8 @@
 //! Knows nothing of protocols: who serves a connection says when a call begins and ends, and what it has to write.
 
 use crate::limits::{
-    CONNECTION_FIRST_CALL_TIMEOUT, CONNECTION_IDLE_MAX, UNREAD_BYTES_CHECKED_MIN, UNREAD_PROGRESS_BYTES_MIN,
+    CONNECTION_FIRST_CALL_TIMEOUT, CONNECTION_IDLE_MAX, UNREAD_BYTES_CHECKED_MIN, UNREAD_BYTES_OF_ALL_MAX,
+    UNREAD_PROGRESS_BYTES_MIN,
 };
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -152,6 +153,24 @@ impl Seats {
 }
 
 impl Hall {
+    /// Dismisses those who leave most unread until the rest leaves what is allowed: nobody else pays for it.
+    fn dismiss_who_leaves_most(&self) {
+        let seated: Vec<Arc<Seat>> = self.lock().values().cloned().collect();
+        let mut staying: Vec<(usize, Arc<Seat>)> = seated
+            .into_iter()
+            .filter(|seat| seat.dismissal().is_none())
+            .map(|seat| (seat.unread_bytes(), seat))
+            .collect();
+        staying.sort_unstable_by_key(|(unread, _)| *unread);
+        let mut left: usize = staying.iter().map(|(unread, _)| unread).sum();
+        while left > UNREAD_BYTES_OF_ALL_MAX
+            && let Some((unread, seat)) = staying.pop()
+        {
+            seat.dismiss(Dismissal::Unread);
+            left -= unread;
+        }
+    }
+
     /// The map behind the lock is whole after every operation, so a panic elsewhere does not spoil it.
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Seat>>> {
         self.seated.lock().unwrap_or_else(PoisonError::into_inner)
@@ -255,6 +274,10 @@ impl Seat {
             state.unread_bytes += bytes;
             self.hall.unread_bytes.fetch_add(bytes, Ordering::Relaxed);
         }
+        drop(state);
+        if self.hall.unread_bytes.load(Ordering::Relaxed) > UNREAD_BYTES_OF_ALL_MAX {
+            self.hall.dismiss_who_leaves_most();
+        }
     }
 
     /// Notes bytes that left for the client: what a pipe holds is bounded by the system.
@@ -269,11 +292,6 @@ impl Seat {
     /// Bytes that this client has not read yet.
     pub(crate) fn unread_bytes(&self) -> usize {
         self.lock().unread_bytes
-    }
-
-    /// Bytes that all clients of the listener have not read yet.
-    pub(crate) fn unread_bytes_of_all(&self) -> usize {
-        self.hall.unread_bytes.load(Ordering::Relaxed)
     }
 
     /// Closes the connection, soon. The first reason stays.
@@ -315,11 +333,12 @@ impl Seat {
         }
     }
 
-    /// What the idlest has least of: whether it ever called, and when it was last active. None with a call in work, and none
-    /// where it is on its way out.
-    fn idleness(&self) -> Option<(bool, Instant)> {
+    /// What the idlest has least of: whether it ever called, whether it stands, for a subscriber waits by right, and when it
+    /// was last active. None with a call in work, and none where it is on its way out.
+    fn idleness(&self) -> Option<(bool, bool, Instant)> {
         let state = self.lock();
-        (state.calls_count == 0 && state.dismissal.is_none()).then_some((state.has_called, state.active))
+        let is_idle = state.calls_count == 0 && state.dismissal.is_none();
+        is_idle.then_some((state.has_called, state.is_standing, state.active))
     }
 
     fn free(&self) {
@@ -386,11 +405,36 @@ mod tests {
         other.seat().add_unread(10);
         one.seat().note_written(30);
         other.seat().note_written(1_000);
-        assert_eq!((one.seat().unread_bytes(), one.seat().unread_bytes_of_all()), (70, 70));
+        assert_eq!((one.seat().unread_bytes(), seats.unread_bytes()), (70, 70));
         let seat = Arc::clone(one.seat());
         drop(one);
         seat.add_unread(5);
-        assert_eq!(other.seat().unread_bytes_of_all(), 0, "nobody reads for a connection that is gone");
+        assert_eq!(seats.unread_bytes(), 0, "nobody reads for a connection that is gone");
+    }
+
+    #[tokio::test]
+    async fn those_who_leave_most_unread_are_cut_off_and_nobody_else() {
+        let seats = Seats::new(3);
+        let (most, more, little) = (taken(&seats), taken(&seats), taken(&seats));
+        little.seat().add_unread(1_000);
+        more.seat().add_unread(UNREAD_BYTES_OF_ALL_MAX / 2 - 10_000);
+        most.seat().add_unread(UNREAD_BYTES_OF_ALL_MAX / 2);
+        let reasons = || [&most, &more, &little].map(|held| held.seat().dismissal());
+        assert_eq!(reasons(), [None; 3]);
+        little.seat().add_unread(20_000);
+        assert_eq!(reasons(), [Some(Dismissal::Unread), None, None]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_subscriber_keeps_its_seat_before_those_who_only_called() {
+        let seats = Seats::new(2);
+        let (standing, called) = (taken(&seats), taken(&seats));
+        drop(standing.seat().begin());
+        standing.seat().stand();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        drop(called.seat().begin());
+        assert!(seats.try_take().is_none());
+        assert_eq!([&standing, &called].map(|held| held.seat().dismissal()), [None, Some(Dismissal::Idlest)]);
     }
 
     #[tokio::test]

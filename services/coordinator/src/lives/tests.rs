@@ -95,7 +95,9 @@ fn the_first_word_is_said_when_the_first_try_is_over() {
     let executed = || Event::Executed { participants: [ShardId(0)].into() };
     let local = || Event::SentLocally { shard: ShardId(0) };
     assert!(!is_settled(vec![Event::Accepted, executed(), local()]));
-    assert!(is_settled(vec![Event::Accepted, executed(), local(), executed(), local()]), "it is tried again");
+    let tries = |count: usize| [Event::Accepted].into_iter().chain((0..count).flat_map(|_| [executed(), local()]));
+    assert!(!is_settled(tries(3).collect()), "its shard may yet refuse it for good");
+    assert!(is_settled(tries(4).collect()), "it is tried again and again");
     assert!(is_settled(vec![Event::Accepted, Event::AwaitsNonce { transaction: 2, state: 1 }]));
     assert!(is_settled(vec![Event::Accepted, refusal()]));
 }
