@@ -35,7 +35,9 @@ pub(crate) struct Replay<'a> {
 impl Replays {
     /// The right to replay an attempt; none while another call has it.
     pub(crate) fn begin(&self, attempt: AttemptId) -> Option<Replay<'_>> {
-        self.lock().insert(attempt).then_some(Replay { replays: self, attempt })
+        // What is not had is not made either: dropped, it would take the right from the call that has it.
+        let is_free = self.lock().insert(attempt);
+        is_free.then(|| Replay { replays: self, attempt })
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeSet<AttemptId>> {
