@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { network, startBaseline } from './network.mjs';
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
-const SUITES_MS_MAX = 120_000;
+const SUITES_MS_MAX = 420_000;
 const SUITES = ['viem.test.mjs', 'cast.test.mjs', 'parity.test.mjs', 'messages.test.mjs'];
 
 /** Whether `command` ended well within its time. */
