@@ -9,7 +9,7 @@
 //!
 //! Promise (R14): while it is not shown the shard signs nothing; once behind it never signs again. A peer that is down
 //! does not stop a shard whose signer's mark agrees, and one that answers late stops it still.
-//! Knows nothing of who carries questions and answers, nor of how a mark is kept: docs/decisions/0014.
+//! Knows nothing of who carries questions and answers, nor of how a mark is kept: docs/decisions/0017.
 
 use crate::input::Busy;
 use primitives::{Height, Millis, ShardId, Time};
