@@ -15,8 +15,7 @@ use crate::settings::{
 use crate::turns;
 use alloy_primitives::{Address, U256};
 use evm::{
-    Data, Environment, ExecuteError, Executed, Invalid, LockMode, Missing, Payload, PayloadError, RecoveredPayload,
-    StateKey,
+    Data, Environment, ExecuteError, Executed, Invalid, LockMode, Missing, PayloadError, RecoveredPayload, StateKey,
 };
 use primitives::{ShardId, Time, Verified};
 use std::collections::{BTreeMap, BTreeSet};
@@ -121,8 +120,7 @@ impl Coordinator {
         if payload.environment == slot || matches!(payload.environment, Environment::Block(_)) {
             return Ok(pending.payload.clone());
         }
-        let transactions = payload.transactions.clone();
-        Verified::by(&self.verifier, Payload { environment: slot, transactions }).map(Arc::new)
+        Verified::by(&self.verifier, (&*pending.payload, slot)).map(Arc::new)
     }
 
     fn follow(&mut self, turn: Turn, run: Run, draft: &mut Draft) {

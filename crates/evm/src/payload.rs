@@ -6,7 +6,7 @@ use crate::{
 };
 use alloy_primitives::{Address, U256};
 use borsh::{BorshDeserialize, BorshSerialize};
-use primitives::{Digest, Domain, Verifier};
+use primitives::{Digest, Domain, Verified, Verifier};
 use std::sync::LazyLock;
 
 /// The most transactions a bundle may have.
@@ -230,5 +230,25 @@ impl Verifier<Payload> for PayloadVerifier {
         let kinds = payload.transactions.iter().enumerate();
         let steps = kinds.map(|(index, kind)| self.step(&verifier, index, kind)).collect::<Result<_, _>>()?;
         Ok(RecoveredPayload { digest: payload.digest(), payload, steps })
+    }
+}
+
+/// A payload moved to another place in time. Who signed does not depend on the time, as long as the fork is the same: nothing is recovered
+/// again.
+impl Verifier<(&Verified<RecoveredPayload>, Environment)> for PayloadVerifier {
+    type Fact = RecoveredPayload;
+    type Error = PayloadError;
+
+    fn verify(
+        &self,
+        (known, environment): (&Verified<RecoveredPayload>, Environment),
+    ) -> Result<RecoveredPayload, PayloadError> {
+        let spec_at = |environment| self.params.block(environment).map(|block| block.spec);
+        let is_same_fork = spec_at(&known.payload.environment)? == spec_at(&environment)?;
+        let payload = Payload { environment, transactions: known.payload.transactions.clone() };
+        if !is_same_fork {
+            return self.verify(payload);
+        }
+        Ok(RecoveredPayload { digest: payload.digest(), payload, steps: known.steps.clone() })
     }
 }

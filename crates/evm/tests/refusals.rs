@@ -326,6 +326,18 @@ fn a_cached_code_does_not_make_false_bytes_true() {
 }
 
 #[test]
+fn a_payload_moved_in_time_is_the_one_that_was_signed_for_then() {
+    let world = World::new(2);
+    let verifier = PayloadVerifier::new(world.params.clone());
+    let payload = world.call(0, CONTRACT);
+    let later = Payload { environment: evm::Environment::Slot(primitives::Slot(77)), ..payload.clone() };
+    let known = Verified::by(&verifier, payload).expect("signed");
+    let moved = Verified::by(&verifier, (&known, later.environment.clone())).expect("the same fork");
+    assert_ne!(moved.digest(), known.digest());
+    assert_eq!(Ok(moved), Verified::by(&verifier, later));
+}
+
+#[test]
 fn the_bound_digest_moves_with_payload_witness_and_effects() {
     let (world, replay, executed) = claim();
     assert_eq!(executed.digest(), replay.payload.payload().bind(executed.witness.digest(), executed.effects.digest()));
