@@ -1,5 +1,6 @@
 //! The coordinator's hands: calls shards for the machine, checks votes, and tells the machine and the lives what came.
 
+use crate::batching::Batching;
 use crate::lives::{Lives, Lost};
 use crate::shards::Shards;
 use alloy_primitives::Address;
@@ -16,7 +17,7 @@ use host::{Class, Handle, Handout, Instruments, Seen};
 use primitives::{AttemptId, ShardId, Verified};
 use proof::ReceiptVerifier;
 use shard::{CodeProof, CodeVerifier, VoteVerifier, certified_by};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use wire::limits::{STATE_PROOF_BYTES_MAX, STATE_VALUE_BYTES_MAX};
@@ -55,11 +56,12 @@ impl Carrier {
         Self { handle, shards, lives, instruments, verifier, seen, placement }
     }
 
-    /// Does what the machine asks for, each call on its own, until the host ends.
+    /// Does what the machine asks for until the host ends.
     pub(crate) async fn carry(self: Arc<Self>, mut handouts: mpsc::Receiver<Handout<Send, Reply>>) {
+        let mut lanes = BTreeMap::new();
         while let Some(handout) = handouts.recv().await {
             for send in handout.sends {
-                tokio::spawn(Arc::clone(&self).act(send));
+                self.begin(&mut lanes, send);
             }
             for lost in self.lives.note(handout.notices) {
                 tokio::spawn(Arc::clone(&self).report(lost));
@@ -79,6 +81,20 @@ impl Carrier {
         }
         self.instruments.accepted_refused();
         tracing::warn!(transaction = %hash, %sender, nonce, reason = lost.reason, "accepted, and ended without a commit");
+    }
+
+    /// What every transaction needs goes with others'; the rest is done on its own.
+    fn begin(self: &Arc<Self>, lanes: &mut BTreeMap<ShardId, Lane>, send: Send) {
+        match send {
+            Send::SubmitLocal { shard, batch } => self.lane(lanes, shard).locals.send(batch),
+            Send::Prepare { shard, batch } => self.lane(lanes, shard).prepares.send(batch),
+            Send::Decide { shard, batch } => self.lane(lanes, shard).decisions.send(batch),
+            other => drop(tokio::spawn(Arc::clone(self).act(other))),
+        }
+    }
+
+    fn lane<'a>(self: &Arc<Self>, lanes: &'a mut BTreeMap<ShardId, Lane>, shard: ShardId) -> &'a Lane {
+        lanes.entry(shard).or_insert_with(|| Lane::start(self, shard))
     }
 
     async fn act(self: Arc<Self>, send: Send) {
@@ -274,6 +290,26 @@ impl Carrier {
         let objection =
             if rejection.is_retryable() { Objection::Later } else { Objection::Never(rejection.to_string()) };
         self.tell(Input::Rejected { attempt, shard, objection }).await;
+    }
+}
+
+/// What is said to one shard in batches.
+#[derive(Debug)]
+struct Lane {
+    locals: Batching<LocalSubmission>,
+    prepares: Batching<Prepare>,
+    decisions: Batching<Arc<DecisionProof>>,
+}
+
+impl Lane {
+    fn start(carrier: &Arc<Carrier>, shard: ShardId) -> Self {
+        let act = |carrier: &Arc<Carrier>, send| Arc::clone(carrier).act(send);
+        let [for_locals, for_prepares, for_decisions] = [carrier, carrier, carrier].map(Arc::clone);
+        Self {
+            locals: Batching::start(move |batch| act(&for_locals, Send::SubmitLocal { shard, batch })),
+            prepares: Batching::start(move |batch| act(&for_prepares, Send::Prepare { shard, batch })),
+            decisions: Batching::start(move |batch| act(&for_decisions, Send::Decide { shard, batch })),
+        }
     }
 }
 

@@ -12,6 +12,7 @@
 //! believe it.
 
 mod api;
+mod batching;
 mod blocks;
 mod calls;
 mod carrier;
