@@ -19,7 +19,7 @@ use crate::client::Client;
 use crate::process::Process;
 use alloy_primitives::Address;
 use eyre::{Context, Result, eyre};
-use fixtures::genesis;
+use fixtures::{genesis, usual};
 use host::evidence::Settled;
 use host::network::{EnvironmentSource, Genesis, Network, NetworkFile, ShardEntry};
 use primitives::ShardId;
@@ -86,6 +86,12 @@ impl Plan {
     pub fn development(shards: u32) -> Result<Self> {
         let plan = Self::new(shards)?;
         Ok(Self { genesis: genesis::development(plan.network, shards)?, ..plan })
+    }
+
+    /// The same with the contracts that tools expect at the same address of every chain.
+    pub fn with_usual_contracts(mut self) -> Result<Self> {
+        self.genesis.accounts.extend(usual::accounts()?);
+        Ok(self)
     }
 }
 

@@ -31,6 +31,9 @@ pub struct Arguments {
     /// Keeps stores, keys and logs in this folder. Without it they are in a folder that goes when the network is stopped.
     #[arg(long)]
     dir: Option<PathBuf>,
+    /// Leaves out the contracts that tools expect at the same address of every chain, such as Multicall3.
+    #[arg(long)]
+    no_usual_contracts: bool,
     /// Prints the endpoints as one line of JSON.
     #[arg(long)]
     json: bool,
@@ -66,13 +69,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
     let stop = host::shutdown::on_signal()?;
     let temporary = tempfile::Builder::new().prefix("dovetail-devnet-").tempdir()?;
     let dir = arguments.dir.as_deref().unwrap_or(temporary.path());
-    let plan = Plan {
-        relays: arguments.relays,
-        coordinators: arguments.coordinators,
-        slot_ms: arguments.slot_ms,
-        ..Plan::development(arguments.shards)?
-    };
-    let mut cluster = Cluster::start(plan, dir)?;
+    let mut cluster = Cluster::start(plan(&arguments)?, dir)?;
     let endpoints = endpoints(&cluster, &arguments)?;
     if arguments.json {
         host::say!("{}", serde_json::to_string(&endpoints)?);
@@ -90,6 +87,16 @@ pub async fn run(arguments: Arguments) -> Result<()> {
     };
     let stopped = cluster.stop().wrap_err("the network did not stop in order");
     casualty.map_or(stopped, Err)
+}
+
+fn plan(arguments: &Arguments) -> Result<Plan> {
+    let plan = Plan {
+        relays: arguments.relays,
+        coordinators: arguments.coordinators,
+        slot_ms: arguments.slot_ms,
+        ..Plan::development(arguments.shards)?
+    };
+    if arguments.no_usual_contracts { Ok(plan) } else { plan.with_usual_contracts() }
 }
 
 fn endpoints(cluster: &Cluster, arguments: &Arguments) -> Result<Endpoints> {
