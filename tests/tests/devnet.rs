@@ -35,11 +35,11 @@ fn said(output: &Output) -> String {
 }
 
 #[test]
-fn a_folder_keeps_its_url_and_its_accounts() {
+fn a_folder_keeps_its_url_its_chain_id_and_its_accounts() {
     let dir = tempfile::tempdir().unwrap();
-    let (child, first) = started(dir.path(), &["--accounts", "3"]);
+    let (child, first) = started(dir.path(), &["--accounts", "3", "--chain-id", "4242"]);
     stop(child);
-    assert_eq!(first["accounts"].as_array().unwrap().len(), 3);
+    assert_eq!((first["accounts"].as_array().unwrap().len(), &first["chain_id"]), (3, &Value::from(4242)));
     let refused = said(&devnet(dir.path(), &["--accounts", "4"]).output().unwrap());
     assert!(refused.contains("began otherwise") && refused.contains("--accounts"), "{refused}");
     let (child, second) = started(dir.path(), &["--accounts", "3"]);

@@ -15,6 +15,9 @@ use std::time::Duration;
 /// How often the children are looked after.
 const WATCH_INTERVAL: Duration = Duration::from_millis(200);
 
+/// The chain id: of its own, for tools take anvil's and hardhat's 31337 for a chain that has those two's methods.
+const CHAIN_ID: u64 = 0xd07e;
+
 /// Most funded accounts.
 const ACCOUNTS_COUNT_MAX: u32 = 1_000;
 
@@ -42,6 +45,9 @@ pub struct Arguments {
     /// The address that Ethereum JSON-RPC listens on. Without it, that which the network in `--dir` had, or loopback.
     #[arg(long)]
     host: Option<IpAddr>,
+    /// The EIP-155 chain id. Without it, that which the network in `--dir` has, or 53374.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    chain_id: Option<u64>,
     /// How many funded accounts.
     #[arg(long, default_value_t = ACCOUNTS_COUNT, value_parser = clap::value_parser!(u32).range(1..=i64::from(ACCOUNTS_COUNT_MAX)))]
     accounts: u32,
@@ -105,7 +111,10 @@ pub async fn run(arguments: Arguments) -> Result<()> {
 }
 
 fn plan(arguments: &Arguments, dir: &Path) -> Result<Plan> {
+    let kept = Cluster::kept_network(dir)?;
+    let before = kept.as_ref().map(|network| network.params.network.0);
     let plan = Plan {
+        network: arguments.chain_id.or(before).unwrap_or(CHAIN_ID),
         relays: arguments.relays,
         coordinators: arguments.coordinators,
         slot_ms: arguments.slot_ms,
@@ -114,10 +123,9 @@ fn plan(arguments: &Arguments, dir: &Path) -> Result<Plan> {
     };
     let plan = plan.with_accounts(arguments.accounts)?;
     let plan = if arguments.no_usual_contracts { plan } else { plan.with_usual_contracts()? };
-    let kept = Cluster::kept_network(dir)?;
     ensure!(
         kept.is_none_or(|network| is_of(&network, &plan)),
-        "the network in {} began otherwise: start it with the --shards, --accounts and --no-usual-contracts it began with, or \
+        "the network in {} began otherwise: start it with the --shards, --chain-id, --accounts and --no-usual-contracts it began with, or \
          give another --dir",
         dir.display()
     );
@@ -126,7 +134,9 @@ fn plan(arguments: &Arguments, dir: &Path) -> Result<Plan> {
 
 /// Whether `network` began as `plan` would have it begin.
 fn is_of(network: &Network, plan: &Plan) -> bool {
-    network.endpoints.len() == plan.shards as usize && network.genesis == plan.genesis
+    network.params.network.0 == plan.network
+        && network.endpoints.len() == plan.shards as usize
+        && network.genesis == plan.genesis
 }
 
 /// Where JSON-RPC is asked for, or else where it was `before`, so that a wallet keeps its URL.
