@@ -19,7 +19,7 @@ use crate::client::Client;
 use crate::process::Process;
 use alloy_primitives::Address;
 use eyre::{Context, Result, eyre};
-use fixtures::genesis;
+use fixtures::{genesis, usual};
 use host::evidence::Settled;
 use host::network::{EnvironmentSource, Genesis, Network, NetworkFile, ShardEntry};
 use primitives::ShardId;
@@ -60,6 +60,8 @@ pub struct Plan {
     pub genesis: Genesis,
     /// Extra environment of the child processes.
     pub environment: Vec<(String, String)>,
+    /// Where the first coordinator serves Ethereum JSON-RPC; port 0 is a free one. None: a free port on loopback.
+    pub rpc: Option<SocketAddr>,
     /// The program to start: `dovetail` itself.
     pub program: PathBuf,
 }
@@ -78,6 +80,7 @@ impl Plan {
             pinned: BTreeMap::new(),
             genesis: Genesis::default(),
             environment: Vec::new(),
+            rpc: None,
             program: std::env::current_exe().wrap_err("this program has no path")?,
         })
     }
@@ -86,6 +89,17 @@ impl Plan {
     pub fn development(shards: u32) -> Result<Self> {
         let plan = Self::new(shards)?;
         Ok(Self { genesis: genesis::development(plan.network, shards)?, ..plan })
+    }
+
+    /// The same with so many development accounts.
+    pub fn with_accounts(self, accounts: u32) -> Result<Self> {
+        Ok(Self { genesis: genesis::with_accounts(self.network, self.shards, accounts)?, ..self })
+    }
+
+    /// The same with the contracts that tools expect at the same address of every chain.
+    pub fn with_usual_contracts(mut self) -> Result<Self> {
+        self.genesis.accounts.extend(usual::accounts()?);
+        Ok(self)
     }
 }
 
@@ -144,7 +158,11 @@ impl Cluster {
         std::fs::create_dir_all(dir).wrap_err_with(|| format!("cannot make {}", dir.display()))?;
         let nodes = nodes(&plan);
         let mut reservation = Reservation::default();
-        let ports = nodes.iter().map(|node| Ok((*node, reservation.ports()?))).collect::<Result<_>>()?;
+        let mut ports: BTreeMap<Node, Ports> =
+            nodes.iter().map(|node| Ok((*node, reservation.ports()?))).collect::<Result<_>>()?;
+        if let (Some(address), Some(first)) = (plan.rpc, ports.get_mut(&Node::Coordinator(0))) {
+            first.rpc = reservation.take(address).wrap_err_with(|| format!("cannot serve JSON-RPC on {address}"))?;
+        }
         let network = write_network(&plan, &ports, dir)?;
         let running = BTreeMap::new();
         let cluster = Self { dir: dir.to_owned(), plan, network, ports, _reservation: reservation, running };
@@ -355,10 +373,15 @@ struct Reservation(Vec<TcpSocket>);
 
 impl Reservation {
     fn port(&mut self) -> Result<SocketAddr> {
-        let socket = TcpSocket::new_v4()?;
+        self.take(SocketAddr::from(([127, 0, 0, 1], 0))).wrap_err("no free port on loopback")
+    }
+
+    /// This very address, if nobody else listens there.
+    fn take(&mut self, address: SocketAddr) -> Result<SocketAddr> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         // As every listener has it, or the child's could not be bound beside this one.
         socket.set_reuseaddr(true)?;
-        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).wrap_err("no free port on loopback")?;
+        socket.bind(address)?;
         let address = socket.local_addr()?;
         self.0.push(socket);
         Ok(address)
@@ -404,9 +427,8 @@ fn write_network(plan: &Plan, ports: &BTreeMap<Node, Ports>, dir: &Path) -> Resu
 
 /// When the network's slot 0 began: now, or as its file says when it comes back.
 fn genesis_ms(dir: &Path) -> Result<u64> {
-    let path = dir.join("network.toml");
-    if path.exists() {
-        return Ok(Network::load(&path)?.params.genesis.0);
+    if let Some(network) = Cluster::kept_network(dir)? {
+        return Ok(network.params.genesis.0);
     }
     Ok(std::time::UNIX_EPOCH.elapsed().wrap_err("this machine's clock is before 1970")?.as_millis().try_into()?)
 }
@@ -428,6 +450,23 @@ fn is_ready(address: SocketAddr) -> bool {
 }
 
 impl Cluster {
+    /// Where the first coordinator of the network kept under `dir` served JSON-RPC when it last ran, if there is one.
+    pub fn kept_rpc(dir: &Path) -> Result<Option<SocketAddr>> {
+        let path = dir.join(format!("{}.toml", Node::Coordinator(0)));
+        if !path.exists() {
+            return Ok(None);
+        }
+        let settings: coordinator_service::Settings = toml::from_str(&std::fs::read_to_string(&path)?)
+            .wrap_err_with(|| format!("{} is not a coordinator's settings", path.display()))?;
+        Ok(Some(settings.rpc_listen))
+    }
+
+    /// The network kept under `dir`, if there is one.
+    pub fn kept_network(dir: &Path) -> Result<Option<Network>> {
+        let path = dir.join("network.toml");
+        Ok(if path.exists() { Some(Network::load(&path)?) } else { None })
+    }
+
     /// The shard's executor.
     pub fn executor(shard: ShardId) -> Node {
         Node::Executor(shard.0)
@@ -449,6 +488,13 @@ mod tests {
             let caller = TcpStream::connect(port).unwrap();
             drop((listener.accept().unwrap(), caller));
         }
+    }
+
+    #[test]
+    fn a_port_that_somebody_listens_on_is_not_taken() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let error = Reservation::default().take(listener.local_addr().unwrap()).unwrap_err();
+        assert!(format!("{error:#}").contains("in use"), "{error:#}");
     }
 
     #[test]

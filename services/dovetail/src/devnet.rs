@@ -3,15 +3,23 @@
 use alloy_primitives::Address;
 use cluster::{Cluster, Node, Plan};
 use evm::mailbox_address;
-use eyre::{Result, WrapErr, eyre};
+use eyre::{Result, WrapErr, ensure, eyre};
 use fixtures::wallet::{ACCOUNTS_COUNT, Wallet};
+use host::network::Network;
 use primitives::ShardId;
 use serde::Serialize;
-use std::path::PathBuf;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How often the children are looked after.
 const WATCH_INTERVAL: Duration = Duration::from_millis(200);
+
+/// The chain id: of its own, for tools take anvil's and hardhat's 31337 for a chain that has those two's methods.
+const CHAIN_ID: u64 = 0xd07e;
+
+/// Most funded accounts.
+const ACCOUNTS_COUNT_MAX: u32 = 1_000;
 
 /// Starts a network of real processes on loopback, prints its endpoints, and keeps it up until it is stopped.
 #[derive(Debug, clap::Args)]
@@ -31,6 +39,21 @@ pub struct Arguments {
     /// Keeps stores, keys and logs in this folder. Without it they are in a folder that goes when the network is stopped.
     #[arg(long)]
     dir: Option<PathBuf>,
+    /// The port of Ethereum JSON-RPC. Without it, that which the network in `--dir` had, or a free one.
+    #[arg(long)]
+    port: Option<u16>,
+    /// The address that Ethereum JSON-RPC listens on. Without it, that which the network in `--dir` had, or loopback.
+    #[arg(long)]
+    host: Option<IpAddr>,
+    /// The EIP-155 chain id. Without it, that which the network in `--dir` has, or 53374.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    chain_id: Option<u64>,
+    /// How many funded accounts.
+    #[arg(long, default_value_t = ACCOUNTS_COUNT, value_parser = clap::value_parser!(u32).range(1..=i64::from(ACCOUNTS_COUNT_MAX)))]
+    accounts: u32,
+    /// Leaves out the contracts that tools expect at the same address of every chain, such as Multicall3.
+    #[arg(long)]
+    no_usual_contracts: bool,
     /// Prints the endpoints as one line of JSON.
     #[arg(long)]
     json: bool,
@@ -39,6 +62,7 @@ pub struct Arguments {
 /// Where everything is.
 #[derive(Debug, Serialize)]
 struct Endpoints {
+    chain_id: u64,
     rpc: String,
     coordinator_grpc: String,
     network_file: PathBuf,
@@ -66,13 +90,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
     let stop = host::shutdown::on_signal()?;
     let temporary = tempfile::Builder::new().prefix("dovetail-devnet-").tempdir()?;
     let dir = arguments.dir.as_deref().unwrap_or(temporary.path());
-    let plan = Plan {
-        relays: arguments.relays,
-        coordinators: arguments.coordinators,
-        slot_ms: arguments.slot_ms,
-        ..Plan::development(arguments.shards)?
-    };
-    let mut cluster = Cluster::start(plan, dir)?;
+    let mut cluster = Cluster::start(plan(&arguments, dir)?, dir)?;
     let endpoints = endpoints(&cluster, &arguments)?;
     if arguments.json {
         host::say!("{}", serde_json::to_string(&endpoints)?);
@@ -92,6 +110,42 @@ pub async fn run(arguments: Arguments) -> Result<()> {
     casualty.map_or(stopped, Err)
 }
 
+fn plan(arguments: &Arguments, dir: &Path) -> Result<Plan> {
+    let kept = Cluster::kept_network(dir)?;
+    let before = kept.as_ref().map(|network| network.params.network.0);
+    let plan = Plan {
+        network: arguments.chain_id.or(before).unwrap_or(CHAIN_ID),
+        relays: arguments.relays,
+        coordinators: arguments.coordinators,
+        slot_ms: arguments.slot_ms,
+        rpc: Some(rpc_address(arguments, Cluster::kept_rpc(dir)?)),
+        ..Plan::development(arguments.shards)?
+    };
+    let plan = plan.with_accounts(arguments.accounts)?;
+    let plan = if arguments.no_usual_contracts { plan } else { plan.with_usual_contracts()? };
+    ensure!(
+        kept.is_none_or(|network| is_of(&network, &plan)),
+        "the network in {} began otherwise: start it with the --shards, --chain-id, --accounts and --no-usual-contracts it began with, or \
+         give another --dir",
+        dir.display()
+    );
+    Ok(plan)
+}
+
+/// Whether `network` began as `plan` would have it begin.
+fn is_of(network: &Network, plan: &Plan) -> bool {
+    network.params.network.0 == plan.network
+        && network.endpoints.len() == plan.shards as usize
+        && network.genesis == plan.genesis
+}
+
+/// Where JSON-RPC is asked for, or else where it was `before`, so that a wallet keeps its URL.
+fn rpc_address(arguments: &Arguments, before: Option<SocketAddr>) -> SocketAddr {
+    let host = arguments.host.or(before.map(|address| address.ip())).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let port = arguments.port.or(before.map(|address| address.port())).unwrap_or_default();
+    SocketAddr::new(host, port)
+}
+
 fn endpoints(cluster: &Cluster, arguments: &Arguments) -> Result<Endpoints> {
     let network = cluster.network().params.network.0;
     let account = |number| -> Result<Account> {
@@ -100,10 +154,11 @@ fn endpoints(cluster: &Cluster, arguments: &Arguments) -> Result<Endpoints> {
     };
     let shard = |shard| Shard { shard, grpc: cluster.endpoint(Node::Executor(shard)) };
     Ok(Endpoints {
+        chain_id: network,
         rpc: cluster.rpc(0),
         coordinator_grpc: cluster.endpoint(Node::Coordinator(0)),
         network_file: cluster.network_path(),
-        accounts: (0..ACCOUNTS_COUNT).map(account).collect::<Result<_>>()?,
+        accounts: (0..arguments.accounts).map(account).collect::<Result<_>>()?,
         shards: (0..arguments.shards).map(shard).collect(),
         relays: (0..arguments.relays).map(|relay| cluster.endpoint(Node::Relay(relay))).collect(),
         mailboxes: (0..arguments.shards).map(|shard| mailbox_address(ShardId(shard))).collect(),
@@ -111,6 +166,8 @@ fn endpoints(cluster: &Cluster, arguments: &Arguments) -> Result<Endpoints> {
 }
 
 fn print(endpoints: &Endpoints) {
+    print_accounts(&endpoints.accounts);
+    host::say!("Chain Id\n==================\n{}\n", endpoints.chain_id);
     host::say!("Ethereum JSON-RPC   {}", endpoints.rpc);
     host::say!("coordinator gRPC    {}", endpoints.coordinator_grpc);
     for Shard { shard, grpc } in &endpoints.shards {
@@ -120,9 +177,45 @@ fn print(endpoints: &Endpoints) {
         host::say!("relay {number} gRPC        {grpc}");
     }
     host::say!("network file        {}", endpoints.network_file.display());
-    host::say!("accounts, a million ether each (keys are public knowledge: for development only)");
-    for Account { address, private_key } in &endpoints.accounts {
-        host::say!("  {address}   {private_key}");
-    }
     host::say!("Ctrl-C stops the network.");
+}
+
+/// As anvil and hardhat show them.
+fn print_accounts(accounts: &[Account]) {
+    host::say!("Available Accounts\n==================");
+    for (number, Account { address, .. }) in accounts.iter().enumerate() {
+        host::say!("({number}) {address} (1000000 ETH)");
+    }
+    host::say!("\nPrivate Keys, which are public knowledge: for development only\n==================");
+    for (number, Account { private_key, .. }) in accounts.iter().enumerate() {
+        host::say!("({number}) {private_key}");
+    }
+    host::say!("");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn address(line: &[&str], before: Option<&str>) -> String {
+        let line = Line::try_parse_from([&["devnet"], line].concat()).unwrap();
+        rpc_address(&line.arguments, before.map(|address| address.parse().unwrap())).to_string()
+    }
+
+    #[test]
+    fn a_folder_keeps_its_url_unless_another_is_asked_for() {
+        let before = Some("127.0.0.1:40123");
+        assert_eq!(address(&[], None), "127.0.0.1:0");
+        assert_eq!(address(&[], before), "127.0.0.1:40123");
+        assert_eq!(address(&["--port", "8545"], before), "127.0.0.1:8545");
+        assert_eq!(address(&["--host", "0.0.0.0"], before), "0.0.0.0:40123");
+        assert_eq!(address(&["--host", "::1", "--port", "8545"], None), "[::1]:8545");
+    }
 }

@@ -1,0 +1,59 @@
+//! A devnet for a person: where it is asked to be, who is asked for, and the same again from the same folder.
+#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
+use dovetail_tests::testnet::program;
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+fn devnet(dir: &Path, more: &[&str]) -> Command {
+    let mut command = Command::new(program().unwrap());
+    command.args(["devnet", "--shards", "1", "--relays", "0", "--json", "--dir"]).arg(dir).args(more);
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Starts one, and gives what it says of itself.
+fn started(dir: &Path, more: &[&str]) -> (Child, Value) {
+    let mut child = devnet(dir, more).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    (child, serde_json::from_str(&line).unwrap())
+}
+
+fn stop(mut child: Child) {
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    child.wait().unwrap();
+}
+
+fn said(output: &Output) -> String {
+    assert!(!output.status.success(), "it started");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_folder_keeps_its_url_its_chain_id_and_its_accounts() {
+    let dir = tempfile::tempdir().unwrap();
+    let (child, first) = started(dir.path(), &["--accounts", "3", "--chain-id", "4242"]);
+    stop(child);
+    assert_eq!((first["accounts"].as_array().unwrap().len(), &first["chain_id"]), (3, &Value::from(4242)));
+    let refused = said(&devnet(dir.path(), &["--accounts", "4"]).output().unwrap());
+    assert!(refused.contains("began otherwise") && refused.contains("--accounts"), "{refused}");
+    let (child, second) = started(dir.path(), &["--accounts", "3"]);
+    stop(child);
+    for kept in ["rpc", "chain_id", "accounts"] {
+        assert_eq!(first[kept], second[kept], "{kept}");
+    }
+}
+
+#[test]
+fn a_port_that_is_in_use_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let refused = said(&devnet(dir.path(), &["--port", &port.to_string()]).output().unwrap());
+    assert!(refused.contains(&format!("127.0.0.1:{port}")) && refused.contains("in use"), "{refused}");
+}
