@@ -19,7 +19,7 @@ use crate::client::Client;
 use crate::process::Process;
 use alloy_primitives::Address;
 use eyre::{Context, Result, eyre};
-use fixtures::{genesis, usual};
+use fixtures::{genesis, usual, wallet};
 use host::evidence::Settled;
 use host::network::{EnvironmentSource, Genesis, Network, NetworkFile, ShardEntry};
 use primitives::ShardId;
@@ -87,11 +87,10 @@ impl Plan {
 
     /// The same with a mailbox on each shard and funded development accounts.
     pub fn development(shards: u32) -> Result<Self> {
-        let plan = Self::new(shards)?;
-        Ok(Self { genesis: genesis::development(plan.network, shards)?, ..plan })
+        Self::new(shards)?.with_accounts(wallet::ACCOUNTS_COUNT)
     }
 
-    /// The same with so many development accounts.
+    /// The same on a development genesis with so many accounts.
     pub fn with_accounts(self, accounts: u32) -> Result<Self> {
         Ok(Self { genesis: genesis::with_accounts(self.network, self.shards, accounts)?, ..self })
     }
@@ -179,7 +178,7 @@ impl Cluster {
 
     /// A node's settings file.
     pub fn settings_path(&self, node: Node) -> PathBuf {
-        self.dir.join(format!("{node}.toml"))
+        settings_file(&self.dir, node)
     }
 
     /// The network as its nodes know it.
@@ -189,7 +188,7 @@ impl Cluster {
 
     /// The network file.
     pub fn network_path(&self) -> PathBuf {
-        self.dir.join("network.toml")
+        network_file(&self.dir)
     }
 
     /// A node's gRPC endpoint.
@@ -421,8 +420,17 @@ fn write_network(plan: &Plan, ports: &BTreeMap<Node, Ports>, dir: &Path) -> Resu
     };
     file.genesis_digest = Some(Network::new(&file, plan.genesis.clone())?.genesis_digest.to_string());
     std::fs::write(dir.join("genesis.json"), serde_json::to_vec(&plan.genesis)?)?;
-    std::fs::write(dir.join("network.toml"), toml::to_string(&file)?)?;
-    Ok(Network::load(&dir.join("network.toml"))?)
+    let path = network_file(dir);
+    std::fs::write(&path, toml::to_string(&file)?)?;
+    Ok(Network::load(&path)?)
+}
+
+fn network_file(dir: &Path) -> PathBuf {
+    dir.join("network.toml")
+}
+
+fn settings_file(dir: &Path, node: Node) -> PathBuf {
+    dir.join(format!("{node}.toml"))
 }
 
 /// When the network's slot 0 began: now, or as its file says when it comes back.
@@ -452,7 +460,7 @@ fn is_ready(address: SocketAddr) -> bool {
 impl Cluster {
     /// Where the first coordinator of the network kept under `dir` served JSON-RPC when it last ran, if there is one.
     pub fn kept_rpc(dir: &Path) -> Result<Option<SocketAddr>> {
-        let path = dir.join(format!("{}.toml", Node::Coordinator(0)));
+        let path = settings_file(dir, Node::Coordinator(0));
         if !path.exists() {
             return Ok(None);
         }
@@ -463,7 +471,7 @@ impl Cluster {
 
     /// The network kept under `dir`, if there is one.
     pub fn kept_network(dir: &Path) -> Result<Option<Network>> {
-        let path = dir.join("network.toml");
+        let path = network_file(dir);
         Ok(if path.exists() { Some(Network::load(&path)?) } else { None })
     }
 

@@ -119,7 +119,7 @@ fn plan(arguments: &Arguments, dir: &Path) -> Result<Plan> {
         coordinators: arguments.coordinators,
         slot_ms: arguments.slot_ms,
         rpc: Some(rpc_address(arguments, Cluster::kept_rpc(dir)?)),
-        ..Plan::development(arguments.shards)?
+        ..Plan::new(arguments.shards)?
     };
     let plan = plan.with_accounts(arguments.accounts)?;
     let plan = if arguments.no_usual_contracts { plan } else { plan.with_usual_contracts()? };
