@@ -233,8 +233,8 @@ impl Verifier<Payload> for PayloadVerifier {
     }
 }
 
-/// A payload moved to another place in time. Who signed does not depend on the time, as long as the fork is the same: nothing is recovered
-/// again.
+/// A payload moved to another place in time. Who signed does not depend on the time, as long as the fork is the same: nothing is
+/// recovered again.
 impl Verifier<(&Verified<RecoveredPayload>, Environment)> for PayloadVerifier {
     type Fact = RecoveredPayload;
     type Error = PayloadError;

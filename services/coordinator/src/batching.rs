@@ -4,8 +4,9 @@
 //!   items ──> waiting ──(no call under way, or it takes long)──> one call with all of them
 //! ```
 //!
-//! Promise: an item is sent at once when nothing is under way, and otherwise after [`CALL_AWAITED_MAX`] at the latest; one slow
-//! item never holds up more than its own call. Knows nothing of what the items are, and nothing of answers.
+//! Promise: an item is sent at once when nothing is under way, and otherwise after [`CALL_AWAITED_MAX`] at the latest, unless more
+//! than [`BATCH_COUNT_MAX`] wait before it; one slow item never holds up more than its own call. Knows nothing of what the items
+//! are, and nothing of answers.
 
 use std::future::Future;
 use std::time::Duration;
