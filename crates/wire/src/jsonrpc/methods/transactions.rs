@@ -1,0 +1,62 @@
+//! Transactions: sent, found, and what became of them.
+
+use super::Answer;
+use crate::jsonrpc::chain::{Chain, Found};
+use crate::jsonrpc::node::Node;
+use crate::jsonrpc::view::{BlockView, hex, pending};
+use alloy_primitives::{B256, Bytes};
+use alloy_rpc_types_eth::{BlockId, Index};
+use evm::Data;
+use jsonrpsee::types::Params;
+use serde_json::{Value, json};
+
+impl<C: Chain> Node<C> {
+    pub(super) async fn send_raw_transaction(&self, params: Params<'static>) -> Answer<B256> {
+        let transaction: Bytes = params.sequence().next()?;
+        Ok(self.chain.send_raw(Data(transaction)).await?)
+    }
+
+    pub(super) async fn get_transaction_by_hash(&self, params: Params<'static>) -> Answer<Option<Value>> {
+        let hash: B256 = params.sequence().next()?;
+        match self.chain.transaction(hash).await? {
+            None => Ok(None),
+            Some(Found::Pending { bytes, sender }) => pending(&bytes, sender).map(Some),
+            Some(Found::Placed { slot, index }) => self.viewed(slot, |view| view.transaction(index)).await.map(Some),
+        }
+    }
+
+    pub(super) async fn get_transaction_receipt(&self, params: Params<'static>) -> Answer<Option<Value>> {
+        let hash: B256 = params.sequence().next()?;
+        match self.chain.transaction(hash).await? {
+            None | Some(Found::Pending { .. }) => Ok(None),
+            Some(Found::Placed { slot, index }) => self.viewed(slot, |view| view.receipt(index)).await.map(Some),
+        }
+    }
+
+    /// What became of a transaction whose hash was given, receipt or not.
+    pub(super) async fn transaction_status(&self, params: Params<'static>) -> Answer<Value> {
+        let hash: B256 = params.sequence().next()?;
+        let (found, refusal) = (self.chain.transaction(hash).await?, self.chain.refusal(hash).await?);
+        Ok(match (found, refusal) {
+            (Some(Found::Placed { slot, .. }), _) => json!({ "status": "committed", "blockNumber": hex(slot.0) }),
+            (Some(Found::Pending { .. }), _) => json!({ "status": "pending" }),
+            (None, Some(ended)) => {
+                json!({ "status": "refused", "reason": ended.reason, "timestampMs": hex(ended.time.0) })
+            }
+            (None, None) => json!({ "status": "unknown" }),
+        })
+    }
+
+    pub(super) async fn get_transaction_by_index(&self, params: Params<'static>) -> Answer<Option<Value>> {
+        let (id, index) = {
+            let mut params = params.sequence();
+            (params.next::<BlockId>()?, params.next::<Index>()?)
+        };
+        let Some(slot) = self.slot_of(id).await? else { return Ok(None) };
+        let transaction = |view: BlockView<'_>| match view.block.outcomes.get(index.0) {
+            Some(_) => view.transaction(index.0).map(Some),
+            None => Ok(None),
+        };
+        self.viewed(slot, transaction).await
+    }
+}
