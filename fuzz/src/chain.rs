@@ -6,7 +6,7 @@ use evm::{CallRequest, Data, Log, NetworkParams, Outcome, Status};
 use primitives::{Height, ShardId, Slot, Time};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use wire::jsonrpc::{AccountView, Chain, Found, SlotBlock};
+use wire::jsonrpc::{AccountView, Chain, Found, Moment, SlotBlock};
 use wire::state::{LeafPlace, OutcomeRecord};
 use wire::{Reason, Rejection};
 
@@ -96,20 +96,16 @@ impl Chain for MemoryChain {
         Ok(self.blocks.values().find_map(placed))
     }
 
-    async fn account(&self, address: Address) -> Result<AccountView, Rejection> {
+    async fn account(&self, address: Address, _: Moment) -> Result<AccountView, Rejection> {
         let code = if address == sample::user(2).address() { vec![0x5f, 0].into() } else { Data::default() };
         Ok(AccountView { nonce: 3, balance: U256::from(5), code })
     }
 
-    async fn storage(&self, _: Address, slot: U256) -> Result<U256, Rejection> {
+    async fn storage(&self, _: Address, slot: U256, _: Moment) -> Result<U256, Rejection> {
         Ok(slot)
     }
 
-    fn current(&self) -> Slot {
-        Slot(HEAD.0 + 1)
-    }
-
-    async fn call(&self, call: CallRequest, _: Slot) -> Result<Outcome, Rejection> {
+    async fn call(&self, call: CallRequest, _: Moment) -> Result<Outcome, Rejection> {
         let gas_limit = call.gas_limit.unwrap_or(self.params.gas_limit);
         if gas_limit < 21_000 {
             return Err(Rejection::new(Reason::IntrinsicGasTooLow, "under 21000"));

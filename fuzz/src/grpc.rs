@@ -7,7 +7,7 @@ use alloy_primitives::{Address, B256, U256, keccak256};
 use commit::Descriptor;
 use evm::{Data, Payload, StateKey};
 use http_body_util::{BodyExt, Full};
-use primitives::{AttemptId, Height, ShardId};
+use primitives::{AttemptId, Height, ShardId, Slot};
 use proof::{LeafKind, MessageId, Receipt};
 use prost::Message as _;
 use prost::bytes::Bytes;
@@ -167,7 +167,12 @@ impl ShardApi for Strict {
         Ok(payloads.iter().map(|_| Ok(Vec::new())).collect())
     }
 
-    async fn read_state(&self, keys: Vec<StateKey>, code_hashes: BTreeSet<B256>) -> Result<StateRead, Rejection> {
+    async fn read_state(
+        &self,
+        keys: Vec<StateKey>,
+        code_hashes: BTreeSet<B256>,
+        _after: Option<Slot>,
+    ) -> Result<StateRead, Rejection> {
         within(keys.len(), limits::STATE_KEYS_COUNT_MAX);
         within(code_hashes.len(), limits::CODES_COUNT_MAX);
         let value = |key: StateKey| match key {
@@ -310,7 +315,11 @@ pub(crate) fn grpc_seeds() -> Vec<Vec<u8>> {
         ("Decide", v1::DecideRequest { decisions: vec![claim] }.encode_to_vec()),
         ("RequestAbort", v1::RequestAbortRequest { requests: vec![abort] }.encode_to_vec()),
         ("SubmitLocal", v1::SubmitLocalRequest { payloads: vec![payload.clone()] }.encode_to_vec()),
-        ("ReadState", v1::ReadStateRequest { keys: vec![key], code_hashes: vec![word.clone()] }.encode_to_vec()),
+        (
+            "ReadState",
+            v1::ReadStateRequest { keys: vec![key], code_hashes: vec![word.clone()], after_slot: Some(3) }
+                .encode_to_vec(),
+        ),
         (
             "ProveState",
             v1::ProveStateRequest { address: vec![2; 20].into(), slots: vec![word.clone()] }.encode_to_vec(),

@@ -16,12 +16,15 @@ use proof::{Fact, LeafKind, Receipt, ReceiptVerifier, Signer};
 use shard::spaces::SIGHTINGS;
 use shard::{
     Answer, GenesisAccount, GenesisAccounts, Input, LeafPlace, Prepare, Send, Shard, ShardConfig, Ticket, VoteVerifier,
-    queries, state_tree,
+    queries,
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 const SHARDS: u32 = 2;
+
+/// Slots back whose state is kept.
+const SLOTS_KEPT: u64 = 16;
 
 /// Most things that happen in one run.
 const EVENTS_COUNT_MAX: usize = 60;
@@ -275,7 +278,7 @@ impl World {
     }
 
     fn advance(&mut self, at: usize) {
-        if let Some(advance) = state_tree::advance(&self.nodes[at].store, 16).expect("its own tree") {
+        if let Some(advance) = shard::advance(&self.nodes[at].store, 16, SLOTS_KEPT).expect("its own tree") {
             self.step(at, vec![Input::StateRoots(advance)], false);
         }
     }

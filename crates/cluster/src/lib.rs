@@ -334,6 +334,8 @@ impl Cluster {
                 data,
                 mark: None,
                 settled: Settled::default(),
+                history_s: executor_service::history_s_default(),
+                archive: false,
                 key: Some(key_path(&self.dir, shard)),
             }),
             Node::Coordinator(_) => toml::to_string(&coordinator_service::Settings {

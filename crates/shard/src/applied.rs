@@ -200,7 +200,8 @@ fn caller_of(system: &SystemTransaction) -> Address {
 impl<R: Read> Work<'_, '_, R> {
     /// Does what a commit does on this shard, and says what is recorded of it. I5: the caller calls once.
     pub(crate) fn apply(&mut self, part: Part) -> Vec<OutcomeRecord> {
-        self.ledger.apply(&part.changes);
+        // What a replayed block did has no slot, and no reader asks for one.
+        self.ledger.apply(&part.changes, part.slot.unwrap_or(Slot(0)));
         for message in &part.messages {
             self.send_message(message);
         }

@@ -27,7 +27,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use commit::participant::{Action, Answer as VoteAnswer, Record, Step, ask_at};
 use commit::{DecisionProof, Descriptor, Participant, Refusal, Rejection, Vote, VoteProof};
 use evm::{LockMode, StateKey, Witness};
-use primitives::{AttemptId, Height, Read, ShardId, Time, Verified, encode};
+use primitives::{AttemptId, Digest, Height, Read, ShardId, Time, Verified, encode};
 use proof::LeafKind;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -67,8 +67,8 @@ pub(crate) struct Prepared {
 pub(crate) struct Live {
     descriptor: Descriptor,
     nonces: Vec<(Address, u64)>,
-    /// The slot it ran at, where this shard has an outcome of it to show.
-    number: Option<u64>,
+    /// The slot it ran at.
+    number: u64,
     /// How often the others were asked.
     round: u32,
     due: Time,
@@ -83,7 +83,7 @@ impl Live {
             due: ask_at(descriptor.deadline, 0),
             descriptor: descriptor.clone(),
             nonces: nonces.clone(),
-            number: (!part.outcomes.is_empty()).then_some(part.number),
+            number: part.number,
             round: 0,
             votes: BTreeMap::new(),
         }
@@ -151,14 +151,14 @@ impl Attempts {
         self.due.first().map(|(time, _)| *time)
     }
 
-    /// The oldest slot that an undecided attempt with an outcome to show here ran at.
+    /// The oldest slot that an undecided attempt ran at.
     pub(crate) fn oldest_number(&self) -> Option<u64> {
         self.numbers.first().map(|(number, _)| *number)
     }
 
     fn insert(&mut self, attempt: AttemptId, live: Live) {
         self.due.insert((live.due, attempt));
-        self.numbers.extend(live.number.map(|number| (number, attempt)));
+        self.numbers.insert((live.number, attempt));
         self.senders.extend(live.nonces.iter().map(|nonce| (*nonce, attempt)));
         self.live.insert(attempt, live);
     }
@@ -166,9 +166,7 @@ impl Attempts {
     fn remove(&mut self, attempt: AttemptId) {
         let Some(live) = self.live.remove(&attempt) else { return };
         self.due.remove(&(live.due, attempt));
-        if let Some(number) = live.number {
-            self.numbers.remove(&(number, attempt));
-        }
+        self.numbers.remove(&(live.number, attempt));
         for nonce in &live.nonces {
             self.senders.remove(nonce);
         }
@@ -185,7 +183,7 @@ impl Attempts {
                 "{attempt} shares a nonce"
             );
         }
-        let numbers = self.live.iter().filter_map(|(attempt, live)| Some((live.number?, *attempt)));
+        let numbers = self.live.iter().map(|(attempt, live)| (live.number, *attempt));
         assert_eq!(
             numbers.collect::<BTreeSet<_>>(),
             self.numbers,
@@ -214,6 +212,42 @@ pub fn attempt(read: &impl Read, attempt: AttemptId) -> Option<AttemptRecord> {
 /// One look-up: a scan over holders that come and go would walk over all that were there since the last compaction.
 pub fn locked_by(read: &impl Read, key: &StateKey) -> Option<AttemptId> {
     get_value(read, HOLDERS, &spaces::holder_key(key))
+}
+
+/// What an undecided attempt may still do to the state.
+#[derive(Debug)]
+pub(crate) struct Undecided {
+    /// Which.
+    pub(crate) attempt: AttemptId,
+    /// The slot it ran at.
+    pub(crate) number: u64,
+    /// Those that take part in it.
+    pub(crate) participants: Vec<ShardId>,
+    locks: BTreeMap<StateKey, LockMode>,
+}
+
+impl Undecided {
+    fn of(key: &[u8], Prepared { part, .. }: Prepared) -> Option<Self> {
+        let attempt = AttemptId(Digest::new(key.try_into().ok()?));
+        Some(Self { attempt, number: part.number, participants: part.participants, locks: part.locks })
+    }
+
+    /// Whether it may change `key`.
+    pub(crate) fn changes(&self, key: &StateKey) -> bool {
+        changing(&self.locks).any(|changed| changed == key)
+    }
+}
+
+/// What `attempt` may still do, while it is undecided here.
+pub(crate) fn undecided(read: &impl Read, attempt: AttemptId) -> Option<Undecided> {
+    let key = spaces::attempt_key(attempt);
+    Undecided::of(&key, get_value(read, PREPARED, &key)?)
+}
+
+/// Every undecided attempt.
+pub(crate) fn all_undecided(read: &impl Read) -> impl Iterator<Item = Undecided> {
+    let rows = read.scan(PREPARED, &[], &[], usize::MAX).into_iter();
+    rows.filter_map(|(key, stored)| Undecided::of(&key, own_value(PREPARED, &stored)))
 }
 
 /// The keys that an attempt with these locks may change.

@@ -3,23 +3,24 @@
 //! Promise: a store is opened only by the shard it belongs to, on the network and placement it was made for, in the format
 //! it was written in; a mismatch names both sides.
 
+use crate::advance::advance;
 use crate::blocks::Tip;
 use crate::freshness::Start;
 use crate::ledger::Ledger;
 use crate::spaces::{self, CHANGES, HEADERS, HISTORY_TIP, IDENTITY, META, TIP};
 use crate::staged::{Staged, get_value};
-use crate::state_tree::{self, StateTreeError};
+use crate::state_tree::StateTreeError;
 use alloy_primitives::{Address, B256, U256, keccak256};
 use borsh::{BorshDeserialize, BorshSerialize};
 use commit::Participant;
 use evm::{AccountState, Changes, Data, NetworkParams, Placement};
-use primitives::{Digest, Domain, Epoch, Height, NetworkId, Read, ShardId, Space, Verified, Write};
+use primitives::{Digest, Domain, Epoch, Height, NetworkId, Read, ShardId, Slot, Space, Verified, Write};
 use proof::{Certificate, Header, History, PublicKey, ReceiptError, ReceiptVerifier, Signer, ValidatorSet};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 /// The store format this build reads and writes.
-pub const STORE_FORMAT: u32 = 4;
+pub const STORE_FORMAT: u32 = 5;
 
 static AGREEMENT: LazyLock<Domain> = LazyLock::new(|| Domain::new("dovetail v1 network agreement"));
 
@@ -246,11 +247,11 @@ pub type GenesisAccounts = BTreeMap<Address, GenesisAccount>;
 pub(crate) fn genesis(config: &ShardConfig, accounts: &GenesisAccounts) -> Result<Vec<Write>, OpenError> {
     config.check()?;
     let mut ledger = Ledger::new(&Nothing);
-    ledger.apply(&own_changes(config, accounts));
+    ledger.apply(&own_changes(config, accounts), Slot(0));
     let changed = ledger.take_changed();
     let mut staged = ledger.staged;
     staged.put_value(CHANGES, spaces::height_key(Height(0)), &changed);
-    if let Some(advance) = state_tree::advance(&staged, 1)? {
+    if let Some(advance) = advance(&staged, 1, u64::MAX)? {
         staged.extend(advance.writes);
     }
     stage_identity(config, &mut staged);

@@ -3,12 +3,12 @@
 //! Promise: every input that claims something about elsewhere carries it as [`Verified`]; every input with a ticket gets
 //! exactly one reply with that ticket, in the step that took it.
 
+use crate::advance::Advance;
 use crate::blocks::LeafPlace;
 use crate::dispatch::DispatchError;
 use crate::freshness::Behind;
 use crate::locks::Conflict;
 use crate::outcomes::OutcomeRecord;
-use crate::state_tree::Advance;
 use commit::{Decision, DecisionProof, Descriptor, Rejection, Vote, VoteProof};
 use evm::{AccountState, ExecuteError, Executed, FeesKey, LockMode, Missing, RecoveredPayload, StateKey};
 use primitives::{AttemptId, Height, ShardId, Slot, Time, Verified};
@@ -68,7 +68,7 @@ pub enum Input {
         /// That its destination says so.
         fact: Box<Verified<Fact>>,
     },
-    /// Roots that [`crate::state_tree::advance`] computed on an earlier snapshot. No reply.
+    /// Roots that [`crate::advance`] computed on an earlier snapshot. No reply.
     StateRoots(Advance),
     /// What somebody has seen of a shard: of this one, when it asked or when somebody shows it. No reply.
     Sighting {

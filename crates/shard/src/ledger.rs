@@ -9,10 +9,10 @@
 
 use crate::spaces::{self, ACCOUNTS, CODES, FEES, SLOTS};
 use crate::staged::{Staged, get_value, own_value};
-use crate::state_tree::BlockChanges;
+use crate::state_tree::{BlockChanges, ValueAt};
 use alloy_primitives::{Address, B256, U256};
 use evm::{AccountState, Bytecode, Changes, FeesKey, Lookup, Placement, StateKey, View};
-use primitives::{Read, ShardId, encode};
+use primitives::{Read, ShardId, Slot, encode};
 use std::collections::BTreeMap;
 
 /// How many slots of a wiped account are read at a time.
@@ -47,13 +47,18 @@ pub fn stored_value(read: &impl Read, key: StateKey) -> Option<Vec<u8>> {
     }
 }
 
+/// An account out of this shard's store.
+pub fn account_of(bytes: &[u8]) -> AccountState {
+    own_value(ACCOUNTS, bytes)
+}
+
 /// A 32-byte value out of this shard's store.
-fn word(bytes: &[u8]) -> U256 {
+pub fn word(bytes: &[u8]) -> U256 {
     U256::from_be_bytes(own_value::<[u8; 32]>(SLOTS, bytes))
 }
 
 /// A word as it is stored: zero is nothing.
-fn word_bytes(value: U256) -> Option<Vec<u8>> {
+pub(crate) fn word_bytes(value: U256) -> Option<Vec<u8>> {
     (!value.is_zero()).then(|| value.to_be_bytes::<32>().to_vec())
 }
 
@@ -62,7 +67,7 @@ fn word_bytes(value: U256) -> Option<Vec<u8>> {
 pub(crate) struct Ledger<'a, R> {
     /// The store as the step sees it.
     pub(crate) staged: Staged<'a, R>,
-    changed: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    changed: BTreeMap<Vec<u8>, Vec<ValueAt>>,
 }
 
 impl<'a, R: Read> Ledger<'a, R> {
@@ -71,37 +76,37 @@ impl<'a, R: Read> Ledger<'a, R> {
         Self { staged: Staged::new(read), changed: BTreeMap::new() }
     }
 
-    /// Applies this shard's part of an execution's changes.
+    /// Applies this shard's part of an execution's changes, which ran at `slot`.
     ///
     /// Once per attempt, and only with what this shard owns (I5): the caller sees to both.
-    pub(crate) fn apply(&mut self, changes: &Changes) {
+    pub(crate) fn apply(&mut self, changes: &Changes, slot: Slot) {
         for (hash, code) in &changes.codes {
             self.staged.put(CODES, spaces::code_key(*hash), code.to_vec());
         }
         for (address, account) in &changes.accounts {
-            self.set(StateKey::Account(*address), account.as_ref().map(encode));
+            self.set(StateKey::Account(*address), account.as_ref().map(encode), slot);
         }
         for address in &changes.wiped {
-            self.wipe(*address);
+            self.wipe(*address, slot);
         }
-        for ((address, slot), value) in &changes.slots {
-            self.set(StateKey::Slot(*address, *slot), word_bytes(*value));
+        for ((address, index), value) in &changes.slots {
+            self.set(StateKey::Slot(*address, *index), word_bytes(*value), slot);
         }
         for key in &changes.drained {
-            self.set(StateKey::Fees(*key), None);
+            self.set(StateKey::Fees(*key), None, slot);
         }
         for (key, value) in &changes.credits {
             let sum = fees(&self.staged, key.beneficiary).saturating_add(*value);
-            self.set(StateKey::Fees(*key), word_bytes(sum));
+            self.set(StateKey::Fees(*key), word_bytes(sum), slot);
         }
     }
 
-    /// What the step changed, in order of key. Empty: the state is as it was.
+    /// What the step changed, in order of key; of each slot the last value. Empty: the state is as it was.
     pub(crate) fn take_changed(&mut self) -> BlockChanges {
         std::mem::take(&mut self.changed).into_iter().collect()
     }
 
-    fn set(&mut self, key: StateKey, value: Option<Vec<u8>>) {
+    fn set(&mut self, key: StateKey, value: Option<Vec<u8>>, slot: Slot) {
         let (space, stored): (_, Vec<u8>) = match key {
             StateKey::Account(address) => (ACCOUNTS, spaces::account_key(address).into()),
             StateKey::Slot(address, slot) => (SLOTS, spaces::slot_key(address, slot)),
@@ -111,14 +116,18 @@ impl<'a, R: Read> Ledger<'a, R> {
             Some(bytes) => self.staged.put(space, stored, bytes.clone()),
             None => self.staged.delete(space, stored),
         }
-        self.changed.insert(encode(&key), value);
+        let values = self.changed.entry(encode(&key)).or_default();
+        match values.last_mut() {
+            Some(last) if last.slot == slot => last.value = value,
+            _ => values.push(ValueAt { slot, value }),
+        }
     }
 
-    fn wipe(&mut self, address: Address) {
+    fn wipe(&mut self, address: Address, slot: Slot) {
         loop {
             let page = self.staged.scan(SLOTS, address.as_slice(), &[], WIPED_PAGE_COUNT);
             for (key, _) in &page {
-                self.set(StateKey::Slot(address, U256::from_be_slice(&key[20..])), None);
+                self.set(StateKey::Slot(address, U256::from_be_slice(&key[20..])), None, slot);
             }
             if page.len() < WIPED_PAGE_COUNT {
                 return;
@@ -179,6 +188,7 @@ mod tests {
     use primitives::Memory;
 
     const ALICE: Address = Address::repeat_byte(0xa1);
+    const SLOT: Slot = Slot(7);
 
     fn changes(slots: &[(u64, u64)]) -> Changes {
         Changes {
@@ -192,7 +202,7 @@ mod tests {
     fn what_was_applied_is_read_back_in_the_same_step() {
         let store = Memory::default();
         let mut ledger = Ledger::new(&store);
-        ledger.apply(&changes(&[(1, 10)]));
+        ledger.apply(&changes(&[(1, 10)]), SLOT);
         assert_eq!(account(&ledger.staged, ALICE), Some(AccountState::with_balance(U256::from(5))));
         assert_eq!(slot(&ledger.staged, ALICE, U256::from(1)), U256::from(10));
         assert_eq!(ledger.take_changed().len(), 2);
@@ -202,8 +212,8 @@ mod tests {
     fn a_zeroed_slot_takes_no_space() {
         let mut store = Memory::default();
         let mut ledger = Ledger::new(&store);
-        ledger.apply(&changes(&[(1, 10)]));
-        ledger.apply(&changes(&[(1, 0)]));
+        ledger.apply(&changes(&[(1, 10)]), SLOT);
+        ledger.apply(&changes(&[(1, 0)]), SLOT);
         let writes = ledger.staged.into_writes();
         store.commit(&writes);
         assert_eq!(store.count(SLOTS), 0);
@@ -213,10 +223,10 @@ mod tests {
     fn wiping_an_account_removes_its_slots_and_no_others() {
         let mut store = Memory::default();
         let mut ledger = Ledger::new(&store);
-        ledger.apply(&changes(&[(1, 10), (2, 20)]));
+        ledger.apply(&changes(&[(1, 10), (2, 20)]), SLOT);
         let bob = Address::repeat_byte(0xa2);
-        ledger.apply(&Changes { slots: [((bob, U256::from(1)), U256::from(7))].into(), ..Changes::default() });
-        ledger.apply(&Changes { wiped: [ALICE].into(), ..changes(&[(3, 30)]) });
+        ledger.apply(&Changes { slots: [((bob, U256::from(1)), U256::from(7))].into(), ..Changes::default() }, SLOT);
+        ledger.apply(&Changes { wiped: [ALICE].into(), ..changes(&[(3, 30)]) }, SLOT);
         let writes = ledger.staged.into_writes();
         store.commit(&writes);
         assert_eq!(store.count(SLOTS), 2);
@@ -230,10 +240,10 @@ mod tests {
         let mut ledger = Ledger::new(&store);
         let key = FeesKey { shard: ShardId(0), beneficiary: ALICE };
         let credit = Changes { credits: [(key, U256::from(4))].into(), ..Changes::default() };
-        ledger.apply(&credit);
-        ledger.apply(&credit);
+        ledger.apply(&credit, SLOT);
+        ledger.apply(&credit, SLOT);
         assert_eq!(fees(&ledger.staged, ALICE), U256::from(8));
-        ledger.apply(&Changes { drained: [key].into(), ..Changes::default() });
+        ledger.apply(&Changes { drained: [key].into(), ..Changes::default() }, SLOT);
         assert_eq!(fees(&ledger.staged, ALICE), U256::ZERO);
     }
 }

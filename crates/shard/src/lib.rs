@@ -14,6 +14,7 @@
 //! [`primitives::Verified`].
 
 mod acknowledgements;
+mod advance;
 mod applied;
 mod attempts;
 mod blocks;
@@ -32,6 +33,7 @@ mod locks;
 mod messages;
 mod order;
 mod outcomes;
+mod past;
 pub mod queries;
 mod recency;
 mod seen;
@@ -48,6 +50,7 @@ mod waiting;
 #[cfg(test)]
 mod scenarios;
 
+pub use advance::{Advance, advance};
 pub use applied::{Applied, Cause, outcome_digest, system_id};
 pub use attempts::{AttemptRecord, invalid};
 pub use blocks::{Entry, LeafPlace, OutcomeLeaf, Tip};
@@ -68,6 +71,7 @@ pub use locks::{Conflict, LOCKS_PER_ATTEMPT_COUNT_MAX, LockTable};
 pub use messages::{Acknowledgement, ConsumedRecord, HandlerEnd, SentRecord, ValueTotals};
 pub use order::{Committed, OrderError, order};
 pub use outcomes::{OutcomeRecord, number_of};
+pub use past::PastError;
 pub use seen::EVIDENCE_COUNT_MAX;
 pub use shard::Shard;
 pub use spaces::SPACES;

@@ -6,6 +6,7 @@
 //! this machine would have (I12). R2's order is [`Output`]: no receipt leaves before its block is synced.
 //! Knows nothing of disks, clocks and sockets.
 
+use crate::advance::Advance;
 use crate::attempts::Attempts;
 use crate::blocks::{Draft, LeafPlace, Sealed, Surroundings, Tip};
 use crate::closing;
@@ -28,7 +29,7 @@ use crate::recency::Recency;
 use crate::seen::Seen;
 use crate::spaces::{self, APPLIED_COUNT, CHANGES, HISTORY_TIP, META, NEWEST_SLOT, TIP, VALUE};
 use crate::staged::get_value;
-use crate::state_tree::{self, Advance, STATE_ROOT_LAG_BLOCKS_MAX};
+use crate::state_tree::{self, STATE_ROOT_LAG_BLOCKS_MAX};
 use crate::tombstones::Tombstones;
 use crate::waiting::Waiting;
 use commit::Participant;

@@ -27,6 +27,10 @@ pub const TREE_NODES: Space = Space("shard_tree_nodes");
 pub const TREE_ROOTS: Space = Space("shard_tree_roots");
 /// Height -> nodes and values of the state tree that no version from that one on needs.
 pub const TREE_STALE: Space = Space("shard_tree_stale");
+/// State key, slot -> its value before that slot changed it.
+pub const PAST: Space = Space("shard_past");
+/// Height -> what the block added to [`PAST`]; and how far back that goes.
+pub const PAST_ROWS: Space = Space("shard_past_rows");
 /// Key hash, version from the newest down -> value.
 pub const TREE_VALUES: Space = Space("shard_tree_values");
 /// Height -> header and certificate.
@@ -61,7 +65,7 @@ pub const SIGHTINGS: Space = Space("shard_sightings");
 pub const EVIDENCE: Space = Space("shard_evidence");
 
 /// All of them: what a store for a shard is opened with.
-pub const SPACES: [Space; 25] = [
+pub const SPACES: [Space; 27] = [
     META,
     ACCOUNTS,
     SLOTS,
@@ -72,6 +76,8 @@ pub const SPACES: [Space; 25] = [
     TREE_ROOTS,
     TREE_STALE,
     TREE_VALUES,
+    PAST,
+    PAST_ROWS,
     HEADERS,
     ENTRIES,
     LEAVES,
@@ -101,7 +107,7 @@ pub(crate) const VALUE: &[u8] = b"value";
 pub(crate) const APPLIED_COUNT: &[u8] = b"applied count";
 /// In [`META`]: the newest slot that was committed ([`crate::recency`]).
 pub(crate) const NEWEST_SLOT: &[u8] = b"newest slot";
-/// In [`TREE_ROOTS`]: the newest. Sorts after every height.
+/// In [`TREE_ROOTS`] and [`PAST_ROWS`]: the newest. Sorts after every height.
 pub(crate) const NEWEST: &[u8] = b"newest root";
 
 /// A height as a key.
@@ -142,6 +148,11 @@ pub(crate) fn slot_key(address: Address, slot: U256) -> Vec<u8> {
 /// A code's key.
 pub(crate) fn code_key(hash: B256) -> [u8; 32] {
     hash.0
+}
+
+/// A state key's canonical bytes at a slot: all slots of one key together, the oldest first.
+pub(crate) fn past_key(key: &[u8], slot: Slot) -> Vec<u8> {
+    [key, &slot.0.to_be_bytes()].concat()
 }
 
 /// A fragment's key: the shard is this one.

@@ -1,8 +1,5 @@
 //! The state tree: a Jellyfish Merkle tree over all of a shard's state, computed beside the commit path.
 //!
-//!   step n writes CHANGES[n] ----> advance(snapshot) ----> `StateRoots` ----> step m > n: its header's root is of n
-//!                                  (the host, any thread)   (roots and writes)
-//!
 //!   block n makes nodes and values stale ----> one row, STALE[n] ----> block n + 1,024 removes what the row names
 //!
 //! Promise: the root after a block depends on the state alone, not on the order of its changes or on when it was computed
@@ -11,13 +8,13 @@
 //! Knows nothing of what state means: keys are canonical bytes of a [`StateKey`], values those the ledger stores.
 //! Source: Gao, Hu, Wu, "Jellyfish Merkle Tree", 2021, by crate `jmt` with keyed blake3 in place of SHA-256.
 
-use crate::spaces::{self, CHANGES, TREE_NODES, TREE_ROOTS, TREE_STALE, TREE_VALUES};
+use crate::spaces::{self, TREE_NODES, TREE_ROOTS, TREE_STALE, TREE_VALUES};
 use crate::staged::{Staged, get_value, own_value};
 use borsh::{BorshDeserialize, BorshSerialize};
 use evm::StateKey;
 use jmt::storage::{LeafNode, Node, NodeKey, TreeReader};
 use jmt::{JellyfishMerkleTree, KeyHash, RootHash, SimpleHasher};
-use primitives::{Digest, Height, Read, Write, encode};
+use primitives::{Digest, Height, Read, Slot, encode};
 use std::sync::LazyLock;
 
 /// How many blocks a header's state root may lag; beyond it the shard refuses new work until the root has caught up.
@@ -29,8 +26,17 @@ pub const STATE_VERSIONS_KEPT_COUNT: u64 = 1024;
 /// Most bytes a state proof may have: 256 siblings of up to 65 bytes and a leaf.
 pub const STATE_PROOF_BYTES_MAX: usize = 32 * 1024;
 
-/// What one block changed in the state: canonical key, and the new value or `None` for gone.
-pub type BlockChanges = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+/// A key's value from a slot on.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct ValueAt {
+    /// The slot of the payload that gave it; 0 for genesis and for what a replayed block did.
+    pub slot: Slot,
+    /// The new value, or `None` for gone.
+    pub value: Option<Vec<u8>>,
+}
+
+/// What one block changed in the state: canonical key, and its values in the order in which they came, at least one.
+pub type BlockChanges = Vec<(Vec<u8>, Vec<ValueAt>)>;
 
 /// Blake3 under the tree's own key.
 struct Blake3(blake3::Hasher);
@@ -58,17 +64,6 @@ struct Stale {
     nodes: Vec<Vec<u8>>,
     /// Keys of values.
     values: Vec<Vec<u8>>,
-}
-
-/// What [`advance`] computed, to be fed back as one input: the machine alone writes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Advance {
-    /// The newest root known when this was computed; `None` before genesis has one.
-    pub from: Option<Height>,
-    /// The root after each block that was advanced over, in order of height.
-    pub roots: Vec<(Height, Digest)>,
-    /// The tree's own changes.
-    pub writes: Vec<Write>,
 }
 
 /// Why the tree could not be read. The store is corrupt; nothing a client does leads here.
@@ -104,39 +99,14 @@ pub fn root_at(read: &impl Read, height: Height) -> Option<Digest> {
     get_value(read, TREE_ROOTS, &spaces::height_key(height))
 }
 
-/// Advances the tree over up to `blocks_count_max` blocks that follow its newest root. Some 30 µs for each changed key.
-///
-/// `None` if there is nothing to do. Run it on a snapshot, one at a time.
-///
-/// # Errors
-/// [`StateTreeError::Corrupt`].
-pub fn advance(read: &impl Read, blocks_count_max: usize) -> Result<Option<Advance>, StateTreeError> {
-    let from = newest_root(read).map(|(height, _)| height);
-    let first = from.map_or(Height(0), Height::next);
-    let blocks = read.scan(CHANGES, &[], &spaces::height_key(first), blocks_count_max);
-    if blocks.is_empty() {
-        return Ok(None);
-    }
-    let mut staged = Staged::new(read);
-    let mut roots = Vec::with_capacity(blocks.len());
-    for (key, changes) in blocks {
-        let height = spaces::height_of(&key);
-        let root = put_block(&mut staged, height, own_value(CHANGES, &changes))?;
-        staged.delete(CHANGES, key);
-        prune(&mut staged, height);
-        roots.push((height, root));
-    }
-    Ok(Some(Advance { from, roots, writes: staged.into_writes() }))
-}
-
 /// Adds one block's changes as version `height`.
-fn put_block<R: Read>(
+pub(crate) fn put_block<R: Read>(
     staged: &mut Staged<'_, R>,
     height: Height,
     changes: BlockChanges,
 ) -> Result<Digest, StateTreeError> {
     let hashed: std::collections::BTreeMap<KeyHash, Option<Vec<u8>>> =
-        changes.into_iter().map(|(key, value)| (KeyHash::with::<Blake3>(key), value)).collect();
+        changes.into_iter().map(|(key, values)| (KeyHash::with::<Blake3>(key), last(values))).collect();
     let (root, batch) = {
         let nodes = Nodes(&*staged);
         JellyfishMerkleTree::<_, Blake3>::new(&nodes).put_value_set(hashed.clone(), height.0).map_err(corrupt)?
@@ -164,7 +134,7 @@ fn put_block<R: Read>(
 }
 
 /// Removes what no version kept needs any more: exactly what became stale with the oldest version kept.
-fn prune<R: Read>(staged: &mut Staged<'_, R>, newest: Height) {
+pub(crate) fn prune<R: Read>(staged: &mut Staged<'_, R>, newest: Height) {
     let Some(oldest) = newest.0.checked_sub(STATE_VERSIONS_KEPT_COUNT).map(Height) else { return };
     let stale: Stale = get_value(staged, TREE_STALE, &spaces::height_key(oldest)).unwrap_or_default();
     stale.nodes.into_iter().for_each(|key| staged.delete(TREE_NODES, key));
@@ -174,6 +144,17 @@ fn prune<R: Read>(staged: &mut Staged<'_, R>, newest: Height) {
     // An empty block copies the root node without making the earlier one stale.
     staged.delete(TREE_NODES, spaces::height_key(last_gone));
     staged.delete(TREE_ROOTS, spaces::height_key(last_gone));
+}
+
+fn last(values: Vec<ValueAt>) -> Option<Vec<u8>> {
+    values.into_iter().next_back()?.value
+}
+
+/// The value of a key, by its canonical bytes, under the newest root; `None` for nothing there.
+pub(crate) fn newest_value(read: &impl Read, key: &[u8]) -> Option<Vec<u8>> {
+    let key = KeyHash::with::<Blake3>(key);
+    let newest = read.scan(TREE_VALUES, &key.0, &key.0, 1);
+    newest.first().and_then(|(_, value)| own_value(TREE_VALUES, value))
 }
 
 /// Where the newest value of a key is.

@@ -29,7 +29,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-pub use chain::{AccountView, CallFailure, Chain, Ended, Found, SlotBlock};
+pub use chain::{AccountView, CallFailure, Chain, Ended, Found, Moment, SlotBlock};
 
 use crate::limits::{
     JSONRPC_BATCH_COUNT_MAX, JSONRPC_BUFFER_COUNT_MAX, JSONRPC_CONNECTIONS_COUNT_MAX, JSONRPC_REQUEST_BYTES_MAX,

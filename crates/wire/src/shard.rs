@@ -231,11 +231,12 @@ pub trait ShardApi: Send + Sync + 'static {
         payloads: Vec<Payload>,
     ) -> impl Future<Output = Result<Answers<Vec<OutcomeRecord>>, Rejection>> + Send;
 
-    /// Reads values and codes as of one block.
+    /// Reads values and codes: the newest of one block, or those after the closed slot `after`.
     fn read_state(
         &self,
         keys: Vec<StateKey>,
         code_hashes: BTreeSet<B256>,
+        after: Option<Slot>,
     ) -> impl Future<Output = Result<StateRead, Rejection>> + Send;
 
     /// Proves an account and slots of it.

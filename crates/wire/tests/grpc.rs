@@ -145,7 +145,12 @@ impl ShardApi for Everything {
         Ok(payloads.into_iter().map(executed).collect())
     }
 
-    async fn read_state(&self, keys: Vec<StateKey>, code_hashes: BTreeSet<B256>) -> Result<StateRead, Rejection> {
+    async fn read_state(
+        &self,
+        keys: Vec<StateKey>,
+        code_hashes: BTreeSet<B256>,
+        after: Option<Slot>,
+    ) -> Result<StateRead, Rejection> {
         let value = |key: StateKey| match key {
             StateKey::Account(_) => StateValue::Account(None),
             StateKey::Slot(_, slot) => StateValue::Slot(slot),
@@ -155,7 +160,7 @@ impl ShardApi for Everything {
         let code = Data::from(vec![0x60, 0x00]);
         let codes: BTreeMap<B256, Data> = [(keccak256(&*code), code)].into();
         Ok(StateRead {
-            height: Height(1),
+            height: Height(after.map_or(1, |slot| slot.0)),
             time: Time(2),
             values: values.collect(),
             codes: codes.into_iter().filter(|(hash, _)| code_hashes.contains(hash)).collect(),
@@ -441,6 +446,8 @@ async fn a_shard_answers_every_call() {
     assert_eq!(read.values[0], ReadValue { value: StateValue::Slot(U256::from(3)), locked_by: Some(attempt()) });
     assert_eq!(read.values[1].value, StateValue::Account(None));
     assert_eq!(read.codes[&code], Data::from(vec![0x60, 0x00]));
+    let after = client.read_state_after(&keys, &BTreeSet::new(), Some(Slot(0))).await.unwrap();
+    assert_eq!((read.height, after.height), (Height(1), Height(0)), "slot 0 is one, and none is another thing");
     assert_eq!(client.prove_state(Address::ZERO, &[U256::ZERO]).await.unwrap().proofs.len(), 2);
     assert_eq!(client.outcome(record().transaction).await.unwrap(), record());
     let query = OutcomeQuery { from: Slot(1), to: Some(Slot(2)), cursor: None, count_max: 3 };

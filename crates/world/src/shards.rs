@@ -18,7 +18,7 @@ use evm::StateKey;
 use primitives::{AttemptId, Memory, Millis, Read, ShardId, Time, Write};
 use proof::{LeafKind, Receipt};
 use shard::spaces::SENT;
-use shard::{Answer, Input, LeafPlace, Reply, Send, SentRecord, Shard, ShardConfig, Ticket, queries, state_tree};
+use shard::{Answer, Input, LeafPlace, Reply, Send, SentRecord, Shard, ShardConfig, Ticket, advance, queries};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The pause before state trees are advanced over what came meanwhile: as in `services/executor`.
@@ -26,6 +26,9 @@ const ROOTS_PAUSE: Millis = Millis(20);
 
 /// Most blocks hashed in one go: as in `services/executor`.
 const BLOCKS_PER_ADVANCE_COUNT_MAX: usize = 64;
+
+/// Slots back whose state is kept: few, so that what is older goes within a run.
+const SLOTS_KEPT: u64 = 16;
 
 /// Most canonical bytes of a record of a sent message: its body's bound, and room.
 const SENT_BYTES_MAX: usize = 64 * 1024;
@@ -221,7 +224,7 @@ impl World {
             return;
         }
         party.roots_due = false;
-        let advance = state_tree::advance(&party.node.store, BLOCKS_PER_ADVANCE_COUNT_MAX);
+        let advance = advance(&party.node.store, BLOCKS_PER_ADVANCE_COUNT_MAX, SLOTS_KEPT);
         if let Ok(Some(advance)) = advance {
             self.give::<Shard>(shard.0 as usize, Input::StateRoots(advance));
         }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use wire::coordinator::CoordinatorApi;
-use wire::jsonrpc::{AccountView, Chain, Ended, Found, SlotBlock};
+use wire::jsonrpc::{AccountView, Chain, Ended, Found, Moment, SlotBlock};
 use wire::state::{OutcomeRecord, StateValue};
 use wire::{Reason, Rejection};
 
@@ -80,7 +80,7 @@ impl Chain for Node {
         Ok(self.lives.refusal(hash))
     }
 
-    async fn account(&self, address: Address) -> Result<AccountView, Rejection> {
+    async fn account(&self, address: Address, moment: Moment) -> Result<AccountView, Rejection> {
         let placement = &self.network.placement;
         let account = StateKey::Account(address);
         let mut keys = BTreeSet::from([account]);
@@ -88,7 +88,7 @@ impl Chain for Node {
             let fragment = |shard| StateKey::Fees(FeesKey { shard, beneficiary: address });
             keys.extend(placement.shards().map(fragment));
         }
-        let values = self.reads.values(&keys).await?;
+        let values = self.reads.values(&keys, moment).await?;
         let mut view = AccountView::default();
         for (_, value) in values {
             match value {
@@ -104,22 +104,20 @@ impl Chain for Node {
         Ok(view)
     }
 
-    async fn storage(&self, address: Address, slot: U256) -> Result<U256, Rejection> {
-        let values = self.reads.values(&BTreeSet::from([StateKey::Slot(address, slot)])).await?;
+    async fn storage(&self, address: Address, slot: U256, moment: Moment) -> Result<U256, Rejection> {
+        let values = self.reads.values(&BTreeSet::from([StateKey::Slot(address, slot)]), moment).await?;
         Ok(values
             .into_values()
             .find_map(|value| if let StateValue::Slot(number) = value { Some(number) } else { None })
             .unwrap_or_default())
     }
 
-    fn current(&self) -> Slot {
-        let head = self.head.borrow().map_or(0, |head| head.0);
-        // Ahead of the head, as the state is, wherever this machine's clock stands.
-        self.network.params.slot_at(Clock::starting_at(Time(0)).now()).max(Slot(head + 1))
-    }
-
-    async fn call(&self, call: CallRequest, slot: Slot) -> Result<Outcome, Rejection> {
-        self.reads.call(call, slot).await
+    async fn call(&self, call: CallRequest, moment: Moment) -> Result<Outcome, Rejection> {
+        let slot = match moment {
+            Moment::After(slot) => slot,
+            Moment::Newest => self.current(),
+        };
+        self.reads.call(call, slot, moment).await
     }
 
     async fn send_raw(&self, transaction: Data) -> Result<B256, Rejection> {
@@ -127,7 +125,7 @@ impl Chain for Node {
     }
 
     async fn next_nonce(&self, address: Address) -> Result<u64, Rejection> {
-        let nonce = self.account(address).await?.nonce;
+        let nonce = self.account(address, Moment::Newest).await?.nonce;
         Ok(self.lives.next_nonce(address, nonce))
     }
 }
@@ -150,6 +148,12 @@ impl Node {
         }
         // Not told yet, also where its shard was away and is just telling.
         Ok(Found::Pending { bytes: record.bytes, sender: record.sender })
+    }
+
+    /// The slot that the newest state is of: ahead of the head, as that is, wherever this machine's clock stands.
+    fn current(&self) -> Slot {
+        let head = self.head.borrow().map_or(0, |head| head.0);
+        self.network.params.slot_at(Clock::starting_at(Time(0)).now()).max(Slot(head + 1))
     }
 
     /// What is wrong with which shards.

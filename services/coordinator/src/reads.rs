@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! run over what is known --missing--> fetch from the owners --> run again … --> complete
-//!     complete: fetch all again; nothing changed, nothing about to change --> the answer
+//!     after a closed block:  the answer
+//!     the newest state:      fetch all again; nothing changed, nothing about to change --> the answer
 //! ```
 //!
-//! Promise (I17): a read shows all or none of an attempt. Values that were all the same before and after a moment, and
-//! that no undecided attempt may change, held together at that moment.
+//! Promise (I17): a read shows all or none of an attempt. After a closed block nothing changes any more, so whatever is
+//! fetched when is of one moment. Of the newest state, values that were all the same before and after a moment, and that
+//! no undecided attempt may change, held together at that moment.
 //! Nothing is kept between two reads but codes, which never change.
 
 use crate::blocks::{Place, place};
@@ -23,7 +25,7 @@ use primitives::{ShardId, Slot};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-use wire::jsonrpc::SlotBlock;
+use wire::jsonrpc::{Moment, SlotBlock};
 use wire::limits::{OUTCOMES_COUNT_MAX, STATE_KEYS_COUNT_MAX};
 use wire::shard::{OutcomeQuery, StateRead};
 use wire::state::{OutcomeRecord, StateValue};
@@ -64,15 +66,19 @@ impl Reads {
         Self { network, shards, codes: Arc::default(), calls: Calls::new() }
     }
 
-    /// The values of `keys` at one moment.
-    pub(crate) async fn values(&self, keys: &BTreeSet<StateKey>) -> Result<BTreeMap<StateKey, StateValue>, Rejection> {
+    /// The values of `keys` at `moment`.
+    pub(crate) async fn values(
+        &self,
+        keys: &BTreeSet<StateKey>,
+        moment: Moment,
+    ) -> Result<BTreeMap<StateKey, StateValue>, Rejection> {
         let missing: BTreeSet<Missing> = keys.iter().map(|key| Missing::Key(*key)).collect();
         let run = |known: Known| {
             let is_whole = keys.iter().all(|key| known.values.contains_key(key));
             let result = if is_whole { Ok(()) } else { Err(Failure::Missing(missing.clone())) };
             std::future::ready((known, result))
         };
-        let ((), values) = self.at_one_moment(run).await?;
+        let ((), values) = self.at(moment, run).await?;
         Ok(values)
     }
 
@@ -98,8 +104,8 @@ impl Reads {
         Ok(code)
     }
 
-    /// Runs a call on the latest state, as of `slot`.
-    pub(crate) async fn call(&self, call: CallRequest, slot: Slot) -> Result<Outcome, Rejection> {
+    /// Runs a call on the state of `moment`, as of `slot`.
+    pub(crate) async fn call(&self, call: CallRequest, slot: Slot, moment: Moment) -> Result<Outcome, Rejection> {
         let environment = Environment::Slot(slot);
         let call = Arc::new(call);
         let run = |known: Known| {
@@ -113,22 +119,34 @@ impl Reads {
                 self.calls.run(run).await.unwrap_or_else(refused)
             }
         };
-        Ok(self.calls.within(self.at_one_moment(run)).await?.0)
+        Ok(self.calls.within(self.at(moment, run)).await?.0)
     }
 
-    /// Runs `run` until it lacks nothing and all it read held at one moment.
-    async fn at_one_moment<T, R>(
+    /// Runs `run` over the state of `moment`; gives what it read, too.
+    async fn at<T, R>(
         &self,
+        moment: Moment,
         run: impl Fn(Known) -> R,
     ) -> Result<(T, BTreeMap<StateKey, StateValue>), Rejection>
     where
         R: Future<Output = (Known, Result<T, Failure>)>,
     {
+        let Moment::After(slot) = moment else { return self.newest(run).await };
+        let mut known = Known::default();
+        let value = self.complete(&mut known, Some(slot), run).await?;
+        Ok((value, known.values))
+    }
+
+    /// Runs `run` until it lacks nothing and all it read held at one moment.
+    async fn newest<T, R>(&self, run: impl Fn(Known) -> R) -> Result<(T, BTreeMap<StateKey, StateValue>), Rejection>
+    where
+        R: Future<Output = (Known, Result<T, Failure>)>,
+    {
         let mut known = Known::default();
         for _ in 0..TRIES_COUNT_MAX {
-            let result = self.complete(&mut known, &run).await;
+            let result = self.complete(&mut known, None, &run).await;
             let (before, mut again) = (known.values.clone(), Known::default());
-            self.fetch(&mut again, before.keys().map(|key| Missing::Key(*key)).collect()).await?;
+            self.fetch(&mut again, before.keys().map(|key| Missing::Key(*key)).collect(), None).await?;
             if again.values == before && !again.locked {
                 return Ok((result?, before));
             }
@@ -138,7 +156,12 @@ impl Reads {
         Err(Rejection::new(Reason::Stale, "what the call reads never stood still"))
     }
 
-    async fn complete<T, R>(&self, known: &mut Known, run: impl Fn(Known) -> R) -> Result<T, Rejection>
+    async fn complete<T, R>(
+        &self,
+        known: &mut Known,
+        after: Option<Slot>,
+        run: impl Fn(Known) -> R,
+    ) -> Result<T, Rejection>
     where
         R: Future<Output = (Known, Result<T, Failure>)>,
     {
@@ -147,15 +170,15 @@ impl Reads {
             *known = back;
             match result {
                 Ok(value) => return Ok(value),
-                Err(Failure::Missing(missing)) => self.fetch(known, missing).await?,
+                Err(Failure::Missing(missing)) => self.fetch(known, missing, after).await?,
                 Err(Failure::Refused(rejection)) => return Err(*rejection),
             }
         }
         Err(Rejection::new(Reason::OverBound, format!("the call reads more than {FETCH_ROUNDS_COUNT_MAX} times")))
     }
 
-    /// Fetches what is missing from its owners, all shards at once.
-    async fn fetch(&self, known: &mut Known, missing: BTreeSet<Missing>) -> Result<(), Rejection> {
+    /// Fetches what is missing from its owners, all shards at once: the newest, or what it was after a closed slot.
+    async fn fetch(&self, known: &mut Known, missing: BTreeSet<Missing>, after: Option<Slot>) -> Result<(), Rejection> {
         let (mut keys, mut codes): (BTreeMap<ShardId, Vec<StateKey>>, BTreeMap<ShardId, BTreeSet<B256>>) =
             Default::default();
         for missing in missing {
@@ -173,7 +196,7 @@ impl Reads {
         let none = BTreeSet::new();
         let asks = shards.into_iter().map(|shard| {
             let keys = keys.get(&shard).map(Vec::as_slice).unwrap_or_default();
-            self.ask(shard, keys, codes.get(&shard).unwrap_or(&none))
+            self.ask(shard, keys, codes.get(&shard).unwrap_or(&none), after)
         });
         for (asked, read) in try_join_all(asks).await? {
             known.locked |= read.values.iter().any(|value| value.locked_by.is_some());
@@ -194,13 +217,14 @@ impl Reads {
         shard: ShardId,
         keys: &[StateKey],
         codes: &BTreeSet<B256>,
+        after: Option<Slot>,
     ) -> Result<(Vec<StateKey>, StateRead), Rejection> {
         let client = &self.shards.sound(shard)?.shard;
         let named = |rejection| named(shard, rejection);
         let first = &keys[..keys.len().min(STATE_KEYS_COUNT_MAX)];
-        let mut whole = client.read_state(first, codes).await.map_err(named)?;
+        let mut whole = client.read_state_after(first, codes, after).await.map_err(named)?;
         for part in keys.chunks(STATE_KEYS_COUNT_MAX).skip(1) {
-            whole.values.extend(client.read_state(part, &BTreeSet::new()).await.map_err(named)?.values);
+            whole.values.extend(client.read_state_after(part, &BTreeSet::new(), after).await.map_err(named)?.values);
         }
         Ok((keys.to_vec(), whole))
     }

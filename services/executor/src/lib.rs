@@ -22,7 +22,7 @@ mod settings;
 mod shard_api;
 
 pub use floor::FloorError;
-pub use settings::Settings;
+pub use settings::{BLOCKS_KEPT_COUNT_MIN, Settings, history_s_default};
 
 use fate::Fate;
 use floor::Floor;
@@ -35,6 +35,7 @@ use replays::Replays;
 use shard::{Checks, Shard, ShardConfig, Start};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use store::{Count, Durability, Identity, Mark, Marking, Store};
 use wire::server::{ServerBuilder, ServerSettings};
 
@@ -102,6 +103,7 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     let running = host.spawn().map_err(ProcessError::from)?;
     let checks = Arc::new(Checks::new(&network.params, &network.placement, &network.validators));
     let terms = network.terms();
+    let slots_kept = settings.slots_kept(&network.params);
     let node = Arc::new(Node {
         handle: running.handle,
         checks,
@@ -109,6 +111,8 @@ pub async fn run(config: &Path) -> Result<(), Error> {
         me,
         floor,
         terms,
+        slots_kept,
+        open: AtomicU64::new(0),
         replays: Replays::default(),
         fate: Fate::new(mark),
         evidence: host::evidence::folder(&settings.data),

@@ -9,6 +9,7 @@ use primitives::ShardId;
 use shard::{Answer, Checks, Input, Reply, Ticket};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use wire::shard::Terms;
 use wire::{Reason, Rejection};
 
@@ -22,6 +23,10 @@ pub(crate) struct Node {
     pub(crate) floor: Floor,
     /// What this node takes its network to be.
     pub(crate) terms: Terms,
+    /// Slots back from the newest whose state is kept.
+    pub(crate) slots_kept: u64,
+    /// The first slot that is not closed, as it was last attested: it never goes back.
+    pub(crate) open: AtomicU64,
     /// Attempts that are being replayed.
     pub(crate) replays: Replays,
     /// Whether it may sign.

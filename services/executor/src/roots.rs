@@ -1,12 +1,13 @@
-//! The state tree, beside the commit path: hash what the newest blocks changed, hand the roots to the machine.
+//! The state tree and the past, beside the commit path: take over what the newest blocks changed, hand the roots to the machine.
 //!
 //! Promise: it ends with its process alone. A tree that cannot be read, or a panic, is its error, and ends the process: a
 //! shard whose roots stand still refuses new work later, and nobody would know why.
 
 use crate::node::Node;
 use host::Class;
+use shard::Advance;
 use shard::Input;
-use shard::state_tree::{self, Advance, StateTreeError};
+use shard::state_tree::{self, StateTreeError};
 use std::panic;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +46,8 @@ pub(crate) async fn follow(node: Arc<Node>) -> Result<(), StateTreeError> {
 /// The next advance, computed on a thread that may block; `None` if there is nothing to do.
 async fn next(node: &Node) -> Result<Option<Advance>, StateTreeError> {
     let reader = node.handle.reader();
-    let advance = move || state_tree::advance(&reader.snapshot(), BLOCKS_PER_ADVANCE_COUNT_MAX);
+    let slots_kept = node.slots_kept;
+    let advance = move || shard::advance(&reader.snapshot(), BLOCKS_PER_ADVANCE_COUNT_MAX, slots_kept);
     match tokio::task::spawn_blocking(advance).await {
         Ok(advance) => advance,
         Err(failed) if failed.is_panic() => panic::resume_unwind(failed.into_panic()),

@@ -1,9 +1,18 @@
 //! What a shard node is told.
 
+use evm::NetworkParams;
 use host::evidence::Settled;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+
+/// The fewest blocks back whose state is kept.
+pub const BLOCKS_KEPT_COUNT_MIN: u64 = 128;
+
+/// For how long the state after a block is kept where nothing is said.
+pub const fn history_s_default() -> u64 {
+    30 * 60
+}
 
 /// The executor's TOML file; each field may also come from the environment as `DOVETAIL_EXECUTOR_<FIELD>`.
 ///
@@ -29,8 +38,25 @@ pub struct Settings {
     /// `dovetail evidence` show it: these shards are believed again.
     #[serde(default, skip_serializing_if = "Settled::is_empty")]
     pub settled: Settled,
+    /// For how many seconds the state after each block is kept; [`BLOCKS_KEPT_COUNT_MIN`] blocks in any case.
+    #[serde(default = "history_s_default")]
+    pub history_s: u64,
+    /// Whether the state after every block is kept, however old.
+    #[serde(default)]
+    pub archive: bool,
     /// The validator's ed25519 secret key: a file of mode 0600. None: the key is in the environment variable
     /// [`host::keys::KEY_VARIABLE`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
+}
+
+impl Settings {
+    /// How many slots back the state is kept.
+    pub(crate) fn slots_kept(&self, params: &NetworkParams) -> u64 {
+        if self.archive {
+            return u64::MAX;
+        }
+        let slots = self.history_s.saturating_mul(1_000).div_ceil(params.slot_length.0.max(1));
+        slots.max(BLOCKS_KEPT_COUNT_MIN)
+    }
 }

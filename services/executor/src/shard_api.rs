@@ -4,12 +4,13 @@ use crate::checks;
 use crate::convert;
 use crate::node::{Node, unexpected};
 use alloy_primitives::{Address, B256, U256};
-use evm::{Payload, StateKey};
+use evm::{Environments, Payload, StateKey};
 use host::Class;
 use primitives::{Height, Millis, Read, ShardId, Slot, Time, Verified};
 use proof::{Fact, LeafKind, MessageId, Receipt};
-use shard::{Answer, Input, LeafPlace, OutcomeRecord, queries};
+use shard::{Answer, Input, LeafPlace, OutcomeRecord, PastError, queries};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 use wire::participant::Answers;
 use wire::shard::{
     CertifiedBlock, Delivered, Mark, MessageLife, OutboxLeaf, OutboxPage, OutcomeCursor, OutcomePage, OutcomeQuery,
@@ -50,24 +51,32 @@ impl ShardApi for Node {
         Ok(self.ask_each(|_| Class::New, checked, input, outcomes).await)
     }
 
-    async fn read_state(&self, keys: Vec<StateKey>, code_hashes: BTreeSet<B256>) -> Result<StateRead, Rejection> {
+    async fn read_state(
+        &self,
+        keys: Vec<StateKey>,
+        code_hashes: BTreeSet<B256>,
+        after: Option<Slot>,
+    ) -> Result<StateRead, Rejection> {
         if let Some(key) = keys.iter().find(|key| self.network.placement.owner(**key) != self.me) {
             let owner = self.network.placement.owner(*key);
             let text = format!("{key} belongs to shard {owner}, this is shard {}", self.me);
             return Err(Rejection::new(Reason::WrongShard, text));
         }
+        // This first: what the slot holds is in the snapshot then.
+        if let Some(slot) = after {
+            self.check_closed(slot).await?;
+        }
         let reader = self.handle.reader();
         let snapshot = reader.snapshot();
+        let values = match after {
+            Some(slot) => values_after(&snapshot, &keys, slot)?,
+            None => keys.iter().map(|key| read_value(&snapshot, key)).collect(),
+        };
         let status = queries::status(&snapshot).ok_or_else(|| not_found("genesis"))?;
         let codes = code_hashes.into_iter();
         let codes =
             codes.filter_map(|hash| Some((hash, queries::code(&snapshot, hash)?.into()))).collect::<BTreeMap<_, _>>();
-        Ok(StateRead {
-            height: status.tip.height,
-            time: status.tip.time,
-            values: keys.iter().map(|key| read_value(&snapshot, key)).collect(),
-            codes,
-        })
+        Ok(StateRead { height: status.tip.height, time: status.tip.time, values, codes })
     }
 
     async fn prove_state(&self, address: Address, slots: Vec<U256>) -> Result<StateProofs, Rejection> {
@@ -171,10 +180,26 @@ impl Node {
         match self.ask(Class::UnderWay, |ticket| Input::Attest { ticket }).await? {
             Answer::Attested { open, time, height } => {
                 self.floor.note(time.after(Millis(1)))?;
+                self.open.fetch_max(open.0, Ordering::Relaxed);
                 Ok(Attested { open, time, height })
             }
             other => Err(unexpected(&other)),
         }
+    }
+}
+
+impl Node {
+    /// Fails unless the state after `slot` is what it will be for ever.
+    async fn check_closed(&self, slot: Slot) -> Result<(), Rejection> {
+        if self.network.params.environments == Environments::Replay {
+            let text = "a network that replays another chain's blocks keeps no historical state";
+            return Err(Rejection::new(Reason::HistoryUnavailable, text));
+        }
+        if slot.0 < self.open.load(Ordering::Relaxed) || slot < self.attest().await?.open {
+            return Ok(());
+        }
+        let text = format!("shard {} has not closed block {slot} yet", self.me);
+        Err(Rejection::new(Reason::Unavailable, text))
     }
 }
 
@@ -220,6 +245,25 @@ fn read_value(read: &impl Read, key: &StateKey) -> ReadValue {
         StateKey::Fees(fees) => StateValue::Fees(queries::fees(read, fees.beneficiary)),
     };
     ReadValue { value, locked_by: queries::locked_by(read, key) }
+}
+
+/// What `keys` were after `slot`, which nothing changes any more.
+fn values_after(read: &impl Read, keys: &[StateKey], slot: Slot) -> Result<Vec<ReadValue>, Rejection> {
+    let refused = |error: PastError| {
+        let reason = match error {
+            PastError::Pruned { .. } => Reason::HistoryUnavailable,
+            PastError::Undecided { .. } => Reason::Unavailable,
+        };
+        Rejection::new(reason, error.to_string())
+    };
+    let stored = queries::values_after(read, keys, slot).map_err(refused)?;
+    let value = |(key, stored): (&StateKey, Option<Vec<u8>>)| match key {
+        StateKey::Account(_) => StateValue::Account(stored.as_deref().map(queries::account_of)),
+        StateKey::Slot(..) => StateValue::Slot(stored.as_deref().map(queries::word).unwrap_or_default()),
+        StateKey::Fees(_) => StateValue::Fees(stored.as_deref().map(queries::word).unwrap_or_default()),
+    };
+    let values = keys.iter().zip(stored).map(value);
+    Ok(values.map(|value| ReadValue { value, locked_by: None }).collect())
 }
 
 fn message_life(life: queries::MessageLife) -> MessageLife {

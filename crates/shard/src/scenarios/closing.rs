@@ -3,8 +3,9 @@
 use super::world::{ETHER, S0, S1, World, user};
 use crate::limits::{SLOT_BEHIND_MAX, SLOT_CLOSED_MAX};
 use crate::queries::{self, OutcomeCursor};
-use crate::{Answer, Input, OutcomeRecord};
-use evm::RecoveredPayload;
+use crate::{Answer, Input, OutcomeRecord, PastError};
+use alloy_primitives::U256;
+use evm::{RecoveredPayload, StateKey};
 use primitives::{ShardId, Slot, Verified};
 
 /// User 1 on shard 0, user 3 on shard 1.
@@ -42,18 +43,77 @@ fn an_outcome_is_shown_in_the_slot_that_it_ran_at() {
 }
 
 #[test]
-fn a_slot_is_open_while_something_of_it_is_undecided_at_its_home() {
+fn a_slot_is_open_while_something_of_it_is_undecided() {
     let mut world = world();
     let slot = world.params.slot_at(world.now);
     let mut prepare = world.attempt(&world.transfer(&user(1), user(3).address(), ETHER), 1);
     let votes = world.prepare_all(&mut prepare);
     world.wait(world.params.slot_length.0 + SLOT_BEHIND_MAX.0);
     assert_eq!(open(&mut world, S0), slot, "undecided, and its home will show it");
-    assert!(open(&mut world, S1) > slot, "whoever is no home has nothing to show");
+    assert_eq!(open(&mut world, S1), slot, "whoever is no home will change its state after it");
     world.restart(S0);
     assert_eq!(open(&mut world, S0), slot, "a restart forgets nothing of it");
-    world.decide(S0, &prepare.descriptor, &votes);
-    assert!(open(&mut world, S0) > slot);
+    for shard in [S0, S1] {
+        world.decide(shard, &prepare.descriptor, &votes);
+        assert!(open(&mut world, shard) > slot);
+    }
+}
+
+/// The balance of `user` after `slot`, on the shard that has it.
+fn balance(world: &World, shard: ShardId, user: u8, slot: Slot) -> Result<U256, PastError> {
+    let account = StateKey::Account(super::world::user(user).address());
+    let values = queries::values_after(world.store(shard), &[account], slot)?;
+    Ok(values[0].as_deref().map_or(U256::ZERO, |bytes| queries::account_of(bytes).balance))
+}
+
+#[test]
+fn the_state_after_a_slot_has_all_that_ran_at_it_and_nothing_later_on_every_shard() {
+    let mut world = world();
+    let (before, start) = (world.params.slot_at(world.now), ETHER * U256::from(100));
+    for turn in 0..4_u64 {
+        world.wait(2 * world.params.slot_length.0);
+        let mut prepare = world.attempt(&world.transfer(&user(1), user(3).address(), ETHER), turn as u32 + 1);
+        let votes = world.prepare_all(&mut prepare);
+        // The home applies it in time, the other one slots later.
+        world.decide(S0, &prepare.descriptor, &votes);
+        world.wait(world.params.slot_length.0);
+        world.decide(S1, &prepare.descriptor, &votes);
+        if turn == 1 {
+            [S0, S1].map(|shard| world.advance(shard));
+        }
+    }
+    for turn in 0..4_u64 {
+        let ran = Slot(before.0 + 3 * turn + 2);
+        let paid = ETHER * U256::from(turn);
+        assert_eq!(balance(&world, S1, 3, Slot(ran.0 - 1)), Ok(start + paid), "before turn {turn}");
+        assert_eq!(balance(&world, S1, 3, ran), Ok(start + paid + ETHER), "after turn {turn}");
+        let fees = |slot| start - paid - balance(&world, S0, 1, slot).unwrap();
+        assert!(fees(Slot(ran.0 - 1)) < ETHER && fees(ran) > ETHER, "turn {turn}");
+    }
+    let from = world.params.slot_at(world.now);
+    world.restart(S1);
+    assert_eq!(balance(&world, S1, 3, from), Ok(start + ETHER * U256::from(4)));
+}
+
+#[test]
+fn what_an_undecided_attempt_may_still_change_is_refused_by_its_name() {
+    let mut world = world();
+    let slot = world.params.slot_at(world.now);
+    let mut prepare = world.attempt(&world.transfer(&user(1), user(3).address(), ETHER), 1);
+    let votes = world.prepare_all(&mut prepare);
+    world.wait(SLOT_CLOSED_MAX.0 + 5 * world.params.slot_length.0);
+    assert!(open(&mut world, S1) > slot, "closed in any case");
+    let attempt = prepare.descriptor.id();
+    for (shard, user) in [(S0, 1), (S1, 3)] {
+        let told = balance(&world, shard, user, slot);
+        assert!(matches!(&told, Err(PastError::Undecided { attempt: named, .. }) if *named == attempt), "{told:?}");
+        assert!(balance(&world, shard, user, Slot(slot.0 - 1)).is_ok(), "before it nothing is in doubt");
+    }
+    assert_eq!(balance(&world, S0, 2, slot), Ok(ETHER * U256::from(100)), "nor is what it does not change");
+    for shard in [S0, S1] {
+        world.decide(shard, &prepare.descriptor, &votes);
+    }
+    assert_eq!(balance(&world, S1, 3, slot), Ok(ETHER * U256::from(101)), "it counts at the slot that it ran at");
 }
 
 #[test]

@@ -1,19 +1,22 @@
 //! What the state tree costs for each block, and what it keeps, over thousands of blocks.
 
 use super::counting::Counting;
-use crate::spaces::{self, CHANGES, TREE_NODES, TREE_ROOTS, TREE_STALE, TREE_VALUES};
-use crate::state_tree::{self, BlockChanges, STATE_VERSIONS_KEPT_COUNT};
+use crate::advance;
+use crate::spaces::{self, CHANGES, PAST, PAST_ROWS, TREE_NODES, TREE_ROOTS, TREE_STALE, TREE_VALUES};
+use crate::state_tree::{self, BlockChanges, STATE_VERSIONS_KEPT_COUNT, ValueAt};
 use alloy_primitives::{Address, U256};
 use evm::StateKey;
-use primitives::{Height, Memory, Read, Write, encode};
+use primitives::{Height, Memory, Read, Slot, Write, encode};
 
 /// How many keys the blocks change in turn.
 const KEYS_COUNT: u64 = 200;
+/// Slots back whose state is kept.
+const SLOTS_KEPT: u64 = 100;
 /// How many keys one block changes; every seventh block changes none.
 const CHANGES_PER_BLOCK_COUNT: u64 = 8;
-/// Most rows that may be looked at for a block: ten for each key that it changes (its path in the tree, its value before,
-/// what it made stale), and ten more.
-const ROWS_COUNT_MAX: usize = 10 * 8 + 10;
+/// Most rows that may be looked at for a block: thirteen for each key that it changes (its path in the tree, its value before,
+/// twice, what it made stale), and sixteen more.
+const ROWS_COUNT_MAX: usize = 13 * 8 + 16;
 
 /// A tree that grows by itself, without a shard around it.
 struct Grown {
@@ -33,7 +36,7 @@ impl Grown {
         }
         self.next += blocks_count;
         let counting = Counting::new(&self.store);
-        let advance = state_tree::advance(&counting, usize::try_from(blocks_count).unwrap()).unwrap().unwrap();
+        let advance = advance(&counting, usize::try_from(blocks_count).unwrap(), SLOTS_KEPT).unwrap().unwrap();
         let rows = counting.rows();
         self.store.commit(&advance.writes);
         rows
@@ -46,7 +49,10 @@ impl Grown {
     }
 
     fn rows_kept(&self) -> usize {
-        [CHANGES, TREE_NODES, TREE_ROOTS, TREE_STALE, TREE_VALUES].map(|space| self.store.count(space)).iter().sum()
+        [CHANGES, PAST, PAST_ROWS, TREE_NODES, TREE_ROOTS, TREE_STALE, TREE_VALUES]
+            .map(|space| self.store.count(space))
+            .iter()
+            .sum()
     }
 }
 
@@ -61,7 +67,8 @@ fn changes(height: u64) -> BlockChanges {
     }
     let numbers = (0..CHANGES_PER_BLOCK_COUNT).map(|index| height * 31 + index * 17);
     let change = |number: u64| (!number.is_multiple_of(3)).then(|| encode(&U256::from(height + number)));
-    numbers.map(|number| (encode(&key(number % KEYS_COUNT)), change(number))).collect()
+    let values = |number| vec![ValueAt { slot: Slot(height), value: change(number) }];
+    numbers.map(|number| (encode(&key(number % KEYS_COUNT)), values(number))).collect()
 }
 
 #[test]
@@ -113,5 +120,5 @@ fn assert_shows_all(store: &impl Read, height: Height) {
 fn last_change(number: u64, height: Height) -> Option<Vec<u8>> {
     let wanted = encode(&key(number));
     let of_key = |height| changes(height).into_iter().rev().find(|(key, _)| *key == wanted);
-    (0..=height.0).rev().find_map(of_key)?.1
+    (0..=height.0).rev().find_map(of_key)?.1.pop()?.value
 }

@@ -1,9 +1,9 @@
 //! The state tree beside the log.
 
-use super::world::{ETHER, S0, S1, World, user};
+use super::world::{ETHER, S0, S1, SLOTS_KEPT, World, user};
 use crate::spaces::{TREE_NODES, TREE_STALE, TREE_VALUES};
 use crate::state_tree::{self, STATE_ROOT_LAG_BLOCKS_MAX, STATE_VERSIONS_KEPT_COUNT, StateTreeError};
-use crate::{Answer, Busy, GenesisAccount, Input, LocalRefusal, Ticket, queries};
+use crate::{Answer, Busy, GenesisAccount, Input, LocalRefusal, Ticket, advance, queries};
 use alloy_primitives::{Address, U256};
 use evm::StateKey;
 use primitives::Height;
@@ -93,7 +93,7 @@ fn a_certified_header_proves_an_account_and_an_absence() {
 fn an_advance_computed_twice_is_taken_once() {
     let mut world = world();
     pay(&mut world, 1, 2);
-    let advance = state_tree::advance(world.store(S0), 16).unwrap().unwrap();
+    let advance = advance(world.store(S0), 16, SLOTS_KEPT).unwrap().unwrap();
     world.step(S0, vec![Input::StateRoots(advance.clone())]);
     let batches = world.batches;
     world.step(S0, vec![Input::StateRoots(advance)]);

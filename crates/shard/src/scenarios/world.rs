@@ -2,7 +2,7 @@
 
 use crate::{
     Answer, Applied, GenesisAccount, GenesisAccounts, Input, LeafPlace, OutcomeRecord, Prepare, Send, Shard,
-    ShardConfig, Ticket, VoteVerifier, ledger, queries, state_tree,
+    ShardConfig, Ticket, VoteVerifier, advance, ledger, queries,
 };
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718;
@@ -21,6 +21,8 @@ use std::sync::Arc;
 
 pub(super) const NETWORK: NetworkId = NetworkId(1337);
 pub(super) const ETHER: U256 = U256::from_limbs([1_000_000_000_000_000_000, 0, 0, 0]);
+/// Slots back whose state is kept.
+pub(super) const SLOTS_KEPT: u64 = 100;
 pub(super) const START: Time = Time(1_700_000_000_000);
 pub(super) const S0: ShardId = ShardId(0);
 pub(super) const S1: ShardId = ShardId(1);
@@ -345,7 +347,7 @@ impl World {
 
     /// Advances a shard's state tree to its tip.
     pub(super) fn advance(&mut self, shard: ShardId) {
-        while let Some(advance) = state_tree::advance(&self.nodes[&shard].store, 16).unwrap() {
+        while let Some(advance) = advance(&self.nodes[&shard].store, 16, SLOTS_KEPT).unwrap() {
             self.step(shard, vec![Input::StateRoots(advance)]);
         }
     }

@@ -61,6 +61,15 @@ pub struct Ended {
     pub reason: String,
 }
 
+/// Of which moment a state is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// After this closed block.
+    After(Slot),
+    /// Now: with what ran after the head.
+    Newest,
+}
+
 /// An account as wallets see it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AccountView {
@@ -123,24 +132,27 @@ pub trait Chain: Send + Sync + 'static {
         async { Ok(None) }
     }
 
-    /// An account, latest.
-    fn account(&self, address: Address) -> impl Future<Output = Result<AccountView, Rejection>> + Send;
+    /// An account.
+    fn account(&self, address: Address, moment: Moment) -> impl Future<Output = Result<AccountView, Rejection>> + Send;
 
-    /// A storage slot, latest.
-    fn storage(&self, address: Address, slot: U256) -> impl Future<Output = Result<U256, Rejection>> + Send;
+    /// A storage slot.
+    fn storage(
+        &self,
+        address: Address,
+        slot: U256,
+        moment: Moment,
+    ) -> impl Future<Output = Result<U256, Rejection>> + Send;
 
-    /// The slot that the latest state is of: the one that a transaction would run at now, after the head.
-    fn current(&self) -> Slot;
-
-    /// Runs a call on the latest state, with `slot` as its block; nothing changes.
-    fn call(&self, call: CallRequest, slot: Slot) -> impl Future<Output = Result<Outcome, Rejection>> + Send;
+    /// Runs a call on the state of `moment`, in its block; of now that is the one which a transaction would run at, after the
+    /// head. Nothing changes.
+    fn call(&self, call: CallRequest, moment: Moment) -> impl Future<Output = Result<Outcome, Rejection>> + Send;
 
     /// Takes a signed transaction in; answers its hash once it is accepted.
     fn send_raw(&self, transaction: Data) -> impl Future<Output = Result<B256, Rejection>> + Send;
 
     /// The next nonce of `address` when transactions under way are counted. By default those are not known.
     fn next_nonce(&self, address: Address) -> impl Future<Output = Result<u64, Rejection>> + Send {
-        async move { Ok(self.account(address).await?.nonce) }
+        async move { Ok(self.account(address, Moment::Newest).await?.nonce) }
     }
 
     /// Wei per gas that get a transaction in sooner. Nothing does, by default: there is no auction.
@@ -158,15 +170,15 @@ pub trait Chain: Send + Sync + 'static {
     }
 
     /// The least gas limit, within a hundredth, that `call` succeeds with.
-    fn estimate(&self, call: CallRequest, slot: Slot) -> impl Future<Output = Result<u64, CallFailure>> + Send {
-        estimate(self, call, slot)
+    fn estimate(&self, call: CallRequest, moment: Moment) -> impl Future<Output = Result<u64, CallFailure>> + Send {
+        estimate(self, call, moment)
     }
 }
 
 /// Binary search over [`Chain::call`], from what the first run used.
-async fn estimate<C: Chain + ?Sized>(chain: &C, call: CallRequest, slot: Slot) -> Result<u64, CallFailure> {
+async fn estimate<C: Chain + ?Sized>(chain: &C, call: CallRequest, moment: Moment) -> Result<u64, CallFailure> {
     let most = call.gas_limit.unwrap_or(u64::MAX).min(chain.params().transaction_gas_max());
-    let run = |gas_limit| chain.call(CallRequest { gas_limit: Some(gas_limit), ..call.clone() }, slot);
+    let run = |gas_limit| chain.call(CallRequest { gas_limit: Some(gas_limit), ..call.clone() }, moment);
     let outcome = run(most).await?;
     if outcome.status != Status::Success {
         return Err(CallFailure::Failed(Box::new(outcome)));

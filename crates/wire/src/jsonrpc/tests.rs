@@ -1,6 +1,6 @@
 //! The methods over a small chain in memory.
 
-use super::chain::{AccountView, CallFailure, Chain, Ended, Found, SlotBlock};
+use super::chain::{AccountView, CallFailure, Chain, Ended, Found, Moment, SlotBlock};
 use super::heavy::Heavy;
 use super::methods::module;
 use super::node::Node;
@@ -121,6 +121,16 @@ fn blob_record(slot: u64) -> OutcomeRecord {
     record
 }
 
+impl MemoryChain {
+    /// Now is five slots after the head.
+    fn slot_of(&self, moment: Moment) -> Slot {
+        match moment {
+            Moment::After(slot) => slot,
+            Moment::Newest => Slot(*self.head.borrow() + 5),
+        }
+    }
+}
+
 /// Slots 1000 to 2000; in 1010 two transactions and a delivery, in 1500 one transaction.
 fn chain() -> MemoryChain {
     let blocks = [
@@ -177,20 +187,19 @@ impl Chain for MemoryChain {
         Ok((hash == B256::repeat_byte(0xdd)).then_some(ended))
     }
 
-    async fn account(&self, address: Address) -> Result<AccountView, Rejection> {
+    async fn account(&self, address: Address, moment: Moment) -> Result<AccountView, Rejection> {
         let code = if address == TOKEN { vec![0x60, 0x00].into() } else { Data::default() };
-        Ok(AccountView { nonce: 3, balance: U256::from(5), code })
+        let nonce =
+            self.blocks.range(..=self.slot_of(moment)).flat_map(|(_, block)| &block.outcomes).count() as u64 - 1;
+        Ok(AccountView { nonce, balance: U256::from(self.slot_of(moment).0), code })
     }
 
-    async fn storage(&self, _: Address, slot: U256) -> Result<U256, Rejection> {
-        Ok(slot + U256::from(1))
+    async fn storage(&self, _: Address, slot: U256, moment: Moment) -> Result<U256, Rejection> {
+        Ok(slot + U256::from(self.slot_of(moment).0))
     }
 
-    fn current(&self) -> Slot {
-        Slot(*self.head.borrow() + 5)
-    }
-
-    async fn call(&self, call: CallRequest, slot: Slot) -> Result<Outcome, Rejection> {
+    async fn call(&self, call: CallRequest, moment: Moment) -> Result<Outcome, Rejection> {
+        let slot = self.slot_of(moment);
         let mut outcome = record(0, 0, 0).outcome;
         let lists = [call.access_list.len(), call.authorizations.len()];
         if call.input.first() == Some(&NUMBER) {
@@ -282,28 +291,28 @@ async fn bad_parameters_are_32602() {
 }
 
 #[tokio::test]
-async fn state_is_read_at_the_latest_block() {
+async fn state_is_that_after_the_block_that_is_named() {
     let sender = json!(chain().sender);
-    for tag in ["latest", "pending", "safe", "finalized", "0x7d0", "0x7cf"] {
-        assert_eq!(answer("eth_getBalance", json!([sender, tag])).await, "0x5", "{tag}");
+    let hash = json!({"blockHash": params().block_hash(1499), "requireCanonical": true});
+    for (block, slot) in [
+        (json!("latest"), 2_000),
+        (json!("safe"), 2_000),
+        (json!("finalized"), 2_000),
+        (json!("pending"), 2_005),
+        (json!("earliest"), 1_000),
+        (json!("0x5dc"), 1_500),
+        (json!({"blockNumber": "0x5dc"}), 1_500),
+        (hash, 1_499),
+    ] {
+        assert_eq!(answer("eth_getBalance", json!([sender, block])).await, json!(U256::from(slot)), "{block}");
+        let stored = answer("eth_getStorageAt", json!([TOKEN, "0x1", block])).await;
+        assert_eq!(stored, json!(B256::from(U256::from(slot + 1))), "{block}");
     }
-    assert_eq!(answer("eth_getBalance", json!([sender])).await, "0x5");
+    assert_eq!(answer("eth_getBalance", json!([sender])).await, json!(U256::from(2_000)));
     assert_eq!(answer("eth_getTransactionCount", json!([sender, "latest"])).await, "0x3");
+    assert_eq!(answer("eth_getTransactionCount", json!([sender, "0x5db"])).await, "0x2");
     assert_eq!(answer("eth_getTransactionCount", json!([sender, "pending"])).await, "0x4");
     assert_eq!(answer("eth_getCode", json!([TOKEN, "latest"])).await, "0x6000");
-    let slot = answer("eth_getStorageAt", json!([TOKEN, "0x1", "latest"])).await;
-    assert_eq!(slot, json!(B256::with_last_byte(2)));
-}
-
-#[tokio::test]
-async fn a_block_since_which_nothing_happened_has_the_latest_state() {
-    let sender = json!(chain().sender);
-    // Slot 1500 holds the last transaction.
-    assert_eq!(answer("eth_getBalance", json!([sender, "0x5dc"])).await, "0x5");
-    let (code, message) = refusal("eth_getBalance", json!([sender, "0x5db"])).await;
-    assert_eq!(code, -32000);
-    assert!(message.starts_with("historical state of block 1499 is not available"), "{message}");
-    assert_eq!(refusal("eth_getBalance", json!([sender, "earliest"])).await.0, -32000);
     assert_eq!(refusal("eth_getBalance", json!([sender, "0x7d1"])).await, (-32000, "header not found".to_owned()));
 }
 
@@ -527,7 +536,7 @@ async fn an_estimate_is_enough_and_not_much_more() {
 #[tokio::test]
 async fn a_call_that_never_succeeds_has_no_estimate() {
     let chain = MemoryChain { gas_needed: u64::MAX, ..chain() };
-    assert!(matches!(chain.estimate(CallRequest::default(), Slot(2_005)).await, Err(CallFailure::Failed(_))));
+    assert!(matches!(chain.estimate(CallRequest::default(), Moment::Newest).await, Err(CallFailure::Failed(_))));
 }
 
 #[tokio::test]

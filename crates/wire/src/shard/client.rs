@@ -16,7 +16,7 @@ use crate::state::{LeafPlace, OutcomeRecord};
 use alloy_primitives::{Address, B256, U256};
 use evm::{Payload, StateKey};
 use futures_util::stream::{Stream, StreamExt};
-use primitives::{Height, ShardId};
+use primitives::{Height, ShardId, Slot};
 use proof::{LeafKind, MessageId, Receipt};
 use prost::bytes::Bytes;
 use std::collections::BTreeSet;
@@ -72,12 +72,23 @@ impl ShardClient {
         Ok(results)
     }
 
-    /// Reads values and codes, at most [`crate::limits::STATE_KEYS_COUNT_MAX`] and
+    /// Reads the newest values and codes, at most [`crate::limits::STATE_KEYS_COUNT_MAX`] and
     /// [`crate::limits::CODES_COUNT_MAX`], as of one block.
     pub async fn read_state(&self, keys: &[StateKey], code_hashes: &BTreeSet<B256>) -> Result<StateRead, Rejection> {
+        self.read_state_after(keys, code_hashes, None).await
+    }
+
+    /// The same after the closed slot `after`, if one is given.
+    pub async fn read_state_after(
+        &self,
+        keys: &[StateKey],
+        code_hashes: &BTreeSet<B256>,
+        after: Option<Slot>,
+    ) -> Result<StateRead, Rejection> {
         let request = v1::ReadStateRequest {
             keys: keys.iter().copied().map(Into::into).collect(),
             code_hashes: code_hashes.iter().map(|hash| bytes_of(hash.as_slice())).collect(),
+            after_slot: after.map(|slot| slot.0),
         };
         state_read(keys, self.connection.read(request, call!(self, read_state)).await?)
     }

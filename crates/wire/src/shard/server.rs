@@ -66,7 +66,7 @@ impl<A: ShardApi> ShardService for ShardServer<A> {
         let keys = request.keys.into_iter().map(TryInto::try_into).collect::<Result<_, _>>().map_err(refused)?;
         let hashes = request.code_hashes.iter().map(|bytes| hash("code_hashes", bytes));
         let hashes = hashes.collect::<Result<_, _>>().map_err(refused)?;
-        Ok(Response::new(self.api.read_state(keys, hashes).await?.into()))
+        Ok(Response::new(self.api.read_state(keys, hashes, request.after_slot.map(Slot)).await?.into()))
     }
 
     async fn prove_state(

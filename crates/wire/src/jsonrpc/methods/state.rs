@@ -1,7 +1,7 @@
 //! Accounts, storage and calls.
 
 use super::Answer;
-use crate::jsonrpc::chain::Chain;
+use crate::jsonrpc::chain::{Chain, Moment};
 use crate::jsonrpc::error::{invalid_params, output};
 use crate::jsonrpc::node::Node;
 use crate::jsonrpc::view::hex;
@@ -11,7 +11,6 @@ use alloy_rpc_types_eth::{
 };
 use evm::{CallRequest, Data};
 use jsonrpsee::types::Params;
-use primitives::Slot;
 use serde_json::Value;
 
 /// The most slots that one `eth_getProof` reads.
@@ -20,8 +19,8 @@ const PROOF_SLOTS_COUNT_MAX: usize = 1_024;
 impl<C: Chain> Node<C> {
     pub(super) async fn get_balance(&self, params: Params<'static>) -> Answer<U256> {
         let (address, id): (Address, _) = with_block(&params)?;
-        self.latest_state(id).await?;
-        Ok(self.chain.account(address).await?.balance)
+        let moment = self.moment_of(id).await?;
+        Ok(self.chain.account(address, moment).await?.balance)
     }
 
     pub(super) async fn get_transaction_count(&self, params: Params<'static>) -> Answer<String> {
@@ -29,14 +28,14 @@ impl<C: Chain> Node<C> {
         if id == Some(BlockId::Number(BlockNumberOrTag::Pending)) {
             return Ok(hex(self.chain.next_nonce(address).await?));
         }
-        self.latest_state(id).await?;
-        Ok(hex(self.chain.account(address).await?.nonce))
+        let moment = self.moment_of(id).await?;
+        Ok(hex(self.chain.account(address, moment).await?.nonce))
     }
 
     pub(super) async fn get_code(&self, params: Params<'static>) -> Answer<Bytes> {
         let (address, id): (Address, _) = with_block(&params)?;
-        self.latest_state(id).await?;
-        Ok(self.chain.account(address).await?.code.into())
+        let moment = self.moment_of(id).await?;
+        Ok(self.chain.account(address, moment).await?.code.into())
     }
 
     pub(super) async fn get_storage_at(&self, params: Params<'static>) -> Answer<B256> {
@@ -44,8 +43,8 @@ impl<C: Chain> Node<C> {
             let mut params = params.sequence();
             (params.next::<Address>()?, params.next::<U256>()?, params.optional_next::<BlockId>()?)
         };
-        self.latest_state(id).await?;
-        Ok(self.chain.storage(address, slot).await?.into())
+        let moment = self.moment_of(id).await?;
+        Ok(self.chain.storage(address, slot, moment).await?.into())
     }
 
     /// The values without the proof: each shard commits to its state by a tree of its own, not by Ethereum's trie, and
@@ -60,10 +59,10 @@ impl<C: Chain> Node<C> {
         if storage_proof.len() > PROOF_SLOTS_COUNT_MAX {
             return Err(invalid_params(format!("at most {PROOF_SLOTS_COUNT_MAX} slots at once")));
         }
-        self.latest_state(id).await?;
-        let account = self.chain.account(address).await?;
+        let moment = self.moment_of(id).await?;
+        let account = self.chain.account(address, moment).await?;
         for slot in &mut storage_proof {
-            slot.value = self.chain.storage(address, slot.key.as_b256().into()).await?;
+            slot.value = self.chain.storage(address, slot.key.as_b256().into(), moment).await?;
         }
         Ok(EIP1186AccountProofResponse {
             address,
@@ -77,17 +76,17 @@ impl<C: Chain> Node<C> {
     }
 
     pub(super) async fn call(&self, params: Params<'static>) -> Answer<Bytes> {
-        let (call, slot) = self.call_request(&params).await?;
-        output(self.chain.call(call, slot).await?)
+        let (call, moment) = self.call_request(&params).await?;
+        output(self.chain.call(call, moment).await?)
     }
 
     pub(super) async fn estimate_gas(&self, params: Params<'static>) -> Answer<String> {
-        let (call, slot) = self.call_request(&params).await?;
-        Ok(hex(self.chain.estimate(call, slot).await?))
+        let (call, moment) = self.call_request(&params).await?;
+        Ok(hex(self.chain.estimate(call, moment).await?))
     }
 
-    /// A call on the latest state, and the slot that it sees as its block.
-    async fn call_request(&self, params: &Params<'static>) -> Answer<(CallRequest, Slot)> {
+    /// A call, and the state that it runs on.
+    async fn call_request(&self, params: &Params<'static>) -> Answer<(CallRequest, Moment)> {
         let (request, id, overrides) = {
             let mut params = params.sequence();
             let request: TransactionRequest = params.next()?;
@@ -96,7 +95,7 @@ impl<C: Chain> Node<C> {
         if overrides.is_some_and(|overrides| overrides.as_object().is_none_or(|fields| !fields.is_empty())) {
             return Err(invalid_params("state overrides are not supported"));
         }
-        Ok((call_of(request), self.state_slot(id).await?))
+        Ok((call_of(request), self.moment_of(id).await?))
     }
 }
 
