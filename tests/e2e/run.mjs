@@ -13,7 +13,7 @@ import { network, startBaseline } from './network.mjs';
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 const SUITES_MS_MAX = 420_000;
-const SUITES = ['viem.test.mjs', 'cast.test.mjs', 'parity.test.mjs', 'messages.test.mjs'];
+const SUITES = ['viem', 'ethers', 'cast', 'parity', 'messages', 'specification'].map((suite) => `${suite}.test.mjs`);
 
 /** Whether `command` ended well within its time. */
 function run(command, args, env) {
