@@ -57,17 +57,17 @@ impl Rpc {
 
     /// The return data of a call of `to`.
     pub async fn call(&self, to: Address, input: Bytes) -> Result<Bytes> {
-        self.request("eth_call", json!([{ "to": to, "data": input }, "latest"])).await
+        self.request("eth_call", json!([{ "to": to, "data": input }, "pending"])).await
     }
 
     /// Wei.
     pub async fn balance(&self, address: Address) -> Result<U256> {
-        self.request("eth_getBalance", json!([address, "latest"])).await
+        self.request("eth_getBalance", json!([address, "pending"])).await
     }
 
     /// Transactions sent.
     pub async fn nonce(&self, address: Address) -> Result<u64> {
-        let nonce: U256 = self.request("eth_getTransactionCount", json!([address, "latest"])).await?;
+        let nonce: U256 = self.request("eth_getTransactionCount", json!([address, "pending"])).await?;
         Ok(nonce.to())
     }
 }

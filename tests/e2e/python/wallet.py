@@ -35,11 +35,13 @@ class Chain:
         """The result of a JSON-RPC call that answers a number."""
         return int(self.call(method, *params), 16)
 
+    # What gRPC tells is newer than the last closed block, so these look at the newest state.
+
     def balance(self, address):
-        return self.number("eth_getBalance", address, "latest")
+        return self.number("eth_getBalance", address, "pending")
 
     def nonce(self, address):
-        return self.number("eth_getTransactionCount", address, "latest")
+        return self.number("eth_getTransactionCount", address, "pending")
 
     def receipt(self, hash):
         """The receipt of a transaction, once there is one."""
