@@ -127,7 +127,7 @@ async fn put_back(scene: &mut Scene, newest: u64) {
     scene.start_again();
     assert_eq!(scene.head().await, newest);
     scene.pay(1).await;
-    let balance = scene.client.rpc().request::<U256>("eth_getBalance", serde_json::json!([scene.friend, "latest"]));
+    let balance = scene.client.rpc().request::<U256>("eth_getBalance", serde_json::json!([scene.friend, "pending"]));
     assert_eq!(balance.await.unwrap(), ether(500));
 }
 

@@ -87,7 +87,7 @@ pub(crate) fn record<R: Read>(staged: &mut Staged<'_, R>, height: Height, change
         for ValueAt { slot, value } in values {
             // Nobody asks what was before the first slot.
             if *slot > Slot(0) {
-                change(staged, &mut rows, key, *slot, &before, value);
+                change(staged, &mut rows, key, *slot, before.as_deref(), value.as_deref());
             }
             before.clone_from(value);
         }
@@ -106,16 +106,16 @@ fn change<R: Read>(
     rows: &mut Rows,
     key: &[u8],
     slot: Slot,
-    before: &Option<Vec<u8>>,
-    after: &Option<Vec<u8>>,
+    before: Option<&[u8]>,
+    after: Option<&[u8]>,
 ) {
-    let mut before = before.clone();
+    let mut before = before.map(<[u8]>::to_vec);
     if commutes(key) {
         // Credits come in any order of slots: each counts from its own on.
-        let change = number(after).wrapping_sub(number(&before));
+        let change = number(after).wrapping_sub(number(before.as_deref()));
         for (index, (row, stored)) in later(staged, key, slot, usize::MAX).into_iter().enumerate() {
             let then: Option<Vec<u8>> = own_value(PAST, &stored);
-            staged.put_value(PAST, row, &word_bytes(number(&then).wrapping_add(change)));
+            staged.put_value(PAST, row, &word_bytes(number(then.as_deref()).wrapping_add(change)));
             if index == 0 {
                 before = then;
             }
@@ -222,13 +222,13 @@ fn value_after(read: &impl Read, key: StateKey, bytes: &[u8], recent: &[ValueAt]
 /// A sum of credits, which come in any order of slots.
 fn credited(read: &impl Read, key: &[u8], recent: &[ValueAt], slot: Slot) -> Option<Vec<u8>> {
     let newest = state_tree::newest_value(read, key);
-    let mut before = number(&newest);
+    let mut before = number(newest.as_deref());
     let mut sum = match later(read, key, slot, 1).into_iter().next() {
-        Some((_, stored)) => number(&own_value(PAST, &stored)),
+        Some((_, stored)) => number(own_value::<Option<Vec<u8>>>(PAST, &stored).as_deref()),
         None => before,
     };
     for ValueAt { slot: at, value } in recent {
-        let after = number(value);
+        let after = number(value.as_deref());
         if *at <= slot {
             sum = sum.wrapping_add(after.wrapping_sub(before));
         }
@@ -248,8 +248,8 @@ fn commutes(key: &[u8]) -> bool {
     primitives::decode(key, key.len()).is_ok_and(|key: StateKey| matches!(key, StateKey::Fees(_)))
 }
 
-fn number(value: &Option<Vec<u8>>) -> U256 {
-    value.as_deref().map_or(U256::ZERO, word)
+fn number(value: Option<&[u8]>) -> U256 {
+    value.map_or(U256::ZERO, word)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ fn slot_key(index: u64) -> StateKey {
 }
 
 /// One thing that happens to a shard.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Event {
     /// A payload gives a slot of storage a value, zero for none, `slots` after the newest.
     Write { index: u64, value: u64, slots: u64 },
@@ -55,7 +55,7 @@ struct Told {
     newest: u64,
     drained: u64,
     kept: u64,
-    told: Vec<(Slot, Changes)>,
+    ran: Vec<(Slot, Changes)>,
 }
 
 impl Told {
@@ -102,7 +102,7 @@ impl Told {
     fn payload(&mut self, slot: u64, changes: Changes) {
         self.newest = self.newest.max(slot);
         self.open.push((Slot(slot), changes.clone()));
-        self.told.push((Slot(slot), changes));
+        self.ran.push((Slot(slot), changes));
     }
 
     fn seal(&mut self) {
@@ -125,7 +125,7 @@ impl Told {
 
     /// What `key` is after `slot`, by running everything up to it in the order of slots.
     fn plain(&self, key: StateKey, slot: Slot) -> U256 {
-        let mut ran: Vec<&(Slot, Changes)> = self.told.iter().filter(|(at, _)| *at <= slot).collect();
+        let mut ran: Vec<&(Slot, Changes)> = self.ran.iter().filter(|(at, _)| *at <= slot).collect();
         ran.sort_by_key(|(at, _)| *at);
         let mut value = U256::ZERO;
         for (_, changes) in ran {
@@ -156,7 +156,7 @@ impl Told {
         for slot in from.0..self.newest + 2 {
             let values = values_after(&self.store, &keys, Slot(slot)).unwrap();
             for (key, value) in keys.iter().zip(values) {
-                prop_assert_eq!(number(&value), self.plain(*key, Slot(slot)), "{} after {}", key, slot);
+                prop_assert_eq!(number(value.as_deref()), self.plain(*key, Slot(slot)), "{} after {}", key, slot);
             }
         }
         if let Some(before) = from.0.checked_sub(1).map(Slot) {
