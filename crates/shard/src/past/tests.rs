@@ -67,7 +67,7 @@ impl Told {
             newest: 10,
             drained: 10,
             kept,
-            told: Vec::new(),
+            ran: Vec::new(),
         };
         let account = (ALICE, Some(AccountState::with_balance(U256::ONE)));
         told.payload(10, Changes { accounts: [account].into(), ..Changes::default() });
