@@ -41,7 +41,7 @@ pub fn decide<'a>(descriptor: &Descriptor, votes: impl IntoIterator<Item = &'a V
 }
 
 /// Whether `vote` is one of those that decide the attempt (R3, R9).
-pub(crate) fn counts(descriptor: &Descriptor, attempt: AttemptId, vote: &Vote) -> bool {
+pub fn counts(descriptor: &Descriptor, attempt: AttemptId, vote: &Vote) -> bool {
     vote.attempt == attempt && descriptor.epoch(vote.shard) == Some(vote.epoch)
 }
 

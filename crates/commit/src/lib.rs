@@ -33,7 +33,7 @@ mod twin;
 mod vote;
 
 pub use coordinator::Coordinator;
-pub use decision::{Decision, DecisionProof, Undecided, decide};
+pub use decision::{Decision, DecisionProof, Undecided, counts, decide};
 pub use descriptor::{Descriptor, DescriptorError, PARTICIPANTS_COUNT_MAX, PAYLOAD_BYTES_MAX};
 pub use participant::Participant;
 pub use refusal::{DETAIL_BYTES_MAX, Refusal, Rejection};

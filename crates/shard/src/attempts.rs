@@ -25,7 +25,7 @@ use crate::votes::VoteVerifier;
 use alloy_primitives::Address;
 use borsh::{BorshDeserialize, BorshSerialize};
 use commit::participant::{Action, Answer as VoteAnswer, Record, Step, ask_at};
-use commit::{DecisionProof, Descriptor, Participant, Refusal, Rejection, Vote, VoteProof};
+use commit::{DecisionProof, Descriptor, Participant, Refusal, Rejection, VoteProof, counts};
 use evm::{LockMode, StateKey, Witness};
 use primitives::{AttemptId, Digest, Height, Read, ShardId, Time, Verified, encode};
 use proof::LeafKind;
@@ -289,11 +289,9 @@ impl<R: Read> Work<'_, '_, R> {
     ) -> Result<Pending, AttemptRefusal> {
         let id = descriptor.id();
         let known = attempt(&self.ledger.staged, id);
-        let ground = if waits.is_some_and(|proof| waits_for(descriptor, &proof.vote)) {
-            Ground::Waited
-        } else {
-            Ground::Unfounded
-        };
+        // A yes that counts makes whoever gave it wait for the others'.
+        let waited = waits.is_some_and(|proof| proof.vote.verdict.is_yes() && counts(descriptor, id, &proof.vote));
+        let ground = if waited { Ground::Waited } else { Ground::Unfounded };
         let excess = self.shard.tombstones.excess(ground).filter(|_| known.is_none());
         if let Some(kept) = excess {
             return Err(Busy::Tombstones { kept }.into());
@@ -326,7 +324,7 @@ impl<R: Read> Work<'_, '_, R> {
         let id = vote.vote.attempt;
         let Some(live) = self.shard.attempts.live.get_mut(&id) else { return };
         let is_no = !vote.vote.verdict.is_yes();
-        if live.descriptor.epoch(vote.vote.shard) != Some(vote.vote.epoch) {
+        if !counts(&live.descriptor, id, &vote.vote) {
             return; // R9: certified by another epoch than the attempt binds.
         }
         if is_no || !live.votes.contains_key(&vote.vote.shard) {
@@ -485,9 +483,7 @@ impl<R: Read> Work<'_, '_, R> {
         let taken = self.shard.locks.acquire(id, held(&self.shard.participant, part.locks.clone()));
         debug_assert!(taken.is_ok(), "readiness has just found these locks free: {taken:?}");
         // The homes' votes came with the prepare: if a home is gone when the attempt is late, there is no need to ask it (R8).
-        let is_of_this = |home: &&Verified<VoteProof>| {
-            home.vote.attempt == id && descriptor.epoch(home.vote.shard) == Some(home.vote.epoch)
-        };
+        let is_of_this = |home: &&Verified<VoteProof>| counts(descriptor, id, &home.vote);
         let votes = prepare.homes.iter().filter(is_of_this).map(|home| (home.vote.shard, home.clone())).collect();
         for key in changing(&part.locks) {
             self.ledger.staged.put_value(HOLDERS, spaces::holder_key(key), &id);
@@ -557,13 +553,6 @@ impl<R: Read> Work<'_, '_, R> {
         }
         height
     }
-}
-
-/// Whether this is a vote that makes a participant of the attempt wait for the others'.
-fn waits_for(descriptor: &Descriptor, vote: &Vote) -> bool {
-    vote.attempt == descriptor.id()
-        && vote.verdict.is_yes()
-        && descriptor.epoch(vote.shard).is_some_and(|epoch| epoch == vote.epoch)
 }
 
 /// Whether the descriptor names what the execution is: same payload, witness and effects (R3), same shards.
