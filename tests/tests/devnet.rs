@@ -49,6 +49,25 @@ fn a_folder_keeps_its_url_its_chain_id_and_its_accounts() {
     }
 }
 
+/// What a network's file says of its slots.
+fn slots(said: &Value) -> u64 {
+    let file = std::fs::read_to_string(said["network_file"].as_str().unwrap()).unwrap();
+    let length = file.lines().find_map(|line| line.strip_prefix("slot_ms = ")).unwrap();
+    length.parse().unwrap()
+}
+
+#[test]
+fn a_folder_keeps_the_length_of_its_slots() {
+    let dir = tempfile::tempdir().unwrap();
+    let (child, first) = started(dir.path(), &["--slot-ms", "500"]);
+    stop(child);
+    let refused = said(&devnet(dir.path(), &["--slot-ms", "250"]).output().unwrap());
+    assert!(refused.contains("began otherwise") && refused.contains("--slot-ms"), "{refused}");
+    let (child, second) = started(dir.path(), &[]);
+    stop(child);
+    assert_eq!((slots(&first), slots(&second)), (500, 500));
+}
+
 #[test]
 fn a_port_that_is_in_use_is_named() {
     let dir = tempfile::tempdir().unwrap();

@@ -241,6 +241,22 @@ fn half_sent_requests_and_calls_that_hang_do_not_keep_a_coordinator() {
     cluster.stop().unwrap();
 }
 
+#[test]
+fn a_network_stops_as_soon_as_the_slowest_of_its_nodes() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = Plan { relays: 0, coordinators: 3, program: program().unwrap(), ..Plan::new(2).unwrap() };
+    let cluster = Cluster::start(plan, dir.path()).unwrap();
+    let whole = post(r#"{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]}"#);
+    let held: Vec<TcpStream> = (0..3)
+        .map(|number| half_sent(cluster.rpc(number).trim_start_matches("http://").parse().unwrap(), &whole[..20]))
+        .collect();
+    let begun = Instant::now();
+    cluster.stop().unwrap();
+    // Each of the three waits some 5 s for the rest of its request.
+    assert!(begun.elapsed() < Duration::from_secs(11), "it took {:?}", begun.elapsed());
+    drop(held);
+}
+
 /// Resident memory of a process, in bytes.
 fn resident_bytes(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();

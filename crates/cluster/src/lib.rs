@@ -16,7 +16,7 @@ pub mod rpc;
 pub mod union;
 
 use crate::client::Client;
-use crate::process::Process;
+use crate::process::{POLL_PAUSE, Process, drain_deadline};
 use alloy_primitives::Address;
 use eyre::{Context, Result, eyre};
 use fixtures::{genesis, usual, wallet};
@@ -33,6 +33,9 @@ use tokio::net::TcpSocket;
 
 /// How long all nodes together may take to be ready.
 const READY_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// How long shards go on serving coordinators and relays that drain.
+const SHARDS_ASKED_AFTER: Duration = Duration::from_secs(2);
 
 /// How much of a log is shown.
 const LOG_TAIL_LINES_COUNT: usize = 8;
@@ -60,6 +63,8 @@ pub struct Plan {
     pub genesis: Genesis,
     /// Extra environment of the child processes.
     pub environment: Vec<(String, String)>,
+    /// When slot 0 began, in milliseconds since 1970. None: as the network file in the folder says, or else now.
+    pub genesis_ms: Option<u64>,
     /// Where the first coordinator serves Ethereum JSON-RPC; port 0 is a free one. None: a free port on loopback.
     pub rpc: Option<SocketAddr>,
     /// The program to start: `dovetail` itself.
@@ -80,6 +85,7 @@ impl Plan {
             pinned: BTreeMap::new(),
             genesis: Genesis::default(),
             environment: Vec::new(),
+            genesis_ms: None,
             rpc: None,
             program: std::env::current_exe().wrap_err("this program has no path")?,
         })
@@ -128,8 +134,10 @@ impl fmt::Display for Node {
 struct Ports {
     grpc: SocketAddr,
     metrics: SocketAddr,
-    rpc: SocketAddr,
 }
+
+/// Where each coordinator serves JSON-RPC.
+type RpcAddresses = BTreeMap<u32, SocketAddr>;
 
 /// A running network.
 #[derive(Debug)]
@@ -138,6 +146,7 @@ pub struct Cluster {
     plan: Plan,
     network: Network,
     ports: BTreeMap<Node, Ports>,
+    rpc: RpcAddresses,
     _reservation: Reservation,
     running: BTreeMap<Node, Process>,
 }
@@ -155,17 +164,11 @@ impl Cluster {
         // Nodes read paths relative to where they run, which is here.
         let dir = &std::path::absolute(dir)?;
         std::fs::create_dir_all(dir).wrap_err_with(|| format!("cannot make {}", dir.display()))?;
-        let nodes = nodes(&plan);
-        let mut reservation = Reservation::default();
-        let mut ports: BTreeMap<Node, Ports> =
-            nodes.iter().map(|node| Ok((*node, reservation.ports()?))).collect::<Result<_>>()?;
-        if let (Some(address), Some(first)) = (plan.rpc, ports.get_mut(&Node::Coordinator(0))) {
-            first.rpc = reservation.take(address).wrap_err_with(|| format!("cannot serve JSON-RPC on {address}"))?;
-        }
+        let (reservation, ports, rpc) = reserve(&plan)?;
         let network = write_network(&plan, &ports, dir)?;
         let running = BTreeMap::new();
-        let cluster = Self { dir: dir.to_owned(), plan, network, ports, _reservation: reservation, running };
-        nodes.into_iter().try_for_each(|node| cluster.write_settings(node))?;
+        let cluster = Self { dir: dir.to_owned(), plan, network, ports, rpc, _reservation: reservation, running };
+        nodes(&cluster.plan).into_iter().try_for_each(|node| cluster.write_settings(node))?;
         Ok(cluster)
     }
 
@@ -198,7 +201,7 @@ impl Cluster {
 
     /// A coordinator's Ethereum JSON-RPC endpoint.
     pub fn rpc(&self, coordinator: u32) -> String {
-        format!("http://{}", self.ports[&Node::Coordinator(coordinator)].rpc)
+        format!("http://{}", self.rpc[&coordinator])
     }
 
     /// A node's metrics endpoint.
@@ -295,14 +298,18 @@ impl Cluster {
         Client::open(&self.network, &self.endpoint(Node::Coordinator(coordinator)), &self.rpc(coordinator))
     }
 
-    /// Stops every node with SIGTERM, relays and coordinators first, and waits for them to drain.
+    /// Stops every node with SIGTERM and waits for all of them to drain: as long as the slowest takes, not as long as all
+    /// take together. Relays and coordinators are asked first; the shards, which those still need, once they have ended or
+    /// [`SHARDS_ASKED_AFTER`] later.
     pub fn stop(mut self) -> Result<()> {
-        let mut last = Ok(());
-        while let Some((node, process)) = self.running.pop_last() {
-            let stopped = process.terminate().wrap_err_with(|| format!("{node} did not stop cleanly"));
-            last = last.and(stopped);
+        let shards = self.running.extract_if(.., |node, _| matches!(node, Node::Executor(_))).collect();
+        let mut others = ask_to_end(std::mem::take(&mut self.running));
+        let until = Instant::now() + SHARDS_ASKED_AFTER;
+        while others.iter_mut().any(|(_, asked)| asked.is_running()) && Instant::now() < until {
+            std::thread::sleep(POLL_PAUSE);
         }
-        last
+        let (shards, until) = (ask_to_end(shards), drain_deadline());
+        others.into_iter().chain(shards).map(|(node, asked)| asked.wait(node, until)).fold(Ok(()), Result::and)
     }
 
     fn spawn(&mut self, node: Node) -> Result<()> {
@@ -338,10 +345,10 @@ impl Cluster {
                 archive: false,
                 key: Some(key_path(&self.dir, shard)),
             }),
-            Node::Coordinator(_) => toml::to_string(&coordinator_service::Settings {
+            Node::Coordinator(number) => toml::to_string(&coordinator_service::Settings {
                 network,
                 listen: ports.grpc,
-                rpc_listen: ports.rpc,
+                rpc_listen: self.rpc[&number],
                 metrics_listen: ports.metrics,
                 data,
                 settled: Settled::default(),
@@ -359,10 +366,41 @@ impl Cluster {
     }
 }
 
+/// A process after SIGTERM, or why it could not be asked.
+struct Asked(Process, Result<()>);
+
+impl Asked {
+    fn is_running(&mut self) -> bool {
+        self.1.is_ok() && self.0.exited().is_none()
+    }
+
+    fn wait(self, node: Node, until: Instant) -> Result<()> {
+        let Self(process, asked) = self;
+        asked.and_then(|()| process.wait_ended(until)).wrap_err_with(|| format!("{node} did not stop cleanly"))
+    }
+}
+
+fn ask_to_end(running: BTreeMap<Node, Process>) -> Vec<(Node, Asked)> {
+    let ask = |(node, mut process): (Node, Process)| {
+        let asked = process.ask_to_end();
+        (node, Asked(process, asked))
+    };
+    running.into_iter().map(ask).collect()
+}
+
 fn nodes(plan: &Plan) -> Vec<Node> {
     let executors = (0..plan.shards).map(Node::Executor);
     let coordinators = (0..plan.coordinators).map(Node::Coordinator);
     executors.chain(coordinators).chain((0..plan.relays).map(Node::Relay)).collect()
+}
+
+/// An address for all that the nodes of `plan` listen on: each node's ports, and where each coordinator serves JSON-RPC.
+fn reserve(plan: &Plan) -> Result<(Reservation, BTreeMap<Node, Ports>, RpcAddresses)> {
+    let mut reservation = Reservation::default();
+    let ports = nodes(plan).into_iter().map(|node| Ok((node, reservation.ports()?))).collect::<Result<_>>()?;
+    let rpc = (0..plan.coordinators).map(|number| Ok((number, reservation.rpc(plan, number)?)));
+    let rpc = rpc.collect::<Result<_>>()?;
+    Ok((reservation, ports, rpc))
 }
 
 /// Free ports on loopback, one after another, and what keeps them ours.
@@ -389,7 +427,15 @@ impl Reservation {
     }
 
     fn ports(&mut self) -> Result<Ports> {
-        Ok(Ports { grpc: self.port()?, metrics: self.port()?, rpc: self.port()? })
+        Ok(Ports { grpc: self.port()?, metrics: self.port()? })
+    }
+
+    /// Where this coordinator serves JSON-RPC: the first one where it was asked to.
+    fn rpc(&mut self, plan: &Plan, coordinator: u32) -> Result<SocketAddr> {
+        match plan.rpc.filter(|_| coordinator == 0) {
+            Some(address) => self.take(address).wrap_err_with(|| format!("cannot serve JSON-RPC on {address}")),
+            None => self.port(),
+        }
     }
 }
 
@@ -407,7 +453,7 @@ fn write_network(plan: &Plan, ports: &BTreeMap<Node, Ports>, dir: &Path) -> Resu
     };
     let mut file = NetworkFile {
         network: plan.network,
-        genesis_ms: genesis_ms(dir)?,
+        genesis_ms: plan.genesis_ms.map_or_else(|| genesis_ms(dir), Ok)?,
         slot_ms: plan.slot_ms,
         base_fee_wei: 1_000_000_000,
         gas_limit: 60_000_000,
@@ -505,6 +551,15 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let error = Reservation::default().take(listener.local_addr().unwrap()).unwrap_err();
         assert!(format!("{error:#}").contains("in use"), "{error:#}");
+    }
+
+    #[test]
+    fn a_port_is_kept_for_each_that_listens_and_for_nothing_else() {
+        let asked = Reservation::default().port().unwrap();
+        let plan = Plan { relays: 2, coordinators: 2, rpc: Some(asked), ..Plan::new(3).unwrap() };
+        let (reservation, _, rpc) = reserve(&plan).unwrap();
+        // gRPC and metrics of seven nodes, JSON-RPC of two.
+        assert_eq!((reservation.0.len(), rpc[&0]), (2 * 7 + 2, asked));
     }
 
     #[test]

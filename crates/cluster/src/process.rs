@@ -12,6 +12,14 @@ use std::time::{Duration, Instant};
 /// How long a child may take to drain after SIGTERM.
 const DRAIN_TIMEOUT: Duration = host::shutdown::DRAIN_DURATION_MAX.saturating_add(Duration::from_secs(5));
 
+/// Between two looks at whether a child has ended.
+pub(crate) const POLL_PAUSE: Duration = Duration::from_millis(10);
+
+/// Until when a child that is asked now has to have drained.
+pub(crate) fn drain_deadline() -> Instant {
+    Instant::now() + DRAIN_TIMEOUT
+}
+
 /// A running child.
 #[derive(Debug)]
 pub struct Process {
@@ -63,18 +71,29 @@ impl Process {
 
     /// SIGTERM, and wait for a clean end.
     pub fn terminate(mut self) -> Result<()> {
-        if let Some(status) = self.exited() {
-            return Err(eyre!("it had ended before, with {status}"));
+        self.ask_to_end()?;
+        self.wait_ended(drain_deadline())
+    }
+
+    /// SIGTERM, without waiting.
+    pub fn ask_to_end(&mut self) -> Result<()> {
+        match self.exited() {
+            Some(status) => Err(eyre!("it had ended before, with {status}")),
+            None => self.signal("TERM"),
         }
-        self.signal("TERM")?;
-        let until = Instant::now() + DRAIN_TIMEOUT;
-        while Instant::now() < until {
+    }
+
+    /// Waits until a process that was asked to has ended, cleanly.
+    pub fn wait_ended(mut self, until: Instant) -> Result<()> {
+        loop {
             if let Some(status) = self.exited() {
                 return if status.success() { Ok(()) } else { Err(eyre!("it ended with {status}")) };
             }
-            std::thread::sleep(Duration::from_millis(10));
+            if Instant::now() >= until {
+                return Err(eyre!("it was still running {DRAIN_TIMEOUT:?} after SIGTERM"));
+            }
+            std::thread::sleep(POLL_PAUSE);
         }
-        Err(eyre!("it was still running {DRAIN_TIMEOUT:?} after SIGTERM"))
     }
 
     /// Sends a signal by name, such as `STOP` and `CONT`.

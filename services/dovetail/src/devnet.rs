@@ -33,9 +33,9 @@ pub struct Arguments {
     /// How many coordinators.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     coordinators: u32,
-    /// Length of a slot, which is a block to wallets, in milliseconds.
-    #[arg(long, default_value_t = 250)]
-    slot_ms: u64,
+    /// Length of a slot, which is a block to wallets, in milliseconds. Without it, that which the network in `--dir` has, or 250.
+    #[arg(long)]
+    slot_ms: Option<u64>,
     /// Keeps stores, keys and logs in this folder. Without it they are in a folder that goes when the network is stopped.
     #[arg(long)]
     dir: Option<PathBuf>,
@@ -112,21 +112,23 @@ pub async fn run(arguments: Arguments) -> Result<()> {
 
 fn plan(arguments: &Arguments, dir: &Path) -> Result<Plan> {
     let kept = Cluster::kept_network(dir)?;
-    let before = kept.as_ref().map(|network| network.params.network.0);
+    let before = kept.as_ref().map(|network| &network.params);
+    let development = Plan::new(arguments.shards)?;
     let plan = Plan {
-        network: arguments.chain_id.or(before).unwrap_or(CHAIN_ID),
+        network: arguments.chain_id.or(before.map(|params| params.network.0)).unwrap_or(CHAIN_ID),
         relays: arguments.relays,
         coordinators: arguments.coordinators,
-        slot_ms: arguments.slot_ms,
+        slot_ms: arguments.slot_ms.or(before.map(|params| params.slot_length.0)).unwrap_or(development.slot_ms),
+        genesis_ms: before.map(|params| params.genesis.0),
         rpc: Some(rpc_address(arguments, Cluster::kept_rpc(dir)?)),
-        ..Plan::new(arguments.shards)?
+        ..development
     };
     let plan = plan.with_accounts(arguments.accounts)?;
     let plan = if arguments.no_usual_contracts { plan } else { plan.with_usual_contracts()? };
     ensure!(
         kept.is_none_or(|network| is_of(&network, &plan)),
-        "the network in {} began otherwise: start it with the --shards, --chain-id, --accounts and --no-usual-contracts it began with, or \
-         give another --dir",
+        "the network in {} began otherwise: start it with the --shards, --slot-ms, --chain-id, --accounts and --no-usual-contracts it \
+         began with, or give another --dir",
         dir.display()
     );
     Ok(plan)
@@ -135,6 +137,7 @@ fn plan(arguments: &Arguments, dir: &Path) -> Result<Plan> {
 /// Whether `network` began as `plan` would have it begin.
 fn is_of(network: &Network, plan: &Plan) -> bool {
     network.params.network.0 == plan.network
+        && network.params.slot_length.0 == plan.slot_ms
         && network.endpoints.len() == plan.shards as usize
         && network.genesis == plan.genesis
 }
