@@ -25,7 +25,7 @@ mod store;
 
 pub use error::{Fault, StoreError};
 pub use identity::{FORMAT, Identity};
-pub use mark::{Count, Mark, Marking, mark_beside};
+pub use mark::{Count, Found, MARK_LATE_BATCHES_MAX, Mark, Marking, mark_beside};
 pub use options::{Durability, Settings};
 pub use reader::{Reader, Snapshot};
 pub use room::Room;

@@ -11,7 +11,7 @@
 //! Knows nothing of what a block is: it keeps the owner's own count beside the batch's number, for sentences.
 
 use crate::error::End;
-use crate::guard::{Guard, Note};
+use crate::guard::{GUARD_SYNC_BATCHES, Guard, Note};
 use crate::{Fault, Reader};
 use borsh::{BorshDeserialize, BorshSerialize};
 use primitives::{Digest, Write};
@@ -55,10 +55,53 @@ impl Note for Marked {
     }
 }
 
+/// What there was of the mark when its store was opened, and did not speak against it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// None, of a store with no batch but the one that made it: nothing was signed yet.
+    New,
+    /// It ends where the store ends.
+    Agrees,
+    /// It ends a little earlier, as after a kill or a loss of power: it is written after the batch and synced rarely.
+    Late {
+        /// By how many batches, at most [`MARK_LATE_BATCHES_MAX`].
+        batches: u64,
+    },
+    /// It ends earlier than that: it is not the newest mark of this store.
+    Old {
+        /// By how many batches.
+        batches: u64,
+    },
+    /// None, of a store that has more batches.
+    Missing,
+    /// There is one, and nobody can read it.
+    Unreadable,
+}
+
+/// Up to how many batches a mark may be late by itself: as many as may pass between two syncs of it.
+pub const MARK_LATE_BATCHES_MAX: u64 = GUARD_SYNC_BATCHES;
+
+impl Found {
+    /// Of a mark that ends with batch `marked` beside a store that ends with batch `last`.
+    pub(crate) fn of(marked: u64, last: u64) -> Self {
+        match last.saturating_sub(marked) {
+            0 => Self::Agrees,
+            batches @ 1..=MARK_LATE_BATCHES_MAX => Self::Late { batches },
+            batches => Self::Old { batches },
+        }
+    }
+
+    /// Where there is no mark beside a store that ends with batch `last`.
+    pub(crate) fn none(last: u64) -> Self {
+        if last <= 1 { Self::New } else { Self::Missing }
+    }
+}
+
 /// The mark of one open store; clones are the same.
 #[derive(Debug, Clone)]
 pub struct Mark {
     path: PathBuf,
+    found: Found,
     of_batch: fn(&[Write]) -> Option<u64>,
     state: Arc<Mutex<State>>,
 }
@@ -71,9 +114,19 @@ struct State {
 }
 
 impl Mark {
-    pub(crate) fn new(marking: Marking, file: Option<Guard<Marked>>, latest: Marked) -> Self {
+    pub(crate) fn new(marking: Marking, found: Found, file: Option<Guard<Marked>>, latest: Marked) -> Self {
         let state = Arc::new(Mutex::new(State { file, latest }));
-        Self { path: marking.path, of_batch: marking.count.of_batch, state }
+        Self { path: marking.path, found, of_batch: marking.count.of_batch, state }
+    }
+
+    /// Where it is kept.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What there was of it when the store was opened.
+    pub fn found(&self) -> Found {
+        self.found
     }
 
     /// Whether there is a mark: one that the store was found to agree with, or that was set since.

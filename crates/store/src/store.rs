@@ -3,7 +3,7 @@
 use crate::error::End;
 use crate::guard::Guard;
 use crate::link::{LINKS_COUNT_MAX, Link};
-use crate::mark::Marked;
+use crate::mark::{Found, Marked};
 use crate::reader::Shared;
 use crate::room::Reserve;
 use crate::{Durability, FORMAT, Fault, Identity, Mark, Marking, Reader, Room, Settings, StoreError, options};
@@ -306,8 +306,13 @@ impl Opening<'_> {
             Guard::<Marked>::open(&marking.path).map_err(|error| fault(&marking.path, "reading the mark", &error))?;
         let count = (marking.count.of_store)(&self.reader);
         let here = Marked { end: end(link), count, owner: Link::genesis(&encode(self.identity)).digest };
+        let found = match &opened {
+            Some((_, Some(marked))) => Found::of(marked.end.sequence, link.sequence),
+            Some((_, None)) => Found::Unreadable,
+            None => Found::none(link.sequence),
+        };
         // A mark that nobody can read says nothing: others have to be asked, as if there were none.
-        let Some((file, Some(marked))) = opened else { return Ok(Mark::new(marking, None, here)) };
+        let Some((file, Some(marked))) = opened else { return Ok(Mark::new(marking, found, None, here)) };
         let other = |reason| StoreError::OtherMark { path: self.path.to_owned(), mark: marking.path.clone(), reason };
         if marked.owner != here.owner {
             return Err(other("it belongs to another key, shard or network"));
@@ -326,7 +331,7 @@ impl Opening<'_> {
         if kept.is_some_and(|kept| kept.digest != marked.end.digest) {
             return Err(other("it knows another batch of that number"));
         }
-        Ok(Mark::new(marking, Some(file), here))
+        Ok(Mark::new(marking, found, Some(file), here))
     }
 
     fn create_guard(&self, link: &Link) -> Result<Guard, Fault> {

@@ -3,7 +3,9 @@
 
 mod fixture;
 
-use dovetail_store::{Count, Identity, Mark, Marking, Reader, Store, StoreError, mark_beside};
+use dovetail_store::{
+    Count, Found, Identity, MARK_LATE_BATCHES_MAX, Mark, Marking, Reader, Store, StoreError, mark_beside,
+};
 use fixture::{A, B, SETTINGS, batch, crash_image, identity};
 use primitives::{Read, Write};
 use std::fs;
@@ -106,6 +108,27 @@ fn a_store_without_a_mark_opens_and_says_so() {
     fs::write(mark_beside(&path), b"torn").unwrap();
     drop(mark);
     assert!(!open(&path).unwrap().1.is_set(), "a mark that nobody can read is none");
+}
+
+#[test]
+fn what_there_was_of_the_mark_is_told() {
+    let (folder, path) = folder();
+    let found = || open(&path).unwrap().1.found();
+    assert_eq!(found(), Found::New);
+    go_on(&path, 3);
+    assert_eq!(found(), Found::Agrees);
+    let mark = folder.path().join("mark");
+    fs::copy(mark_beside(&path), &mark).unwrap();
+    go_on(&path, 5);
+    fs::copy(&mark, mark_beside(&path)).unwrap();
+    assert_eq!(found(), Found::Late { batches: 2 });
+    go_on(&path, 4 + MARK_LATE_BATCHES_MAX);
+    fs::copy(&mark, mark_beside(&path)).unwrap();
+    assert_eq!(found(), Found::Old { batches: 1 + MARK_LATE_BATCHES_MAX });
+    fs::write(mark_beside(&path), b"").unwrap();
+    assert_eq!(found(), Found::Unreadable);
+    fs::remove_file(mark_beside(&path)).unwrap();
+    assert_eq!(found(), Found::Missing);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! ```
 
 use shard::Behind;
-use store::Mark;
+use store::{Found, Mark};
 use tokio::sync::watch;
 
 /// What became of the machine's question whether its store is the newest.
@@ -23,8 +23,9 @@ enum State {
 }
 
 impl Fate {
-    /// Nothing is known yet.
+    /// Nothing is known yet but what there was of the mark.
     pub(crate) fn new(mark: Mark) -> Self {
+        tell(&mark);
         Self { mark, state: watch::Sender::new(State::Asking) }
     }
 
@@ -64,5 +65,32 @@ impl Fate {
                 std::future::pending::<()>().await;
             }
         }
+    }
+}
+
+/// Says what a mark that is not as this node left it means for the start.
+fn tell(mark: &Mark) {
+    let path = mark.path().display();
+    match mark.found() {
+        Found::New | Found::Agrees => {}
+        Found::Late { batches } => tracing::info!(
+            mark = %path, batches,
+            "the signer's mark ends before the store, as after a kill or a loss of power: it says less, and nothing against the store"
+        ),
+        Found::Old { batches } => tracing::warn!(
+            mark = %path, batches,
+            "the signer's mark ends long before the store: somebody put an old mark in its place. A copy of the store taken after that \
+             mark would not be refused by it; only what the other shards have seen would"
+        ),
+        Found::Missing => tracing::warn!(
+            mark = %path,
+            "the signer's mark is missing although the store has blocks: it was lost, or left behind when the store was moved. Every \
+             other shard has to say what it has seen of this one before it signs"
+        ),
+        Found::Unreadable => tracing::warn!(
+            mark = %path,
+            "the signer's mark is empty or damaged: it is taken for none. Every other shard has to say what it has seen of this one \
+             before it signs"
+        ),
     }
 }
