@@ -9,10 +9,13 @@ use dovetail_tests::testnet::{SHARDS_COUNT, program};
 use fixtures::wallet::{ACCOUNTS_COUNT, Call, Wallet};
 use host::network::NetworkFile;
 use primitives::ShardId;
+use proof::domain_of;
 use serde_json::{Value, json};
 use std::process::Command;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use wire::client::{ClientSettings, Connection};
+use wire::relay::{RelayClient, RouteKey};
 
 /// The shard that goes.
 const GONE: u32 = 2;
@@ -63,6 +66,28 @@ async fn a_peer_that_is_lost_is_named_by_all_and_once_in_their_logs() {
             assert_eq!(log.matches(line).count(), 1, "{node} says \"{line}\" once:\n{log}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_that_an_operator_paused_is_named_until_it_is_resumed() {
+    let (_dir, mut cluster) = network();
+    let node = Node::Relay(0);
+    let network = cluster.network().params.network;
+    let route = RouteKey { source: domain_of(network, ShardId(0)), destination: domain_of(network, ShardId(1)) };
+    let relay = RelayClient::new(Connection::open(&ClientSettings::plain(cluster.endpoint(node))).unwrap());
+    relay.pause(route).await.unwrap();
+    let named = "the route from shard 0 to shard 1 was paused";
+    let (ready, text) = readiness(&cluster, node).unwrap();
+    assert!(ready && text.contains(named), "{text}");
+    cluster.terminate(node).unwrap();
+    cluster.restart(node).unwrap();
+    cluster.wait_ready(node).unwrap();
+    let (_, text) = readiness(&cluster, node).unwrap();
+    assert!(text.contains(named), "a restart resumes nothing: {text}");
+    assert!(log(&cluster, node).unwrap().contains("a route is still paused"));
+    relay.resume(route).await.unwrap();
+    let (_, text) = readiness(&cluster, node).unwrap();
+    assert!(!text.contains(named), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Promise: a peer that is lost is one line in the log, one more when it is back, and all the while a line of `/readyz` and a
-//! gauge that name it. A peer that is lost makes a process unready only where nothing can be served without any.
+//! gauge that name it. A peer that is lost makes a process unready only where nothing can be served without any. What else an
+//! operator should know is a line of `/readyz` for as long as it is so.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
@@ -94,6 +95,8 @@ struct Inner {
     state: State,
     needs: Needs,
     peers: BTreeMap<String, Known>,
+    /// What else an operator should know, by what it is about.
+    remarks: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -120,7 +123,8 @@ pub struct Readiness {
 impl Health {
     /// A process that is starting.
     pub fn new() -> Self {
-        let inner = Inner { state: State::Starting, needs: Needs::Nobody, peers: BTreeMap::new() };
+        let inner =
+            Inner { state: State::Starting, needs: Needs::Nobody, peers: BTreeMap::new(), remarks: BTreeMap::new() };
         Self { inner: Arc::new(Mutex::new(inner)), lost: Family::default() }
     }
 
@@ -141,6 +145,16 @@ impl Health {
     /// Says whether the process is any use without its peers.
     pub fn set_needs(&self, needs: Needs) {
         self.lock().needs = needs;
+    }
+
+    /// Says of something that is in order what an operator should know of it all the same, or with none that there is
+    /// nothing any more. It makes nothing unready.
+    pub fn remark(&self, about: impl Into<String>, text: Option<&str>) {
+        let (about, mut inner) = (about.into(), self.lock());
+        match text {
+            Some(text) => drop(inner.remarks.insert(about, text.to_owned())),
+            None => drop(inner.remarks.remove(&about)),
+        }
     }
 
     /// Where the process is.
@@ -173,6 +187,9 @@ impl Health {
                 // Writing into a string does not fail.
                 let _ = writeln!(lines, "{name} {complaint}");
             }
+        }
+        for (about, remark) in &inner.remarks {
+            let _ = writeln!(lines, "{about} {remark}");
         }
         let is_alone = !inner.peers.is_empty() && !inner.peers.values().any(|known| known.standing.is_sound());
         match (inner.needs, is_alone) {
@@ -299,6 +316,16 @@ mod tests {
         let text = "ready, but\nshard 1 has not answered for 2 s: refused\n".to_owned();
         assert_eq!(health.readiness(), Readiness { is_ready: true, text });
         one.answered();
+        assert_eq!(health.readiness().text, "ready\n");
+    }
+
+    #[test]
+    fn what_an_operator_should_know_is_a_line_until_it_is_over() {
+        let health = ready();
+        health.remark("route 0 to 1", Some("is paused"));
+        let text = "ready, but\nroute 0 to 1 is paused\n".to_owned();
+        assert_eq!(health.readiness(), Readiness { is_ready: true, text });
+        health.remark("route 0 to 1", None);
         assert_eq!(health.readiness().text, "ready\n");
     }
 

@@ -25,6 +25,13 @@ pub struct Instruments {
     equivocations: Counter,
     behind: Gauge,
     shards_behind: Family<ShardLabel, Gauge>,
+    routes_paused: Family<RouteLabel, Gauge>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabel {
+    source: u32,
+    destination: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -55,6 +62,7 @@ impl Instruments {
             equivocations: Counter::default(),
             behind: Gauge::default(),
             shards_behind: Family::default(),
+            routes_paused: Family::default(),
         };
         let host = registry.sub_registry_with_prefix("host");
         host.register("steps", "Steps of the machine", instruments.steps.clone());
@@ -84,7 +92,16 @@ impl Instruments {
         seen.register("store_behind", text, instruments.behind.clone());
         let text = "1 while a shard's newest block is below what this process has seen of it";
         seen.register("shard_behind", text, instruments.shards_behind.clone());
+        let relay = registry.sub_registry_with_prefix("relay");
+        let text = "1 while an operator has a relay's route from one shard to another paused";
+        relay.register("route_paused", text, instruments.routes_paused.clone());
         instruments
+    }
+
+    /// Whether an operator has a route paused.
+    pub fn route_paused(&self, source: ShardId, destination: ShardId, is_paused: bool) {
+        let label = RouteLabel { source: source.0, destination: destination.0 };
+        self.routes_paused.get_or_create(&label).set(i64::from(is_paused));
     }
 
     /// Whether a shard's newest block is below what this process has seen of it.

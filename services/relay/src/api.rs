@@ -1,6 +1,7 @@
 //! `RelayService` on the machine and on snapshots of its store.
 
 use crate::carrier::Carrier;
+use crate::pauses::Pauses;
 use host::{Class, Handle};
 use primitives::NetworkId;
 use proof::{Message, MessageId, Receipt, domain_of, shard_of};
@@ -16,6 +17,7 @@ use wire::{Reason, Rejection};
 pub(crate) struct Node {
     handle: Handle<Input, Reply>,
     carrier: Arc<Carrier>,
+    pauses: Pauses,
     network: NetworkId,
 }
 
@@ -78,6 +80,7 @@ impl RelayApi for Node {
     async fn pause(&self, route: RouteKey) -> Result<(), Rejection> {
         let route = self.route_of(route)?;
         self.command(Command::Pause(route)).await?;
+        self.pauses.paused(route);
         tracing::warn!(source = %route.source, destination = %route.destination, "an operator paused a route");
         Ok(())
     }
@@ -85,6 +88,7 @@ impl RelayApi for Node {
     async fn resume(&self, route: RouteKey) -> Result<(), Rejection> {
         let route = self.route_of(route)?;
         self.command(Command::Resume(route)).await?;
+        self.pauses.resumed(route);
         tracing::info!(source = %route.source, destination = %route.destination, "an operator resumed a route");
         Ok(())
     }
@@ -92,8 +96,8 @@ impl RelayApi for Node {
 
 impl Node {
     /// Serves `handle`'s machine.
-    pub(crate) fn new(handle: Handle<Input, Reply>, carrier: Arc<Carrier>, network: NetworkId) -> Self {
-        Self { handle, carrier, network }
+    pub(crate) fn new(handle: Handle<Input, Reply>, carrier: Arc<Carrier>, pauses: Pauses, network: NetworkId) -> Self {
+        Self { handle, carrier, pauses, network }
     }
 
     async fn command(&self, command: Command) -> Result<(), Rejection> {

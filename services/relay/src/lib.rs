@@ -10,6 +10,7 @@
 
 mod api;
 mod carrier;
+mod pauses;
 mod settings;
 
 pub use settings::Settings;
@@ -18,6 +19,7 @@ use api::Node;
 use carrier::Carrier;
 use host::network::{Network, NetworkError};
 use host::{Bounds, Clock, Host, Process, ProcessError, Seen};
+use pauses::Pauses;
 use primitives::Time;
 use relay::Relay;
 use std::path::Path;
@@ -75,7 +77,9 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     process.tasks.spawn("what it has seen of shards", seen.show(carrier.clients()));
     carrier.listen(&process);
     process.tasks.spawn("the carrier", Arc::clone(&carrier).carry(running.handouts));
-    let node = Arc::new(Node::new(running.handle, carrier, network.params.network));
+    let reader = running.handle.reader();
+    let pauses = Pauses::open(&reader.snapshot(), process.health.clone(), process.instruments.clone());
+    let node = Arc::new(Node::new(running.handle, carrier, pauses, network.params.network));
     let server = ServerBuilder::new(ServerSettings::default()).map_err(ProcessError::from)?.relay(node);
     Ok(process.serve(server, settings.listen, running.lifeline).await?)
 }
