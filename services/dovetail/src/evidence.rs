@@ -80,10 +80,9 @@ fn told(claim: &Equivocation, proven: &Equivocated) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use host::network::{EnvironmentSource, Genesis, NetworkFile, ShardEntry};
+    use crate::sample;
     use primitives::{Digest, Epoch, Height, NetworkId, ShardId, Time};
     use proof::{Certified, HEADER_VERSION, Header, SecretKey, Signer};
-    use std::collections::BTreeMap;
 
     const SHARD: ShardId = ShardId(0);
 
@@ -92,27 +91,7 @@ mod tests {
     }
 
     fn network() -> Network {
-        let file = NetworkFile {
-            network: 31_337,
-            genesis_ms: 0,
-            slot_ms: 500,
-            base_fee_wei: 7,
-            gas_limit: 30_000_000,
-            beneficiary: alloy_primitives::Address::ZERO,
-            fork: "osaka".to_owned(),
-            environments: EnvironmentSource::Slots,
-            placement_version: 1,
-            genesis: None,
-            genesis_digest: None,
-            shards: vec![ShardEntry {
-                shard: SHARD.0,
-                endpoint: "http://127.0.0.1:1".to_owned(),
-                epoch: 1,
-                validators: vec![secret().public().to_string()],
-            }],
-            pinned: BTreeMap::new(),
-        };
-        Network::new(&file, Genesis::default()).unwrap()
+        sample::network(31_337, &[secret()])
     }
 
     fn certified(network: &Network, time: u64) -> Certified {

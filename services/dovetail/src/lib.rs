@@ -9,4 +9,6 @@ pub mod evidence;
 pub mod keys;
 pub mod receipt;
 pub mod replay;
+#[cfg(test)]
+mod sample;
 pub mod trace;

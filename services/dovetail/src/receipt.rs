@@ -142,11 +142,10 @@ pub fn verify(bytes: &[u8], network: &Network) -> Result<Statement> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sample;
     use commit::{Verdict, Vote};
-    use host::network::{EnvironmentSource, Genesis, NetworkFile, ShardEntry};
     use primitives::{AttemptId, Digest, Epoch, Height, NetworkId, Time, encode};
     use proof::{HEADER_VERSION, Header, Leaf, Outbox, Receipt, SecretKey, Signer};
-    use std::collections::BTreeMap;
 
     const NETWORK: NetworkId = NetworkId(31_337);
     const SHARD: ShardId = ShardId(1);
@@ -156,28 +155,7 @@ mod tests {
     }
 
     fn network() -> Network {
-        let shard = |number: u8| ShardEntry {
-            shard: number.into(),
-            endpoint: "http://127.0.0.1:1".to_owned(),
-            epoch: 1,
-            validators: vec![secret(number).public().to_string()],
-        };
-        let file = NetworkFile {
-            network: NETWORK.0,
-            genesis_ms: 0,
-            slot_ms: 500,
-            base_fee_wei: 7,
-            gas_limit: 30_000_000,
-            beneficiary: alloy_primitives::Address::ZERO,
-            fork: "osaka".to_owned(),
-            environments: EnvironmentSource::Slots,
-            placement_version: 1,
-            genesis: None,
-            genesis_digest: None,
-            shards: vec![shard(0), shard(1)],
-            pinned: BTreeMap::new(),
-        };
-        Network::new(&file, Genesis::default()).unwrap()
+        sample::network(NETWORK.0, &[secret(0), secret(1)])
     }
 
     fn vote() -> Vote {
