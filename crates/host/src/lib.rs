@@ -33,7 +33,7 @@ mod stderr;
 mod step;
 mod tasks;
 
-pub use clock::Clock;
+pub use clock::{Clock, OtherClocks, wall};
 pub use crash::{CRASH_VARIABLE, CrashPoint, CrashPointError};
 pub use environment::NotUnicode;
 pub use handle::{CallError, Class, Handle, Handout, Ticket};

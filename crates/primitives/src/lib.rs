@@ -6,6 +6,7 @@
 //! starts a task or touches a file. What decides is a [`Machine`]; what touches the world is its host.
 
 mod bytes;
+mod ceiling;
 mod digest;
 mod ids;
 mod machine;
@@ -14,6 +15,7 @@ mod time;
 mod verified;
 
 pub use bytes::{DecodeError, decode, encode};
+pub use ceiling::{CLOCK_AHEAD_MAX, Ceiling, HEARING_WAIT};
 pub use digest::{Digest, Domain, ZeroDigest};
 pub use ids::{AttemptId, Epoch, Height, NetworkId, ShardId, Slot};
 pub use machine::{Machine, Output, Read, Space, Write};

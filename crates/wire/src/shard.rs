@@ -39,6 +39,8 @@ pub struct ShardStatus {
     pub attested: Time,
     /// The first network block that is not closed there: what the shard decides later is shown in it or after.
     pub open: Slot,
+    /// What its node's own clock shows; none where it does not say.
+    pub clock: Option<Time>,
     /// Header of the last block; none before the first.
     pub header: Option<Header>,
     /// Version of the placement it goes by.

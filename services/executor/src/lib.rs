@@ -27,7 +27,7 @@ pub use settings::{BLOCKS_KEPT_COUNT_MIN, Settings, history_s_default};
 use fate::Fate;
 use floor::Floor;
 use host::network::{Network, NetworkError};
-use host::{Bounds, Clock, Host, Process, ProcessError, keys};
+use host::{Bounds, Clock, Host, OtherClocks, Process, ProcessError, keys};
 use node::Node;
 use primitives::ShardId;
 use proof::Signer;
@@ -90,7 +90,9 @@ pub async fn run(config: &Path) -> Result<(), Error> {
         shard::queries::evidence(&store.reader()).into_iter().filter(|known| !settled.contains(&known.id()));
     let open_evidence: Vec<_> = open_evidence.collect();
     let (floor, attested) = Floor::open(&settings.data)?;
-    let clock = Clock::starting_at(attested.max(machine.time()));
+    let is_alone = network.endpoints.len() < 2;
+    let clocks = if is_alone { OtherClocks::none() } else { OtherClocks::unheard() };
+    let clock = Clock::starting_at(attested.max(machine.time())).beside(clocks.clone());
     let host = Host {
         name: format!("shard {me}"),
         machine,
@@ -123,7 +125,7 @@ pub async fn run(config: &Path) -> Result<(), Error> {
         evidence::keep(&node, known);
     }
     let peers = peers::connect(&node)?;
-    peers::watch(&node, &peers, &process.health);
+    peers::watch(&node, &peers, &process.health, &clocks);
     process.tasks.spawn("questions to peers", peers::carry(Arc::clone(&node), peers, running.handouts));
     process.tasks.try_spawn("state roots", roots::follow(Arc::clone(&node)));
     let server = ServerBuilder::new(ServerSettings::default()).map_err(ProcessError::from)?;

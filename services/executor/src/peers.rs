@@ -1,18 +1,19 @@
 //! The other shards: questions about attempts whose decision is late (R8) and about what they have seen of this one (R14), and
-//! whether they are there at all.
+//! whether they are there at all and what their clocks show.
 
 use crate::checks;
 use crate::convert;
 use crate::evidence;
 use crate::node::Node;
 use commit::VoteProof;
-use host::{Class, Handout, Health, PEER_SILENT_MAX};
+use host::{Class, Handout, Health, OtherClocks, PEER_SILENT_MAX, Peer};
 use primitives::ShardId;
 use shard::{Checks, Input, Reply, Send};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use wire::Rejection;
 use wire::client::{ClientSettings, ConnectError, Connection, Deadlines};
 use wire::participant::{AbortRequest, ParticipantClient, VoteAnswer};
@@ -20,6 +21,9 @@ use wire::shard::ShardClient;
 
 /// Between two looks at whether a peer is there.
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
+
+/// The same while this process starts, so that it soon knows what the others' clocks show.
+const FIRST_LOOK_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a look waits for an answer.
 const LOOK_DEADLINE: Duration = PEER_SILENT_MAX;
@@ -43,22 +47,54 @@ pub(crate) fn connect(node: &Node) -> Result<BTreeMap<ShardId, Other>, ConnectEr
 }
 
 /// Looks after every other shard for as long as the process lives, so that an operator is told by whom this one is left
-/// alone. Nothing is decided by it: who is silent is asked all the same.
-pub(crate) fn watch(node: &Arc<Node>, peers: &BTreeMap<ShardId, Other>, health: &Health) {
+/// alone, and so that its clock does not run away from theirs. Who is silent is asked all the same.
+pub(crate) fn watch(node: &Arc<Node>, peers: &BTreeMap<ShardId, Other>, health: &Health, clocks: &OtherClocks) {
     for (shard, other) in peers {
-        let (peer, node, client) = (health.peer(format!("shard {shard}")), Arc::clone(node), other.shard.clone());
-        tokio::spawn(async move {
-            loop {
-                match client.status().await {
-                    Ok(status) => match node.terms.check(&status.terms) {
-                        Ok(()) => peer.answered(),
-                        Err(other) => peer.refused(&other),
-                    },
-                    Err(rejection) => peer.failed(&rejection),
+        let look = Look {
+            shard: *shard,
+            client: other.shard.clone(),
+            peer: health.peer(format!("shard {shard}")),
+            node: Arc::clone(node),
+            clocks: clocks.clone(),
+        };
+        tokio::spawn(look.again_and_again());
+    }
+}
+
+/// What looks after one peer.
+#[derive(Debug)]
+struct Look {
+    shard: ShardId,
+    client: ShardClient,
+    peer: Peer,
+    node: Arc<Node>,
+    clocks: OtherClocks,
+}
+
+impl Look {
+    async fn again_and_again(self) {
+        let begun = Instant::now();
+        loop {
+            self.once().await;
+            let is_starting = !self.clocks.has_heard() && begun.elapsed() < PEER_SILENT_MAX;
+            tokio::time::sleep(if is_starting { FIRST_LOOK_PAUSE } else { LOOK_PAUSE }).await;
+        }
+    }
+
+    async fn once(&self) {
+        let asked = self.clocks.steady();
+        match self.client.status().await {
+            Ok(status) => match self.node.terms.check(&status.terms) {
+                Ok(()) => {
+                    self.peer.answered();
+                    if let Some(clock) = status.clock {
+                        self.clocks.hear(self.shard, clock, asked);
+                    }
                 }
-                tokio::time::sleep(LOOK_PAUSE).await;
-            }
-        });
+                Err(other) => self.peer.refused(&other),
+            },
+            Err(rejection) => self.peer.failed(&rejection),
+        }
     }
 }
 
