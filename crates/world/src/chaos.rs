@@ -153,6 +153,7 @@ impl World {
                 self.is_up(party)
             }
             Kind::ClockJump | Kind::ClockSkew | Kind::ClockFreeze => self.strike_clock(kind),
+            Kind::ClockFarAhead => self.send_clock_far(),
             Kind::TwinCoordinator => self.twin(),
             Kind::LyingCoordinator => self.lie(),
             Kind::Replay => self.replay(),
@@ -264,6 +265,41 @@ impl World {
         self.is_up(party)
     }
 
+    /// The clock of one shard is hours ahead for a while; of two nobody could say which is right.
+    fn send_clock_far(&mut self) -> bool {
+        let now = self.now;
+        let (index, until) =
+            (self.chaos_dice.below(self.shards.len() as u64) as usize, self.for_a_while(2_000, 30_000));
+        if self.shards.len() < 2 || self.shards.iter().any(|shard| shard.node.clock.is_far(now)) {
+            return false;
+        }
+        self.shards[index].node.clock.far_until = Some(until);
+        self.is_up(Party::Shard(ShardId(index as u32)))
+    }
+
+    /// A shard asks the others what their clocks show, as `services/executor` does: whoever is up and can be reached says it.
+    pub(crate) fn hear_clocks(&mut self, party: Party) {
+        let (Party::Shard(me), now) = (party, self.now) else { return };
+        if !self.shards[me.0 as usize].node.clock.asks(now) {
+            return;
+        }
+        self.ask_to_attest(me);
+        if self.shards.len() < 2 {
+            return self.shards[me.0 as usize].node.clock.hear_nobody(now);
+        }
+        let answers = |shard: ShardId, other: &crate::ShardParty| {
+            let other_party = Party::Shard(shard);
+            shard != me
+                && other.node.machine.is_some()
+                && other.node.paused_until.is_none_or(|until| until <= now)
+                && !self.links.is_cut(party, other_party, now)
+                && !self.links.is_cut(other_party, party, now)
+        };
+        let others = (0..).map(ShardId).zip(&self.shards).filter(|(shard, other)| answers(*shard, other));
+        let said = others.map(|(shard, other)| (shard, other.node.clock.shows(now))).collect();
+        self.shards[me.0 as usize].node.clock.hear(said, now);
+    }
+
     /// Ends a process, which comes up again some time later.
     pub(crate) fn stop(&mut self, party: Party, power: Power) {
         match party {
@@ -338,6 +374,7 @@ impl<M: Machine> Node<M> {
         self.loops_left = 0;
         self.clock.skew = 0;
         self.clock.frozen_until = None;
+        self.clock.far_until = None;
         self.disk.full_until = None;
         self.disk.stalled_until = None;
         self.machine.is_none().then_some(self.life)

@@ -87,11 +87,15 @@ impl Actor for Coordinator {
         Ok(Self::open(settings, store)?)
     }
 
-    fn attested(_: &Memory) -> Time {
+    fn attested(_: &World, _: usize, _: &Memory) -> Time {
         Time(0)
     }
 
     fn synced(_: &mut World, _: usize, _: &[Write]) {}
+
+    fn revived(world: &mut World, index: usize) {
+        world.hand_in_again(index);
+    }
 
     fn hand_out(world: &mut World, index: usize, sends: Vec<Send>, replies: Vec<Reply>) {
         for reply in replies {
@@ -115,6 +119,29 @@ impl Actor for Coordinator {
 }
 
 impl World {
+    /// What a coordinator had accepted is handed in again when it starts, as `services/coordinator` does, and has to end
+    /// like anything else (docs/decisions/0015).
+    fn hand_in_again(&mut self, index: usize) {
+        let kept = coordinator::kept(&self.coordinators[index].node.store);
+        let recovered = kept.map_err(|error| error.to_string()).and_then(|kept| {
+            let each = kept.into_iter().map(|payload| self.checks.payload(payload).map_err(|error| error.to_string()));
+            each.collect::<Result<Vec<_>, _>>()
+        });
+        match recovered {
+            Ok(payloads) => {
+                for payload in payloads {
+                    self.tickets += 1;
+                    let ticket = Ticket(self.tickets);
+                    self.pending.insert(ticket, index);
+                    self.give::<Coordinator>(index, Input::Submit { ticket, payload: Box::new(payload) });
+                }
+            }
+            Err(error) => {
+                self.watch.violation("I12", format!("coordinator {index} kept what nobody can hand in again: {error}"));
+            }
+        }
+    }
+
     /// A client hears what became of its submission.
     fn hear(&mut self, reply: Reply) {
         let Reply { ticket, event, .. } = reply;

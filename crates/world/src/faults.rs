@@ -97,6 +97,8 @@ kinds! {
     RestoredStore "restored store";
     /// A relay carries messages and words of delivery that it changed, or had certified by who has no say about them.
     ForgingRelay "forging relay";
+    /// A shard's clock is hours ahead of all others'.
+    ClockFarAhead "clock far ahead";
 }
 
 /// How often each kind strikes: per million of messages or batches, or the mean time between two strikes.

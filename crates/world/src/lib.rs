@@ -34,6 +34,7 @@ mod call;
 mod chaos;
 mod check;
 mod claims;
+mod closed;
 mod coordinators;
 mod dice;
 mod disk;

@@ -137,12 +137,13 @@ impl World {
         }
         let store = std::mem::take(&mut M::node(self, index).store);
         let opened = M::reopen(self, index, &store);
-        let earliest = M::attested(&store);
+        let (earliest, now) = (M::attested(self, index, &store), self.now);
         let node = M::node(self, index);
         node.store = store;
         node.disk.damage = None;
         node.machine = Some(opened?);
-        node.clock.restart(earliest);
+        node.clock.restart(earliest, now);
+        M::revived(self, index);
         self.due::<M>(index);
         Ok(())
     }

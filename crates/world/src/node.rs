@@ -1,7 +1,7 @@
 //! A machine with its store, its clock and what waits for its next step: what `host` is to a process.
 
 use crate::disk::{Disk, Durability};
-use primitives::{Height, Machine, Memory, Output, Time};
+use primitives::{Ceiling, Height, Machine, Memory, Millis, Output, ShardId, Time};
 use std::fmt;
 
 /// Inputs that one step takes: as many as `host` gives by default.
@@ -92,35 +92,95 @@ impl<M: Machine> Node<M> {
     }
 }
 
-/// A machine's clock: World time, off by a skew, and never back. A clock that is set back stands still, as `host::Clock`.
+/// A machine's clock: World time, off by a skew, and never back. A clock that is set back stands still, and a shard's is held
+/// by what the others' show, as `host::Clock`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Clock {
     /// Milliseconds ahead of World time, or behind.
     pub(crate) skew: i64,
     /// Stands still until then.
     pub(crate) frozen_until: Option<Time>,
+    /// Is [`FAR_AHEAD`] of World time until then.
+    pub(crate) far_until: Option<Time>,
+    /// When its process began, in World time.
+    began: Time,
+    earliest: Time,
     latest: Time,
+    ceiling: Ceiling,
+    heard_at: Option<Time>,
 }
+
+/// How far ahead a clock far ahead is: more than a run lasts.
+pub(crate) const FAR_AHEAD: Millis = Millis(6 * 3_600_000);
+
+/// Between two looks at what the others' clocks show: as in `services/executor`.
+const LOOK_PAUSE: Millis = Millis(1_000);
 
 impl Default for Clock {
     fn default() -> Self {
-        Self { skew: 0, frozen_until: None, latest: Time(0) }
+        Self {
+            skew: 0,
+            frozen_until: None,
+            far_until: None,
+            began: Time(0),
+            earliest: Time(0),
+            latest: Time(0),
+            ceiling: Ceiling::alone(),
+            heard_at: None,
+        }
     }
 }
 
 impl Clock {
-    /// What it shows at World time `now`.
+    /// What its machine's host takes for the time at World time `now`.
     pub(crate) fn at(&mut self, now: Time) -> Time {
         let stands = self.latest.0 > 0 && self.frozen_until.is_some_and(|until| now < until);
         if !stands {
-            self.latest = self.latest.max(Time(now.0.saturating_add_signed(self.skew)));
+            let capped = self.ceiling.cap(self.shows(now), self.earliest, now.since(self.began));
+            self.latest = self.latest.max(capped);
         }
         self.latest
     }
 
-    /// A process that starts: its clock goes on from no earlier than `earliest`.
-    pub(crate) fn restart(&mut self, earliest: Time) {
-        self.latest = earliest;
+    /// What it shows itself, whoever holds its machine back.
+    pub(crate) fn shows(&self, now: Time) -> Time {
+        if self.is_far(now) { now.after(FAR_AHEAD) } else { Time(now.0.saturating_add_signed(self.skew)) }
+    }
+
+    pub(crate) fn is_far(&self, now: Time) -> bool {
+        self.far_until.is_some_and(|until| now < until)
+    }
+
+    /// A process that starts at World time `now`: its clock goes on from no earlier than `earliest`.
+    pub(crate) fn restart(&mut self, earliest: Time, now: Time) {
+        (self.earliest, self.latest, self.began) = (earliest, earliest, now);
+        (self.ceiling, self.heard_at) = (Ceiling::alone(), None);
+    }
+
+    /// Whether it is time to ask what the others' clocks show.
+    pub(crate) fn asks(&self, now: Time) -> bool {
+        self.heard_at.is_none_or(|heard| now >= heard.after(LOOK_PAUSE))
+    }
+
+    /// There are no others.
+    pub(crate) fn hear_nobody(&mut self, now: Time) {
+        self.heard_at = Some(now);
+    }
+
+    /// What the others that answer show, of some that there are.
+    pub(crate) fn hear(&mut self, others: Vec<(ShardId, Time)>, now: Time) {
+        if self.heard_at.is_none() {
+            self.ceiling = Ceiling::beside_others();
+        }
+        if others.is_empty() && self.heard_at.is_none() {
+            // Nobody can tell it, and whoever starts a machine alone sets its clock: docs/decisions/0020.
+            self.far_until = None;
+            return;
+        }
+        self.heard_at = Some(now);
+        for (other, said) in others {
+            self.ceiling.hear(other, said, now.since(self.began));
+        }
     }
 }
 
@@ -142,5 +202,14 @@ mod tests {
         assert_eq!(clock.at(Time(10)), Time(10));
         clock.frozen_until = Some(Time(20));
         assert_eq!((clock.at(Time(19)), clock.at(Time(20))), (Time(10), Time(20)));
+    }
+    #[test]
+    fn a_clock_far_ahead_is_held_by_the_others_until_it_is_right() {
+        let (mut clock, others) = (Clock::default(), |now| vec![(ShardId(1), Time(now))]);
+        clock.restart(Time(500), Time(1_000));
+        clock.far_until = Some(Time(20_000));
+        clock.hear(others(1_000), Time(1_000));
+        assert_eq!((clock.at(Time(1_000)), clock.at(Time(9_000))), (Time(1_500), Time(9_500)));
+        assert_eq!(clock.at(Time(20_000)), Time(20_000));
     }
 }

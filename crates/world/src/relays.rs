@@ -66,7 +66,7 @@ impl Actor for Relay {
         Ok(Self::open(Settings { poll, ..Settings::new(world.plan.params.network, shards) }, store)?)
     }
 
-    fn attested(_: &Memory) -> Time {
+    fn attested(_: &World, _: usize, _: &Memory) -> Time {
         Time(0)
     }
 

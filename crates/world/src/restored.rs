@@ -30,9 +30,14 @@ pub(crate) struct Copies {
 }
 
 impl Copies {
+    /// Whether an old copy stands in the store's place.
+    pub(crate) fn is_old(&self) -> bool {
+        self.newest.is_some()
+    }
+
     /// What a shard that starts now is told of its store.
     pub(crate) fn start(&self) -> Start {
-        if self.newest.is_some() { Start::Unmarked } else { Start::Marked }
+        if self.is_old() { Start::Unmarked } else { Start::Marked }
     }
 }
 

@@ -3,6 +3,7 @@
 //! What `services/executor` does with gRPC and threads, in line: the same checks before the step, the same queries beside it.
 
 use crate::call::{AbortClaim, CallId, Done, Rejection, Remedy, Request, Response};
+use crate::closed::Told;
 use crate::disk::Durability;
 use crate::keys;
 use crate::node::Node;
@@ -43,6 +44,8 @@ pub struct ShardParty {
     roots_due: bool,
     /// Copies of its store that its operator has.
     pub(crate) copies: Copies,
+    /// What it has told of its time.
+    pub(crate) told: Told,
 }
 
 /// A call whose items are not all answered.
@@ -70,6 +73,7 @@ impl ShardParty {
             next: 0,
             roots_due: false,
             copies: Copies::default(),
+            told: Told::default(),
         })
     }
 
@@ -127,13 +131,14 @@ impl Actor for Shard {
         Ok(Self::open(ShardConfig { start, ..config(world, ShardId(index as u32))? }, store)?)
     }
 
-    fn attested(store: &Memory) -> Time {
-        attested(store)
+    fn attested(world: &World, index: usize, store: &Memory) -> Time {
+        attested(store).max(world.shards[index].told.time)
     }
 
     fn synced(world: &mut World, index: usize, writes: &[Write]) {
         world.watch_batch(ShardId(index as u32), writes);
         world.watch_restored(ShardId(index as u32), writes);
+        world.watch_closed(ShardId(index as u32), writes);
         for write in writes {
             if let Write::Put { space: SENT, key, value } = write {
                 world.note_message(key, value);
@@ -144,6 +149,7 @@ impl Actor for Shard {
     fn hand_out(world: &mut World, index: usize, sends: Vec<Send>, replies: Vec<Reply>) {
         let me = ShardId(index as u32);
         for reply in replies {
+            world.note_attested(me, &reply.answer);
             world.answer_item(index, reply);
         }
         let mut questions: BTreeMap<ShardId, Vec<AbortClaim>> = BTreeMap::new();

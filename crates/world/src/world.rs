@@ -60,7 +60,9 @@ pub(crate) trait Actor: Machine + Sized {
     /// The machine that its store gives.
     fn reopen(world: &World, index: usize, store: &Memory) -> Result<Self, StartError>;
     /// No time that it attests may come again: where its clock goes on after a restart.
-    fn attested(store: &Memory) -> Time;
+    fn attested(world: &World, index: usize, store: &Memory) -> Time;
+    /// It has started again, on what its disk has.
+    fn revived(_world: &mut World, _index: usize) {}
     /// A batch is on its disk.
     fn synced(world: &mut World, index: usize, writes: &[Write]);
     /// What it said goes out.
@@ -479,6 +481,8 @@ impl World {
         if node.syncing.is_some() {
             return;
         }
+        self.hear_clocks(M::party(index));
+        let node = M::node(self, index);
         let Some(output) = node.step(now) else { return };
         let (life, batch, stalled) = (node.life, node.batches, node.disk.is_stalled(now));
         self.steps += 1;

@@ -4,7 +4,7 @@ use crate::world::World;
 use alloy_primitives::{U256, hex};
 use commit::Decision;
 use commit::participant::Record;
-use primitives::{AttemptId, Read, ShardId, Time};
+use primitives::{AttemptId, Millis, Read, ShardId, Time};
 use proof::{DeliveryStatus, MessageId};
 use shard::spaces::{CONSUMED, HOLDERS, PREPARED, SENT};
 use shard::{HandlerEnd, SentRecord, Shard, queries};
@@ -12,10 +12,15 @@ use shard::{HandlerEnd, SentRecord, Shard, queries};
 /// Most canonical bytes of a record of a message.
 const SENT_BYTES_MAX: usize = 128 * 1024;
 
+/// By how much a shard's time may be ahead at rest: by what its own clock and all others' jumped, and by what it may be ahead of
+/// those.
+const AHEAD_AT_REST_MAX: Millis = Millis(40_000);
+
 impl World {
     /// Checks what only the end of a run shows; the World must be at rest ([`World::run_quiet`]).
     pub fn check_end(&mut self) {
         self.check_rest();
+        self.check_clocks();
         self.check_records();
         self.check_decisions();
         self.check_messages();
@@ -66,6 +71,17 @@ impl World {
                     "shard {index} at rest: {live} attempts and {locks} keys in memory, {prepared} and {holders} on disk"
                 );
                 self.watch.violation("I6, I7", text);
+            }
+        }
+    }
+
+    /// R10: no clock that was wrong took its shard's time with it for good.
+    fn check_clocks(&mut self) {
+        let latest = self.now.after(AHEAD_AT_REST_MAX);
+        for index in 0..self.shards.len() {
+            let time = self.shards[index].machine().map_or(Time(0), Shard::time);
+            if time > latest {
+                self.watch.violation("R10", format!("shard {index} is at {time}, and it is {}", self.now));
             }
         }
     }
