@@ -5,11 +5,11 @@ use crate::coordinator::{Coordinator, Draft};
 use crate::input::{Committed, Event, Votes};
 use crate::pending::{Attempt, Stage};
 use crate::refusal::Refusal;
-use crate::settings::{EAGER_TRIES_COUNT_MAX, SHARED_TRIES_COUNT_MAX};
+use crate::settings::{EAGER_TRIES_COUNT_MAX, FEES_READ_ATTEMPT, SHARED_TRIES_COUNT_MAX};
 use commit::coordinator::{BeginError, Input as CommitInput, Objection, Reply as CommitReply};
 use commit::{Decision, DecisionProof, Descriptor, PARTICIPANTS_COUNT_MAX, PAYLOAD_BYTES_MAX, Verdict, Vote};
 use evm::{Executed, Prepared, StateKey};
-use primitives::{AttemptId, Epoch, ShardId, encode};
+use primitives::{AttemptId, Epoch, Millis, ShardId, encode};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -30,13 +30,14 @@ impl Coordinator {
             Err(refusal) => return self.refuse(turn, refusal, draft),
         };
         pending.tries += 1;
+        let longest = if executed.witness.fees.is_empty() { Millis(u64::MAX) } else { FEES_READ_ATTEMPT };
         let descriptor = Descriptor {
             network: self.settings.params.network,
             participants,
             homes: executed.homes.clone(),
             payload: executed.digest(),
             number: pending.tries,
-            deadline: draft.now.after(self.settings.timing.attempt),
+            deadline: draft.now.after(self.settings.timing.attempt.min(longest)),
         };
         let id = descriptor.id();
         draft.reply(pending.ticket, Event::Preparing { attempt: id, number: pending.tries });

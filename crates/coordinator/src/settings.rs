@@ -54,6 +54,12 @@ pub struct Settings {
     pub commit: commit::coordinator::Settings,
 }
 
+/// From the begin of an attempt to its deadline where it reads the beneficiary's fees: shards give it no longer, less the
+/// clocks' skew.
+pub(crate) const FEES_READ_ATTEMPT: Millis = Millis(2_000);
+
+const _: () = assert!(FEES_READ_ATTEMPT.0 < evm::FEES_READ_DEADLINE_AHEAD_MAX.0, "room for skew");
+
 /// How long things may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {

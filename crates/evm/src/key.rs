@@ -2,7 +2,7 @@
 
 use alloy_primitives::{Address, U256};
 use borsh::{BorshDeserialize, BorshSerialize};
-use primitives::ShardId;
+use primitives::{Millis, ShardId};
 use std::fmt;
 
 /// A fragment of a beneficiary's balance: the fees of senders whose home is `shard`.
@@ -15,6 +15,17 @@ pub struct FeesKey {
     pub shard: ShardId,
     /// Whose balance it is part of.
     pub beneficiary: Address,
+}
+
+/// How far ahead of block time the deadline of an attempt may lie that reads a fragment of fees. While it is undecided nobody
+/// can pay a fee on its shards, which is all of them, and it has paid nothing for that.
+pub const FEES_READ_DEADLINE_AHEAD_MAX: Millis = Millis(3_000);
+
+impl StateKey {
+    /// Whether holding this key in this mode keeps everybody from paying fees.
+    pub fn holds_up_fees(&self, mode: LockMode) -> bool {
+        matches!(self, Self::Fees(_)) && mode != LockMode::Credit
+    }
 }
 
 /// One value of the network's state.

@@ -45,7 +45,7 @@ pub use environment::{
 };
 pub use execute::{ExecuteError, Invalid, execute, execute_alone, execute_counted};
 pub use executed::{Executed, Slice};
-pub use key::{FeesKey, LockMode, StateKey};
+pub use key::{FEES_READ_DEADLINE_AHEAD_MAX, FeesKey, LockMode, StateKey};
 pub use payload::{
     BUNDLE_COUNT_MAX, Funding, PAYLOAD_BYTES_MAX, Payload, PayloadError, PayloadVerifier, RecoveredPayload, Step,
     SystemTransaction, TransactionKind,

@@ -12,6 +12,7 @@
 
 use crate::applied::{Cause, Part};
 use crate::blocks::{Entry, LeafPlace};
+use crate::fees_reads::{FeesReads, holds_up_fees};
 use crate::input::{Answer, AttemptRefusal, Busy, FreshValue, Pending, Prepare, Send, SlotRefused, shards_of};
 use crate::ledger;
 use crate::limits::{ASKS_PER_STEP_COUNT_MAX, ATTEMPTS_LIVE_COUNT_MAX, HINT_VALUES_COUNT_MAX};
@@ -26,7 +27,7 @@ use alloy_primitives::Address;
 use borsh::{BorshDeserialize, BorshSerialize};
 use commit::participant::{Action, Answer as VoteAnswer, Record, Step, ask_at};
 use commit::{DecisionProof, Descriptor, Participant, Refusal, Rejection, VoteProof, counts};
-use evm::{LockMode, StateKey, Witness};
+use evm::{Environments, LockMode, StateKey, Witness};
 use primitives::{AttemptId, Digest, Height, Read, ShardId, Time, Verified, encode};
 use proof::LeafKind;
 use std::collections::{BTreeMap, BTreeSet};
@@ -99,6 +100,7 @@ pub(crate) struct Attempts {
     due: BTreeSet<(Time, AttemptId)>,
     /// Those with an outcome to show here, by the slot they ran at.
     numbers: BTreeSet<(u64, AttemptId)>,
+    fees_reads: FeesReads,
     /// Parts that `DecisionAppliedTwice` applies again.
     #[cfg(feature = "twins")]
     pub(crate) kept: BTreeMap<AttemptId, Prepared>,
@@ -106,13 +108,13 @@ pub(crate) struct Attempts {
 
 impl Attempts {
     /// The attempts that the store says are undecided; takes their locks again.
-    pub(crate) fn open(read: &impl Read, participant: &Participant, locks: &mut LockTable) -> Self {
+    pub(crate) fn open(read: &impl Read, now: Time, participant: &Participant, locks: &mut LockTable) -> Self {
         let mut attempts = Self::default();
         let mut from = Vec::new();
         loop {
             let page = read.scan(PREPARED, &[], &from, OPEN_PAGE_COUNT);
             for (_, bytes) in &page {
-                attempts.reopen(own_value(PREPARED, bytes), participant, locks);
+                attempts.reopen(own_value(PREPARED, bytes), now, participant, locks);
             }
             match page.last() {
                 Some((last, _)) if page.len() == OPEN_PAGE_COUNT => from = [&last[..], &[0]].concat(),
@@ -121,8 +123,11 @@ impl Attempts {
         }
     }
 
-    fn reopen(&mut self, prepared: Prepared, participant: &Participant, locks: &mut LockTable) {
+    fn reopen(&mut self, prepared: Prepared, now: Time, participant: &Participant, locks: &mut LockTable) {
         let attempt = prepared.descriptor.id();
+        if holds_up_fees(&prepared.part.locks) {
+            self.fees_reads.begin(attempt, now);
+        }
         let live = Live::new(&prepared);
         let taken = locks.acquire(attempt, held(participant, prepared.part.locks));
         assert!(taken.is_ok(), "two undecided attempts in the store hold one key: {taken:?}");
@@ -163,8 +168,9 @@ impl Attempts {
         self.live.insert(attempt, live);
     }
 
-    fn remove(&mut self, attempt: AttemptId) {
+    fn remove(&mut self, attempt: AttemptId, now: Time) {
         let Some(live) = self.live.remove(&attempt) else { return };
+        self.fees_reads.end(attempt, now);
         self.due.remove(&(live.due, attempt));
         self.numbers.remove(&(live.number, attempt));
         for nonce in &live.nonces {
@@ -434,6 +440,11 @@ impl<R: Read> Work<'_, '_, R> {
         if shard.waiting.is_claimed(wanted, self.time) {
             return Err(Refusal::Busy); // I14: a message has waited for this key longer than its patience.
         }
+        // Whoever replays another chain's blocks runs them in their order, and tips are read there often.
+        let is_watched = shard.params.environments == Environments::Slots && holds_up_fees(wanted);
+        if is_watched && shard.attempts.fees_reads.refuses(prepare.descriptor.deadline, self.time) {
+            return Err(Refusal::Busy);
+        }
         if let Some(holder) = self.own_nonces(prepare).iter().find_map(|nonce| shard.attempts.senders.get(nonce)) {
             return Err(Refusal::Conflict { holder: *holder }); // R11
         }
@@ -487,6 +498,9 @@ impl<R: Read> Work<'_, '_, R> {
         let votes = prepare.homes.iter().filter(is_of_this).map(|home| (home.vote.shard, home.clone())).collect();
         for key in changing(&part.locks) {
             self.ledger.staged.put_value(HOLDERS, spaces::holder_key(key), &id);
+        }
+        if holds_up_fees(&part.locks) {
+            self.shard.attempts.fees_reads.begin(id, self.time);
         }
         let prepared = Prepared { descriptor: descriptor.clone(), part, nonces };
         self.shard.attempts.insert(id, Live { votes, ..Live::new(&prepared) });
@@ -547,7 +561,7 @@ impl<R: Read> Work<'_, '_, R> {
         self.ledger.staged.delete(PREPARED, key);
         self.shard.locks.release(id);
         self.name_other_holders(prepared.iter().flat_map(|prepared| changing(&prepared.part.locks)));
-        self.shard.attempts.remove(id);
+        self.shard.attempts.remove(id, self.time);
         if let (Action::Apply, Some(prepared)) = (step.action, prepared) {
             self.apply(prepared.part);
         }

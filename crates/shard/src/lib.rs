@@ -24,6 +24,7 @@ mod code_proof;
 mod config;
 mod dispatch;
 mod execution;
+mod fees_reads;
 mod freshness;
 mod inbox;
 mod input;

@@ -42,6 +42,10 @@ pub const SLOT_BEHIND_MAX: Millis = Millis(1_000);
 /// How far ahead of the shard's block time a slot may begin (R10): skew between machines.
 pub const SLOT_AHEAD_MAX: Millis = Millis(500);
 
+/// For how many times as long as an attempt held a fragment of fees that it read, no other gets one to read: so those who pay
+/// fees, which is everybody, are held up for a tenth of the time at most.
+pub const FEES_READ_PAUSE_FACTOR: u64 = 9;
+
 /// Most keys whose newest slots are remembered, some 150 bytes each. One more, and the newest slot counts for every key.
 pub const RECENT_KEYS_COUNT_MAX: usize = 262_144;
 

@@ -90,7 +90,7 @@ impl Shard {
         let start = config.start;
         #[cfg(feature = "twins")] // RestoredStoreVotes breaks R14.
         let start = if config.twin == Some(commit::Twin::RestoredStoreVotes) { Start::Vouched } else { start };
-        let attempts = Attempts::open(read, &participant, &mut locks);
+        let attempts = Attempts::open(read, tip.time, &participant, &mut locks);
         Ok(Self {
             mailbox: Mailbox { network, shard: me, beneficiary: config.params.beneficiary },
             participant,

@@ -597,3 +597,44 @@ fn a_participant_with_its_homes_vote_finishes_without_the_home() {
     assert_eq!(world.nodes[&S1].machine.locks_count(), 0, "nobody had to be asked");
     assert_eq!(world.balance(user(3).address()), ETHER * U256::from(101));
 }
+
+/// An attempt of user 1's at a contract that stores the beneficiary's balance, undecided for so long at most.
+fn reader(world: &World, number: u32, life: u64) -> Prepare {
+    // PUSH20 beneficiary, BALANCE, PUSH1 0, SSTORE, STOP.
+    let code = [&[0x73][..], world.params.beneficiary.as_slice(), &[0x31, 0x60, 0, 0x55, 0]].concat();
+    let payload = world.payload(&[world.sign(&user(1), TxKind::Create, U256::ZERO, code)]);
+    let mut prepare = world.attempt(&payload, number);
+    prepare.descriptor.deadline = world.now.after(primitives::Millis(life));
+    prepare
+}
+
+#[test]
+fn whoever_reads_the_beneficiarys_balance_holds_it_for_a_moment_only() {
+    let mut world = world();
+    let long = reader(&world, 1, 10_000);
+    assert_eq!(long.descriptor.participants.len(), 2, "its balance has a fragment on every shard");
+    assert_eq!(refusal(&world.prepare(S0, &long)), &Refusal::Busy, "while it is undecided nobody pays a fee");
+    let short = reader(&world, 2, 2_500);
+    let home = world.prepare(S0, &short);
+    assert!(verdict(&home).is_yes());
+    let payment = world.transfer(&user(2), user(4).address(), ETHER);
+    let payment = world.attempt(&payment, 1);
+    assert!(matches!(refusal(&world.prepare(S0, &payment)), Refusal::Conflict { .. }));
+    world.wait(3_000);
+    let no = world.ask(S1, |ticket| Input::AbortRequest {
+        ticket,
+        descriptor: Box::new(short.descriptor.clone()),
+        waits: None,
+    });
+    let no = world.vote(&no);
+    world.decide(S0, &short.descriptor, &[no]);
+    let again = reader(&world, 3, 2_500);
+    assert_eq!(refusal(&world.prepare(S0, &again)), &Refusal::Busy, "it held it for three seconds");
+    let payment = world.transfer(&user(2), user(4).address(), ETHER);
+    world.commit(&payment);
+    world.wait(26_000);
+    assert_eq!(refusal(&world.prepare(S0, &reader(&world, 4, 2_500))), &Refusal::Busy);
+    world.wait(1_000);
+    let later = reader(&world, 5, 2_500);
+    assert!(verdict(&world.prepare(S0, &later)).is_yes());
+}
