@@ -226,7 +226,7 @@ fn foreseen(step: &Step) -> Vec<StateKey> {
     }
 }
 
-fn foreseen_signed(env: &TxEnv) -> Vec<StateKey> {
+pub(crate) fn foreseen_signed(env: &TxEnv) -> Vec<StateKey> {
     let sender_and_target = [Some(env.caller), env.kind.to().copied()].into_iter().flatten();
     let authorities = env.authorization_list.iter().filter_map(|authorization| match authorization {
         revm::context_interface::either::Either::Left(signed) => signed.recover_authority().ok(),

@@ -8,7 +8,7 @@ use revm::context_interface::journaled_state::account::JournaledAccountTr;
 use revm::context_interface::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction};
 use revm::handler::{EvmTr, FrameResult, Handler, ItemOrResult, MainnetContext, pre_execution};
 use revm::interpreter::interpreter_action::FrameInit;
-use revm::interpreter::{FrameInput, Gas, InitialAndFloorGas};
+use revm::interpreter::{FrameInput, Gas};
 use revm::primitives::hardfork::SpecId;
 use revm::{MainBuilder, MainnetEvm};
 use std::marker::PhantomData;
@@ -141,41 +141,9 @@ fn burnt_by_frames(evm: &mut Evm<'_>) -> u64 {
     burnt
 }
 
-/// Mainnet's phases for a call that nobody signed: no nonce, no fee, and contracts may call too.
-#[derive(Default)]
-pub(crate) struct SimulationHandler<'a>(PhantomData<&'a ()>);
-
-impl<'a> Handler for SimulationHandler<'a> {
-    type Evm = Evm<'a>;
-    type Error = RunError;
-    type HaltReason = HaltReason;
-
-    fn validate_against_state_and_deduct_caller(
-        &self,
-        evm: &mut Self::Evm,
-        _gas: &mut InitialAndFloorGas,
-    ) -> Result<(), RunError> {
-        let (tx, journal) = evm.ctx.tx_journal_mut();
-        let mut caller = journal.load_account_with_code_mut(tx.caller)?.data;
-        let balance = *caller.balance();
-        if balance < tx.value {
-            let (fee, balance) = (Box::new(tx.value), Box::new(balance));
-            return Err(InvalidTransaction::LackOfFundForMaxFee { fee, balance }.into());
-        }
-        if tx.kind.is_call() {
-            caller.bump_nonce();
-        }
-        Ok(())
-    }
-
-    fn reward_beneficiary(&self, _evm: &mut Self::Evm, _result: &mut FrameResult) -> Result<(), RunError> {
-        Ok(())
-    }
-}
-
 /// What the beneficiary is paid: the gas used at the price above the base fee, which is burnt. In 256 bits, since a genesis
 /// may make someone rich enough for a price that overflows revm's own multiplication.
-fn reward<DB: revm::Database>(ctx: &MainnetContext<DB>, gas: &Gas) -> U256 {
+pub(crate) fn reward<DB: revm::Database>(ctx: &MainnetContext<DB>, gas: &Gas) -> U256 {
     let base_fee = u128::from(ctx.block.basefee);
     let price = ctx.tx.effective_gas_price(base_fee);
     let london = ctx.cfg.spec.is_enabled_in(SpecId::LONDON);

@@ -15,28 +15,34 @@
 //! say; here it is only complete, exact and honestly replayed.
 
 mod account;
+mod bench;
 mod code;
 mod data;
 mod effects;
 mod environment;
 mod execute;
 mod executed;
+mod halt;
 mod handler;
 mod key;
 pub mod mainnet;
+mod overrides;
 mod payload;
 mod placement;
 mod prepared;
 mod recorder;
 mod replay;
 mod simulate;
+mod simulated_blocks;
 mod state;
+pub mod trace;
 mod transaction;
 mod uses;
 mod view;
 mod witness;
 
 pub use account::AccountState;
+pub use bench::Ground;
 pub use code::{CODES_COUNT_MAX, CodeCache, WrongCode};
 pub use data::Data;
 pub use effects::{Changes, Effects, Log, Outcome, Status};
@@ -46,6 +52,7 @@ pub use environment::{
 pub use execute::{ExecuteError, Invalid, execute, execute_alone, execute_counted};
 pub use executed::{Executed, Slice};
 pub use key::{FEES_READ_DEADLINE_AHEAD_MAX, FeesKey, LockMode, StateKey};
+pub use overrides::{AccountOverride, BlockOverrides, Overrides, StorageOverride};
 pub use payload::{
     BUNDLE_COUNT_MAX, Funding, PAYLOAD_BYTES_MAX, Payload, PayloadError, PayloadVerifier, RecoveredPayload, Step,
     SystemTransaction, TransactionKind,
@@ -54,7 +61,11 @@ pub use placement::{Placement, PlacementError, SHARDS_COUNT_MAX, mailbox_address
 pub use prepared::Prepared;
 pub use recorder::{MISSING_COUNT_MAX, Missing};
 pub use replay::{Replay, Replayer, WitnessError};
-pub use simulate::{CallRequest, simulate};
+pub use simulate::{
+    ACCESS_LIST_RUNS_MAX, Answered, CALL_GAS_MAX, CallPrice, CallRequest, ESTIMATE_RUNS_MAX, Estimate, Listed,
+    access_list, answer, estimate, simulate,
+};
+pub use simulated_blocks::{BlockPlan, Checks, SimulateError, SimulatedCall, Transfers, simulate_blocks};
 pub use state::{Overlap, State};
 pub use transaction::{
     RecoveredTransaction, SignedTransaction, TRANSACTION_BYTES_MAX, TransactionError, TransactionVerifier,

@@ -160,6 +160,25 @@ impl<'a> Recorder<'a> {
         }
     }
 
+    /// Writes an account over what is there, for a run that is thrown away; `code` is its code if it is another.
+    pub(crate) fn replace(&mut self, address: Address, account: Option<AccountState>, code: Option<Bytecode>) {
+        if let Some(code) = code {
+            self.draft.codes.insert(code.hash_slow(), code);
+        }
+        self.set_account(address, account);
+    }
+
+    /// Writes a storage of these slots alone over what is there, for a run that is thrown away.
+    pub(crate) fn replace_storage(&mut self, address: Address, slots: &BTreeMap<U256, U256>) {
+        self.wipe(address);
+        self.replace_slots(address, slots);
+    }
+
+    /// Writes these slots over what is there, for a run that is thrown away.
+    pub(crate) fn replace_slots(&mut self, address: Address, slots: &BTreeMap<U256, U256>) {
+        self.draft.slots.extend(slots.iter().map(|(slot, value)| ((address, *slot), *value)));
+    }
+
     /// The draft as it stands, to go back to.
     pub(crate) fn draft(&self) -> Draft {
         self.draft.clone()

@@ -68,6 +68,12 @@ pub struct RecoveredTransaction {
 }
 
 impl RecoveredTransaction {
+    /// The transaction in `bytes`, which was committed: its `sender` is known from its record and not recovered again.
+    pub fn committed(bytes: Data, sender: Address) -> Result<Self, TransactionError> {
+        let env = tx_env(&decode(&bytes)?, sender);
+        Ok(Self { hash: keccak256(&*bytes), bytes, env })
+    }
+
     /// keccak256 of the signed bytes.
     pub fn hash(&self) -> B256 {
         self.hash

@@ -115,5 +115,6 @@ fn call_of(request: TransactionRequest) -> CallRequest {
         gas_limit: request.gas,
         access_list: request.access_list.unwrap_or_default(),
         authorizations: request.authorization_list.unwrap_or_default(),
+        ..CallRequest::default()
     }
 }

@@ -1,0 +1,300 @@
+//! A bench: one state and one block, on which runs follow each other, each seeing what those before it did.
+//!
+//! ```text
+//! ground: parameters, placement, block ── bench over a view ── run ── keep ── run ── keep … ── thrown away
+//!                                                               '── watched by an inspector, or not
+//! ```
+//!
+//! Promise: a run comes to what [`crate::execute`] would have come to, gas, logs and outcome, and nothing outlives the bench.
+//! What the view lacks ends a run with [`ExecuteError::Missing`], as there.
+//! Knows nothing of locks, votes and witnesses: what it reads is for nobody to vouch.
+
+use crate::execute::refused;
+use crate::handler::{RunError, reward};
+use crate::overrides::{AccountOverride, StorageOverride};
+use crate::recorder::{Curiosity, Recorder, Stop};
+use crate::{BlockEnvironment, Environment, EnvironmentError, ExecuteError, NetworkParams, Placement, View};
+use alloy_primitives::{Address, B256, U256};
+use primitives::Slot;
+use revm::bytecode::Bytecode;
+use revm::context::{BlockEnv, CfgEnv, Context, ContextSetters, ContextTr, JournalTr, TxEnv};
+use revm::context_interface::journaled_state::account::JournaledAccountTr;
+use revm::context_interface::result::{HaltReason, ResultAndState};
+use revm::database_interface::{Database, DatabaseRef};
+use revm::handler::{FrameResult, Handler, MainnetContext, pre_execution, validation};
+use revm::inspector::{InspectorHandler, NoOpInspector};
+use revm::interpreter::InitialAndFloorGas;
+use revm::interpreter::interpreter::EthInterpreter;
+use revm::state::{AccountInfo, EvmState};
+use revm::{Inspector, MainBuilder, MainnetEvm};
+use std::cell::RefCell;
+use std::marker::PhantomData;
+
+/// What a bench's inspectors see.
+pub(crate) type Seen<'a> = MainnetContext<Recorder<'a>>;
+/// Whoever watches a run.
+pub(crate) type Watcher<'p, 'a> = &'p mut (dyn Inspector<Seen<'a>> + 'p);
+type WatchedEvm<'p, 'a> = MainnetEvm<Seen<'a>, Watcher<'p, 'a>>;
+/// How a run ended, and what it would change.
+pub(crate) type Ran = ResultAndState<HaltReason>;
+
+/// Whose rules a run follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rules {
+    /// A transaction's, all of them.
+    Signed,
+    /// A call's: nobody signed it, so nonce and code of the sender do not matter, nor how much a block holds. It pays what price
+    /// it names.
+    Call,
+}
+
+/// The network and the block that runs are made in.
+#[derive(Debug, Clone)]
+pub struct Ground<'a> {
+    pub(crate) params: &'a NetworkParams,
+    pub(crate) placement: &'a Placement,
+    pub(crate) environment: Environment,
+    pub(crate) block: BlockEnvironment,
+}
+
+impl<'a> Ground<'a> {
+    /// In the block of `environment`.
+    pub fn new(
+        params: &'a NetworkParams,
+        placement: &'a Placement,
+        environment: Environment,
+    ) -> Result<Self, EnvironmentError> {
+        let block = params.block(&environment)?;
+        Ok(Self { params, placement, environment, block })
+    }
+
+    /// The number of its block.
+    pub fn number(&self) -> u64 {
+        self.block.number
+    }
+
+    /// When its block began, in seconds.
+    pub fn timestamp(&self) -> u64 {
+        self.block.timestamp
+    }
+
+    /// When the block of `slot` begins, in seconds.
+    pub fn timestamp_of(&self, slot: Slot) -> u64 {
+        self.params.start_of(slot).seconds()
+    }
+
+    /// In the block of `slot`.
+    pub fn of_slot(params: &'a NetworkParams, placement: &'a Placement, slot: Slot) -> Self {
+        Self { params, placement, environment: Environment::Slot(slot), block: params.block_of(slot) }
+    }
+}
+
+/// Where runs follow each other.
+pub(crate) struct Bench<'a> {
+    ground: &'a Ground<'a>,
+    view: &'a dyn View,
+    recorder: Recorder<'a>,
+    /// The block that the next run sees.
+    pub(crate) block: BlockEnv,
+}
+
+impl<'a> Bench<'a> {
+    /// On the state of `view`.
+    pub(crate) fn new(ground: &'a Ground<'a>, view: &'a dyn View) -> Self {
+        Self { ground, view, recorder: recorder(ground, view), block: ground.block.block_env() }
+    }
+
+    pub(crate) fn ground(&self) -> &'a Ground<'a> {
+        self.ground
+    }
+
+    /// The fork and network that runs follow; a caller may loosen it for its own.
+    pub(crate) fn cfg(&self) -> CfgEnv {
+        self.ground.block.cfg_env(self.ground.params.network)
+    }
+
+    /// Names what the view lacks of `keys`, so that it is fetched at once.
+    pub(crate) fn prefetch(&mut self, keys: impl Iterator<Item = crate::StateKey>) -> Result<(), ExecuteError> {
+        self.recorder.prefetch(keys);
+        self.whole()
+    }
+
+    /// Runs `tx`; what it did is in the answer and nowhere else until it is kept.
+    pub(crate) fn run(&mut self, tx: &TxEnv, rules: Rules) -> Result<Ran, ExecuteError> {
+        self.go(tx, rules, None)
+    }
+
+    /// Runs `tx` before the eyes of `watcher`.
+    pub(crate) fn watch(&mut self, tx: &TxEnv, rules: Rules, watcher: Watcher<'_, 'a>) -> Result<Ran, ExecuteError> {
+        self.go(tx, rules, Some(watcher))
+    }
+
+    fn go(&mut self, tx: &TxEnv, rules: Rules, watcher: Option<Watcher<'_, 'a>>) -> Result<Ran, ExecuteError> {
+        let recorder = std::mem::replace(&mut self.recorder, recorder(self.ground, self.view));
+        let mut cfg = self.cfg();
+        if rules == Rules::Call {
+            cfg.disable_nonce_check = true;
+            cfg.tx_gas_limit_cap = Some(u64::MAX);
+        }
+        let (recorder, ran) = go(recorder, self.block.clone(), cfg, (tx.clone(), rules), watcher);
+        self.recorder = recorder;
+        self.whole()?;
+        let shown = BlockEnvironment {
+            gas_limit: self.block.gas_limit,
+            base_fee: self.block.basefee,
+            ..self.ground.block.clone()
+        };
+        ran.map_err(|error| refused(0, tx, &shown, error))
+    }
+
+    /// What an eager run made up may well be an answer; what it lacks comes first.
+    fn whole(&mut self) -> Result<(), ExecuteError> {
+        let missing = self.recorder.take_missing();
+        if missing.is_empty() { Ok(()) } else { Err(ExecuteError::Missing(missing)) }
+    }
+
+    /// Lets the runs to come see what a run did.
+    pub(crate) fn keep(&mut self, state: EvmState) {
+        self.recorder.absorb(state);
+    }
+
+    /// Writes an account over what is there.
+    pub(crate) fn replace(&mut self, address: Address, wanted: &AccountOverride) -> Result<(), ExecuteError> {
+        let before = self.account(address)?;
+        let code = wanted.code.as_ref().map(|code| {
+            Bytecode::new_raw_checked(code.0.clone()).unwrap_or_else(|_| Bytecode::new_legacy(code.0.clone()))
+        });
+        let after = wanted.over(before, code.as_ref().map(Bytecode::hash_slow));
+        self.recorder.replace(address, after, code);
+        match &wanted.storage {
+            StorageOverride::None => {}
+            StorageOverride::Whole(slots) => self.recorder.replace_storage(address, slots),
+            StorageOverride::Parts(slots) => self.recorder.replace_slots(address, slots),
+        }
+        Ok(())
+    }
+
+    /// An account as the next run finds it.
+    pub(crate) fn account(&mut self, address: Address) -> Result<Option<crate::AccountState>, ExecuteError> {
+        let account = self.recorder.account(address);
+        self.whole()?;
+        account.map_err(|stop| ExecuteError::Evm { reason: stop.to_string() })
+    }
+
+    /// What `tell` makes of the state before the run that was last and is not kept.
+    pub(crate) fn before<T>(&mut self, tell: impl FnOnce(&mut Before<'_, 'a>) -> T) -> Result<T, ExecuteError> {
+        let told = tell(&mut Before(RefCell::new(&mut self.recorder)));
+        self.whole()?;
+        Ok(told)
+    }
+}
+
+fn recorder<'a>(ground: &'a Ground<'a>, view: &'a dyn View) -> Recorder<'a> {
+    let place = (&ground.environment, &ground.block);
+    Recorder::new(view, ground.params, place, ground.placement, Curiosity::Eager)
+}
+
+/// One run, with the database lent and given back.
+fn go<'a>(
+    recorder: Recorder<'a>,
+    block: BlockEnv,
+    cfg: CfgEnv,
+    (tx, rules): (TxEnv, Rules),
+    watcher: Option<Watcher<'_, 'a>>,
+) -> (Recorder<'a>, Result<Ran, RunError>) {
+    let is_watched = watcher.is_some();
+    let mut nobody = NoOpInspector;
+    let watcher = watcher.unwrap_or(&mut nobody);
+    let spec = *cfg.spec();
+    let context = Context::<BlockEnv, TxEnv, CfgEnv, _, _, ()>::new(recorder, spec).with_block(block).with_cfg(cfg);
+    let mut evm: WatchedEvm<'_, 'a> = context.build_mainnet_with_inspector(watcher);
+    evm.ctx.set_tx(tx);
+    let mut handler = BenchHandler { rules, lives: PhantomData };
+    let result = if is_watched { handler.inspect_run(&mut evm) } else { handler.run(&mut evm) };
+    let ran = result.map(|result| ResultAndState { result, state: evm.ctx.journal_mut().finalize() });
+    (evm.ctx.journaled_state.database, ran)
+}
+
+/// Mainnet's phases for what is run to be told of, under either of the [`Rules`].
+struct BenchHandler<'p, 'a> {
+    rules: Rules,
+    lives: PhantomData<(&'p (), &'a ())>,
+}
+
+impl<'p, 'a: 'p> Handler for BenchHandler<'p, 'a> {
+    type Evm = WatchedEvm<'p, 'a>;
+    type Error = RunError;
+    type HaltReason = HaltReason;
+
+    fn validate_env(&self, evm: &mut Self::Evm) -> Result<(), RunError> {
+        if self.rules == Rules::Signed {
+            return validation::validate_env(&mut evm.ctx);
+        }
+        // A call is in no block, so none can be too full for it; and one without a price pays no base fee.
+        let (gas_limit, base_fee) = (evm.ctx.block.gas_limit, evm.ctx.block.basefee);
+        evm.ctx.block.gas_limit = u64::MAX;
+        if evm.ctx.tx.gas_price == 0 {
+            evm.ctx.block.basefee = 0;
+        }
+        let valid = validation::validate_env(&mut evm.ctx);
+        (evm.ctx.block.gas_limit, evm.ctx.block.basefee) = (gas_limit, base_fee);
+        valid
+    }
+
+    fn validate_against_state_and_deduct_caller(
+        &self,
+        evm: &mut Self::Evm,
+        _gas: &mut InitialAndFloorGas,
+    ) -> Result<(), RunError> {
+        if self.rules == Rules::Signed {
+            return pre_execution::validate_against_state_and_deduct_caller(&mut evm.ctx);
+        }
+        let (block, tx, cfg, journal, ..) = evm.ctx.all_mut();
+        let mut caller = journal.load_account_with_code_mut(tx.caller)?.data;
+        let after = pre_execution::calculate_caller_fee(*caller.balance(), tx, block, cfg)?;
+        caller.set_balance(after);
+        if tx.kind.is_call() {
+            caller.bump_nonce();
+        }
+        Ok(())
+    }
+
+    fn reward_beneficiary(&self, evm: &mut Self::Evm, result: &mut FrameResult) -> Result<(), RunError> {
+        let ctx = &mut evm.ctx;
+        let reward = reward(ctx, result.gas());
+        if self.rules == Rules::Call && reward.is_zero() {
+            return Ok(());
+        }
+        // No credit: that would stay with the database whether the run is kept or not.
+        let beneficiary = ctx.block.beneficiary;
+        ctx.journal_mut().load_account_mut(beneficiary)?.incr_balance(reward);
+        Ok(())
+    }
+}
+
+impl<'p, 'a: 'p> InspectorHandler for BenchHandler<'p, 'a> {
+    type IT = EthInterpreter;
+}
+
+/// The state before a run, for those who compare.
+pub(crate) struct Before<'r, 'a>(RefCell<&'r mut Recorder<'a>>);
+
+impl DatabaseRef for Before<'_, '_> {
+    type Error = Stop;
+
+    fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, Stop> {
+        self.0.borrow_mut().basic(address)
+    }
+
+    fn code_by_hash_ref(&self, code_hash: B256) -> Result<Bytecode, Stop> {
+        self.0.borrow_mut().code_by_hash(code_hash)
+    }
+
+    fn storage_ref(&self, address: Address, index: U256) -> Result<U256, Stop> {
+        self.0.borrow_mut().storage(address, index)
+    }
+
+    fn block_hash_ref(&self, number: u64) -> Result<B256, Stop> {
+        self.0.borrow_mut().block_hash(number)
+    }
+}
