@@ -2,24 +2,26 @@
 
 use crate::sample;
 use alloy_primitives::{Address, B256, U256, keccak256};
-use evm::{CallRequest, Data, Log, NetworkParams, Outcome, Status};
+use evm::{AccountState, Bytecode, Data, Ground, Log, NetworkParams, Outcome, Placement, State, Status};
 use primitives::{Height, ShardId, Slot, Time};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use wire::jsonrpc::{AccountView, Chain, Found, Moment, SlotBlock};
+use wire::jsonrpc::{AccountView, Chain, Found, Moment, Run, RunFailure, SlotBlock};
 use wire::state::{LeafPlace, OutcomeRecord};
 use wire::{Reason, Rejection};
 
 const EARLIEST: Slot = Slot(1_000);
 const HEAD: Slot = Slot(1_200);
 
-/// Least gas that a call succeeds with.
-const CALL_GAS: u64 = 60_000;
+/// Code that returns its input; it reverts with it if the first byte is not zero.
+const ECHO: [u8; 19] =
+    [0x36, 0x5f, 0x5f, 0x37, 0x5f, 0x35, 0x60, 0xf8, 0x1c, 0x60, 0x0f, 0x57, 0x36, 0x5f, 0xf3, 0x5b, 0x36, 0x5f, 0xfd];
 
 #[derive(Debug)]
 pub(crate) struct MemoryChain {
     params: NetworkParams,
     blocks: BTreeMap<Slot, Arc<SlotBlock>>,
+    state: State,
 }
 
 fn record(slot: Slot, index: u32, bytes: Vec<u8>) -> OutcomeRecord {
@@ -49,6 +51,10 @@ fn record(slot: Slot, index: u32, bytes: Vec<u8>) -> OutcomeRecord {
     }
 }
 
+fn internal(error: &dyn std::fmt::Display) -> Rejection {
+    Rejection::new(Reason::Internal, error.to_string())
+}
+
 impl MemoryChain {
     pub(crate) fn new() -> Self {
         let block = |(slot, count): (u64, usize)| {
@@ -57,8 +63,18 @@ impl MemoryChain {
             let outcomes = (0..).zip(transactions).map(|(index, bytes)| record(slot, index, bytes)).collect();
             (slot, Arc::new(SlotBlock { outcomes, ..SlotBlock::empty(slot) }))
         };
-        Self { params: sample::params(), blocks: [(1_010, 3), (1_190, 5)].map(block).into() }
+        Self { params: sample::params(), blocks: [(1_010, 3), (1_190, 5)].map(block).into(), state: state() }
     }
+}
+
+/// One contract, which echoes.
+fn state() -> State {
+    let mut state = State::default();
+    let code_hash = keccak256(ECHO);
+    let account = AccountState { code_hash, ..AccountState::EMPTY };
+    state.accounts.insert(sample::user(2).address(), account);
+    state.codes.insert(code_hash, Bytecode::new_raw(ECHO.to_vec().into()));
+    state
 }
 
 impl Chain for MemoryChain {
@@ -105,19 +121,17 @@ impl Chain for MemoryChain {
         Ok(slot)
     }
 
-    async fn call(&self, call: CallRequest, _: Moment) -> Result<Outcome, Rejection> {
-        let gas_limit = call.gas_limit.unwrap_or(self.params.gas_limit);
-        if gas_limit < 21_000 {
-            return Err(Rejection::new(Reason::IntrinsicGasTooLow, "under 21000"));
+    async fn over<T: Send + 'static>(&self, moment: Moment, run: Run<T>) -> Result<T, Rejection> {
+        let slot = match moment {
+            Moment::After(slot) => slot,
+            Moment::Newest => Slot(HEAD.0 + 1),
+        };
+        let placement = Placement::new(1, 1, BTreeMap::new()).map_err(|error| internal(&error))?;
+        match run(&Ground::of_slot(&self.params, &placement, slot), &self.state) {
+            Ok(ran) => Ok(ran),
+            Err(RunFailure::Refused(rejection)) => Err(rejection),
+            Err(RunFailure::Missing(missing)) => Err(internal(&format!("a whole state lacks {missing:?}"))),
         }
-        let mut outcome = record(EARLIEST, 0, Vec::new()).outcome;
-        outcome.gas_used = CALL_GAS.min(gas_limit);
-        outcome.output = call.input;
-        outcome.status = if gas_limit < CALL_GAS { Status::Halted } else { Status::Success };
-        if outcome.output.first() == Some(&0xff) {
-            outcome.status = Status::Reverted;
-        }
-        Ok(outcome)
     }
 
     async fn send_raw(&self, transaction: Data) -> Result<B256, Rejection> {

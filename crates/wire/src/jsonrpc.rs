@@ -14,6 +14,7 @@
 //! Errors carry geth's codes and texts, which wallets branch on. Source: execution-apis; EIP-1474.
 
 mod block_id;
+mod call;
 pub mod chain;
 mod error;
 mod fees;
@@ -23,13 +24,16 @@ mod logs;
 mod meter;
 mod methods;
 mod node;
+mod simulate;
+mod simulate_v1;
 mod subscriptions;
+mod trace;
 mod view;
 
 #[cfg(test)]
 mod tests;
 
-pub use chain::{AccountView, CallFailure, Chain, Ended, Found, Moment, SlotBlock};
+pub use chain::{AccountView, Chain, Ended, Found, Moment, Run, RunFailure, SlotBlock};
 
 use crate::limits::{
     JSONRPC_BATCH_COUNT_MAX, JSONRPC_BUFFER_COUNT_MAX, JSONRPC_CONNECTIONS_COUNT_MAX, JSONRPC_REQUEST_BYTES_MAX,

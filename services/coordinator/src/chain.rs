@@ -2,7 +2,7 @@
 
 use crate::api::Node;
 use alloy_primitives::{Address, B256, U256};
-use evm::{CallRequest, Data, FeesKey, NetworkParams, Outcome, StateKey};
+use evm::{Data, FeesKey, NetworkParams, StateKey};
 use host::{Clock, PEER_SILENT_MAX, Standing};
 use primitives::{Slot, Time};
 use std::collections::BTreeSet;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use wire::coordinator::CoordinatorApi;
-use wire::jsonrpc::{AccountView, Chain, Ended, Found, Moment, SlotBlock};
+use wire::jsonrpc::{AccountView, Chain, Ended, Found, Moment, Run, SlotBlock};
 use wire::state::{OutcomeRecord, StateValue};
 use wire::{Reason, Rejection};
 
@@ -112,12 +112,12 @@ impl Chain for Node {
             .unwrap_or_default())
     }
 
-    async fn call(&self, call: CallRequest, moment: Moment) -> Result<Outcome, Rejection> {
+    async fn over<T: Send + 'static>(&self, moment: Moment, run: Run<T>) -> Result<T, Rejection> {
         let slot = match moment {
             Moment::After(slot) => slot,
             Moment::Newest => self.current(),
         };
-        self.reads.call(call, slot, moment).await
+        self.reads.over(moment, slot, run).await
     }
 
     async fn send_raw(&self, transaction: Data) -> Result<B256, Rejection> {

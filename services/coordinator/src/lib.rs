@@ -19,6 +19,7 @@ mod carrier;
 mod chain;
 mod follow;
 mod lives;
+mod over;
 mod reads;
 mod refusal;
 mod settings;

@@ -15,10 +15,7 @@ use crate::blocks::{Place, place};
 use crate::calls::Calls;
 use crate::shards::{Shards, named};
 use alloy_primitives::{Address, B256, U256};
-use evm::{
-    AccountState, Bytecode, CallRequest, CodeCache, Data, Environment, ExecuteError, FeesKey, Lookup, Missing, Outcome,
-    StateKey, View, simulate,
-};
+use evm::{AccountState, Bytecode, CodeCache, Data, FeesKey, Lookup, Missing, StateKey, View};
 use futures_util::future::{join_all, try_join_all};
 use host::network::Network;
 use primitives::{ShardId, Slot};
@@ -46,15 +43,15 @@ const OUTCOMES_PER_SLOT_COUNT_MAX: usize = 100_000;
 /// Reads over all shards.
 #[derive(Debug)]
 pub(crate) struct Reads {
-    network: Arc<Network>,
+    pub(crate) network: Arc<Network>,
     shards: Arc<Shards>,
     codes: Arc<CodeCache>,
-    calls: Calls,
+    pub(crate) calls: Calls,
 }
 
 /// What one read has fetched so far.
 #[derive(Debug, Default)]
-struct Known {
+pub(crate) struct Known {
     values: BTreeMap<StateKey, StateValue>,
     codes: BTreeMap<B256, Bytecode>,
     locked: bool,
@@ -104,26 +101,8 @@ impl Reads {
         Ok(code)
     }
 
-    /// Runs a call on the state of `moment`, as of `slot`.
-    pub(crate) async fn call(&self, call: CallRequest, slot: Slot, moment: Moment) -> Result<Outcome, Rejection> {
-        let environment = Environment::Slot(slot);
-        let call = Arc::new(call);
-        let run = |known: Known| {
-            let (network, call, environment) = (Arc::clone(&self.network), Arc::clone(&call), environment.clone());
-            let run = move || {
-                let ran = simulate(&network.params, &network.placement, &environment, &call, &known);
-                (known, ran.map_err(Failure::from))
-            };
-            async move {
-                let refused = |rejection| (Known::default(), Err(Failure::Refused(Box::new(rejection))));
-                self.calls.run(run).await.unwrap_or_else(refused)
-            }
-        };
-        Ok(self.calls.within(self.at(moment, run)).await?.0)
-    }
-
     /// Runs `run` over the state of `moment`; gives what it read, too.
-    async fn at<T, R>(
+    pub(crate) async fn at<T, R>(
         &self,
         moment: Moment,
         run: impl Fn(Known) -> R,
@@ -325,18 +304,9 @@ impl Pages {
 }
 
 /// Why a run gave nothing.
-enum Failure {
+pub(crate) enum Failure {
     Missing(BTreeSet<Missing>),
     Refused(Box<Rejection>),
-}
-
-impl From<ExecuteError> for Failure {
-    fn from(error: ExecuteError) -> Self {
-        match error {
-            ExecuteError::Missing(missing) => Self::Missing(missing),
-            error => Self::Refused(Box::new(error.into())),
-        }
-    }
 }
 
 impl View for Known {

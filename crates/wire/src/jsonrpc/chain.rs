@@ -1,18 +1,17 @@
 //! What a node offers to the JSON-RPC: the one trait between them.
 
-use crate::rejection::Rejection;
+use crate::rejection::{Reason, Rejection};
 use crate::state::OutcomeRecord;
 use alloy_primitives::{Address, B256, U256};
-use evm::{CallRequest, Data, NetworkParams, Outcome, Status};
+use evm::trace::TraceError;
+use evm::{Data, ExecuteError, Ground, Missing, NetworkParams, View};
 use primitives::{ShardId, Slot, Time};
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 
 /// How far back [`Chain::slot_of_hash`] looks by default: one hash a slot, some 10 ms in all.
 pub const HASH_SEARCH_SLOTS_MAX: u64 = 100_000;
-
-/// The most runs an estimate takes.
-pub const ESTIMATE_RUNS_MAX: usize = 32;
 
 /// A closed slot and what it shows: what ran at it, and late decisions of what ran before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +69,47 @@ pub enum Moment {
     Newest,
 }
 
+/// What runs on a state: in the block of its moment, over a view that may lack values.
+pub type Run<T> = Arc<dyn Fn(&Ground<'_>, &dyn View) -> Result<T, RunFailure> + Send + Sync>;
+
+/// What `run` does, as a [`Run`].
+pub(super) fn running<T, E: Into<RunFailure>>(
+    run: impl Fn(&Ground<'_>, &dyn View) -> Result<T, E> + Send + Sync + 'static,
+) -> Run<T> {
+    Arc::new(move |ground, view| run(ground, view).map_err(Into::into))
+}
+
+/// Why a [`Run`] came to nothing.
+#[derive(Debug)]
+pub enum RunFailure {
+    /// The view lacks these values: with them it may be run again.
+    Missing(BTreeSet<Missing>),
+    /// It cannot be run.
+    Refused(Rejection),
+}
+
+impl From<ExecuteError> for RunFailure {
+    fn from(error: ExecuteError) -> Self {
+        match error {
+            ExecuteError::Missing(missing) => Self::Missing(missing),
+            error => Self::Refused(error.into()),
+        }
+    }
+}
+
+impl From<TraceError> for RunFailure {
+    fn from(error: TraceError) -> Self {
+        let reason = match error {
+            TraceError::Execute(error) => return error.into(),
+            TraceError::Tracer { .. } => Reason::InvalidArgument,
+            TraceError::TooLarge | TraceError::TooMuch => Reason::RangeTooWide,
+            TraceError::System { .. } => Reason::Unsupported,
+            TraceError::Differs { .. } => Reason::Internal,
+        };
+        Self::Refused(Rejection::new(reason, error.to_string()))
+    }
+}
+
 /// An account as wallets see it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AccountView {
@@ -79,21 +119,6 @@ pub struct AccountView {
     pub balance: U256,
     /// Its code; empty for none.
     pub code: Data,
-}
-
-/// Why there is no estimate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CallFailure {
-    /// It could not be run.
-    Rejected(Rejection),
-    /// It was run and does not succeed, whatever the gas.
-    Failed(Box<Outcome>),
-}
-
-impl From<Rejection> for CallFailure {
-    fn from(rejection: Rejection) -> Self {
-        Self::Rejected(rejection)
-    }
 }
 
 /// The network as one chain; a service implements it.
@@ -143,9 +168,10 @@ pub trait Chain: Send + Sync + 'static {
         moment: Moment,
     ) -> impl Future<Output = Result<U256, Rejection>> + Send;
 
-    /// Runs a call on the state of `moment`, in its block; of now that is the one which a transaction would run at, after the
-    /// head. Nothing changes.
-    fn call(&self, call: CallRequest, moment: Moment) -> impl Future<Output = Result<Outcome, Rejection>> + Send;
+    /// What `run` comes to on the state of `moment`, in its block; of now that is the one which a transaction would run at, after
+    /// the head. It is run off the threads that serve, again whenever it lacked values. Nothing changes.
+    fn over<T: Send + 'static>(&self, moment: Moment, run: Run<T>)
+    -> impl Future<Output = Result<T, Rejection>> + Send;
 
     /// Takes a signed transaction in; answers its hash once it is accepted.
     fn send_raw(&self, transaction: Data) -> impl Future<Output = Result<B256, Rejection>> + Send;
@@ -168,40 +194,4 @@ pub trait Chain: Send + Sync + 'static {
             Ok((oldest..=head).rev().find(|slot| self.params().block_hash(*slot) == hash).map(Slot))
         }
     }
-
-    /// The least gas limit, within a hundredth, that `call` succeeds with.
-    fn estimate(&self, call: CallRequest, moment: Moment) -> impl Future<Output = Result<u64, CallFailure>> + Send {
-        estimate(self, call, moment)
-    }
-}
-
-/// Binary search over [`Chain::call`], from what the first run used.
-async fn estimate<C: Chain + ?Sized>(chain: &C, call: CallRequest, moment: Moment) -> Result<u64, CallFailure> {
-    let most = call.gas_limit.unwrap_or(u64::MAX).min(chain.params().transaction_gas_max());
-    let run = |gas_limit| chain.call(CallRequest { gas_limit: Some(gas_limit), ..call.clone() }, moment);
-    let outcome = run(most).await?;
-    if outcome.status != Status::Success {
-        return Err(CallFailure::Failed(Box::new(outcome)));
-    }
-    // Refunds come at the end and calls keep back a 64th, so what was used need not be enough.
-    let (mut low, mut high) = (outcome.gas_used.saturating_sub(1), most.max(outcome.gas_used));
-    let mut next = outcome.gas_used;
-    for _ in 0..ESTIMATE_RUNS_MAX {
-        if high <= low + 1 || (high - low) * 100 <= high {
-            break;
-        }
-        match run(next).await {
-            Ok(outcome) if outcome.status == Status::Success => high = next,
-            Ok(_) => low = next,
-            // Too little gas even to start is too little too.
-            Err(rejection) if too_little(&rejection) => low = next,
-            Err(rejection) => return Err(rejection.into()),
-        }
-        next = (low + high).div_ceil(2).min(low.saturating_mul(2).max(low + 1));
-    }
-    Ok(high)
-}
-
-fn too_little(rejection: &Rejection) -> bool {
-    rejection.reason == crate::rejection::Reason::IntrinsicGasTooLow
 }

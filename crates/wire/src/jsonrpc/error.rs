@@ -1,9 +1,8 @@
 //! From refusals to JSON-RPC errors, in the codes and texts that wallets know from geth.
 
-use super::chain::CallFailure;
 use crate::rejection::{Reason, Rejection};
 use alloy_primitives::{Bytes, hex};
-use evm::{Outcome, Status};
+use evm::{Answered, Status};
 use jsonrpsee::types::ErrorObjectOwned;
 use jsonrpsee::types::error::{INTERNAL_ERROR_CODE, INVALID_PARAMS_CODE};
 
@@ -115,33 +114,34 @@ fn code(reason: Reason) -> i32 {
     }
 }
 
-impl From<CallFailure> for ErrorObjectOwned {
-    fn from(failure: CallFailure) -> Self {
-        match failure {
-            CallFailure::Rejected(rejection) => rejection.into(),
-            CallFailure::Failed(outcome) => failed(&outcome),
-        }
-    }
-}
-
 /// The output of a call that succeeded, or the error that the call ended in.
-pub(super) fn output(outcome: Outcome) -> Result<Bytes, ErrorObjectOwned> {
-    match outcome.status {
-        Status::Success => Ok(outcome.output.into()),
-        Status::Reverted | Status::Halted => Err(failed(&outcome)),
+pub(super) fn output(answered: Answered) -> Result<Bytes, ErrorObjectOwned> {
+    match answered.outcome.status {
+        Status::Success => Ok(answered.outcome.output.into()),
+        Status::Reverted | Status::Halted => Err(failed(&answered)),
     }
 }
 
-fn failed(outcome: &Outcome) -> ErrorObjectOwned {
-    if outcome.status == Status::Halted {
-        let message = format!("execution halted after {} gas: out of gas or an invalid operation", outcome.gas_used);
-        return error(SERVER_ERROR_CODE, message);
+/// The error that a call ended in.
+pub(super) fn failed(answered: &Answered) -> ErrorObjectOwned {
+    match &answered.halt {
+        Some(words) => error(SERVER_ERROR_CODE, words.clone()),
+        None => reverted(&answered.outcome.output),
     }
-    let message = match revert_reason(&outcome.output) {
+}
+
+/// The error of a call that reverted with `output`.
+fn reverted(output: &[u8]) -> ErrorObjectOwned {
+    let data = hex::encode_prefixed(output);
+    ErrorObjectOwned::owned(REVERTED_CODE, revert_words(output), Some(data))
+}
+
+/// What is said of a call that reverted with `output`.
+pub(super) fn revert_words(output: &[u8]) -> String {
+    match revert_reason(output) {
         Some(reason) => format!("execution reverted: {reason}"),
         None => "execution reverted".to_owned(),
-    };
-    ErrorObjectOwned::owned(REVERTED_CODE, message, Some(hex::encode_prefixed(&*outcome.output)))
+    }
 }
 
 /// What Solidity's `require` or `Panic` says, if the output is one of them.

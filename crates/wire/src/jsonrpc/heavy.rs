@@ -1,4 +1,4 @@
-//! Reads of many blocks or logs: few at once, a bounded number waiting, all others refused with the bound's name.
+//! Reads of many blocks or logs, and traces: few at once, a bounded number waiting, all others refused with the bound's name.
 //!
 //! Each may bring many megabytes from every shard and ends as one large answer, so they are bounded as a whole, not for each
 //! client.
@@ -11,8 +11,24 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 /// The methods whose answers may be large.
-const METHODS: [&str; 5] =
-    ["eth_getLogs", "eth_getFilterLogs", "eth_getFilterChanges", "eth_getBlockReceipts", "eth_feeHistory"];
+const METHODS: [&str; 16] = [
+    "eth_getLogs",
+    "eth_getFilterLogs",
+    "eth_getFilterChanges",
+    "eth_getBlockReceipts",
+    "eth_feeHistory",
+    "eth_simulateV1",
+    "debug_traceCall",
+    "debug_traceTransaction",
+    "debug_traceBlockByNumber",
+    "debug_traceBlockByHash",
+    "trace_block",
+    "trace_call",
+    "trace_filter",
+    "trace_replayTransaction",
+    "trace_replayBlockTransactions",
+    "trace_transaction",
+];
 
 /// The turns of heavy reads. Clones are one.
 #[derive(Debug, Clone)]

@@ -10,6 +10,7 @@ use super::chain::Chain;
 use super::node::Node;
 use super::subscriptions::subscribe;
 use super::view::{blob_price, hex};
+use super::{simulate, simulate_v1, trace};
 use crate::server::Seat;
 use alloy_primitives::{Address, Bytes, keccak256};
 use alloy_rpc_types_eth::FilterId;
@@ -40,8 +41,6 @@ pub(super) fn module<C: Chain>(node: Node<C>) -> Result<RpcModule<Node<C>>, Regi
         "eth_getCode" => get_code,
         "eth_getStorageAt" => get_storage_at,
         "eth_getProof" => get_proof,
-        "eth_call" => call,
-        "eth_estimateGas" => estimate_gas,
         "eth_feeHistory" => get_fee_history,
         "eth_sendRawTransaction" => send_raw_transaction,
         "eth_getTransactionByHash" => get_transaction_by_hash,
@@ -60,6 +59,9 @@ pub(super) fn module<C: Chain>(node: Node<C>) -> Result<RpcModule<Node<C>>, Regi
         "eth_getFilterChanges" => get_filter_changes,
         "eth_getFilterLogs" => get_filter_logs,
     }
+    simulate::register(&mut module)?;
+    simulate_v1::register(&mut module)?;
+    trace::register(&mut module)?;
     module.register_subscription(
         "eth_subscribe",
         "eth_subscription",

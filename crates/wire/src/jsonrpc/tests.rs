@@ -1,6 +1,6 @@
 //! The methods over a small chain in memory.
 
-use super::chain::{AccountView, CallFailure, Chain, Ended, Found, Moment, SlotBlock};
+use super::chain::{AccountView, Chain, Ended, Found, Moment, Run, RunFailure, SlotBlock};
 use super::heavy::Heavy;
 use super::methods::module;
 use super::node::Node;
@@ -10,10 +10,12 @@ use crate::server::Seats;
 use crate::state::{LeafPlace, OutcomeRecord};
 use alloy_consensus::{EthereumTxEnvelope, SignableTransaction, TxEip1559, TxEip4844};
 use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{Address, B256, Bytes, U256, address, hex, keccak256};
+use alloy_primitives::{Address, B256, U256, address, hex, keccak256};
 use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
-use evm::{CallRequest, Data, Environments, Log, NetworkParams, Outcome, Spec, Status};
+use evm::{
+    AccountState, Bytecode, Data, Environments, Ground, Log, NetworkParams, Outcome, Placement, Spec, State, Status,
+};
 use jsonrpsee::RpcModule;
 use primitives::{Height, Millis, NetworkId, ShardId, Slot, Time};
 use serde_json::{Value, json};
@@ -28,8 +30,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 const EARLIEST: u64 = 1_000;
-/// Input that the chain answers with the slot that a call sees.
-const NUMBER: u8 = 0x43;
+/// By the first byte of its input: 0x43 returns NUMBER, 0xff reverts with what follows; else it returns 32 sevens.
+const CODE: &str = "5f3560f81c80604314603a578060ff14604257\
+                    7f07070707070707070707070707070707070707070707070707070707070707075f5260205ff3\
+                    5b435f5260205ff3\
+                    5b600136038060015f375ffd";
 const TOKEN: Address = address!("00000000000000000000000000000000000000aa");
 
 /// Slots with outcomes, and a head that moves.
@@ -38,8 +43,8 @@ struct MemoryChain {
     blocks: BTreeMap<Slot, Arc<SlotBlock>>,
     head: watch::Sender<u64>,
     sender: Address,
-    /// The least gas a call succeeds with.
-    gas_needed: u64,
+    /// What runs run on: [`TOKEN`] with [`CODE`].
+    state: State,
 }
 
 fn params() -> NetworkParams {
@@ -131,6 +136,14 @@ impl MemoryChain {
     }
 }
 
+fn state() -> State {
+    let (code, mut state) = (hex::decode(CODE).unwrap(), State::default());
+    let code_hash = keccak256(&code);
+    state.accounts.insert(TOKEN, AccountState { code_hash, ..AccountState::EMPTY });
+    state.codes.insert(code_hash, Bytecode::new_raw(code.into()));
+    state
+}
+
 /// Slots 1000 to 2000; in 1010 two transactions and a delivery, in 1500 one transaction.
 fn chain() -> MemoryChain {
     let blocks = [
@@ -140,7 +153,7 @@ fn chain() -> MemoryChain {
     let blocks =
         blocks.map(|(slot, outcomes)| (Slot(slot), Arc::new(SlotBlock { outcomes, ..SlotBlock::empty(Slot(slot)) })));
     let head = watch::Sender::new(2_000);
-    MemoryChain { params: params(), blocks: blocks.into(), head, sender: signed(0).1, gas_needed: 100_000 }
+    MemoryChain { params: params(), blocks: blocks.into(), head, sender: signed(0).1, state: state() }
 }
 
 impl Chain for MemoryChain {
@@ -199,29 +212,14 @@ impl Chain for MemoryChain {
         Ok(slot + U256::from(self.slot_of(moment).0))
     }
 
-    async fn call(&self, call: CallRequest, moment: Moment) -> Result<Outcome, Rejection> {
+    async fn over<T: Send + 'static>(&self, moment: Moment, run: Run<T>) -> Result<T, Rejection> {
         let slot = self.slot_of(moment);
-        let mut outcome = record(0, 0, 0).outcome;
-        let lists = [call.access_list.len(), call.authorizations.len()];
-        if call.input.first() == Some(&NUMBER) {
-            outcome.output = slot.0.to_be_bytes().to_vec().into();
-            return Ok(outcome);
+        let placement = Placement::new(1, 2, BTreeMap::new()).unwrap();
+        match run(&Ground::of_slot(&self.params, &placement, slot), &self.state) {
+            Ok(ran) => Ok(ran),
+            Err(RunFailure::Refused(rejection)) => Err(rejection),
+            Err(RunFailure::Missing(missing)) => panic!("a whole state lacks {missing:?}"),
         }
-        let gas_limit = call.gas_limit.unwrap_or(self.params.gas_limit);
-        outcome.gas_used = 80_000.min(gas_limit);
-        outcome.output =
-            if lists == [0, 0] { vec![7; 32].into() } else { lists.map(|count| count as u8).to_vec().into() };
-        if gas_limit < 21_000 {
-            return Err(Rejection::new(Reason::IntrinsicGasTooLow, "under 21000"));
-        }
-        if gas_limit < self.gas_needed {
-            outcome.status = Status::Halted;
-        }
-        if call.input.first() == Some(&0xff) {
-            outcome.status = Status::Reverted;
-            outcome.output = call.input[1..].to_vec().into();
-        }
-        Ok(outcome)
     }
 
     async fn send_raw(&self, transaction: Data) -> Result<B256, Rejection> {
@@ -279,7 +277,7 @@ async fn constants_are_what_wallets_expect() {
 #[tokio::test]
 async fn an_unknown_method_is_exactly_32601() {
     assert_eq!(refusal("eth_sendTransaction", json!([])).await.0, -32601);
-    assert_eq!(refusal("debug_traceCall", json!([])).await.0, -32601);
+    assert_eq!(refusal("debug_setHead", json!([])).await.0, -32601);
 }
 
 #[tokio::test]
@@ -461,8 +459,18 @@ async fn a_call_answers_its_output() {
     let output = answer("eth_call", json!([{"to": TOKEN, "data": "0x01"}, "latest"])).await;
     assert_eq!(output, format!("0x{}", "07".repeat(32)));
     assert_eq!(answer("eth_call", json!([{"to": TOKEN, "input": "0x01"}, "latest", {}])).await, output);
-    let (code, message) = refusal("eth_call", json!([{"to": TOKEN}, "latest", {TOKEN.to_string(): {}}])).await;
-    assert_eq!((code, message.as_str()), (-32602, "state overrides are not supported"));
+}
+
+#[tokio::test]
+async fn a_call_finds_accounts_and_the_block_as_it_wants_them() {
+    let code = json!({ TOKEN.to_string(): {"code": "0x475f5260205ff3", "balance": "0x5"} });
+    let balance = answer("eth_call", json!([{"to": TOKEN}, "latest", code])).await;
+    assert_eq!(balance, json!(B256::with_last_byte(5)));
+    let number = answer("eth_call", json!([{"to": TOKEN, "data": "0x43"}, "latest", {}, {"number": "0x9"}])).await;
+    assert_eq!(number, json!(B256::with_last_byte(9)));
+    let moved = json!({ TOKEN.to_string(): {"movePrecompileToAddress": TOKEN} });
+    let (code, message) = refusal("eth_call", json!([{"to": TOKEN}, "latest", moved])).await;
+    assert_eq!((code, message.as_str()), (-32602, "movePrecompileToAddress is not supported"));
 }
 
 #[tokio::test]
@@ -532,13 +540,114 @@ async fn a_revert_is_code_3_with_its_reason_and_data() {
 async fn an_estimate_is_enough_and_not_much_more() {
     let text = answer("eth_estimateGas", json!([{"to": TOKEN}])).await;
     let gas = u64::from_str_radix(text.as_str().unwrap().trim_start_matches("0x"), 16).unwrap();
-    assert!((100_000..=101_100).contains(&gas), "{gas}");
+    assert!((21_000..=21_300).contains(&gas), "{gas}");
+    let call = json!({"to": TOKEN, "gas": text});
+    assert!(answer("eth_call", json!([call])).await.is_string());
+    let burns = json!({ TOKEN.to_string(): {"code": "0x5b5f56"} });
+    let (code, message) = refusal("eth_estimateGas", json!([{"to": TOKEN}, "latest", burns])).await;
+    assert_eq!((code, message.as_str()), (-32000, "gas required exceeds allowance (16777216)"));
 }
 
 #[tokio::test]
-async fn a_call_that_never_succeeds_has_no_estimate() {
-    let chain = MemoryChain { gas_needed: u64::MAX, ..chain() };
-    assert!(matches!(chain.estimate(CallRequest::default(), Moment::Newest).await, Err(CallFailure::Failed(_))));
+async fn a_call_that_names_a_price_must_be_able_to_pay_it() {
+    let priced = |wei| json!({"to": TOKEN, "from": TOKEN, "gas": "0x7530", "gasPrice": wei});
+    let (code, message) = refusal("eth_call", json!([priced("0x7")])).await;
+    assert_eq!(code, -32000);
+    assert!(message.starts_with("insufficient funds for gas * price + value: "), "{message}");
+    let (code, message) = refusal("eth_call", json!([priced("0x6")])).await;
+    assert_eq!(code, -32000);
+    assert!(message.starts_with("max fee per gas less than block base fee: "), "{message}");
+}
+
+#[tokio::test]
+async fn an_access_list_names_what_is_touched() {
+    let reader = json!({ TOKEN.to_string(): {"code": "0x60015460026000555000"} });
+    let listed = answer("eth_createAccessList", json!([{"to": TOKEN}, "latest", reader])).await;
+    let keys = [B256::with_last_byte(0), B256::with_last_byte(1)];
+    assert_eq!(listed["accessList"], json!([{"address": TOKEN, "storageKeys": keys}]), "{listed}");
+    assert!(listed["error"].is_null(), "{listed}");
+    let reverted = answer("eth_createAccessList", json!([{"to": TOKEN, "data": "0xff"}])).await;
+    assert_eq!((&reverted["error"], &reverted["accessList"]), (&json!("execution reverted"), &json!([])));
+}
+
+#[tokio::test]
+async fn a_call_is_traced_by_whichever_tracer_is_named() {
+    let call = json!({"to": TOKEN, "data": "0xff01"});
+    let traced = answer("debug_traceCall", json!([call, "latest", {"tracer": "callTracer"}])).await;
+    assert_eq!((&traced["type"], &traced["error"]), (&json!("CALL"), &json!("execution reverted")), "{traced}");
+    assert_eq!(traced["output"], "0x01");
+    let steps = answer("debug_traceCall", json!([call, "latest"])).await;
+    assert_eq!((&steps["failed"], &steps["structLogs"][0]["op"]), (&json!(true), &json!("PUSH0")), "{steps}");
+    let parity = answer("trace_call", json!([call, ["trace"], "latest"])).await;
+    assert_eq!(parity["trace"][0]["error"], "Reverted", "{parity}");
+    let (code, _) = refusal("debug_traceCall", json!([call, "latest", {"tracer": "{result: 1}"}])).await;
+    assert_eq!(code, -32602);
+}
+
+/// The sender pays with wei that it only has here.
+fn simulation(more: &Value) -> Value {
+    let rich = Address::repeat_byte(0x11);
+    let pays = json!({"from": rich, "to": TOKEN, "value": "0x5", "gas": "0xc350"});
+    let mut payload = json!({
+        "blockStateCalls": [
+            {"stateOverrides": {rich.to_string(): {"balance": "0xffffffff"}}, "calls": [pays, {"from": rich, "to": TOKEN, "input": "0x43"}]},
+            {"blockOverrides": {"number": "0x7d9", "feeRecipient": TOKEN}, "calls": [{"to": TOKEN, "input": "0xff"}]},
+        ],
+        "traceTransfers": true,
+    });
+    more.as_object().unwrap().iter().for_each(|(name, value)| payload[name] = value.clone());
+    payload
+}
+
+#[tokio::test]
+async fn blocks_that_never_were_follow_each_other_and_gaps_are_empty() {
+    // The newest state is of slot 2005, so the first is 2006, and 2009 is wanted.
+    let blocks = answer("eth_simulateV1", json!([simulation(&json!({})), "pending"])).await;
+    let numbers: Vec<&str> = blocks.as_array().unwrap().iter().map(|block| block["number"].as_str().unwrap()).collect();
+    assert_eq!(numbers, ["0x7d6", "0x7d7", "0x7d8", "0x7d9"]);
+    let first = &blocks[0]["calls"];
+    assert_eq!(first[0]["status"], "0x1");
+    assert_eq!(first[0]["logs"][0]["address"], "0xeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee");
+    assert_eq!(first[0]["logs"][0]["blockNumber"], "0x7d6");
+    assert_eq!(first[1]["returnData"], json!(B256::from(U256::from(2_006))));
+    assert_eq!(blocks[3]["calls"][0]["error"], json!({"code": 3, "message": "execution reverted", "data": "0x"}));
+    assert_eq!(blocks[3]["miner"], json!(TOKEN));
+    assert_eq!((&blocks[1]["calls"], &blocks[1]["transactions"]), (&json!([]), &json!([])));
+    let full = answer("eth_simulateV1", json!([simulation(&json!({"returnFullTransactions": true})), "pending"])).await;
+    let transactions = &full[0]["transactions"];
+    assert_eq!((&transactions[1]["nonce"], &transactions[1]["type"]), (&json!("0x1"), &json!("0x2")), "{transactions}");
+    assert_eq!(transactions[0]["hash"], blocks[0]["transactions"][0]);
+}
+
+#[tokio::test]
+async fn a_simulation_that_cannot_be_is_refused_with_the_specifications_codes() {
+    let refused = async |payload: Value| refusal("eth_simulateV1", json!([payload])).await.0;
+    assert_eq!(refused(json!({"blockStateCalls": []})).await, -32602);
+    assert_eq!(refused(simulation(&json!({"validation": true}))).await, -38012, "no price");
+    let block = |number: &str| json!({"blockOverrides": {"number": number}, "calls": []});
+    assert_eq!(refused(json!({"blockStateCalls": [block("0x7d9"), block("0x7d9")]})).await, -38020);
+    assert_eq!(refused(json!({"blockStateCalls": [block("0x1")]})).await, -38020);
+    assert_eq!(refused(json!({"blockStateCalls": [block("0xffff")]})).await, -38026);
+    let time = |time: &str| json!({"blockOverrides": {"time": time}, "calls": []});
+    assert_eq!(refused(json!({"blockStateCalls": [time("0xfffff"), time("0xffffe")]})).await, -38021);
+    let call = |call: Value| json!({"blockStateCalls": [{"calls": [call]}]});
+    assert_eq!(refused(call(json!({"to": TOKEN, "gas": "0x1c9c381"}))).await, -38015);
+    assert_eq!(refused(call(json!({"to": TOKEN, "gas": "0x1"}))).await, -38013);
+    assert_eq!(refused(call(json!({"to": TOKEN, "from": TOKEN, "value": "0x1"}))).await, -38014);
+}
+
+#[tokio::test]
+async fn a_transaction_that_does_not_come_to_its_receipt_again_is_not_traced() {
+    let hash = record(0, 1010, 0).transaction;
+    let (code, message) = refusal("debug_traceTransaction", json!([hash])).await;
+    assert_eq!(code, -32603);
+    assert!(message.ends_with("did not come to its receipt when it was run again"), "{message}");
+    let (code, _) = refusal("debug_traceTransaction", json!([B256::repeat_byte(0x5e)])).await;
+    assert_eq!(code, -32004, "a delivery has no input that is kept");
+    let unknown = refusal("debug_traceTransaction", json!([B256::repeat_byte(9)])).await;
+    assert_eq!(unknown, (-32000, "transaction not found".to_owned()));
+    assert_eq!(answer("trace_transaction", json!([B256::repeat_byte(9)])).await, Value::Null);
+    assert_eq!(answer("debug_traceBlockByNumber", json!(["0x3f3"])).await, json!([]), "an empty block");
 }
 
 #[tokio::test]
@@ -598,7 +707,14 @@ async fn a_call_takes_its_access_list_and_authorizations_along() {
     let authorization =
         json!({"address": TOKEN, "chainId": "0x539", "nonce": "0x0", "yParity": "0x0", "r": "0x1", "s": "0x2"});
     let call = json!({"to": TOKEN, "accessList": list, "authorizationList": [authorization]});
-    assert_eq!(answer("eth_call", json!([call])).await, json!(Bytes::from(vec![1, 1])));
+    assert!(answer("eth_call", json!([call])).await.is_string());
+    let gas = async |call: Value| -> u64 {
+        let gas = answer("eth_createAccessList", json!([call])).await["gasUsed"].as_str().unwrap().to_owned();
+        u64::from_str_radix(gas.trim_start_matches("0x"), 16).unwrap()
+    };
+    let plain = gas(json!({"to": TOKEN})).await;
+    let borrowing = gas(json!({"to": TOKEN, "authorizationList": [authorization]})).await;
+    assert_eq!(borrowing, plain + 25_000, "each authorization is paid for (EIP-7702)");
 }
 
 #[tokio::test]

@@ -1,17 +1,13 @@
-//! Accounts, storage and calls.
+//! Accounts and storage.
 
 use super::Answer;
-use crate::jsonrpc::chain::{Chain, Moment};
-use crate::jsonrpc::error::{invalid_params, output};
+use crate::jsonrpc::chain::Chain;
+use crate::jsonrpc::error::invalid_params;
 use crate::jsonrpc::node::Node;
 use crate::jsonrpc::view::hex;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
-use alloy_rpc_types_eth::{
-    BlockId, BlockNumberOrTag, EIP1186AccountProofResponse, EIP1186StorageProof, TransactionRequest,
-};
-use evm::{CallRequest, Data};
+use alloy_rpc_types_eth::{BlockId, BlockNumberOrTag, EIP1186AccountProofResponse, EIP1186StorageProof};
 use jsonrpsee::types::Params;
-use serde_json::Value;
 
 /// The most slots that one `eth_getProof` reads.
 const PROOF_SLOTS_COUNT_MAX: usize = 1_024;
@@ -74,47 +70,10 @@ impl<C: Chain> Node<C> {
             storage_proof,
         })
     }
-
-    pub(super) async fn call(&self, params: Params<'static>) -> Answer<Bytes> {
-        let (call, moment) = self.call_request(&params).await?;
-        output(self.chain.call(call, moment).await?)
-    }
-
-    pub(super) async fn estimate_gas(&self, params: Params<'static>) -> Answer<String> {
-        let (call, moment) = self.call_request(&params).await?;
-        Ok(hex(self.chain.estimate(call, moment).await?))
-    }
-
-    /// A call, and the state that it runs on.
-    async fn call_request(&self, params: &Params<'static>) -> Answer<(CallRequest, Moment)> {
-        let (request, id, overrides) = {
-            let mut params = params.sequence();
-            let request: TransactionRequest = params.next()?;
-            (request, params.optional_next::<BlockId>()?, params.optional_next::<Value>()?)
-        };
-        if overrides.is_some_and(|overrides| overrides.as_object().is_none_or(|fields| !fields.is_empty())) {
-            return Err(invalid_params("state overrides are not supported"));
-        }
-        Ok((call_of(request), self.moment_of(id).await?))
-    }
 }
 
 /// One parameter and the block it is asked of, the latest if none is named.
 fn with_block<T: serde::de::DeserializeOwned>(params: &Params<'static>) -> Answer<(T, Option<BlockId>)> {
     let mut params = params.sequence();
     Ok((params.next()?, params.optional_next()?))
-}
-
-/// A call as the chain takes it.
-fn call_of(request: TransactionRequest) -> CallRequest {
-    CallRequest {
-        from: request.from.unwrap_or_default(),
-        to: request.to.and_then(|kind| kind.to().copied()),
-        value: request.value.unwrap_or_default(),
-        input: Data(request.input.into_input().unwrap_or_default()),
-        gas_limit: request.gas,
-        access_list: request.access_list.unwrap_or_default(),
-        authorizations: request.authorization_list.unwrap_or_default(),
-        ..CallRequest::default()
-    }
 }

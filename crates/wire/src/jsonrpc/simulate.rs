@@ -1,0 +1,76 @@
+//! Runs that change nothing: `eth_call`, `eth_estimateGas`, `eth_createAccessList`.
+//!
+//! Source: execution-apis; geth for what it does not say: order of checks, words, state and block overrides.
+
+use super::call::{call_of, overrides_of};
+use super::chain::{Chain, Moment, running};
+use super::error::{SERVER_ERROR_CODE, error, failed, output};
+use super::node::Node;
+use super::view::hex;
+use alloy_primitives::Bytes;
+use alloy_rpc_types_eth::state::StateOverride;
+use alloy_rpc_types_eth::{BlockId, BlockOverrides, TransactionRequest};
+use evm::{Answered, CallRequest, Estimate, Listed};
+use jsonrpsee::RpcModule;
+use jsonrpsee::core::RegisterMethodError;
+use jsonrpsee::types::{ErrorObjectOwned, Params};
+use serde_json::{Value, json};
+
+type Answer<T> = Result<T, ErrorObjectOwned>;
+
+/// Adds these methods.
+pub(super) fn register<C: Chain>(module: &mut RpcModule<Node<C>>) -> Result<(), RegisterMethodError> {
+    module.register_async_method("eth_call", |params, node, _| async move { node.call(params).await })?;
+    module
+        .register_async_method("eth_estimateGas", |params, node, _| async move { node.estimate_gas(params).await })?;
+    module.register_async_method("eth_createAccessList", |params, node, _| async move {
+        node.create_access_list(params).await
+    })?;
+    Ok(())
+}
+
+impl<C: Chain> Node<C> {
+    async fn call(&self, params: Params<'static>) -> Answer<Bytes> {
+        let (call, moment) = self.call_request(&params).await?;
+        let run = running(move |ground, view| evm::answer(ground, &call, view));
+        let answered: Answered = self.chain.over(moment, run).await?;
+        output(answered)
+    }
+
+    async fn estimate_gas(&self, params: Params<'static>) -> Answer<String> {
+        let (call, moment) = self.call_request(&params).await?;
+        let most = self.chain.params().transaction_gas_max();
+        let run = running(move |ground, view| evm::estimate(ground, &call, most, view));
+        match self.chain.over(moment, run).await? {
+            Estimate::Enough(gas) => Ok(hex(gas)),
+            Estimate::Fails(answered) => Err(failed(&answered)),
+            Estimate::Exceeds { allowance } => {
+                Err(error(SERVER_ERROR_CODE, format!("gas required exceeds allowance ({allowance})")))
+            }
+        }
+    }
+
+    async fn create_access_list(&self, params: Params<'static>) -> Answer<Value> {
+        let (call, moment) = self.call_request(&params).await?;
+        let run = running(move |ground, view| evm::access_list(ground, &call, view));
+        let Listed { access_list, gas_used, error } = self.chain.over(moment, run).await?;
+        let mut answer = json!({ "accessList": access_list, "gasUsed": hex(gas_used) });
+        if let Some(error) = error {
+            answer["error"] = error.into();
+        }
+        Ok(answer)
+    }
+
+    /// A call, what it wants otherwise, and the moment of the state that it runs on.
+    async fn call_request(&self, params: &Params<'static>) -> Answer<(CallRequest, Moment)> {
+        let (request, id, state, block) = {
+            let mut params = params.sequence();
+            let request: TransactionRequest = params.next()?;
+            let id = params.optional_next::<BlockId>()?;
+            (request, id, params.optional_next::<StateOverride>()?, params.optional_next::<BlockOverrides>()?)
+        };
+        let call = call_of(request, self.chain.params().network)?;
+        let overrides = overrides_of(state, block)?;
+        Ok((CallRequest { overrides, ..call }, self.moment_of(id).await?))
+    }
+}

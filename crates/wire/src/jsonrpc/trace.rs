@@ -1,0 +1,336 @@
+//! What happened inside: geth's `debug_trace*` and Parity's `trace_*`.
+//!
+//! ```text
+//! transaction's hash -> what ran at its slot, up to it -> run again over the state after the slot before
+//! ```
+//!
+//! A transaction that a later block shows is run again at its own slot, after what that slot's block shows: it held its keys from
+//! then on, so nothing that it depends on ran after it. What comes to another receipt is not told. The protocol's own transactions have no input that is kept, and no trace.
+//! Source: geth, "debug namespace"; `OpenEthereum`, "JSONRPC trace module"; Erigon for `trace_filter`.
+
+use super::call::{call_of, overrides_of};
+use super::chain::{Chain, Found, Moment, SlotBlock, running};
+use super::error::{SERVER_ERROR_CODE, error, invalid_params};
+use super::node::Node;
+use crate::rejection::{Reason, Rejection};
+use crate::state::OutcomeRecord;
+use alloy_primitives::B256;
+use alloy_primitives::map::HashSet;
+use alloy_rpc_types_eth::{BlockId, BlockNumberOrTag, Index, TransactionRequest};
+use alloy_rpc_types_trace::filter::TraceFilter;
+use alloy_rpc_types_trace::geth::{GethDebugTracingCallOptions, GethDebugTracingOptions};
+use alloy_rpc_types_trace::parity::TraceResultsWithTransactionHash;
+use evm::trace::{
+    Committed, LocalizedTransactionTrace, Trace, TraceResults, TraceType, Tracer, Wanted, trace_block, trace_call,
+};
+use evm::{CallRequest, Environments, RecoveredTransaction};
+use jsonrpsee::RpcModule;
+use jsonrpsee::core::RegisterMethodError;
+use jsonrpsee::types::error::INTERNAL_ERROR_CODE;
+use jsonrpsee::types::{ErrorObjectOwned, Params};
+use primitives::Slot;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// The most blocks with transactions that one `trace_filter` runs again.
+pub(super) const TRACE_FILTER_BLOCKS_COUNT_MAX: usize = 100;
+
+type Answer<T> = Result<T, ErrorObjectOwned>;
+
+/// Registers async methods, each by its name and the function of [`Node`] that serves it.
+macro_rules! methods {
+    ($module:ident: $($name:literal => $function:ident,)*) => {
+        $($module.register_async_method($name, |params, node, _| async move { node.$function(params).await })?;)*
+    };
+}
+
+/// Adds these methods.
+pub(super) fn register<C: Chain>(module: &mut RpcModule<Node<C>>) -> Result<(), RegisterMethodError> {
+    methods! { module:
+        "debug_traceCall" => debug_trace_call,
+        "debug_traceTransaction" => debug_trace_transaction,
+        "debug_traceBlockByNumber" => debug_trace_block,
+        "debug_traceBlockByHash" => debug_trace_block,
+        "trace_call" => trace_call,
+        "trace_transaction" => trace_transaction,
+        "trace_get" => trace_get,
+        "trace_block" => trace_block,
+        "trace_filter" => trace_filter,
+        "trace_replayTransaction" => trace_replay_transaction,
+        "trace_replayBlockTransactions" => trace_replay_block,
+    }
+    Ok(())
+}
+
+/// What ran at one slot, to be run again.
+struct Past {
+    slot: Slot,
+    transactions: Vec<Committed>,
+    wanted: Wanted,
+}
+
+impl<C: Chain> Node<C> {
+    async fn debug_trace_call(&self, params: Params<'static>) -> Answer<Value> {
+        let (request, id, options) = {
+            let mut params = params.sequence();
+            let request: TransactionRequest = params.next()?;
+            let id = params.optional_next::<BlockId>()?;
+            (request, id, params.optional_next::<GethDebugTracingCallOptions>()?.unwrap_or_default())
+        };
+        if options.tx_index.is_some() {
+            return Err(invalid_params("txIndex is not supported"));
+        }
+        let overrides = overrides_of(options.state_overrides, options.block_overrides)?;
+        let call = CallRequest { overrides, ..call_of(request, self.chain.params().network)? };
+        self.traced_call(call, id, Tracer::Geth(Box::new(options.tracing_options))).await
+    }
+
+    async fn trace_call(&self, params: Params<'static>) -> Answer<Value> {
+        let (request, types, id) = {
+            let mut params = params.sequence();
+            let request: TransactionRequest = params.next()?;
+            (request, params.next::<HashSet<TraceType>>()?, params.optional_next::<BlockId>()?)
+        };
+        let call = call_of(request, self.chain.params().network)?;
+        self.traced_call(call, id, Tracer::Parity(types)).await
+    }
+
+    async fn traced_call(&self, call: CallRequest, id: Option<BlockId>, tracer: Tracer) -> Answer<Value> {
+        let moment = self.moment_of(id).await?;
+        let run = running(move |ground, view| trace_call(ground, &call, &tracer, view));
+        let (_, trace) = self.chain.over(moment, run).await?;
+        match trace {
+            Trace::Geth(trace) => value(&trace),
+            Trace::Parity(results) => value(&results),
+            Trace::Flat(calls) => value(&calls),
+        }
+    }
+
+    async fn debug_trace_transaction(&self, params: Params<'static>) -> Answer<Value> {
+        let (hash, options) = {
+            let mut params = params.sequence();
+            (params.next::<B256>()?, params.optional_next::<GethDebugTracingOptions>()?.unwrap_or_default())
+        };
+        let Some((slot, index)) = self.placed(hash).await? else {
+            return Err(error(SERVER_ERROR_CODE, "transaction not found"));
+        };
+        let mut traces = self.traces(slot, Wanted::One(index), Tracer::Geth(Box::new(options))).await?;
+        traces.pop().map_or_else(|| Err(lost(hash)), |(_, trace)| geth(&trace))
+    }
+
+    async fn debug_trace_block(&self, params: Params<'static>) -> Answer<Vec<Value>> {
+        let (id, options) = {
+            let mut params = params.sequence();
+            (params.next::<BlockId>()?, params.optional_next::<GethDebugTracingOptions>()?.unwrap_or_default())
+        };
+        let slot = self.existing(id).await?;
+        let hashes = self.hashes(slot).await?;
+        let traces = self.traces(slot, Wanted::All, Tracer::Geth(Box::new(options))).await?;
+        let told = traces.iter().map(|(place, trace)| Ok(json!({ "txHash": hashes[*place], "result": geth(trace)? })));
+        told.collect()
+    }
+
+    async fn trace_transaction(&self, params: Params<'static>) -> Answer<Option<Vec<LocalizedTransactionTrace>>> {
+        let hash: B256 = params.sequence().next()?;
+        let Some((slot, index)) = self.placed(hash).await? else { return Ok(None) };
+        self.flat(slot, Wanted::One(index)).await.map(Some)
+    }
+
+    /// One trace of a transaction, by its address within it.
+    async fn trace_get(&self, params: Params<'static>) -> Answer<Option<LocalizedTransactionTrace>> {
+        let (hash, indices) = {
+            let mut params = params.sequence();
+            (params.next::<B256>()?, params.next::<Vec<Index>>()?)
+        };
+        let Some((slot, index)) = self.placed(hash).await? else { return Ok(None) };
+        let address: Vec<usize> = indices.into_iter().map(|index| index.0).collect();
+        let traces = self.flat(slot, Wanted::One(index)).await?;
+        Ok(traces.into_iter().find(|trace| trace.trace.trace_address == address))
+    }
+
+    async fn trace_block(&self, params: Params<'static>) -> Answer<Option<Vec<LocalizedTransactionTrace>>> {
+        let id: BlockId = params.sequence().next()?;
+        let Some(slot) = self.slot_of(id).await? else { return Ok(None) };
+        self.flat(slot, Wanted::All).await.map(Some)
+    }
+
+    /// Traces of many blocks by who called and who was called, as Erigon and Blockscout have it.
+    async fn trace_filter(&self, params: Params<'static>) -> Answer<Vec<LocalizedTransactionTrace>> {
+        let filter: TraceFilter = params.sequence().next()?;
+        let head = self.chain.head().await?;
+        let from = filter.from_block.map_or(self.chain.earliest(), Slot);
+        let to = filter.to_block.map_or(head, Slot);
+        if to > head || from > to {
+            return Err(invalid_params(format!("blocks {from} to {to} are no range up to the head, which is {head}")));
+        }
+        let occupied = self.chain.occupied(from, to, TRACE_FILTER_BLOCKS_COUNT_MAX + 1).await?;
+        if let Some(next) = occupied.get(TRACE_FILTER_BLOCKS_COUNT_MAX) {
+            let text = format!(
+                "more than {TRACE_FILTER_BLOCKS_COUNT_MAX} blocks with transactions: ask for {from} to {} first",
+                next.0 - 1
+            );
+            return Err(Rejection::new(Reason::RangeTooWide, text).into());
+        }
+        let (after, count) = (filter.after.unwrap_or(0) as usize, filter.count.unwrap_or(u64::MAX) as usize);
+        let (matcher, mut found) = (filter.matcher(), Vec::new());
+        for slot in occupied {
+            let traces = self.flat(slot, Wanted::All).await?;
+            found.extend(traces.into_iter().filter(|trace| matcher.matches(&trace.trace)));
+            if found.len() >= after.saturating_add(count) {
+                break;
+            }
+        }
+        Ok(found.into_iter().skip(after).take(count).collect())
+    }
+
+    async fn trace_replay_transaction(&self, params: Params<'static>) -> Answer<TraceResults> {
+        let (hash, types) = {
+            let mut params = params.sequence();
+            (params.next::<B256>()?, params.next::<HashSet<TraceType>>()?)
+        };
+        let Some((slot, index)) = self.placed(hash).await? else {
+            return Err(error(SERVER_ERROR_CODE, "transaction not found"));
+        };
+        match self.traces(slot, Wanted::One(index), Tracer::Parity(types)).await?.pop() {
+            Some((_, Trace::Parity(results))) => Ok(*results),
+            _ => Err(lost(hash)),
+        }
+    }
+
+    async fn trace_replay_block(&self, params: Params<'static>) -> Answer<Vec<TraceResultsWithTransactionHash>> {
+        let (id, types) = {
+            let mut params = params.sequence();
+            (params.next::<BlockId>()?, params.next::<HashSet<TraceType>>()?)
+        };
+        let slot = self.existing(id).await?;
+        let hashes = self.hashes(slot).await?;
+        let traces = self.traces(slot, Wanted::All, Tracer::Parity(types)).await?;
+        let told = traces.into_iter().filter_map(|(index, trace)| match trace {
+            Trace::Parity(full_trace) => {
+                Some(TraceResultsWithTransactionHash { full_trace: *full_trace, transaction_hash: hashes[index] })
+            }
+            Trace::Geth(_) | Trace::Flat(_) => None,
+        });
+        Ok(told.collect())
+    }
+
+    /// Parity's calls of the `wanted` transactions of a block.
+    async fn flat(&self, slot: Slot, wanted: Wanted) -> Answer<Vec<LocalizedTransactionTrace>> {
+        let hash = self.chain.params().block_hash(slot.0);
+        let traces = self.traces(slot, wanted, Tracer::Flat).await?;
+        let flat =
+            traces.into_iter().filter_map(|(_, trace)| if let Trace::Flat(flat) = trace { Some(flat) } else { None });
+        let placed = |trace| LocalizedTransactionTrace { block_hash: Some(hash), block_number: Some(slot.0), ..trace };
+        Ok(flat.flatten().map(placed).collect())
+    }
+
+    /// What `tracer` sees of the `wanted` transactions of a block, by their places in it.
+    async fn traces(&self, slot: Slot, wanted: Wanted, tracer: Tracer) -> Answer<Vec<(usize, Trace)>> {
+        let mut seen = Vec::new();
+        for past in self.pasts(slot, wanted).await? {
+            // Nothing runs at the very first slot, which has no state before it.
+            let Some(before) = past.slot.0.checked_sub(1).map(Slot) else { continue };
+            let tracer = tracer.clone();
+            let run = running(move |ground, view| {
+                let Past { transactions, wanted, .. } = &past;
+                trace_block(ground, transactions, *wanted, &tracer, view)
+            });
+            seen.extend(self.chain.over(Moment::After(before), run).await?);
+        }
+        seen.sort_by_key(|(place, _)| *place);
+        Ok(seen)
+    }
+
+    /// What has to be run again for the `wanted` transactions of a block: what ran at its own slot, and for each that it shows late
+    /// what ran at that one's.
+    async fn pasts(&self, slot: Slot, wanted: Wanted) -> Answer<Vec<Past>> {
+        let block = self.told(slot).await?;
+        let all = block.outcomes.iter().enumerate();
+        let (prompt, late): (Vec<_>, Vec<_>) = all.partition(|(_, record)| record.number == slot.0);
+        let here = match wanted {
+            Wanted::All => Some(Wanted::All),
+            Wanted::One(wanted) => prompt.iter().position(|(place, _)| *place == wanted).map(Wanted::One),
+        };
+        let mut pasts = Vec::new();
+        if let Some(wanted) = here {
+            let transactions =
+                prompt.into_iter().map(|(place, record)| committed(place, record)).collect::<Answer<_>>()?;
+            pasts.push(Past { slot, transactions, wanted });
+        }
+        for (place, record) in late {
+            if [Wanted::All, Wanted::One(place)].contains(&wanted) {
+                pasts.push(self.late(place, record).await?);
+            }
+        }
+        Ok(pasts)
+    }
+
+    /// What ran at the slot of a transaction that a later block shows, and then that one.
+    async fn late(&self, place: usize, record: &OutcomeRecord) -> Answer<Past> {
+        let slot = Slot(record.number);
+        let own = self.told(slot).await?;
+        let before =
+            own.outcomes.iter().filter(|before| before.number == slot.0 && before.transaction != record.transaction);
+        let before = before.enumerate().map(|(place, before)| committed(place, before));
+        let transactions = before.chain([committed(place, record)]).collect::<Answer<Vec<_>>>()?;
+        Ok(Past { slot, wanted: Wanted::One(transactions.len() - 1), transactions })
+    }
+
+    /// The block of a closed slot, if it is one that can be run again.
+    async fn told(&self, slot: Slot) -> Answer<Arc<SlotBlock>> {
+        if self.chain.params().environments == Environments::Replay {
+            let text = "a network that replays another chain's blocks keeps nothing to run them again with";
+            return Err(Rejection::new(Reason::Unsupported, text).into());
+        }
+        let block = self.chain.block(slot).await?;
+        if let Some(shard) = block.silent.first() {
+            let text =
+                format!("block {slot} is told without shard {shard}, which is silent: it cannot be run again yet");
+            return Err(Rejection::new(Reason::Unavailable, text).into());
+        }
+        Ok(block)
+    }
+
+    async fn hashes(&self, slot: Slot) -> Answer<Vec<B256>> {
+        Ok(self.chain.block(slot).await?.outcomes.iter().map(|record| record.transaction).collect())
+    }
+
+    async fn placed(&self, hash: B256) -> Answer<Option<(Slot, usize)>> {
+        Ok(match self.chain.transaction(hash).await? {
+            Some(Found::Placed { slot, index }) => Some((slot, index)),
+            Some(Found::Pending { .. }) | None => None,
+        })
+    }
+
+    async fn existing(&self, id: BlockId) -> Answer<Slot> {
+        let missing = match id {
+            BlockId::Number(BlockNumberOrTag::Number(number)) => format!("block #{number} not found"),
+            id => format!("block {id} not found"),
+        };
+        self.slot_of(id).await?.ok_or_else(|| error(SERVER_ERROR_CODE, missing))
+    }
+}
+
+fn committed(place: usize, record: &OutcomeRecord) -> Answer<Committed> {
+    let broken = |reason: evm::TransactionError| error(INTERNAL_ERROR_CODE, reason.to_string());
+    let is_signed = !record.bytes.is_empty();
+    let recovered = is_signed.then(|| RecoveredTransaction::committed(record.bytes.clone(), record.sender));
+    let transaction = recovered.transpose().map_err(broken)?;
+    let (hash, slot) = (record.transaction, Slot(record.number));
+    Ok(Committed { place, hash, slot, outcome: record.outcome.clone(), transaction })
+}
+
+fn geth(trace: &Trace) -> Answer<Value> {
+    match trace {
+        Trace::Geth(trace) => value(trace),
+        Trace::Flat(_) | Trace::Parity(_) => Err(error(INTERNAL_ERROR_CODE, "a trace of another tracer")),
+    }
+}
+
+fn lost(hash: B256) -> ErrorObjectOwned {
+    error(INTERNAL_ERROR_CODE, format!("no trace of {hash}"))
+}
+
+fn value<T: serde::Serialize>(told: &T) -> Answer<Value> {
+    serde_json::to_value(told).map_err(|broken| error(INTERNAL_ERROR_CODE, broken.to_string()))
+}
