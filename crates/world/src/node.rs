@@ -157,6 +157,12 @@ impl Clock {
         (self.ceiling, self.heard_at) = (Ceiling::alone(), None);
     }
 
+    /// Whether it was told of a clock far ahead, last by whom it is of, and would believe another.
+    pub(crate) fn believes_far(&self, now: Time) -> bool {
+        let newest = self.ceiling.cap(Time(u64::MAX), Time(0), now.since(self.began));
+        self.ceiling.has_heard() && newest > now.after(Millis(FAR_AHEAD.0 / 2))
+    }
+
     /// Whether it is time to ask what the others' clocks show.
     pub(crate) fn asks(&self, now: Time) -> bool {
         self.heard_at.is_none_or(|heard| now >= heard.after(LOOK_PAUSE))
