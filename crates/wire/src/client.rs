@@ -11,8 +11,9 @@
 //! with too many of them, which others use too. Knows nothing of what the calls mean.
 
 use crate::limits::{
-    BACKOFF_MAX, BACKOFF_MIN, CONNECT_TIMEOUT, HANDSHAKE_TIMEOUT, HEADER_LIST_BYTES_MAX, KEEPALIVE_INTERVAL,
-    KEEPALIVE_TIMEOUT, READ_DEADLINE, READS_LEFT_COUNT_MAX, TRIES_COUNT_MAX, WRITE_DEADLINE,
+    BACKOFF_MAX, BACKOFF_MIN, CONNECT_TIMEOUT, CONNECTION_WINDOW_BYTES, HANDSHAKE_TIMEOUT, HEADER_LIST_BYTES_MAX,
+    KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, READ_DEADLINE, READS_LEFT_COUNT_MAX, STREAM_WINDOW_BYTES, TRIES_COUNT_MAX,
+    WRITE_DEADLINE,
 };
 use crate::rejection::{Reason, Rejection};
 use std::collections::hash_map::RandomState;
@@ -266,7 +267,8 @@ fn endpoint(settings: &ClientSettings) -> Result<Endpoint, tonic::transport::Err
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .keep_alive_while_idle(true)
         .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
-        .http2_adaptive_window(true);
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
     match &settings.tls {
         Some(tls) => endpoint.tls_config(tls_config(tls)),
         None => Ok(endpoint),

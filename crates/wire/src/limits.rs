@@ -108,6 +108,11 @@ pub const NESTING_DEPTH_MAX: usize = 8;
 pub const CONNECTIONS_COUNT_MAX: usize = 1024;
 /// Streams, and so calls, one connection may have open at once; more wait at the client.
 pub const STREAMS_COUNT_MAX: u32 = 256;
+/// What a peer may send on one stream before this process has taken it in. Fixed: a window that follows the connection's speed
+/// costs a ping for nearly every call.
+pub const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+/// The same for all streams of a connection together.
+pub const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 /// Calls a server may have in work at once over all connections, decisions apart; more are refused with `RESOURCE_EXHAUSTED`.
 pub const CALLS_COUNT_MAX: usize = 4096;
 /// Calls with decisions that a server may have in work at once; more wait.

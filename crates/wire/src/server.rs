@@ -32,9 +32,10 @@ pub(crate) use seats::{Dismissal, InWork, Seat};
 
 use crate::coordinator::{CoordinatorApi, CoordinatorServer};
 use crate::limits::{
-    CALL_TIMEOUT, CONNECTION_AGE_MAX, COORDINATOR_MESSAGE_BYTES_MAX, DRAIN_TIMEOUT, HANDSHAKE_TIMEOUT,
-    HEADER_LIST_BYTES_MAX, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, PARTICIPANT_MESSAGE_BYTES_MAX,
-    PENDING_RESETS_COUNT_MAX, RELAY_MESSAGE_BYTES_MAX, SHARD_MESSAGE_BYTES_MAX, STREAMS_COUNT_MAX,
+    CALL_TIMEOUT, CONNECTION_AGE_MAX, CONNECTION_WINDOW_BYTES, COORDINATOR_MESSAGE_BYTES_MAX, DRAIN_TIMEOUT,
+    HANDSHAKE_TIMEOUT, HEADER_LIST_BYTES_MAX, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, PARTICIPANT_MESSAGE_BYTES_MAX,
+    PENDING_RESETS_COUNT_MAX, RELAY_MESSAGE_BYTES_MAX, SHARD_MESSAGE_BYTES_MAX, STREAM_WINDOW_BYTES,
+    STREAMS_COUNT_MAX,
 };
 use crate::participant::{ParticipantApi, ParticipantServer};
 use crate::proto::v1::coordinator_service_server::CoordinatorServiceServer;
@@ -258,7 +259,8 @@ fn transport(settings: &ServerSettings) -> Result<tonic::transport::Server, Serv
         .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_COUNT_MAX))
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .http2_adaptive_window(Some(true))
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         // No grace beside it: with one, tonic 0.14 cuts the connection without ever asking it to go. Streams end by
         // themselves (STREAM_AGE_MAX), so a connection that was asked does go.
         .max_connection_age(CONNECTION_AGE_MAX);
