@@ -25,6 +25,9 @@ use wire::participant::{AbortRequest, Answers, DecisionClaim, VoteAnswer};
 use wire::shard::StateProofs;
 use wire::{Reason, Rejection};
 
+/// As many votes are checked where they arrive: most are of one block, so that one signature serves all.
+const VOTES_HERE_COUNT_MAX: usize = 16;
+
 /// Clients of all shards, and the checks of what they say.
 #[derive(Debug)]
 pub(crate) struct Carrier {
@@ -255,15 +258,18 @@ impl Carrier {
         if proofs.is_empty() {
             return None;
         }
-        let verifier = Arc::clone(&self.verifier);
-        let seen = Arc::clone(&self.seen);
+        let (count, verifier, seen) = (proofs.len(), Arc::clone(&self.verifier), Arc::clone(&self.seen));
         let check = move || {
             let (mut votes, failed) = VoteVerifier::new(&verifier).votes(proofs);
             votes.iter().filter_map(|vote| certified_by(vote)).for_each(|certified| seen.note(&certified));
             votes.retain(|vote| seen.is_believed(vote.vote.shard));
             (votes, failed)
         };
-        let (votes, failed) = tokio::task::spawn_blocking(check).await.ok()?;
+        let (votes, failed) = if count <= VOTES_HERE_COUNT_MAX {
+            check()
+        } else {
+            tokio::task::spawn_blocking(check).await.ok()?
+        };
         for error in failed {
             tracing::warn!(%error, "a vote was not believed");
         }

@@ -5,7 +5,10 @@ use shard::Checks;
 use std::sync::Arc;
 use wire::{Reason, Rejection};
 
-/// Checks every item, on all cores, off the threads that serve.
+/// As many items are checked by the thread that has them: waking others costs more than it saves.
+const ITEMS_ALONE_COUNT_MAX: usize = 16;
+
+/// Checks every item, on all cores if there are many, off the threads that serve.
 pub(crate) async fn each<T, F>(
     checks: &Arc<Checks>,
     items: Vec<T>,
@@ -16,6 +19,12 @@ where
     F: Send + 'static,
 {
     let checks = Arc::clone(checks);
-    let work = move || items.into_par_iter().map(|item| check(&checks, item)).collect();
+    let work = move || {
+        let check = |item| check(&checks, item);
+        if items.len() <= ITEMS_ALONE_COUNT_MAX {
+            return items.into_iter().map(check).collect();
+        }
+        items.into_par_iter().with_min_len(ITEMS_ALONE_COUNT_MAX / 2).map(check).collect()
+    };
     tokio::task::spawn_blocking(work).await.map_err(|error| Rejection::new(Reason::Internal, error.to_string()))
 }
