@@ -2,7 +2,7 @@
 
 use crate::blocks::Blocks;
 use crate::carrier::claim;
-use crate::lives::{Life, Lives, Signed};
+use crate::lives::{Lives, Milestone, Signed};
 use crate::reads::Reads;
 use crate::refusal;
 use crate::shards::Shards;
@@ -23,6 +23,9 @@ use wire::{Reason, Rejection};
 const FIRST_TRY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long it waits to hear whether it is accepted at all: longer than the machine waits for a silent shard.
 const FIRST_WORD_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The bytes of one signed transaction that is hashed and recovered where it arrives.
+const LITTLE_BYTES_MAX: usize = 8 << 10;
 
 /// A running coordinator.
 #[derive(Debug)]
@@ -92,9 +95,12 @@ impl CoordinatorApi for Node {
 }
 
 impl Node {
-    /// Recovers the senders off the threads that serve: it costs some 50 µs for each.
+    /// Recovers the senders, some 50 µs for each; of more than a little, off the threads that serve.
     async fn recover(&self, payload: Payload) -> Result<Verified<RecoveredPayload>, Rejection> {
         let verifier = PayloadVerifier::new(self.network.params.clone());
+        if is_little(&payload) {
+            return Ok(Verified::by(&verifier, payload)?);
+        }
         let recovered = tokio::task::spawn_blocking(move || Verified::by(&verifier, payload)).await;
         let recovered = recovered.map_err(|error| Rejection::new(Reason::Internal, error.to_string()))?;
         Ok(recovered?)
@@ -135,13 +141,13 @@ impl Node {
             self.lives.forget(ticket);
             return Err(error.into());
         }
-        let accepted = self.heard(id, |life| life.is_accepted || life.has_ended());
+        let accepted = self.lives.reached(id, Milestone::Accepted);
         if tokio::time::timeout(FIRST_WORD_TIMEOUT, accepted).await.is_err() {
             let text = format!("{id} could not be run yet: look it up by its hash before sending it again");
             return Err(Rejection::new(Reason::TimedOut, text));
         }
         // What is accepted ends in a receipt or with a reason that is kept, whether anybody waits for it or not.
-        let _ = tokio::time::timeout(FIRST_TRY_TIMEOUT, self.heard(id, Life::is_settled)).await;
+        let _ = tokio::time::timeout(FIRST_TRY_TIMEOUT, self.lives.reached(id, Milestone::Settled)).await;
         match self.lives.look(id, |life| life.refusal.as_ref().map(refusal::rejection)).flatten() {
             Some(rejection) => Err(rejection),
             None => Ok(id),
@@ -151,15 +157,15 @@ impl Node {
     fn unknown(&self, id: B256) -> Rejection {
         unknown(id, self.lives.refusal(id))
     }
+}
 
-    /// Waits until the life found by `id` is so, or is no more.
-    async fn heard(&self, id: B256, is_so: impl Fn(&Life) -> bool) {
-        let mut number = 0;
-        while self.lives.look(id, &is_so) == Some(false) {
-            let Some(newest) = self.lives.passed(id, number).await else { return };
-            number = newest;
-        }
-    }
+/// Whether its senders are recovered sooner than another thread is woken for it and wakes this one.
+fn is_little(payload: &Payload) -> bool {
+    let bytes = |transaction: &TransactionKind| match transaction {
+        TransactionKind::Signed(signed) => signed.0.len(),
+        TransactionKind::System(_) => 0,
+    };
+    payload.transactions.len() == 1 && payload.transactions.iter().map(bytes).sum::<usize>() <= LITTLE_BYTES_MAX
 }
 
 /// A payload of signed transactions; each try runs at the slot of its own time.

@@ -4,7 +4,7 @@
 //! by its hash. Refusals of accepted ones the machine remembers; here they are found by hash.
 
 use alloy_primitives::{Address, B256};
-use commit::{Decision, DecisionProof};
+use commit::DecisionProof;
 use coordinator::{Event, REFUSALS_COUNT_MAX, Refusal, Refused, Reply, Ticket};
 use evm::{Data, Outcome};
 use primitives::{ShardId, Time};
@@ -32,6 +32,17 @@ pub(crate) struct Signed {
     pub(crate) bytes: Data,
 }
 
+/// What whoever submitted waits for. Told apart from the events, of which there are many more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Milestone {
+    /// Known here, and no more.
+    Begun,
+    /// It is kept by the machine, or has ended: it will not end without a word.
+    Accepted,
+    /// All that the first try could tell is told: it ended, it waits for others, or it is tried again.
+    Settled,
+}
+
 /// One submission from its acceptance on.
 #[derive(Debug)]
 pub(crate) struct Life {
@@ -45,8 +56,9 @@ pub(crate) struct Life {
     pub(crate) refusal: Option<Refusal>,
     pub(crate) proof: Option<Arc<DecisionProof>>,
     numbered: watch::Sender<u32>,
-    /// Whether it is kept by the machine: it will not end without a word.
-    pub(crate) is_accepted: bool,
+    milestone: watch::Sender<Milestone>,
+    /// Whether it is kept by the machine.
+    is_accepted: bool,
     /// How often it was handed to shards.
     tries: u32,
     /// Whether the first try has come to anything, or has to wait.
@@ -73,15 +85,32 @@ impl Life {
             refusal: None,
             proof: None,
             numbered: watch::Sender::new(0),
+            milestone: watch::Sender::new(Milestone::Begun),
             is_accepted: false,
             tries: 0,
             is_settled: false,
         }
     }
 
-    /// Whether all that the first try could tell is told: it ended, it waits for others, or it is tried again.
-    pub(crate) fn is_settled(&self) -> bool {
-        self.is_settled || self.has_ended()
+    fn accept(&mut self) {
+        self.is_accepted = true;
+        self.pass_milestones();
+    }
+
+    /// Wakes whoever waits for what is so now, and nobody else.
+    fn pass_milestones(&self) {
+        let reached = if self.is_settled || self.has_ended() {
+            Milestone::Settled
+        } else if self.is_accepted {
+            Milestone::Accepted
+        } else {
+            Milestone::Begun
+        };
+        self.milestone.send_if_modified(|milestone| {
+            let is_passed = reached > *milestone;
+            *milestone = reached.max(*milestone);
+            is_passed
+        });
     }
 
     /// Whether nothing follows.
@@ -97,8 +126,9 @@ impl Life {
                 self.tries += 1;
                 self.is_settled |= self.tries > TRIES_UNTOLD_COUNT_MAX;
             }
-            // An abort says why when it is over: for good, or to be tried again.
-            Event::Decided { decision, .. } => self.is_settled |= *decision == Decision::Commit,
+            // A decision is told with its end: a commit once it is applied, so that whoever hears of it reads it; an abort when
+            // it is refused for good or tried again.
+            Event::Decided { .. } => {}
             Event::Accepted | Event::Voted { .. } | Event::Committed(_) | Event::Refused(_) => {}
         }
         let (stage, attempt, shard, detail) = self.told(reply.event);
@@ -108,6 +138,7 @@ impl Life {
         }
         self.events.push(LifeEvent { number, time: reply.time, stage, attempt, shard, detail });
         self.numbered.send_replace(number);
+        self.pass_milestones();
     }
 
     /// What an event is called outside, after taking from it what is asked for later.
@@ -207,7 +238,7 @@ impl Lives {
     /// A life that goes on from before a restart: it was accepted then.
     pub(crate) fn accept(&self, ticket: Ticket) {
         if let Some(life) = self.lock().lives.get_mut(&ticket) {
-            life.is_accepted = true;
+            life.accept();
         }
     }
 
@@ -247,6 +278,13 @@ impl Lives {
         let mut numbered = self.look(id, |life| life.numbered.subscribe())?;
         // A copy: what the wait itself ends with is a lock that `note` needs.
         numbered.wait_for(|newest| *newest > number).await.map(|newest| *newest).ok()
+    }
+
+    /// Waits until the life found by `id` has come so far, or is no more.
+    pub(crate) async fn reached(&self, id: B256, milestone: Milestone) {
+        let Some(mut reached) = self.look(id, |life| life.milestone.subscribe()) else { return };
+        // What the wait ends with is a lock that `note` needs, or a sender that is gone: neither is kept.
+        drop(reached.wait_for(|reached| *reached >= milestone).await.map(|reached| *reached));
     }
 
     /// The first nonce of `sender` from `nonce` on that no transaction under way has.

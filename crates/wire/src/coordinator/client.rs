@@ -76,9 +76,14 @@ impl CoordinatorClient {
         Ok(stream.into_inner().map(|item| Ok(required("event", item?.event)?.try_into()?)))
     }
 
-    /// Follows a submission to its final event, over as many streams as that takes, and says what became of it.
+    /// Follows a submission to its final event, over as many streams as that takes, and says what became of it. One that has
+    /// ended already, as most have when they come back from being submitted, takes one call.
     pub async fn wait_final(&self, id: SubmissionId) -> Result<Submission, Rejection> {
-        let mut after = 0;
+        let known = self.submission(id).await?;
+        if known.last.stage.is_final() {
+            return Ok(known);
+        }
+        let mut after = known.last.number;
         loop {
             let mut events = Box::pin(self.watch(id, after).await?);
             while let Some(event) = events.next().await {

@@ -90,7 +90,7 @@ fn the_first_word_is_said_when_the_first_try_is_over() {
         for event in events {
             drop(lives.note(told(ticket, event)));
         }
-        lives.look(id, Life::is_settled).unwrap()
+        lives.look(id, |life| *life.milestone.borrow() == Milestone::Settled).unwrap()
     };
     let executed = || Event::Executed { participants: [ShardId(0)].into() };
     let local = || Event::SentLocally { shard: ShardId(0) };
