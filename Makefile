@@ -12,7 +12,7 @@ SHARDS ?= 4
 # How long `make fuzz` stays with each target.
 SECONDS ?= 60
 
-.PHONY: help demo devnet test lint conformance world reliability bench fuzz setup
+.PHONY: help demo devnet test lint conformance world reliability bench bench-quick fuzz setup
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -63,11 +63,17 @@ reliability:
 	cargo build -p dovetail
 	cargo run -q -p dovetail-tests --bin reliability
 
-## make bench    every bench with its baseline in the same run (release build)
+## make bench    every bench with its baselines in the same run, a minute for each row (release build)
 bench:
 	@$(READY)
 	cargo build --release -p dovetail -p dovetail-benches
 	exec "$$CARGO_TARGET_DIR/release/dovetail-benches"
+
+## make bench-quick   the main rows for 15 s each: three minutes
+bench-quick:
+	@$(READY)
+	cargo build --release -p dovetail -p dovetail-benches
+	DOVETAIL_BENCH_SECONDS=15 DOVETAIL_BENCH_WARM_SECONDS=6 exec "$$CARGO_TARGET_DIR/release/dovetail-benches"
 
 ## make setup    only make the machine ready
 setup:

@@ -1,17 +1,18 @@
 //! A closed loop: so many users, each with one transaction under way, for so long.
 
+use crate::meter::Usage;
+use crate::settings::Settings;
 use cluster::Cluster;
 use cluster::client::{Client, Ended};
 use eyre::{Result, eyre};
 use fixtures::wallet::{Call, Wallet};
 use hdrhistogram::Histogram;
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Clock ticks per second in `/proc/<pid>/stat`: fixed in Linux's user interface.
-const TICKS_PER_SECOND: f64 = 100.0;
+/// Into how many windows a row's time is cut, so that a rate that falls is seen.
+const WINDOWS_COUNT: u32 = 6;
 
 /// What a load came to.
 #[derive(Debug)]
@@ -20,8 +21,10 @@ pub(crate) struct Load {
     /// From signing to hearing of the end, microseconds.
     pub(crate) latency: Histogram<u64>,
     pub(crate) elapsed: Duration,
-    /// CPU time of all processes of the network together.
-    pub(crate) cpu: Duration,
+    /// Ends in each window of the time.
+    pub(crate) windows: Vec<u64>,
+    /// What it took.
+    pub(crate) usage: Usage,
     pub(crate) refused: u64,
 }
 
@@ -31,9 +34,54 @@ impl Load {
         self.latency.len() as f64 / self.elapsed.as_secs_f64()
     }
 
-    /// CPU time for each, microseconds.
-    pub(crate) fn cpu_micros_each(&self) -> f64 {
-        self.cpu.as_secs_f64() * 1e6 / self.latency.len().max(1) as f64
+    /// The rate in each window.
+    pub(crate) fn windows_per_second(&self) -> impl Iterator<Item = f64> {
+        let seconds = self.elapsed.as_secs_f64() / f64::from(WINDOWS_COUNT);
+        self.windows.iter().map(move |count| *count as f64 / seconds)
+    }
+}
+
+/// Ends as they are counted, by window.
+#[derive(Debug)]
+pub(crate) struct Windows {
+    begun: Instant,
+    duration: Duration,
+    counts: Vec<AtomicU64>,
+}
+
+impl Windows {
+    /// From `begun` on, for `duration`.
+    pub(crate) fn new(begun: Instant, duration: Duration) -> Self {
+        Self { begun, duration, counts: (0..WINDOWS_COUNT).map(|_| AtomicU64::new(0)).collect() }
+    }
+
+    /// Counts `count` ends now; what ends before or after the time is not counted.
+    pub(crate) fn note(&self, count: u64) -> bool {
+        let now = Instant::now();
+        let window = now.checked_duration_since(self.begun).map(|since| since.as_nanos() / self.window().as_nanos());
+        let place = window.and_then(|window| self.counts.get(usize::try_from(window).ok()?));
+        place.map(|place| place.fetch_add(count, Ordering::Relaxed)).is_some()
+    }
+
+    /// Of ends that were at these times after the beginning.
+    pub(crate) fn of(ends: impl Iterator<Item = Duration>, duration: Duration) -> Vec<u64> {
+        let mut counts = vec![0; WINDOWS_COUNT as usize];
+        for end in ends {
+            let window = (end.as_secs_f64() / duration.as_secs_f64() * f64::from(WINDOWS_COUNT)) as usize;
+            if let Some(count) = counts.get_mut(window) {
+                *count += 1;
+            }
+        }
+        counts
+    }
+
+    /// All of them.
+    pub(crate) fn counts(&self) -> Vec<u64> {
+        self.counts.iter().map(|count| count.load(Ordering::Relaxed)).collect()
+    }
+
+    fn window(&self) -> Duration {
+        self.duration / WINDOWS_COUNT
     }
 }
 
@@ -44,26 +92,27 @@ pub(crate) struct User {
     pub(crate) call: Call,
 }
 
-/// Lets all users work for a warm-up and then for `duration`, of which the latter counts.
+/// Lets all users work for a warm-up and then for as long as `settings` say, of which the latter counts.
 pub(crate) async fn closed(
     name: String,
     cluster: &Cluster,
     client: &Client,
     users: Vec<User>,
-    duration: Duration,
+    settings: &Settings,
 ) -> Result<Load> {
-    let warm = Instant::now() + duration / 5;
-    let until = warm + duration;
+    let warm = Instant::now() + settings.warm;
+    let until = warm + settings.duration;
     let refused = Arc::new(AtomicU64::new(0));
+    let windows = Arc::new(Windows::new(warm, settings.duration));
     let work = users.into_iter().map(|user| {
-        let (client, refused) = (client.clone(), Arc::clone(&refused));
-        tokio::spawn(async move { one(&client, user, warm, until, &refused).await })
+        let (client, refused, windows) = (client.clone(), Arc::clone(&refused), Arc::clone(&windows));
+        tokio::spawn(async move { one(&client, user, (warm, until), &windows, &refused).await })
     });
     let work: Vec<_> = work.collect();
     tokio::time::sleep_until(warm.into()).await;
-    let cpu_before = cpu(cluster)?;
+    let before = Usage::now(cluster)?;
     tokio::time::sleep_until(until.into()).await;
-    let cpu = cpu(cluster)?.saturating_sub(cpu_before);
+    let usage = Usage::now(cluster)? - before;
     let mut latency = histogram()?;
     for user in work {
         latency.add(user.await??)?;
@@ -71,14 +120,15 @@ pub(crate) async fn closed(
     if latency.is_empty() {
         return Err(eyre!("{name}: nothing was committed"));
     }
-    Ok(Load { name, latency, elapsed: duration, cpu, refused: refused.load(Ordering::Relaxed) })
+    let (elapsed, refused) = (settings.duration, refused.load(Ordering::Relaxed));
+    Ok(Load { name, latency, elapsed, windows: windows.counts(), usage, refused })
 }
 
 async fn one(
     client: &Client,
     mut user: User,
-    warm: Instant,
-    until: Instant,
+    (warm, until): (Instant, Instant),
+    windows: &Windows,
     refused: &AtomicU64,
 ) -> Result<Histogram<u64>> {
     let mut latency = histogram()?;
@@ -86,16 +136,15 @@ async fn one(
         let begun = Instant::now();
         match client.submit(user.wallet.sign(&user.call)?).await? {
             Ended::Committed(settled) => {
-                let is_counted = begun >= warm && Instant::now() <= until;
                 if settled.first()?.status != evm::Status::Success {
                     return Err(eyre!("a benched transaction ended as {:?}", settled.first()?.status));
                 }
-                if is_counted {
+                if windows.note(1) {
                     latency.record(u64::try_from(begun.elapsed().as_micros())?)?;
                 }
             }
             Ended::Refused(_) => {
-                refused.fetch_add(1, Ordering::Relaxed);
+                refused.fetch_add(u64::from(begun >= warm), Ordering::Relaxed);
                 user.wallet.set_nonce(user.wallet.nonce() - 1);
             }
         }
@@ -106,17 +155,4 @@ async fn one(
 /// Microseconds to a minute, three digits.
 pub(crate) fn histogram() -> Result<Histogram<u64>> {
     Ok(Histogram::new_with_bounds(1, 60_000_000, 3)?)
-}
-
-/// CPU time of the network's processes so far.
-pub(crate) fn cpu(cluster: &Cluster) -> Result<Duration> {
-    let mut ticks = 0_u64;
-    for pid in cluster.pids() {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        // The second field may have spaces; what follows its closing parenthesis has none inside fields.
-        let fields = stat.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
-        let times = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
-        ticks += times.sum::<Result<u64, _>>()?;
-    }
-    Ok(Duration::from_secs_f64(ticks as f64 / TICKS_PER_SECOND))
 }

@@ -4,47 +4,56 @@
 //! floor::…       what the machine can do at all: plain revm, one signature check, one synced batch
 //! commit::…      ERC-20 transfers through one shard, and atomic commits over two and four
 //! message::…     messages from dispatch to acknowledgement, with receipts
+//! baseline::…    the same atomic transfer over two PostgreSQL servers, where they are installed
 //! ```
 //!
 //! Real processes, real RocksDB, sync always on, tonic over loopback TCP. A transaction counts once, when its decision is
-//! known to its client with the votes that prove it. Absolute figures are this machine's; compare the ratios.
+//! known to its client with the votes that prove it. Each row is measured after a warm-up, in windows, so that a rate that falls
+//! is seen. Absolute figures are this machine's; compare the ratios.
 
 #![allow(clippy::cast_precision_loss, reason = "counts of seconds' work: far below 2^52")]
 
 mod floors;
 mod load;
 mod messages;
+mod meter;
 mod network;
+mod postgres;
 mod report;
+mod settings;
 
 use eyre::Result;
 use report::Report;
+use settings::Settings;
 use std::time::Duration;
 
-/// How long each load runs, after a warm-up of a fifth of it. `DOVETAIL_BENCH_SECONDS` overrides it.
-const SECONDS: u64 = 10;
-
-/// Users at work at once, each with one transaction under way. `DOVETAIL_BENCH_USERS` overrides it.
-const USERS_COUNT: u32 = 128;
+/// How long each floor is measured.
+const FLOOR_DURATION: Duration = Duration::from_secs(2);
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let duration = Duration::from_secs(setting("DOVETAIL_BENCH_SECONDS")?.unwrap_or(SECONDS));
-    let users = u32::try_from(setting("DOVETAIL_BENCH_USERS")?.unwrap_or(u64::from(USERS_COUNT)))?;
+    let settings = Settings::read()?;
     let mut report = Report::begin();
-    let plain = floors::plain_erc20(duration)?;
+    let plain = floors::plain_erc20(FLOOR_DURATION)?;
     report.rate("floor::revm/erc20 one thread, no signatures", plain, plain);
-    report.rate("floor::verify_strict/ed25519 one thread", floors::signature_checks(duration)?, plain);
-    report.rate("floor::sync/one RocksDB batch at a time", floors::synced_batches(duration)?, plain);
-    for workload in network::WORKLOADS {
-        let load = network::run(workload, users, duration).await?;
-        report.load(&load, plain);
+    if settings.has("floor::") {
+        report.rate("floor::verify_strict/ed25519 one thread", floors::signature_checks(FLOOR_DURATION)?, plain);
+        report.rate("floor::sync/one RocksDB batch at a time", floors::synced_batches(FLOOR_DURATION)?, plain);
     }
-    report.load(&messages::run(duration).await?, plain);
+    for workload in network::WORKLOADS {
+        if settings.has(workload.name) {
+            report.load(&network::run(workload, &settings).await?, plain);
+        }
+    }
+    if settings.has(messages::NAME) {
+        report.load(&messages::run(&settings).await?, plain);
+    }
+    if settings.has(postgres::NAME) {
+        match postgres::run(&settings)? {
+            Ok(load) => report.load(&load, plain),
+            Err(reason) => report.skipped(postgres::NAME, &reason),
+        }
+    }
     report.end();
     Ok(())
-}
-
-fn setting(name: &str) -> Result<Option<u64>> {
-    Ok(std::env::var(name).ok().map(|text| text.parse()).transpose()?)
 }

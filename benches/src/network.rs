@@ -1,6 +1,7 @@
 //! Transactions over one, two and four shards.
 
 use crate::load::{self, Load, User};
+use crate::settings::Settings;
 use alloy_primitives::{Address, U256};
 use alloy_sol_types::{SolCall, SolConstructor};
 use cluster::client::Client;
@@ -11,7 +12,6 @@ use fixtures::wallet::{Call, Wallet};
 use host::network::{Genesis, GenesisAccount};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// A kind of transaction and the shards it takes.
 #[derive(Debug, Clone, Copy)]
@@ -42,8 +42,9 @@ const FIRST_USER: u32 = 1000;
 /// Where the caller is.
 const CALLER: Address = Address::repeat_byte(0xca);
 
-/// Starts a network for `workload`, lets `users` work for `duration`, and stops it.
-pub(crate) async fn run(workload: Workload, users: u32, duration: Duration) -> Result<Load> {
+/// Starts a network for `workload`, lets the users of `settings` work, and stops it.
+pub(crate) async fn run(workload: Workload, settings: &Settings) -> Result<Load> {
+    let users = settings.users;
     let dir = tempfile::tempdir()?;
     let plan = plan(workload, users)?;
     let (network, shards) = (plan.network, workload.shards);
@@ -55,7 +56,7 @@ pub(crate) async fn run(workload: Workload, users: u32, duration: Duration) -> R
         Kind::Calls => calls(wallets, shards),
     };
     let name = format!("{} users={}", workload.name, users.len());
-    let load = load::closed(name, &cluster, &client, users, duration).await;
+    let load = load::closed(name, &cluster, &client, users, settings).await;
     cluster.stop()?;
     load
 }

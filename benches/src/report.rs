@@ -1,4 +1,4 @@
-//! The table: rates beside their ratio to plain revm, latencies, CPU time.
+//! The table: rates beside their ratio to plain revm, latencies, and what each transaction cost.
 
 use crate::load::Load;
 use std::fs;
@@ -27,21 +27,56 @@ impl Report {
         self.line(format!("{name:<58} {per_second:>10.0}/s  x{:<9.5}", per_second / plain));
     }
 
-    /// A load's goodput, latencies and CPU time.
+    /// A row that cannot be run here, and why.
+    pub(crate) fn skipped(&mut self, name: &str, why: &str) {
+        self.line(format!("{name:<58} skipped: {why}"));
+    }
+
+    /// A load's goodput, latencies and cost.
     pub(crate) fn load(&mut self, load: &Load, plain: f64) {
         let ms = |quantile| load.latency.value_at_quantile(quantile) as f64 / 1000.0;
         self.line(format!(
-            "{:<58} {:>10.0}/s  x{:<9.5} p50 {:>7.1} ms  p90 {:>7.1}  p99 {:>7.1}  max {:>7.1}  cpu {:>6.0} µs each  refused {}",
+            "{:<58} {:>10.0}/s  x{:<9.5} p50 {:>6.1} ms  p90 {:>6.1}  p99 {:>6.1}  p99.9 {:>6.1}  max {:>6.1}  refused {}",
             load.name,
             load.per_second(),
             load.per_second() / plain,
             ms(0.5),
             ms(0.9),
             ms(0.99),
+            ms(0.999),
             load.latency.max() as f64 / 1000.0,
-            load.cpu_micros_each(),
             load.refused,
         ));
+        let windows: Vec<String> = load.windows_per_second().map(|rate| format!("{rate:.0}")).collect();
+        self.line(format!("    per second in each sixth of {:.0} s: {}", load.elapsed.as_secs_f64(), windows.join(" ")));
+        self.cost(load);
+    }
+
+    fn cost(&mut self, load: &Load) {
+        let count = load.latency.len().max(1) as f64;
+        let (usage, network) = (&load.usage, load.usage.network());
+        self.line(format!(
+            "    each: cpu {:.0} µs of the network ({:.0} in the kernel), {:.0} of the clients; {:.2} syncs, {:.2} steps, \
+             {:.2} inputs, {:.2} calls, {:.1} context switches; {:.2} cores idle",
+            network.cpu / count * 1e6,
+            network.kernel / count * 1e6,
+            usage.clients / count * 1e6,
+            network.syncs / count,
+            network.steps / count,
+            network.inputs / count,
+            network.calls / count,
+            usage.switches / count,
+            usage.idle / load.elapsed.as_secs_f64(),
+        ));
+        for (node, spent) in &usage.nodes {
+            self.line(format!(
+                "      {node:<16} cpu {:>5.0} µs ({:>4.0} in the kernel)  {:>6.0} syncs/s  {:>6.1} inputs a step",
+                spent.cpu / count * 1e6,
+                spent.kernel / count * 1e6,
+                spent.syncs / load.elapsed.as_secs_f64(),
+                spent.inputs / spent.steps.max(1.0),
+            ));
+        }
     }
 
     fn line(&mut self, line: String) {

@@ -10,6 +10,7 @@
 //! the cluster is dropped, none is left.
 
 pub mod client;
+pub mod counters;
 pub mod market;
 pub mod process;
 pub mod rpc;
@@ -219,9 +220,9 @@ impl Cluster {
         self.running.get(&node).map(Process::id)
     }
 
-    /// The process ids of all running nodes.
-    pub fn pids(&self) -> Vec<u32> {
-        self.running.values().map(Process::id).collect()
+    /// All running nodes with their process ids.
+    pub fn nodes(&self) -> impl Iterator<Item = (Node, u32)> {
+        self.running.iter().map(|(node, process)| (*node, process.id()))
     }
 
     /// Kills a node with SIGKILL and waits until it is gone.

@@ -20,6 +20,7 @@ pub struct Instruments {
     pub(crate) queue_depth: Gauge,
     pub(crate) sends_dropped: Counter,
     pub(crate) disk_full: Gauge,
+    pub(crate) calls: Counter,
     calls_refused: Family<Refusal, Counter>,
     accepted_refused: Counter,
     equivocations: Counter,
@@ -57,6 +58,7 @@ impl Instruments {
             queue_depth: Gauge::default(),
             sends_dropped: Counter::default(),
             disk_full: Gauge::default(),
+            calls: Counter::default(),
             calls_refused: Family::default(),
             accepted_refused: Counter::default(),
             equivocations: Counter::default(),
@@ -81,6 +83,7 @@ impl Instruments {
         host.register("queue_depth", "Inputs that wait for a step", instruments.queue_depth.clone());
         host.register("sends_dropped", "Sends dropped because no sender took them", instruments.sends_dropped.clone());
         host.register("disk_full", "1 while the disk is too full for new work", instruments.disk_full.clone());
+        host.register("calls", "gRPC calls that came in, whatever became of them", instruments.calls.clone());
         host.register("calls_refused", "Calls refused before the machine saw them", instruments.calls_refused.clone());
         let submissions = registry.sub_registry_with_prefix("submissions");
         let text = "Submissions that were accepted and ended without a commit; the log has each";

@@ -117,6 +117,8 @@ impl Process {
             self.health.set(State::Ready);
             std::future::pending::<()>().await;
         };
+        let calls = self.instruments.calls.clone();
+        let server = server.at_call(move || drop(calls.inc()));
         let grpc = server.serve(listener, self.stop.clone().cancelled_owned());
         tokio::pin!(grpc);
         let outcome = tokio::select! {

@@ -47,7 +47,7 @@ use crate::shard::{ShardApi, ShardServer};
 use crate::stream::Drain;
 use auth::AccessLayer;
 use lanes::LanesLayer;
-use load::LoadLayer;
+use load::{AtCall, LoadLayer};
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -116,6 +116,7 @@ pub struct ServerBuilder {
     health: HealthReporter,
     names: Vec<&'static str>,
     draining: watch::Sender<bool>,
+    at_call: AtCall,
 }
 
 impl fmt::Debug for ServerBuilder {
@@ -156,7 +157,14 @@ impl ServerBuilder {
         // Most tools still ask by the old name.
         let (v1, v1alpha) = (reflection().build_v1()?, reflection().build_v1alpha()?);
         routes.add_service(health_service).add_service(v1).add_service(v1alpha);
-        Ok(Self { settings, routes, health, names: Vec::new(), draining: watch::Sender::new(false) })
+        let at_call = AtCall(Arc::new(|| ()));
+        Ok(Self { settings, routes, health, names: Vec::new(), draining: watch::Sender::new(false), at_call })
+    }
+
+    /// Does `at_call` at each call that comes in, whatever becomes of it. It must not wait.
+    #[must_use]
+    pub fn at_call(self, at_call: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { at_call: AtCall(Arc::new(at_call)), ..self }
     }
 
     /// Serves `ParticipantService` by `api`.
@@ -205,9 +213,9 @@ impl ServerBuilder {
     pub async fn serve(self, listener: Listener, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
         let health = self.health();
         health.set(ServingStatus::Serving).await;
-        let Self { settings, routes, draining, .. } = self;
+        let Self { settings, routes, draining, at_call, .. } = self;
         let layers = ServiceBuilder::new()
-            .layer(LoadLayer)
+            .layer(LoadLayer(at_call))
             .layer(LanesLayer::new())
             .layer(AccessLayer::new(settings.access.clone()));
         let router = transport(&settings)?.layer(layers).add_routes(routes.routes());
