@@ -6,21 +6,23 @@
 //! ```
 //!
 //! Promise: a block is advanced over once, in the order of heights, whenever that is; the step pays for nothing but one row.
+//! What several blocks change is taken over as one version, that of the last of them: no header names a root between.
 //! Knows nothing of threads.
 
 use crate::past;
 use crate::spaces::{self, CHANGES};
 use crate::staged::{Staged, own_value};
-use crate::state_tree::{self, StateTreeError};
+use crate::state_tree::{self, BlockChanges, StateTreeError, ValueAt};
 use primitives::{Digest, Height, Read, Write};
+use std::collections::BTreeMap;
 
 /// What [`advance`] computed, to be fed back as one input: the machine alone writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Advance {
     /// The newest root known when this was computed; `None` before genesis has one.
     pub from: Option<Height>,
-    /// The root after each block that was advanced over, in order of height.
-    pub roots: Vec<(Height, Digest)>,
+    /// The last block that was advanced over, and the root after it.
+    pub root: (Height, Digest),
     /// Changes of the tree and of the past.
     pub writes: Vec<Write>,
 }
@@ -36,19 +38,23 @@ pub fn advance(read: &impl Read, blocks_count_max: usize, slots_kept: u64) -> Re
     let from = state_tree::newest_root(read).map(|(height, _)| height);
     let first = from.map_or(Height(0), Height::next);
     let blocks = read.scan(CHANGES, &[], &spaces::height_key(first), blocks_count_max);
-    if blocks.is_empty() {
-        return Ok(None);
-    }
+    let Some(height) = blocks.last().map(|(key, _)| spaces::height_of(key)) else { return Ok(None) };
     let mut staged = Staged::new(read);
-    let mut roots = Vec::with_capacity(blocks.len());
-    for (key, changes) in blocks {
-        let height = spaces::height_of(&key);
-        let changes = own_value(CHANGES, &changes);
-        past::record(&mut staged, height, &changes, slots_kept);
-        let root = state_tree::put_block(&mut staged, height, changes)?;
-        staged.delete(CHANGES, key);
-        state_tree::prune(&mut staged, height);
-        roots.push((height, root));
+    let changes = together(&mut staged, blocks);
+    past::record(&mut staged, height, &changes, slots_kept);
+    let root = state_tree::put_version(&mut staged, from, height, changes)?;
+    state_tree::prune(&mut staged, from, height);
+    Ok(Some(Advance { from, root: (height, root), writes: staged.into_writes() }))
+}
+
+/// What blocks changed together: of each key its values in the order in which they came.
+fn together<R: Read>(staged: &mut Staged<'_, R>, blocks: Vec<(Vec<u8>, Vec<u8>)>) -> BlockChanges {
+    let mut all: BTreeMap<Vec<u8>, Vec<ValueAt>> = BTreeMap::new();
+    for (block, changes) in blocks {
+        for (key, values) in own_value::<BlockChanges>(CHANGES, &changes) {
+            all.entry(key).or_default().extend(values);
+        }
+        staged.delete(CHANGES, block);
     }
-    Ok(Some(Advance { from, roots, writes: staged.into_writes() }))
+    all.into_iter().collect()
 }

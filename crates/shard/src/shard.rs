@@ -355,14 +355,11 @@ impl<'s, 'a, R: Read> Work<'s, 'a, R> {
         self.replies.push((ticket, answer.into()));
     }
 
-    /// Takes roots that follow the newest one; others were computed twice and change nothing.
+    /// Takes a root that follows the newest one; another was computed twice and changes nothing.
     fn state_roots(&mut self, advance: Advance) {
-        let newest = self.shard.state.0;
-        let follows = advance.from == Some(newest)
-            && advance.roots.iter().zip(newest.0 + 1..).all(|((height, _), expected)| height.0 == expected)
-            && advance.roots.last().is_some_and(|(height, _)| *height <= self.shard.tip.height);
-        if let (true, Some(last)) = (follows, advance.roots.last()) {
-            self.shard.state = *last;
+        let (newest, height) = (self.shard.state.0, advance.root.0);
+        if advance.from == Some(newest) && newest < height && height <= self.shard.tip.height {
+            self.shard.state = advance.root;
             self.ledger.staged.extend(advance.writes);
         }
     }

@@ -1,10 +1,10 @@
 //! The state tree: a Jellyfish Merkle tree over all of a shard's state, computed beside the commit path.
 //!
-//!   block n makes nodes and values stale ----> one row, STALE[n] ----> block n + 1,024 removes what the row names
+//!   version n makes nodes and values stale ----> one row, STALE[n] ----> block n + 1,024 removes what the row names
 //!
 //! Promise: the root after a block depends on the state alone, not on the order of its changes or on when it was computed
 //! (I11); a header's root is at most [`STATE_ROOT_LAG_BLOCKS_MAX`] blocks old; a proof shows a key's value or that it has
-//! none. What a block costs depends on what it and one block before it changed, never on how many blocks there were.
+//! none. A version is of one block or of several, and has the height of the last. What a block costs depends on what it and one block before it changed, never on how many blocks there were.
 //! Knows nothing of what state means: keys are canonical bytes of a [`StateKey`], values those the ledger stores.
 //! Source: Gao, Hu, Wu, "Jellyfish Merkle Tree", 2021, by crate `jmt` with keyed blake3 in place of SHA-256.
 
@@ -99,25 +99,26 @@ pub fn root_at(read: &impl Read, height: Height) -> Option<Digest> {
     get_value(read, TREE_ROOTS, &spaces::height_key(height))
 }
 
-/// Adds one block's changes as version `height`.
-pub(crate) fn put_block<R: Read>(
+/// Adds what blocks up to `height` changed since version `from`, as version `height`.
+pub(crate) fn put_version<R: Read>(
     staged: &mut Staged<'_, R>,
+    from: Option<Height>,
     height: Height,
     changes: BlockChanges,
 ) -> Result<Digest, StateTreeError> {
     let hashed: std::collections::BTreeMap<KeyHash, Option<Vec<u8>>> =
         changes.into_iter().map(|(key, values)| (KeyHash::with::<Blake3>(key), last(values))).collect();
     let (root, batch) = {
-        let nodes = Nodes(&*staged);
+        let nodes = Nodes { read: &*staged, root: from.map(|from| root_key(from.0)) };
         JellyfishMerkleTree::<_, Blake3>::new(&nodes).put_value_set(hashed.clone(), height.0).map_err(corrupt)?
     };
     for (key, node) in batch.node_batch.nodes() {
         staged.put_value(TREE_NODES, node_key(key), node);
     }
-    let mut stale = Stale {
-        nodes: batch.stale_node_index_batch.iter().map(|stale| node_key(&stale.node_key)).collect(),
-        values: Vec::new(),
-    };
+    let below_root = batch.stale_node_index_batch.iter().map(|stale| &stale.node_key).filter(|key| !is_root(key));
+    let mut stale = Stale { nodes: below_root.map(node_key).collect(), values: Vec::new() };
+    // What changes nothing copies the root, and the tree does not say that the earlier one is stale.
+    stale.nodes.extend(from.map(|from| root_key(from.0)));
     for (key, value) in hashed {
         stale.values.extend(newest_value_key(staged, key));
         let stored = value_key(key, height.0);
@@ -133,17 +134,25 @@ pub(crate) fn put_block<R: Read>(
     Ok(root)
 }
 
-/// Removes what no version kept needs any more: exactly what became stale with the oldest version kept.
-pub(crate) fn prune<R: Read>(staged: &mut Staged<'_, R>, newest: Height) {
-    let Some(oldest) = newest.0.checked_sub(STATE_VERSIONS_KEPT_COUNT).map(Height) else { return };
-    let stale: Stale = get_value(staged, TREE_STALE, &spaces::height_key(oldest)).unwrap_or_default();
-    stale.nodes.into_iter().for_each(|key| staged.delete(TREE_NODES, key));
+/// Removes what no version kept needs any more, once the newest is no longer that of `from`: what became stale with versions
+/// that are [`STATE_VERSIONS_KEPT_COUNT`] blocks old by now.
+pub(crate) fn prune<R: Read>(staged: &mut Staged<'_, R>, from: Option<Height>, newest: Height) {
+    let first = from.map_or(0, |from| (from.0 + 1).saturating_sub(STATE_VERSIONS_KEPT_COUNT));
+    let Some(last) = newest.0.checked_sub(STATE_VERSIONS_KEPT_COUNT) else { return };
+    (first..=last).for_each(|height| prune_version(staged, &spaces::height_key(Height(height))));
+}
+
+/// Removes what no version from that of `height` on needs, if there is one.
+fn prune_version<R: Read>(staged: &mut Staged<'_, R>, height: &[u8]) {
+    let Some(stale) = get_value::<Stale>(staged, TREE_STALE, height) else { return };
+    for node in stale.nodes {
+        if node.len() == height.len() {
+            staged.delete(TREE_ROOTS, node.clone()); // The root of a version has its height alone for a key.
+        }
+        staged.delete(TREE_NODES, node);
+    }
     stale.values.into_iter().for_each(|key| staged.delete(TREE_VALUES, key));
-    staged.delete(TREE_STALE, spaces::height_key(oldest));
-    let Some(last_gone) = oldest.0.checked_sub(1).map(Height) else { return };
-    // An empty block copies the root node without making the earlier one stale.
-    staged.delete(TREE_NODES, spaces::height_key(last_gone));
-    staged.delete(TREE_ROOTS, spaces::height_key(last_gone));
+    staged.delete(TREE_STALE, height.to_vec());
 }
 
 fn last(values: Vec<ValueAt>) -> Option<Vec<u8>> {
@@ -181,7 +190,7 @@ pub fn prove(
     if root_at(read, height).is_none() {
         return Err(StateTreeError::NoVersion { height });
     }
-    let nodes = Nodes(read);
+    let nodes = Nodes { read, root: None };
     let tree = JellyfishMerkleTree::<_, Blake3>::new(&nodes);
     let (value, proof) = tree.get_with_proof(KeyHash::with::<Blake3>(encode(key)), height.0).map_err(corrupt)?;
     Ok((value, StateProof { bytes: encode(&proof) }))
@@ -201,15 +210,20 @@ pub fn verify(root: Digest, key: &StateKey, value: Option<&[u8]>, proof: &StateP
 }
 
 /// The tree's nodes and values in a store.
-struct Nodes<'a, R>(&'a R);
+struct Nodes<'a, R> {
+    read: &'a R,
+    /// Where the root is, whatever version it is asked for by: to the crate each version follows the one numbered before it.
+    root: Option<Vec<u8>>,
+}
 
 impl<R: Read> TreeReader for Nodes<'_, R> {
     fn get_node_option(&self, key: &NodeKey) -> Result<Option<Node>, anyhow::Error> {
-        Ok(get_value(self.0, TREE_NODES, &node_key(key)))
+        let stored = self.root.clone().filter(|_| is_root(key)).unwrap_or_else(|| node_key(key));
+        Ok(get_value(self.read, TREE_NODES, &stored))
     }
 
     fn get_value_option(&self, version: u64, key: KeyHash) -> Result<Option<Vec<u8>>, anyhow::Error> {
-        let newest = self.0.scan(TREE_VALUES, &key.0, &value_key(key, version), 1);
+        let newest = self.read.scan(TREE_VALUES, &key.0, &value_key(key, version), 1);
         Ok(newest.first().and_then(|(_, value)| own_value(TREE_VALUES, value)))
     }
 
@@ -222,6 +236,15 @@ impl<R: Read> TreeReader for Nodes<'_, R> {
 fn node_key(key: &NodeKey) -> Vec<u8> {
     let nibbles = key.nibble_path().nibbles().map(u8::from);
     key.version().to_be_bytes().into_iter().chain(nibbles).collect()
+}
+
+/// The key of a version's root.
+fn root_key(version: u64) -> Vec<u8> {
+    version.to_be_bytes().into()
+}
+
+fn is_root(key: &NodeKey) -> bool {
+    key.nibble_path().is_empty()
 }
 
 /// Key hash, then version: all values of one key together, the newest first.

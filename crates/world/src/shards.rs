@@ -23,10 +23,10 @@ use shard::{Answer, Input, LeafPlace, Reply, Send, SentRecord, Shard, ShardConfi
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The pause before state trees are advanced over what came meanwhile: as in `services/executor`.
-const ROOTS_PAUSE: Millis = Millis(20);
+const ROOTS_PAUSE: Millis = Millis(50);
 
 /// Most blocks hashed in one go: as in `services/executor`.
-const BLOCKS_PER_ADVANCE_COUNT_MAX: usize = 64;
+const BLOCKS_PER_ADVANCE_COUNT_MAX: usize = 256;
 
 /// Slots back whose state is kept: few, so that what is older goes within a run.
 const SLOTS_KEPT: u64 = 16;

@@ -13,10 +13,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Most blocks hashed in one go.
-const BLOCKS_PER_ADVANCE_COUNT_MAX: usize = 64;
+const BLOCKS_PER_ADVANCE_COUNT_MAX: usize = 256;
 
-/// The pause after hashing: with it, blocks that come one by one are hashed together.
-const PAUSE: Duration = Duration::from_millis(20);
+/// The pause after hashing: with it, blocks that come one by one are hashed together, and what all of them change is hashed once.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Follows the store until the host ends.
 ///
@@ -32,7 +32,7 @@ pub(crate) async fn follow(node: Arc<Node>) -> Result<(), StateTreeError> {
         let is_taken = state_tree::newest_root(&node.handle.reader().snapshot()).map(|(height, _)| height) >= handed_in;
         let advance = if is_taken { next(&node).await? } else { None };
         if let Some(advance) = advance {
-            handed_in = advance.roots.last().map(|(height, _)| *height);
+            handed_in = Some(advance.root.0);
             if node.handle.tell(Class::UnderWay, Input::StateRoots(advance)).await.is_err() {
                 return Ok(());
             }

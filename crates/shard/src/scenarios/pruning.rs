@@ -80,15 +80,44 @@ fn a_block_looks_at_as_many_rows_at_any_height_as_it_changes() {
     }
 }
 
+/// How many blocks are advanced over at once.
+const AT_ONCE_COUNT: u64 = 64;
+
 #[test]
-fn many_blocks_at_once_do_what_they_do_one_by_one() {
+fn many_blocks_at_once_come_to_the_same_root_as_one_by_one() {
     let (mut one_by_one, mut at_once) = (Grown::new(), Grown::new());
-    for _ in 0..2 * STATE_VERSIONS_KEPT_COUNT / 64 {
-        one_by_one.grow_to(at_once.next + 63);
-        let rows = at_once.grow(64);
-        assert!(rows <= 64 * ROWS_COUNT_MAX, "{rows} rows for 64 blocks");
+    one_by_one.grow(1);
+    at_once.grow(1);
+    for _ in 0..2 * STATE_VERSIONS_KEPT_COUNT / AT_ONCE_COUNT {
+        one_by_one.grow_to(at_once.next + AT_ONCE_COUNT - 1);
+        let rows = at_once.grow(AT_ONCE_COUNT);
+        let bound = usize::try_from(KEYS_COUNT).unwrap() * 16 + 2 * usize::try_from(AT_ONCE_COUNT).unwrap();
+        assert!(rows <= bound, "{rows} rows for {AT_ONCE_COUNT} blocks, {bound} are enough");
+        assert_eq!(state_tree::newest_root(&one_by_one.store), state_tree::newest_root(&at_once.store));
     }
-    assert_eq!(one_by_one.store, at_once.store);
+}
+
+#[test]
+fn versions_of_many_blocks_are_kept_as_long_and_go_without_a_trace() {
+    let mut grown = Grown::new();
+    grown.grow(1);
+    let mut sizes = Vec::new();
+    for _ in 0..5 * STATE_VERSIONS_KEPT_COUNT / AT_ONCE_COUNT {
+        grown.grow(AT_ONCE_COUNT);
+        sizes.push(grown.rows_kept());
+    }
+    let (newest, kept) = (grown.next - 1, STATE_VERSIONS_KEPT_COUNT);
+    for shown in [newest, newest - kept / 2, newest - kept] {
+        assert_shows_all(&grown.store, Height(shown));
+    }
+    let gone = Height(newest - kept - AT_ONCE_COUNT);
+    assert_eq!(state_tree::root_at(&grown.store, gone), None);
+    let half = sizes.len() / 2;
+    let (then, now) = (sizes[half], sizes[sizes.len() - 1]);
+    assert!(now <= then * 11 / 10, "{now} rows are kept, {then} at half the height");
+    // Of the versions kept each has a root, and the newest is named besides.
+    let roots = usize::try_from(kept / AT_ONCE_COUNT).unwrap() + 2;
+    assert_eq!(grown.store.count(TREE_ROOTS), roots);
 }
 
 #[test]
