@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::time::{Duration, Instant};
 use wire::client::{ClientSettings, Connection};
-use wire::coordinator::{CoordinatorClient, LifeStage, Submission, SubmissionId};
+use wire::coordinator::{CoordinatorClient, LifeStage, Submission, SubmissionId, TransactionAccepted};
 use wire::participant::ParticipantClient;
 use wire::shard::{MessageLife, ShardClient};
 use wire::{Reason, Rejection};
@@ -119,8 +119,10 @@ impl Client {
 
     /// Submits one signed transaction and waits for its end.
     pub async fn submit(&self, transaction: Bytes) -> Result<Ended> {
-        let submitted = self.coordinator.submit_transaction(Data(transaction)).await;
-        self.end_of(submitted).await
+        match self.coordinator.submit_transaction(Data(transaction)).await {
+            Ok(TransactionAccepted { id, ended: Some(ended) }) => Ok(end(id, ended)),
+            submitted => self.end_of(submitted.map(|accepted| accepted.id)).await,
+        }
     }
 
     /// Submits signed transactions as one bundle and waits for its end.
@@ -153,13 +155,7 @@ impl Client {
             Err(rejection) => return Ok(Ended::Refused(rejection)),
         };
         let waited = tokio::time::timeout(PATIENCE, self.coordinator.wait_final(id)).await;
-        let submission = waited.map_err(|_| eyre!("{id} did not end within {PATIENCE:?}"))??;
-        if submission.last.stage == LifeStage::Committed {
-            let Submission { outcomes, participants, last, .. } = submission;
-            return Ok(Ended::Committed(Settled { id, outcomes, participants, attempt: last.attempt }));
-        }
-        let unsaid = || Rejection::new(Reason::Internal, submission.last.detail.clone());
-        Ok(Ended::Refused(submission.rejection.clone().unwrap_or_else(unsaid)))
+        Ok(end(id, waited.map_err(|_| eyre!("{id} did not end within {PATIENCE:?}"))??))
     }
 
     /// What a view function answers, through JSON-RPC.
@@ -181,6 +177,15 @@ impl Client {
         })
         .await
     }
+}
+
+/// How a submission ended, of which nothing follows.
+fn end(id: SubmissionId, submission: Submission) -> Ended {
+    let Submission { last, participants, outcomes, rejection, .. } = submission;
+    if last.stage == LifeStage::Committed {
+        return Ended::Committed(Settled { id, outcomes, participants, attempt: last.attempt });
+    }
+    Ended::Refused(rejection.unwrap_or_else(|| Rejection::new(Reason::Internal, last.detail)))
 }
 
 /// Looks again and again until there is something to see.

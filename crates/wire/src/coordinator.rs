@@ -19,6 +19,15 @@ use std::future::Future;
 /// A submission, or a transaction in it, by which it is found: a transaction's hash or a payload's digest.
 pub type SubmissionId = B256;
 
+/// An accepted transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransactionAccepted {
+    /// The submission.
+    pub id: SubmissionId,
+    /// What became of it, if it had ended when it was answered.
+    pub ended: Option<Submission>,
+}
+
 /// An accepted bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BundleAccepted {

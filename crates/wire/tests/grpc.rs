@@ -499,8 +499,10 @@ async fn a_coordinator_answers_every_call() {
     let server = serve(ServerSettings::default()).await;
     let client = CoordinatorClient::new(connect(&server));
     let transaction = Data::from(vec![1, 2]);
-    let id = client.submit_transaction(transaction.clone()).await.unwrap();
+    let accepted = client.submit_transaction(transaction.clone()).await.unwrap();
+    let id = accepted.id;
     assert_eq!(id, keccak256([1, 2]));
+    assert_eq!(accepted.ended, Some(Everything.submission(id).await.unwrap()), "it has ended by then");
     let bundle = client.submit_bundle(vec![transaction]).await.unwrap();
     assert_eq!(bundle, BundleAccepted { id: B256::repeat_byte(9), transactions: vec![id] });
     assert_eq!(client.submit_bundle(vec![]).await.unwrap_err().reason, Reason::InvalidArgument);

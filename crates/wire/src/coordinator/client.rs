@@ -1,6 +1,6 @@
 //! The calling side of `CoordinatorService`.
 
-use super::{BundleAccepted, LifeEvent, Network, Submission, SubmissionId};
+use super::{BundleAccepted, LifeEvent, Network, Submission, SubmissionId, TransactionAccepted};
 use crate::client::{Connection, Repeat, Transport};
 use crate::convert::{bytes_of, encoded, hash, required};
 use crate::limits::COORDINATOR_MESSAGE_BYTES_MAX;
@@ -40,11 +40,12 @@ impl CoordinatorClient {
         Self { connection, grpc }
     }
 
-    /// Submits a signed transaction.
-    pub async fn submit_transaction(&self, transaction: Data) -> Result<SubmissionId, Rejection> {
+    /// Submits a signed transaction; says what became of it too, if it has ended by then.
+    pub async fn submit_transaction(&self, transaction: Data) -> Result<TransactionAccepted, Rejection> {
         let request = v1::SubmitTransactionRequest { transaction: transaction.0.into() };
         let response = self.connection.write(Repeat::Once, request, call!(self, submit_transaction)).await?;
-        Ok(hash("id", &response.id)?)
+        let ended = response.ended.map(Submission::try_from).transpose()?;
+        Ok(TransactionAccepted { id: hash("id", &response.id)?, ended })
     }
 
     /// Submits signed transactions to be committed in order, all or none.
@@ -76,14 +77,9 @@ impl CoordinatorClient {
         Ok(stream.into_inner().map(|item| Ok(required("event", item?.event)?.try_into()?)))
     }
 
-    /// Follows a submission to its final event, over as many streams as that takes, and says what became of it. One that has
-    /// ended already, as most have when they come back from being submitted, takes one call.
+    /// Follows a submission to its final event, over as many streams as that takes, and says what became of it.
     pub async fn wait_final(&self, id: SubmissionId) -> Result<Submission, Rejection> {
-        let known = self.submission(id).await?;
-        if known.last.stage.is_final() {
-            return Ok(known);
-        }
-        let mut after = known.last.number;
+        let mut after = 0;
         loop {
             let mut events = Box::pin(self.watch(id, after).await?);
             while let Some(event) = events.next().await {

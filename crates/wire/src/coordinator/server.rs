@@ -43,7 +43,10 @@ impl<A: CoordinatorApi> CoordinatorService for CoordinatorServer<A> {
     ) -> Result<Response<v1::SubmitTransactionResponse>, Status> {
         let transaction = Data(request.into_inner().transaction.into());
         let id = self.api.submit_transaction(transaction).await?;
-        Ok(Response::new(v1::SubmitTransactionResponse { id: bytes_of(id.as_slice()) }))
+        // Most have ended when they are answered: whoever waits for that need not ask again.
+        let known = self.api.submission(id).await.ok().filter(|known| known.last.stage.is_final());
+        let ended = known.map(v1::GetTransactionResponse::from);
+        Ok(Response::new(v1::SubmitTransactionResponse { id: bytes_of(id.as_slice()), ended }))
     }
 
     async fn submit_bundle(
