@@ -39,6 +39,8 @@ const WRITE_BUFFER_BYTES_MAX: usize = 64 << 20;
 /// Memory for writes of one space. A tenth more is what RocksDB allocates of the log's file at a time, used or not: with
 /// its default of 64 MiB an empty store took as much.
 const SPACE_WRITE_BUFFER_BYTES_MAX: usize = 8 << 20;
+/// How much of a space's memory for writes tells which keys are not there.
+const WRITE_BUFFER_FILTER_RATIO: f64 = 0.02;
 /// What is allocated of the file that lists the table files at a time.
 const MANIFEST_STEP_BYTES: usize = 256 << 10;
 /// The log's size over all its files; reaching it flushes the oldest space.
@@ -81,6 +83,9 @@ pub(crate) fn space(cache: &Cache) -> Options {
     table.set_format_version(5);
     let mut options = Options::default();
     options.set_write_buffer_size(SPACE_WRITE_BUFFER_BYTES_MAX);
+    // Most keys that are asked for are not among the newest writes: attempts never heard of, keys that nobody holds.
+    options.set_memtable_whole_key_filtering(true);
+    options.set_memtable_prefix_bloom_ratio(WRITE_BUFFER_FILTER_RATIO);
     options.set_compression_type(DBCompressionType::Lz4);
     options.set_block_based_table_factory(&table);
     options.set_paranoid_checks(true);
