@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// How long a call is waited for before the next one is made beside it.
-const CALL_AWAITED_MAX: Duration = Duration::from_millis(10);
+const CALL_AWAITED_MAX: Duration = Duration::from_millis(25);
 
 /// The most items of one call. Clients split calls by what a message may hold.
 const BATCH_COUNT_MAX: usize = 256;
