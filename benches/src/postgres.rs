@@ -135,13 +135,16 @@ impl Server {
 
     /// Runs `script` with so many clients for so long; gives what was written of each transaction.
     fn bench(&self, script: &Path, clients: u32, duration: Duration) -> Result<String> {
-        let (clients, port, seconds) = (clients.to_string(), self.port.to_string(), duration.as_secs().max(1).to_string());
+        let (clients, port, seconds) =
+            (clients.to_string(), self.port.to_string(), duration.as_secs().max(1).to_string());
         let prefix = self.data.join("transfers");
-        let arguments = ["-h", "127.0.0.1", "-p", &port, "-U", ACCOUNT, "-n", "-j", "1", "-c", &clients, "-T", &seconds];
+        let arguments =
+            ["-h", "127.0.0.1", "-p", &port, "-U", ACCOUNT, "-n", "-j", "1", "-c", &clients, "-T", &seconds];
         let mut command = self.command("pgbench");
         ran(command.args(arguments).arg("-l").arg("--log-prefix").arg(&prefix).arg("-f").arg(script).arg("postgres"))?;
         let logs = fs::read_dir(&self.data)?.filter_map(|entry| Some(entry.ok()?.path()));
-        let log = logs.filter(|path| path.to_string_lossy().starts_with(&*prefix.to_string_lossy())).max_by_key(written);
+        let log =
+            logs.filter(|path| path.to_string_lossy().starts_with(&*prefix.to_string_lossy())).max_by_key(written);
         let log = log.ok_or_else(|| eyre!("pgbench wrote no log"))?;
         let text = fs::read_to_string(&log)?;
         fs::remove_file(log)?;

@@ -48,7 +48,11 @@ impl Report {
             load.refused,
         ));
         let windows: Vec<String> = load.windows_per_second().map(|rate| format!("{rate:.0}")).collect();
-        self.line(format!("    per second in each sixth of {:.0} s: {}", load.elapsed.as_secs_f64(), windows.join(" ")));
+        self.line(format!(
+            "    per second in each sixth of {:.0} s: {}",
+            load.elapsed.as_secs_f64(),
+            windows.join(" ")
+        ));
         self.cost(load);
     }
 

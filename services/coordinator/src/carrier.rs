@@ -265,11 +265,8 @@ impl Carrier {
             votes.retain(|vote| seen.is_believed(vote.vote.shard));
             (votes, failed)
         };
-        let (votes, failed) = if count <= VOTES_HERE_COUNT_MAX {
-            check()
-        } else {
-            tokio::task::spawn_blocking(check).await.ok()?
-        };
+        let (votes, failed) =
+            if count <= VOTES_HERE_COUNT_MAX { check() } else { tokio::task::spawn_blocking(check).await.ok()? };
         for error in failed {
             tracing::warn!(%error, "a vote was not believed");
         }

@@ -101,3 +101,36 @@ fn the_first_word_is_said_when_the_first_try_is_over() {
     assert!(is_settled(vec![Event::Accepted, Event::AwaitsNonce { transaction: 2, state: 1 }]));
     assert!(is_settled(vec![Event::Accepted, refusal()]));
 }
+
+#[tokio::test]
+async fn whoever_submitted_is_woken_when_it_is_accepted_and_when_it_has_ended_and_not_between() {
+    let (lives, id) = (Lives::default(), B256::repeat_byte(1));
+    let ticket = lives.begin(id, vec![signed(1, 0)]).unwrap();
+    let mut milestones = lives.look(id, |life| life.milestone.subscribe()).unwrap();
+    let mut woken = |event: Event| {
+        drop(lives.note(told(ticket, event)));
+        let is_woken = milestones.has_changed().unwrap();
+        milestones.mark_unchanged();
+        is_woken
+    };
+    assert!(!woken(Event::Accepted), "it is taken in, and not kept yet");
+    assert!(woken(Event::Executed { participants: [ShardId(0)].into() }));
+    assert!(!woken(Event::SentLocally { shard: ShardId(0) }));
+    assert!(woken(refusal()));
+    lives.reached(id, Milestone::Accepted).await;
+    lives.reached(id, Milestone::Settled).await;
+}
+
+#[tokio::test]
+async fn a_wait_for_a_life_that_is_unknown_or_forgotten_ends() {
+    let (lives, id) = (Arc::new(Lives::default()), B256::repeat_byte(1));
+    lives.reached(id, Milestone::Settled).await;
+    let ticket = lives.begin(id, vec![signed(1, 0)]).unwrap();
+    let waiting = tokio::spawn({
+        let lives = Arc::clone(&lives);
+        async move { lives.reached(id, Milestone::Accepted).await }
+    });
+    tokio::task::yield_now().await;
+    lives.forget(ticket);
+    waiting.await.unwrap();
+}
