@@ -66,11 +66,10 @@ impl Windows {
     /// Of ends that were at these times after the beginning.
     pub(crate) fn of(ends: impl Iterator<Item = Duration>, duration: Duration) -> Vec<u64> {
         let mut counts = vec![0; WINDOWS_COUNT as usize];
-        for end in ends {
-            let window = (end.as_secs_f64() / duration.as_secs_f64() * f64::from(WINDOWS_COUNT)) as usize;
-            if let Some(count) = counts.get_mut(window) {
-                *count += 1;
-            }
+        let window = (duration / WINDOWS_COUNT).as_nanos().max(1);
+        let places = ends.filter_map(|end| usize::try_from(end.as_nanos() / window).ok());
+        for place in places {
+            counts.get_mut(place).into_iter().for_each(|count| *count += 1);
         }
         counts
     }

@@ -143,8 +143,9 @@ impl Server {
         let mut command = self.command("pgbench");
         ran(command.args(arguments).arg("-l").arg("--log-prefix").arg(&prefix).arg("-f").arg(script).arg("postgres"))?;
         let logs = fs::read_dir(&self.data)?.filter_map(|entry| Some(entry.ok()?.path()));
-        let log =
-            logs.filter(|path| path.to_string_lossy().starts_with(&*prefix.to_string_lossy())).max_by_key(written);
+        let log = logs
+            .filter(|path| path.to_string_lossy().starts_with(&*prefix.to_string_lossy()))
+            .max_by_key(|path| written(path));
         let log = log.ok_or_else(|| eyre!("pgbench wrote no log"))?;
         let text = fs::read_to_string(&log)?;
         fs::remove_file(log)?;
@@ -175,7 +176,7 @@ impl Drop for Server {
     }
 }
 
-fn written(path: &PathBuf) -> Option<std::time::SystemTime> {
+fn written(path: &Path) -> Option<std::time::SystemTime> {
     fs::metadata(path).ok()?.modified().ok()
 }
 

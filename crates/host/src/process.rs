@@ -118,7 +118,9 @@ impl Process {
             std::future::pending::<()>().await;
         };
         let calls = self.instruments.calls.clone();
-        let server = server.at_call(move || drop(calls.inc()));
+        let server = server.at_call(move || {
+            calls.inc();
+        });
         let grpc = server.serve(listener, self.stop.clone().cancelled_owned());
         tokio::pin!(grpc);
         let outcome = tokio::select! {
