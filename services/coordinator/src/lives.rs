@@ -128,8 +128,8 @@ impl Life {
             }
             // A decision is told with its end: a commit once it is applied, so that whoever hears of it reads it; an abort when
             // it is refused for good or tried again.
-            Event::Decided { .. } => {}
-            Event::Accepted | Event::Voted { .. } | Event::Committed(_) | Event::Refused(_) => {}
+            Event::Accepted | Event::Voted { .. } | Event::Decided { .. } | Event::Committed(_) | Event::Refused(_) => {
+            }
         }
         let (stage, attempt, shard, detail) = self.told(reply.event);
         let number = self.events.last().map_or(0, |event| event.number) + 1;
