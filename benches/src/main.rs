@@ -4,7 +4,7 @@
 //! floor::…       what the machine can do at all: plain revm, one signature check, one synced batch
 //! commit::…      ERC-20 transfers through one shard, and atomic commits over two and four
 //! message::…     messages from dispatch to acknowledgement, with receipts
-//! baseline::…    the same atomic transfer over two PostgreSQL servers, where they are installed
+//! baseline::…    the same atomic transfer over two servers of `PostgreSQL`, where they are installed
 //! ```
 //!
 //! Real processes, real RocksDB, sync always on, tonic over loopback TCP. A transaction counts once, when its decision is

@@ -1,4 +1,4 @@
-//! The baseline of atomic commit: the same transfer over two PostgreSQL servers, by `PREPARE TRANSACTION` and a decision row.
+//! The baseline of atomic commit: the same transfer over two servers of `PostgreSQL`, by `PREPARE TRANSACTION` and a decision row.
 //!
 //! ```text
 //!   pgbench client ── server a: BEGIN, debit, PREPARE ── dblink: server b: BEGIN, credit, PREPARE
@@ -25,7 +25,7 @@ pub(crate) const NAME: &str = "baseline::postgresql/two servers, PREPARE TRANSAC
 /// Where Debian keeps the servers of each version.
 const INSTALLED: &str = "/usr/lib/postgresql";
 
-/// The account that servers run under where this process is root's: PostgreSQL refuses root.
+/// The account that servers run under where this process is root's: the servers refuse root.
 const ACCOUNT: &str = "postgres";
 
 /// One server, stopped when it is dropped.
@@ -87,7 +87,7 @@ fn load(log: &str, settings: &Settings, cpu: f64) -> Result<Load> {
         ends.push(Duration::from_secs(second) + Duration::from_micros(micro));
     }
     let begun = ends.iter().min().copied().unwrap_or_default();
-    let windows = Windows::of(ends.into_iter().map(|end| end - begun), settings.duration);
+    let windows = Windows::of(ends.into_iter().map(|end| end.saturating_sub(begun)), settings.duration);
     let usage = Usage { beside: cpu, ..Usage::default() };
     let name = format!("{NAME} users={}", settings.users);
     Ok(Load { name, latency, elapsed: settings.duration, windows, usage, refused: 0 })
