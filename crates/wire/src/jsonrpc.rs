@@ -8,8 +8,8 @@
 //!
 //! Told as it is, not as it is elsewhere: a block's hash is that of its number (BLOCKHASH on every shard), not of its
 //! header; `stateRoot` is zero, because each shard has its own; transactions of the protocol itself (deliveries of
-//! messages) have type 0x7e, a zero signature and no input. Only the latest state is kept; a question about an older one is
-//! answered when it is the same, and refused otherwise.
+//! messages) have type 0x7e, a zero signature and no input. The state after a block is told as long as it
+//! is kept, and a question about an older one is refused.
 //!
 //! Errors carry geth's codes and texts, which wallets branch on. Source: execution-apis; EIP-1474.
 
@@ -33,7 +33,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-pub use chain::{AccountView, Chain, Ended, Found, Moment, Run, RunFailure, SlotBlock};
+pub use chain::{AccountView, Candidates, Chain, Ended, Found, LogQuery, Moment, Run, RunFailure, SlotBlock};
 
 use crate::limits::{
     JSONRPC_BATCH_COUNT_MAX, JSONRPC_BUFFER_COUNT_MAX, JSONRPC_CONNECTIONS_COUNT_MAX, JSONRPC_REQUEST_BYTES_MAX,

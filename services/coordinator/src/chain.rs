@@ -8,9 +8,10 @@ use primitives::{Slot, Time};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+use store::Fault;
 use tokio::sync::watch;
 use wire::coordinator::CoordinatorApi;
-use wire::jsonrpc::{AccountView, Chain, Ended, Found, Moment, Run, SlotBlock};
+use wire::jsonrpc::{AccountView, Candidates, Chain, Ended, Found, LogQuery, Moment, Run, SlotBlock};
 use wire::state::{OutcomeRecord, StateValue};
 use wire::{Reason, Rejection};
 
@@ -39,24 +40,19 @@ impl Chain for Node {
     }
 
     async fn block(&self, slot: Slot) -> Result<Arc<SlotBlock>, Rejection> {
-        match self.blocks.block(slot) {
-            Some(block) => Ok(block),
-            None => Ok(Arc::new(self.reads.block(slot).await?)),
-        }
+        self.blocks.block(slot).map_err(unread)
     }
 
     async fn occupied(&self, from: Slot, to: Slot, count_max: usize) -> Result<Vec<Slot>, Rejection> {
-        let first = self.blocks.first().unwrap_or(Slot(u64::MAX));
-        let mut slots = Vec::new();
-        if from < first {
-            slots = self.reads.occupied(from, to.min(Slot(first.0 - 1)), count_max).await?;
-        }
-        slots.extend(self.blocks.occupied(from.max(first), to, count_max.saturating_sub(slots.len())));
-        Ok(slots)
+        self.blocks.index().occupied(from, to, count_max).map_err(unread)
+    }
+
+    async fn search(&self, query: &LogQuery, from: Slot, to: Slot, count_max: usize) -> Result<Candidates, Rejection> {
+        self.blocks.index().search(query, from, to, count_max).map_err(unread)
     }
 
     async fn transaction(&self, hash: B256) -> Result<Option<Found>, Rejection> {
-        if let Some(record) = self.blocks.record(hash) {
+        if let Some(record) = self.blocks.index().outcome(hash).map_err(unread)? {
             return self.place_of(record).await.map(Some);
         }
         let pending = self.lives.look(hash, |life| {
@@ -163,6 +159,10 @@ impl Node {
         };
         self.shards.standings().filter_map(complaint).collect::<Vec<_>>().join(", ")
     }
+}
+
+fn unread(fault: Fault) -> Rejection {
+    Rejection::new(Reason::StoreFailed, format!("the chain index cannot be read: {fault}"))
 }
 
 fn stopping() -> Rejection {

@@ -1,22 +1,24 @@
 //! Follows every shard's outcomes as it closes one network block after another.
 //!
 //! ```text
-//!  one task a shard, twice a slot:  everything shown from where I am, up to what you have closed --> blocks --> head
+//!  one task a shard, twice a slot:  everything shown from where I am, up to what you have closed --> index, blocks --> head
 //! ```
 //!
-//! Promise: one question asks for the clock and the content, and each outcome is asked for once. A shard that does not
-//! answer for [`host::PEER_SILENT_MAX`] holds nobody up; when it is back, what it shows meanwhile is fetched first.
+//! Promise: one question asks for the clock and the content, and each outcome is asked for once, from the first block of the
+//! network on where the index is new. A shard that does not answer for [`host::PEER_SILENT_MAX`] holds nobody up; when it is
+//! back, what it shows meanwhile is fetched first.
 
 use crate::blocks::Blocks;
 use crate::shards::Shards;
 use host::network::Network;
 use host::{Process, Standing};
-use primitives::{ShardId, Slot};
+use primitives::ShardId;
 use std::sync::Arc;
 use std::time::Duration;
-use wire::Rejection;
+use store::Fault;
 use wire::limits::OUTCOMES_COUNT_MAX;
 use wire::shard::OutcomeQuery;
+use wire::{Reason, Rejection};
 
 /// Follows all shards of `network`; ends when nobody listens to the head.
 pub(crate) fn follow(process: &Process, network: &Network, shards: &Arc<Shards>, blocks: &Arc<Blocks>) {
@@ -53,23 +55,28 @@ impl Follower {
     async fn take(&self) -> Result<(), Rejection> {
         // Who was away may be another now; and it may be the first that ever answers.
         let is_known = self.shards.standing(self.shard) == Standing::Answers;
-        let from = if let Some(from) = self.blocks.wanted(self.shard).filter(|_| is_known) {
-            from
-        } else {
-            self.blocks.begin(self.shards.look(self.shard).await?.open);
-            self.blocks.wanted(self.shard).unwrap_or(Slot(0))
-        };
+        if !is_known {
+            self.shards.look(self.shard).await?;
+        }
+        let from = self.blocks.wanted(self.shard);
         let mut query = OutcomeQuery { from, to: None, cursor: None, count_max: OUTCOMES_COUNT_MAX };
         loop {
             let page = self.shards.outcomes(self.shard, query).await?;
             // What is closed while pages are turned is for the next time.
             let open = *query.to.get_or_insert(page.open);
-            self.blocks.keep(self.shard, page.outcomes);
+            // A page ends within a block, which is not whole then.
+            let whole = page.next.map_or(open, |next| next.shown);
+            self.blocks.keep(self.shard, page.outcomes, whole).map_err(unkept)?;
             let Some(next) = page.next else {
-                self.blocks.close(self.shard, open);
+                self.blocks.caught_up(self.shard);
                 return Ok(());
             };
             query.cursor = Some(next);
         }
     }
+}
+
+fn unkept(fault: Fault) -> Rejection {
+    tracing::error!(%fault, "the chain index takes nothing more: no new blocks are told");
+    Rejection::new(Reason::StoreFailed, fault.to_string())
 }

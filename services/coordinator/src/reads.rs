@@ -11,7 +11,6 @@
 //! no undecided attempt may change, held together at that moment.
 //! Nothing is kept between two reads but codes, which never change.
 
-use crate::blocks::{Place, place};
 use crate::calls::Calls;
 use crate::shards::{Shards, named};
 use alloy_primitives::{Address, B256, U256};
@@ -22,9 +21,9 @@ use primitives::{ShardId, Slot};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-use wire::jsonrpc::{Moment, SlotBlock};
-use wire::limits::{OUTCOMES_COUNT_MAX, STATE_KEYS_COUNT_MAX};
-use wire::shard::{OutcomeQuery, StateRead};
+use wire::jsonrpc::Moment;
+use wire::limits::STATE_KEYS_COUNT_MAX;
+use wire::shard::StateRead;
 use wire::state::{OutcomeRecord, StateValue};
 use wire::{Reason, Rejection};
 
@@ -36,9 +35,6 @@ const TRIES_COUNT_MAX: usize = 50;
 
 /// The pause before a read is begun again.
 const TRY_PAUSE: Duration = Duration::from_millis(5);
-
-/// Most outcomes of one slot that are shown.
-const OUTCOMES_PER_SLOT_COUNT_MAX: usize = 100_000;
 
 /// Reads over all shards.
 #[derive(Debug)]
@@ -229,77 +225,6 @@ impl Reads {
             }
         }
         failed.map_or(Ok(None), Err)
-    }
-
-    /// Everything that block `slot`, which all shards have closed, shows.
-    ///
-    /// # Errors
-    /// If one of them does not answer, by its name: the block is not told without it.
-    pub(crate) async fn block(&self, slot: Slot) -> Result<SlotBlock, Rejection> {
-        let pages = try_join_all(self.shards.ids().map(|shard| self.shown_by(shard, slot))).await?;
-        let mut outcomes: Vec<(Place, OutcomeRecord)> = pages.into_iter().flatten().collect();
-        outcomes.sort_by_key(|(place, _)| *place);
-        let outcomes = outcomes.into_iter().map(|(_, record)| record).collect();
-        Ok(SlotBlock { outcomes, ..SlotBlock::empty(slot) })
-    }
-
-    async fn shown_by(&self, shard: ShardId, slot: Slot) -> Result<Vec<(Place, OutcomeRecord)>, Rejection> {
-        let mut outcomes = Vec::new();
-        let mut pages = Pages::new(slot, slot);
-        while let Some(page) = pages.turn(&self.shards, shard).await? {
-            outcomes.extend(page.into_iter().map(|record| (place(shard, &record), record)));
-            if outcomes.len() > OUTCOMES_PER_SLOT_COUNT_MAX {
-                let message = format!("block {slot} holds more than {OUTCOMES_PER_SLOT_COUNT_MAX} transactions");
-                return Err(Rejection::new(Reason::OverBound, message));
-            }
-        }
-        Ok(outcomes)
-    }
-
-    /// The first `count_max` blocks from `from` to `to` that are not empty, in order. All shards have closed them.
-    pub(crate) async fn occupied(&self, from: Slot, to: Slot, count_max: usize) -> Result<Vec<Slot>, Rejection> {
-        let slots = try_join_all(self.shards.ids().map(|shard| self.occupied_by(shard, from, to, count_max))).await?;
-        let slots: BTreeSet<Slot> = slots.into_iter().flatten().collect();
-        Ok(slots.into_iter().take(count_max).collect())
-    }
-
-    async fn occupied_by(
-        &self,
-        shard: ShardId,
-        from: Slot,
-        to: Slot,
-        count_max: usize,
-    ) -> Result<BTreeSet<Slot>, Rejection> {
-        let mut slots = BTreeSet::new();
-        let mut pages = Pages::new(from, to);
-        while slots.len() < count_max
-            && let Some(page) = pages.turn(&self.shards, shard).await?
-        {
-            slots.extend(page.into_iter().map(|record| record.shown));
-        }
-        Ok(slots)
-    }
-}
-
-/// A range of blocks, as one shard tells it page by page.
-struct Pages {
-    /// None after the last page.
-    next: Option<OutcomeQuery>,
-}
-
-impl Pages {
-    /// Of the blocks from `from` to `to`, both included.
-    fn new(from: Slot, to: Slot) -> Self {
-        let to = Some(Slot(to.0.saturating_add(1)));
-        Self { next: Some(OutcomeQuery { from, to, cursor: None, count_max: OUTCOMES_COUNT_MAX }) }
-    }
-
-    async fn turn(&mut self, shards: &Shards, shard: ShardId) -> Result<Option<Vec<OutcomeRecord>>, Rejection> {
-        let Some(query) = self.next.take() else { return Ok(None) };
-        let asked = shards.sound(shard)?.shard.outcomes(query).await;
-        let page = asked.map_err(|rejection| named(shard, rejection))?;
-        self.next = page.next.map(|next| OutcomeQuery { cursor: Some(next), ..query });
-        Ok(Some(page.outcomes))
     }
 }
 

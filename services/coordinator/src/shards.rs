@@ -6,7 +6,7 @@
 use futures_util::future::try_join_all;
 use host::network::Network;
 use host::{Health, PEER_SILENT_MAX, Standing};
-use primitives::{ShardId, Slot};
+use primitives::ShardId;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -71,27 +71,25 @@ impl Shards {
         Ok(Self { peers: network.endpoints.iter().map(open).collect::<Result<_, _>>()?, terms: network.terms() })
     }
 
-    /// Asks every shard what it takes the network to be, before anything is served, and gives the first block that is not
-    /// closed on one of them. One that does not answer in time is asked again when it does.
+    /// Asks every shard what it takes the network to be, before anything is served. One that does not answer in time is asked again when it does.
     ///
     /// # Errors
     /// [`ForeignShard`] for one that answers and is of another network.
-    pub(crate) async fn meet(&self) -> Result<Option<Slot>, ForeignShard> {
-        let open = try_join_all(self.peers.iter().map(|(shard, peer)| self.meet_one(*shard, peer))).await?;
-        Ok(open.into_iter().flatten().min())
+    pub(crate) async fn meet(&self) -> Result<(), ForeignShard> {
+        try_join_all(self.peers.iter().map(|(shard, peer)| self.meet_one(*shard, peer))).await.map(drop)
     }
 
-    async fn meet_one(&self, shard: ShardId, peer: &Peer) -> Result<Option<Slot>, ForeignShard> {
+    async fn meet_one(&self, shard: ShardId, peer: &Peer) -> Result<(), ForeignShard> {
         let begun = Instant::now();
         while begun.elapsed() < PEER_SILENT_MAX {
             if let Ok(status) = peer.looks.status().await {
                 self.terms.check(&status.terms).map_err(|terms| ForeignShard { shard, terms })?;
                 peer.standing.answered();
-                return Ok(Some(status.open));
+                return Ok(());
             }
             tokio::time::sleep(MEET_PAUSE).await;
         }
-        Ok(None)
+        Ok(())
     }
 
     /// One shard's clients, whether it answers or not.

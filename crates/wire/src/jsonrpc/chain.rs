@@ -32,6 +32,24 @@ impl SlotBlock {
     }
 }
 
+/// Which logs are looked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LogQuery {
+    /// Who may have written one; empty for anybody.
+    pub addresses: Vec<Address>,
+    /// What may stand at each topic's position; empty for anything, also for nothing.
+    pub topics: [Vec<B256>; 4],
+}
+
+/// What a search for logs came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidates {
+    /// Slots in which such logs may be, in order. No other slot before `next` has one.
+    pub slots: Vec<Slot>,
+    /// The first slot that was not looked at.
+    pub next: Slot,
+}
+
 /// Where a transaction is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
@@ -148,6 +166,22 @@ pub trait Chain: Send + Sync + 'static {
         to: Slot,
         count_max: usize,
     ) -> impl Future<Output = Result<Vec<Slot>, Rejection>> + Send;
+
+    /// Up to `count_max` closed slots from `from` to `to`, both included, that may show logs which `query` looks for. By default
+    /// all that show anything.
+    fn search(
+        &self,
+        _query: &LogQuery,
+        from: Slot,
+        to: Slot,
+        count_max: usize,
+    ) -> impl Future<Output = Result<Candidates, Rejection>> + Send {
+        async move {
+            let slots = self.occupied(from, to, count_max).await?;
+            let last = if slots.len() < count_max { to } else { slots.last().copied().unwrap_or(to) };
+            Ok(Candidates { slots, next: Slot(last.0.saturating_add(1)) })
+        }
+    }
 
     /// Where a transaction is, by its hash; none if it is unknown.
     fn transaction(&self, hash: B256) -> impl Future<Output = Result<Option<Found>, Rejection>> + Send;

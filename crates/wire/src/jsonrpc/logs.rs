@@ -1,6 +1,6 @@
 //! Queries for logs: over closed slots, bounded in slots read and logs returned.
 
-use super::chain::Chain;
+use super::chain::{Chain, LogQuery};
 use super::error::{LIMIT_CODE, SERVER_ERROR_CODE, error, invalid_params};
 use super::node::Node;
 use super::view::BlockView;
@@ -10,7 +10,7 @@ use jsonrpsee::types::ErrorObjectOwned;
 use primitives::Slot;
 
 /// Slots looked up at a time.
-const OCCUPIED_PAGE_COUNT: usize = 256;
+const SLOTS_PAGE_COUNT: usize = 256;
 
 /// Bytes of a log without its data, roughly: hashes, numbers, topics.
 const LOG_BYTES: usize = 512;
@@ -30,6 +30,11 @@ pub(super) fn check(filter: &Filter) -> Result<(), ErrorObjectOwned> {
         return Ok(());
     }
     Err(invalid_params(format!("{largest} addresses or topics where at most {FILTER_VALUES_COUNT_MAX} are allowed")))
+}
+
+fn query_of(filter: &Filter) -> LogQuery {
+    let topics = filter.topics.each_ref().map(|topic| topic.iter().copied().collect());
+    LogQuery { addresses: filter.address.iter().copied().collect(), topics }
 }
 
 impl<C: Chain> Node<C> {
@@ -74,8 +79,8 @@ impl<C: Chain> Node<C> {
             return Ok(page.logs);
         }
         let message = format!(
-            "query returned more than {LOGS_COUNT_MAX} results or {LOGS_BYTES_MAX} bytes or spans more than {LOGS_SLOTS_MAX} blocks with \
-             transactions; it was read up to block {}: ask for a smaller range",
+            "query returned more than {LOGS_COUNT_MAX} results or {LOGS_BYTES_MAX} bytes or has more than {LOGS_SLOTS_MAX} blocks to \
+             look into; it was read up to block {}: ask for a smaller range",
             page.next.0.saturating_sub(1)
         );
         Err(error(LIMIT_CODE, message))
@@ -85,10 +90,10 @@ impl<C: Chain> Node<C> {
     pub(super) async fn log_page(&self, filter: &Filter, from: Slot, to: Slot) -> Result<LogPage, ErrorObjectOwned> {
         let mut page = LogPage { logs: Vec::new(), next: from };
         let (mut read, mut bytes) = (0, 0);
+        let query = query_of(filter);
         while page.next <= to {
-            let slots = self.chain.occupied(page.next, to, OCCUPIED_PAGE_COUNT).await?;
-            let is_last = slots.len() < OCCUPIED_PAGE_COUNT;
-            for slot in slots {
+            let found = self.chain.search(&query, page.next, to, SLOTS_PAGE_COUNT).await?;
+            for slot in found.slots {
                 if read == LOGS_SLOTS_MAX || page.logs.len() >= LOGS_COUNT_MAX || bytes >= LOGS_BYTES_MAX {
                     page.next = slot;
                     return Ok(page);
@@ -96,12 +101,9 @@ impl<C: Chain> Node<C> {
                 let logs = self.logs_in(filter, slot).await?;
                 bytes += logs.iter().map(|log| LOG_BYTES + log.inner.data.data.len()).sum::<usize>();
                 page.logs.extend(logs);
-                page.next = Slot(slot.0 + 1);
                 read += 1;
             }
-            if is_last {
-                page.next = Slot(to.0 + 1);
-            }
+            page.next = found.next;
         }
         Ok(page)
     }

@@ -1,0 +1,189 @@
+//! The chain index: everything that the shards show in closed blocks, on this node's own disk.
+//!
+//! ```text
+//!   a page of a shard's outcomes --one batch--> BLOCKS[slot, place] -> outcome      SLOTS[slot]
+//!                                               PLACES[transaction] -> its key in BLOCKS
+//!                                               LOGS[address or topic, slot]
+//!                                               CURSORS[shard] -> the first slot that is not whole
+//! ```
+//!
+//! Promise: a page and the cursor behind it are one batch, so a process that is killed anywhere goes on where it was, and what
+//! is brought twice is kept once. Nothing here is anybody's only copy: with its folder deleted it is read from the shards again,
+//! which is also why it is not synced.
+//! Knows nothing of connections, of heads, and of who is silent.
+
+mod postings;
+
+use crate::blocks::{Place, place};
+use alloy_primitives::{Address, B256};
+use postings::Union;
+use primitives::{NetworkId, Read, ShardId, Slot, Space, Write, encode};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use store::{Durability, Fault, Identity, Reader, Store, StoreError};
+use wire::jsonrpc::{Candidates, LogQuery};
+use wire::state::OutcomeRecord;
+
+/// Slot, time, shard, height, index -> outcome.
+const BLOCKS: Space = Space("index_blocks");
+/// Slot -> nothing: those that show anything.
+const SLOTS: Space = Space("index_slots");
+/// Transaction -> its key in [`BLOCKS`].
+const PLACES: Space = Space("index_places");
+/// What is looked for, slot -> nothing.
+const LOGS: Space = Space("index_logs");
+/// Shard -> the first slot of which not everything is here.
+const CURSORS: Space = Space("index_cursors");
+
+/// The index's folder in that of the coordinator's store.
+const FOLDER: &str = "index";
+
+/// Most steps from slot to slot that one search for logs takes before it says how far it came.
+const SEARCH_STEPS_COUNT_MAX: usize = 16_384;
+
+/// How many outcomes of a block are read at a time.
+const BLOCK_PAGE_COUNT: usize = 256;
+
+/// The index, open.
+#[derive(Debug)]
+pub(crate) struct Index {
+    store: Mutex<Store>,
+    reader: Reader,
+}
+
+impl Index {
+    /// The index in `data`, the coordinator's folder; made if there is none.
+    pub(crate) fn open(data: &Path, network: NetworkId) -> Result<Self, StoreError> {
+        let identity = Identity { kind: "index".to_owned(), network, name: "coordinator".to_owned(), key: None };
+        let settings = store::Settings { durability: Durability::Buffered, ..store::Settings::default() };
+        let store = Store::open(&data.join(FOLDER), &[BLOCKS, SLOTS, PLACES, LOGS, CURSORS], &identity, settings)?;
+        Ok(Self { reader: store.reader(), store: Mutex::new(store) })
+    }
+
+    /// The first slot of `shard` of which not everything is here.
+    pub(crate) fn cursor(&self, shard: ShardId) -> Slot {
+        self.reader.get(CURSORS, &shard.0.to_be_bytes()).map_or(Slot(0), |bytes| slot_of(&bytes))
+    }
+
+    /// Takes over what `shard` shows; everything that it shows before `open` is here then.
+    pub(crate) fn add(&self, shard: ShardId, outcomes: &[OutcomeRecord], open: Slot) -> Result<(), Fault> {
+        let is_further = open > self.cursor(shard);
+        if outcomes.is_empty() && !is_further {
+            return Ok(());
+        }
+        let mut writes: Vec<Write> = outcomes.iter().flat_map(|record| rows(shard, record)).collect();
+        if is_further {
+            writes.push(Write::put(CURSORS, shard.0.to_be_bytes(), open.0.to_be_bytes().to_vec()));
+        }
+        // A batch is whole or not there.
+        let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        // What is under way is told on a disk that takes no new work, too; this gives up the store's reserve when it must.
+        store.room()?;
+        store.commit(&writes).map(drop)
+    }
+
+    /// What block `slot` shows, in order.
+    pub(crate) fn block(&self, slot: Slot) -> Result<Vec<OutcomeRecord>, Fault> {
+        let (prefix, mut from, mut outcomes) = (slot.0.to_be_bytes(), Vec::new(), Vec::new());
+        loop {
+            let page = self.reader.scan(BLOCKS, &prefix, &from, BLOCK_PAGE_COUNT);
+            outcomes.extend(page.iter().filter_map(|(_, bytes)| decoded(bytes)));
+            match page.last() {
+                Some((key, _)) if page.len() == BLOCK_PAGE_COUNT => from = after(key),
+                _ => return self.checked(outcomes),
+            }
+        }
+    }
+
+    /// Up to `count_max` slots from `from` to `to` that show anything, in order.
+    pub(crate) fn occupied(&self, from: Slot, to: Slot, count_max: usize) -> Result<Vec<Slot>, Fault> {
+        let rows = self.reader.scan(SLOTS, &[], &from.0.to_be_bytes(), count_max);
+        let slots = rows.iter().map(|(key, _)| slot_of(key)).take_while(|slot| *slot <= to);
+        self.checked(slots.collect())
+    }
+
+    /// What is here of a transaction.
+    pub(crate) fn outcome(&self, transaction: B256) -> Result<Option<OutcomeRecord>, Fault> {
+        let record = self.reader.get(PLACES, transaction.as_slice()).and_then(|key| self.reader.get(BLOCKS, &key));
+        self.checked(record.and_then(|bytes| decoded(&bytes)))
+    }
+
+    /// The slots from `from` to `to` that may have logs which `query` looks for: up to `count_max` of them, or fewer where the
+    /// search was long.
+    pub(crate) fn search(&self, query: &LogQuery, from: Slot, to: Slot, count_max: usize) -> Result<Candidates, Fault> {
+        let topics = query.topics.iter().enumerate();
+        let topics = topics.map(|(position, topics)| topics.iter().map(|topic| topic_key(position, topic)).collect());
+        let addresses: Vec<Vec<u8>> = query.addresses.iter().map(address_key).collect();
+        let wanted = std::iter::once(addresses).chain(topics).filter(|keys| !keys.is_empty());
+        let mut unions: Vec<Union<'_>> = wanted.map(|keys| Union::new(&self.reader, LOGS, keys)).collect();
+        if unions.is_empty() {
+            unions.push(Union::new(&self.reader, SLOTS, vec![Vec::new()]));
+        }
+        let found = postings::common(&mut unions, from, to, count_max, SEARCH_STEPS_COUNT_MAX);
+        self.checked(found)
+    }
+
+    /// What was read, unless the store has failed: a read that failed looks like one that found nothing.
+    fn checked<T>(&self, read: T) -> Result<T, Fault> {
+        self.reader.fault().map_or(Ok(read), Err)
+    }
+}
+
+/// The rows of one outcome.
+fn rows(shard: ShardId, record: &OutcomeRecord) -> Vec<Write> {
+    let slot = record.shown.0.to_be_bytes();
+    let key = block_key(record.shown, place(shard, record));
+    let mut rows = vec![
+        Write::put(BLOCKS, key.clone(), encode(record)),
+        Write::put(SLOTS, slot, Vec::new()),
+        Write::put(PLACES, record.transaction.to_vec(), key),
+    ];
+    let mut found: BTreeMap<Vec<u8>, ()> = BTreeMap::new();
+    for log in &record.outcome.logs {
+        found.insert(address_key(&log.address), ());
+        found.extend(log.topics.iter().enumerate().map(|(position, topic)| (topic_key(position, topic), ())));
+    }
+    rows.extend(found.into_keys().map(|key| Write::put(LOGS, [&key[..], &slot].concat(), Vec::new())));
+    rows
+}
+
+/// All outcomes of one block together, in the order in which it shows them.
+fn block_key(slot: Slot, (time, shard, height, index): Place) -> Vec<u8> {
+    [
+        &slot.0.to_be_bytes()[..],
+        &time.0.to_be_bytes(),
+        &shard.0.to_be_bytes(),
+        &height.0.to_be_bytes(),
+        &index.to_be_bytes(),
+    ]
+    .concat()
+}
+
+/// Kinds of keys are told apart by their first byte, so none is the beginning of another.
+fn address_key(address: &Address) -> Vec<u8> {
+    [&[0], address.as_slice()].concat()
+}
+
+fn topic_key(position: usize, topic: &B256) -> Vec<u8> {
+    [&[1 + u8::try_from(position).unwrap_or(u8::MAX - 1)], topic.as_slice()].concat()
+}
+
+/// The first key after `key`.
+fn after(key: &[u8]) -> Vec<u8> {
+    [key, &[0]].concat()
+}
+
+fn decoded(bytes: &[u8]) -> Option<OutcomeRecord> {
+    primitives::decode(bytes, usize::MAX).ok()
+}
+
+/// The slot that a key starts with.
+fn slot_of(key: &[u8]) -> Slot {
+    Slot(key.iter().chain(std::iter::repeat(&0)).take(8).fold(0, |slot, byte| slot << 8 | u64::from(*byte)))
+}
+
+#[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
+mod tests;

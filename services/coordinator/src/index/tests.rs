@@ -1,0 +1,124 @@
+//! The index against a plain list of what it was given.
+
+use super::sample::{index, open, record};
+use super::*;
+use evm::Log;
+use proptest::prelude::*;
+
+const A: ShardId = ShardId(0);
+
+/// A transaction with logs: each an address and topics, by small numbers.
+fn with_logs(id: u8, slot: u64, logs: &[(u8, Vec<u8>)]) -> OutcomeRecord {
+    let log = |(address, topics): &(u8, Vec<u8>)| Log {
+        address: Address::repeat_byte(*address),
+        topics: topics.iter().map(|topic| B256::repeat_byte(*topic)).collect(),
+        data: Vec::new().into(),
+    };
+    let mut record = record(id, slot, 1);
+    record.outcome.logs = logs.iter().map(log).collect();
+    record
+}
+
+/// Whether a log is one that `query` asks for.
+fn matches(query: &LogQuery, log: &Log) -> bool {
+    let is_one_of =
+        |wanted: &[B256], topic: Option<&B256>| wanted.is_empty() || topic.is_some_and(|topic| wanted.contains(topic));
+    (query.addresses.is_empty() || query.addresses.contains(&log.address))
+        && query.topics.iter().enumerate().all(|(position, wanted)| is_one_of(wanted, log.topics.get(position)))
+}
+
+/// All slots that a search finds, however many turns it takes.
+fn found(index: &Index, query: &LogQuery, from: u64, to: u64, count_max: usize) -> Vec<Slot> {
+    let (mut slots, mut next) = (Vec::new(), Slot(from));
+    while next.0 <= to {
+        let turn = index.search(query, next, Slot(to), count_max).unwrap();
+        assert!(turn.next > next || turn.slots.is_empty(), "a turn leads on");
+        slots.extend(turn.slots);
+        next = turn.next;
+    }
+    slots
+}
+
+fn small() -> impl Strategy<Value = u8> {
+    0..4_u8
+}
+
+fn log() -> impl Strategy<Value = (u8, Vec<u8>)> {
+    (small(), prop::collection::vec(small(), 0..=4))
+}
+
+fn query() -> impl Strategy<Value = LogQuery> {
+    let values = || prop::collection::vec(small(), 0..3);
+    (values(), prop::array::uniform4(values())).prop_map(|(addresses, topics)| LogQuery {
+        addresses: addresses.into_iter().map(Address::repeat_byte).collect(),
+        topics: topics.map(|topics| topics.into_iter().map(B256::repeat_byte).collect()),
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn a_search_leads_to_every_slot_with_a_log_that_is_asked_for(
+        transactions in prop::collection::vec((0..40_u64, prop::collection::vec(log(), 0..4)), 1..60),
+        queries in prop::collection::vec((query(), 0..40_u64, 0..40_u64, 1..9_usize), 1..20),
+    ) {
+        let (_dir, index) = index();
+        let mut records = Vec::new();
+        for (number, (slot, logs)) in transactions.iter().enumerate() {
+            records.push(with_logs(u8::try_from(number).unwrap(), *slot, logs));
+        }
+        index.add(A, &records, Slot(40)).unwrap();
+        for (query, from, length, count_max) in queries {
+            let to = from + length;
+            let slots = found(&index, &query, from, to, count_max);
+            prop_assert!(slots.is_sorted() && slots.iter().all(|slot| (from..=to).contains(&slot.0)));
+            for record in &records {
+                let is_asked_for = record.outcome.logs.iter().any(|log| matches(&query, log));
+                if is_asked_for && (from..=to).contains(&record.shown.0) {
+                    prop_assert!(slots.contains(&record.shown), "{} is missing for {query:?}", record.shown);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_search_that_is_long_says_how_far_it_came() {
+    let (_dir, index) = index();
+    // Two contracts that never write in one slot.
+    let records: Vec<_> =
+        (0..200).map(|number| with_logs(number, u64::from(number), &[(number % 2, vec![number % 2])])).collect();
+    index.add(A, &records, Slot(200)).unwrap();
+    let query = LogQuery {
+        addresses: vec![Address::repeat_byte(0)],
+        topics: [vec![B256::repeat_byte(1)], vec![], vec![], vec![]],
+    };
+    let mut unions = vec![
+        Union::new(&index.reader, LOGS, vec![address_key(&query.addresses[0])]),
+        Union::new(&index.reader, LOGS, vec![topic_key(0, &query.topics[0][0])]),
+    ];
+    let turn = postings::common(&mut unions, Slot(0), Slot(199), 9, 10);
+    assert!(turn.slots.is_empty() && turn.next > Slot(0) && turn.next < Slot(199), "{turn:?}");
+    assert_eq!(found(&index, &query, 0, 199, 9), []);
+}
+
+#[test]
+fn a_page_that_was_not_followed_by_its_cursor_is_brought_again_and_kept_once() {
+    let (dir, index) = index();
+    index.add(A, &[with_logs(1, 5, &[(1, vec![2])])], Slot(5)).unwrap();
+    drop(index);
+    let index = open(&dir);
+    assert_eq!(index.cursor(A), Slot(5));
+    index.add(A, &[with_logs(1, 5, &[(1, vec![2])]), with_logs(2, 6, &[])], Slot(9)).unwrap();
+    assert_eq!(index.block(Slot(5)).unwrap().len(), 1);
+    assert_eq!(index.occupied(Slot(0), Slot(9), 9).unwrap(), [Slot(5), Slot(6)]);
+    assert_eq!(index.outcome(B256::repeat_byte(2)).unwrap().map(|record| record.shown), Some(Slot(6)));
+    assert_eq!(index.outcome(B256::repeat_byte(3)).unwrap(), None);
+}
+
+#[test]
+fn the_index_of_another_network_does_not_open() {
+    let (dir, index) = index();
+    drop(index);
+    assert!(Index::open(dir.path(), NetworkId(7)).is_err());
+}
