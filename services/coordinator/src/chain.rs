@@ -161,6 +161,7 @@ impl Node {
     }
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "it is passed to `map_err`")]
 fn unread(fault: Fault) -> Rejection {
     Rejection::new(Reason::StoreFailed, format!("the chain index cannot be read: {fault}"))
 }

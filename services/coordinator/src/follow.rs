@@ -76,6 +76,7 @@ impl Follower {
     }
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "it is passed to `map_err`")]
 fn unkept(fault: Fault) -> Rejection {
     tracing::error!(%fault, "the chain index takes nothing more: no new blocks are told");
     Rejection::new(Reason::StoreFailed, fault.to_string())

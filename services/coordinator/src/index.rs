@@ -18,7 +18,7 @@ use crate::blocks::{Place, place};
 use alloy_primitives::{Address, B256};
 use postings::Union;
 use primitives::{NetworkId, Read, ShardId, Slot, Space, Write, encode};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use store::{Durability, Fault, Identity, Reader, Store, StoreError};
@@ -139,12 +139,12 @@ fn rows(shard: ShardId, record: &OutcomeRecord) -> Vec<Write> {
         Write::put(SLOTS, slot, Vec::new()),
         Write::put(PLACES, record.transaction.to_vec(), key),
     ];
-    let mut found: BTreeMap<Vec<u8>, ()> = BTreeMap::new();
+    let mut found = BTreeSet::new();
     for log in &record.outcome.logs {
-        found.insert(address_key(&log.address), ());
-        found.extend(log.topics.iter().enumerate().map(|(position, topic)| (topic_key(position, topic), ())));
+        found.insert(address_key(&log.address));
+        found.extend(log.topics.iter().enumerate().map(|(position, topic)| topic_key(position, topic)));
     }
-    rows.extend(found.into_keys().map(|key| Write::put(LOGS, [&key[..], &slot].concat(), Vec::new())));
+    rows.extend(found.into_iter().map(|key| Write::put(LOGS, [&key[..], &slot].concat(), Vec::new())));
     rows
 }
 
