@@ -13,6 +13,7 @@
 //!
 //! Errors carry geth's codes and texts, which wallets branch on. Source: execution-apis; EIP-1474.
 
+mod arguments;
 mod block_id;
 mod call;
 pub mod chain;

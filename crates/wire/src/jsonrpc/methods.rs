@@ -6,19 +6,25 @@ mod events;
 mod state;
 mod transactions;
 
+use super::arguments::read;
 use super::chain::Chain;
+use super::error::error;
 use super::node::Node;
 use super::subscriptions::subscribe;
 use super::view::{blob_price, hex};
 use super::{simulate, simulate_v1, trace};
 use crate::server::Seat;
-use alloy_primitives::{Address, Bytes, keccak256};
-use alloy_rpc_types_eth::FilterId;
+use alloy_primitives::{Address, Bytes, U256, keccak256};
 use jsonrpsee::RpcModule;
 use jsonrpsee::core::RegisterMethodError;
 use jsonrpsee::types::ErrorObjectOwned;
+use jsonrpsee::types::error::METHOD_NOT_FOUND_CODE;
 use primitives::Slot;
 use std::sync::Arc;
+
+/// Why there is no `eth_getProof`: an empty proof is worse than none.
+const PROOF_REFUSAL: &str = "the method eth_getProof is not available: shards commit to their state by sparse Merkle trees, not by \
+                             Ethereum's trie; ShardService.ProveState proves accounts and slots against certified headers";
 
 /// What a method answers.
 type Answer<T> = Result<T, ErrorObjectOwned>;
@@ -40,18 +46,17 @@ pub(super) fn module<C: Chain>(node: Node<C>) -> Result<RpcModule<Node<C>>, Regi
         "eth_getTransactionCount" => get_transaction_count,
         "eth_getCode" => get_code,
         "eth_getStorageAt" => get_storage_at,
-        "eth_getProof" => get_proof,
         "eth_feeHistory" => get_fee_history,
         "eth_sendRawTransaction" => send_raw_transaction,
         "eth_getTransactionByHash" => get_transaction_by_hash,
         "eth_getTransactionReceipt" => get_transaction_receipt,
         "dovetail_transactionStatus" => transaction_status,
-        "eth_getTransactionByBlockNumberAndIndex" => get_transaction_by_index,
-        "eth_getTransactionByBlockHashAndIndex" => get_transaction_by_index,
+        "eth_getTransactionByBlockNumberAndIndex" => get_transaction_by_number_and_index,
+        "eth_getTransactionByBlockHashAndIndex" => get_transaction_by_hash_and_index,
         "eth_getBlockByNumber" => get_block_by_number,
         "eth_getBlockByHash" => get_block_by_hash,
-        "eth_getBlockTransactionCountByNumber" => get_block_transaction_count,
-        "eth_getBlockTransactionCountByHash" => get_block_transaction_count,
+        "eth_getBlockTransactionCountByNumber" => get_transaction_count_by_number,
+        "eth_getBlockTransactionCountByHash" => get_transaction_count_by_hash,
         "eth_getBlockReceipts" => get_block_receipts,
         "eth_getLogs" => get_logs,
         "eth_newFilter" => new_filter,
@@ -71,22 +76,30 @@ pub(super) fn module<C: Chain>(node: Node<C>) -> Result<RpcModule<Node<C>>, Regi
     Ok(module)
 }
 
+/// Registers methods that take nothing and answer at once, each with what it makes of the node.
+macro_rules! plain {
+    ($module:ident: $($name:literal => $answer:expr,)*) => {
+        $($module.register_method($name, |params, node, _| read::<()>(&params).map(|()| $answer(node)))?;)*
+    };
+}
+
 /// Methods that need not wait for the chain.
 fn constants<C: Chain>(module: &mut RpcModule<Node<C>>) -> Result<(), RegisterMethodError> {
-    module.register_method("eth_chainId", |_, node, _| hex(node.chain.params().network.0))?;
-    module.register_method("net_version", |_, node, _| node.chain.params().network.to_string())?;
-    module.register_method("net_listening", |_, _, _| true)?;
-    module.register_method("web3_clientVersion", |_, _, _| concat!("dovetail/v", env!("CARGO_PKG_VERSION")))?;
-    module.register_method("web3_sha3", |params, _, _| params.one::<Bytes>().map(keccak256))?;
+    plain! { module:
+        "eth_chainId" => |node: &Node<C>| hex(node.chain.params().network.0),
+        "net_version" => |node: &Node<C>| node.chain.params().network.to_string(),
+        "net_listening" => |_: &Node<C>| true,
+        "web3_clientVersion" => |_: &Node<C>| concat!("dovetail/v", env!("CARGO_PKG_VERSION")),
+        "eth_syncing" => |_: &Node<C>| false,
+        "eth_accounts" => |_: &Node<C>| Vec::<Address>::new(),
+        "eth_gasPrice" => |node: &Node<C>| format!("{:#x}", node.gas_price()),
+        "eth_blobBaseFee" => |node: &Node<C>| format!("{:#x}", blob_price(node.chain.params(), Slot(0)).unwrap_or_default()),
+        "eth_maxPriorityFeePerGas" => |node: &Node<C>| format!("{:#x}", node.chain.priority_fee()),
+    }
+    module.register_method("web3_sha3", |params, _, _| read::<(Bytes,)>(&params).map(|(data,)| keccak256(data)))?;
     module.register_method("eth_uninstallFilter", |params, node, _| {
-        params.sequence().next::<FilterId>().map(|id| node.filters.uninstall(&id))
+        read::<(U256,)>(&params).map(|(id,)| node.filters.uninstall(id))
     })?;
-    module.register_method("eth_syncing", |_, _, _| false)?;
-    module.register_method("eth_accounts", |_, _, _| Vec::<Address>::new())?;
-    module.register_method("eth_gasPrice", |_, node, _| format!("{:#x}", node.gas_price()))?;
-    module.register_method("eth_blobBaseFee", |_, node, _| {
-        format!("{:#x}", blob_price(node.chain.params(), Slot(0)).unwrap_or_default())
-    })?;
-    module.register_method("eth_maxPriorityFeePerGas", |_, node, _| format!("{:#x}", node.chain.priority_fee()))?;
+    module.register_method("eth_getProof", |_, _, _| Err::<(), _>(error(METHOD_NOT_FOUND_CODE, PROOF_REFUSAL)))?;
     Ok(())
 }

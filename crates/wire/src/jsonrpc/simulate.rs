@@ -2,14 +2,15 @@
 //!
 //! Source: execution-apis; geth for what it does not say: order of checks, words, state and block overrides.
 
+use super::arguments::{Json, read};
 use super::call::{call_of, overrides_of};
 use super::chain::{Chain, Moment, running};
 use super::error::{SERVER_ERROR_CODE, error, failed, output};
 use super::node::Node;
 use super::view::hex;
 use alloy_primitives::Bytes;
+use alloy_rpc_types_eth::TransactionRequest;
 use alloy_rpc_types_eth::state::StateOverride;
-use alloy_rpc_types_eth::{BlockId, BlockOverrides, TransactionRequest};
 use evm::{Answered, CallRequest, Estimate, Listed};
 use jsonrpsee::RpcModule;
 use jsonrpsee::core::RegisterMethodError;
@@ -63,12 +64,8 @@ impl<C: Chain> Node<C> {
 
     /// A call, what it wants otherwise, and the moment of the state that it runs on.
     async fn call_request(&self, params: &Params<'static>) -> Answer<(CallRequest, Moment)> {
-        let (request, id, state, block) = {
-            let mut params = params.sequence();
-            let request: TransactionRequest = params.next()?;
-            let id = params.optional_next::<BlockId>()?;
-            (request, id, params.optional_next::<StateOverride>()?, params.optional_next::<BlockOverrides>()?)
-        };
+        let (request, id, Json(state), Json(block)): (TransactionRequest, _, Json<Option<StateOverride>>, _) =
+            read(params)?;
         let call = call_of(request, self.chain.params().network)?;
         let overrides = overrides_of(state, block)?;
         Ok((CallRequest { overrides, ..call }, self.moment_of(id).await?))

@@ -1,19 +1,21 @@
 //! `eth_subscribe`: new heads and logs, over WebSocket. Each subscription is a cursor; a slow reader only slows itself, and one
 //! that does not read is cut off.
 
+use super::arguments::{Argument, read};
 use super::chain::Chain;
-use super::error::invalid_params;
+use super::error::{error, invalid_params};
 use super::node::Node;
 use super::view::BlockView;
 use super::{logs, meter};
 use crate::server::Seat;
 use alloy_rpc_types_eth::Filter;
-use alloy_rpc_types_eth::pubsub::{Params as Arguments, SubscriptionKind};
 use jsonrpsee::core::SubscriptionError;
 use jsonrpsee::server::{PendingSubscriptionSink, SubscriptionSink};
+use jsonrpsee::types::error::METHOD_NOT_FOUND_CODE;
 use jsonrpsee::types::{ErrorObjectOwned, Params};
 use primitives::Slot;
 use serde::Serialize;
+use serde_json::Value;
 use std::sync::Arc;
 
 /// What a subscription tells of.
@@ -75,25 +77,16 @@ pub(super) async fn subscribe<C: Chain>(
 }
 
 fn topic(params: &Params<'static>) -> Result<Topic, ErrorObjectOwned> {
-    let mut params = params.sequence();
-    let kind: SubscriptionKind = params.next()?;
-    let arguments: Option<serde_json::Value> = params.optional_next()?;
-    match kind {
-        SubscriptionKind::NewHeads => Ok(Topic::Heads),
-        SubscriptionKind::Logs => {
-            let arguments = Arguments::from_json_value(arguments.unwrap_or_default());
-            match arguments.map_err(|error| invalid_params(error.to_string()))? {
-                Arguments::None => Ok(Topic::Logs(Box::default())),
-                Arguments::Logs(filter) => {
-                    logs::check(&filter)?;
-                    Ok(Topic::Logs(filter))
-                }
-                Arguments::Bool(_) | Arguments::TransactionReceipts(_) => Err(invalid_params("a log filter is due")),
-            }
+    let (kind, arguments): (String, Option<Value>) = read(params)?;
+    match kind.as_str() {
+        "newHeads" => Ok(Topic::Heads),
+        "logs" => {
+            let filter = arguments.as_ref().map_or_else(|| Ok(Filter::default()), Filter::read);
+            let filter = filter.map_err(|misfit| invalid_params(format!("invalid argument 1: {misfit}")))?;
+            logs::check(&filter)?;
+            Ok(Topic::Logs(Box::new(filter)))
         }
-        SubscriptionKind::NewPendingTransactions
-        | SubscriptionKind::Syncing
-        | SubscriptionKind::TransactionReceipts => Err(invalid_params("subscriptions are to newHeads and logs")),
+        other => Err(error(METHOD_NOT_FOUND_CODE, format!("no {other:?} subscription in eth namespace"))),
     }
 }
 

@@ -690,15 +690,75 @@ async fn what_blobs_cost_is_told_in_the_receipt_and_the_block() {
 
 #[tokio::test]
 async fn a_proof_of_ethereums_trie_is_not_made_up() {
-    let proof = answer("eth_getProof", json!([TOKEN, ["0x5", "0x0"], "latest"])).await;
-    assert_eq!((&proof["balance"], &proof["nonce"]), (&json!("0x7d0"), &json!("0x3")));
-    assert_eq!(proof["codeHash"], json!(keccak256([0x60, 0x00])));
-    assert_eq!((&proof["accountProof"], &proof["storageHash"]), (&json!([]), &json!(B256::ZERO)));
-    assert_eq!(proof["storageProof"][0], json!({"key": "0x5", "value": "0x7d5", "proof": []}));
-    assert_eq!(proof["storageProof"][1]["value"], "0x7d0");
-    let keys = vec!["0x0"; 1_025];
-    assert_eq!(refusal("eth_getProof", json!([TOKEN, keys, "latest"])).await.0, -32602);
-    assert_eq!(refusal("eth_getProof", json!([TOKEN, [], "0x7d1"])).await.0, -32000);
+    let (code, message) = refusal("eth_getProof", json!([TOKEN, ["0x5", "0x0"], "latest"])).await;
+    assert_eq!(code, -32601);
+    assert!(message.contains("sparse Merkle trees") && message.contains("ProveState"), "{message}");
+}
+
+/// Parameters that a method answers, and how often it is tried with each written wrongly.
+#[tokio::test]
+async fn what_the_specification_forbids_is_refused_as_a_parameter() {
+    let (hash, address) = (params().block_hash(1_500), format!("{TOKEN:#x}"));
+    let call = json!({"to": address, "value": "0x0", "gas": "0x186a0", "input": "0x01"});
+    let asked = [
+        ("eth_getBalance", json!([address, "0x7d0"])),
+        ("eth_getStorageAt", json!([address, "0x0", "latest"])),
+        ("eth_getBlockByNumber", json!(["0x5dc", false])),
+        ("eth_getBlockByHash", json!([hash, false])),
+        ("eth_getBlockReceipts", json!(["0x5dc"])),
+        ("eth_getBlockTransactionCountByHash", json!([hash])),
+        ("eth_getTransactionByBlockNumberAndIndex", json!(["0x5dc", "0x0"])),
+        ("eth_getTransactionByBlockHashAndIndex", json!([hash, "0x0"])),
+        ("eth_getTransactionReceipt", json!([hash])),
+        ("eth_feeHistory", json!(["0x2", "latest", [10.0]])),
+        ("eth_call", json!([call, "latest"])),
+        ("eth_estimateGas", json!([call, "0x7d0"])),
+        ("eth_getLogs", json!([{"blockHash": hash, "address": address, "topics": [hash]}])),
+        ("eth_newFilter", json!([{"fromBlock": "0x5dc", "toBlock": "0x5dc"}])),
+        ("web3_sha3", json!(["0x01"])),
+    ];
+    for (method, params) in asked {
+        answer(method, params.clone()).await;
+        let mut many = params.as_array().unwrap().clone();
+        many.resize(5, json!(null));
+        assert_eq!(refusal(method, json!(many)).await.0, -32602, "{method} with {many:?}");
+        for pointer in leaves(&params, "") {
+            let text = params.pointer(&pointer).unwrap().as_str().unwrap_or_default().to_owned();
+            for wrong in misspelt(&text) {
+                let mut params = params.clone();
+                *params.pointer_mut(&pointer).unwrap() = wrong;
+                assert_eq!(refusal(method, params.clone()).await.0, -32602, "{method} with {params}");
+            }
+        }
+    }
+}
+
+/// Where in `value` there is text.
+fn leaves(value: &Value, at: &str) -> Vec<String> {
+    match value {
+        Value::String(_) => vec![at.to_owned()],
+        Value::Array(items) => {
+            items.iter().enumerate().flat_map(|(index, item)| leaves(item, &format!("{at}/{index}"))).collect()
+        }
+        Value::Object(fields) => fields.iter().flat_map(|(name, item)| leaves(item, &format!("{at}/{name}"))).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Ways to write a parameter that none may be written in.
+fn misspelt(text: &str) -> Vec<Value> {
+    let bare = text.trim_start_matches("0x");
+    let capital = text.strip_prefix('l').map(|rest| json!(format!("L{rest}")));
+    let prefixes = (bare.len() < text.len()).then(|| vec![json!(bare), json!(format!("0X{bare}"))]);
+    let always =
+        [json!(format!(" {text}")), json!(format!("{text}g")), json!(""), json!(7), json!(true), json!([[text]])];
+    prefixes.into_iter().flatten().chain(capital).chain(always).collect()
+}
+
+#[tokio::test]
+async fn a_call_for_another_network_is_refused() {
+    assert_eq!(refusal("eth_call", json!([{"to": TOKEN, "chainId": "0x1"}])).await.0, -32602);
+    answer("eth_call", json!([{"to": TOKEN, "chainId": "0x539"}])).await;
 }
 
 #[tokio::test]
