@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use wire::coordinator::CoordinatorApi;
-use wire::jsonrpc::{AccountView, Chain, Ended, Found, Moment, Run, SlotBlock};
+use wire::jsonrpc::{AccountView, Chain, Ended, Found, Intake, Moment, Readiness, Run, SlotBlock, UnderWay};
 use wire::state::{OutcomeRecord, StateValue};
 use wire::{Reason, Rejection};
 
@@ -122,6 +122,19 @@ impl Chain for Node {
 
     async fn send_raw(&self, transaction: Data) -> Result<B256, Rejection> {
         self.submit_transaction(transaction).await
+    }
+
+    fn under_way(&self, sender: Option<Address>) -> Vec<UnderWay> {
+        self.lives.under_way(sender)
+    }
+
+    fn intake(&self) -> &Intake {
+        self.lives.intake()
+    }
+
+    fn readiness(&self) -> Readiness {
+        let host::Readiness { is_ready, text } = self.health.readiness();
+        Readiness { is_ready, text }
     }
 
     async fn next_nonce(&self, address: Address) -> Result<u64, Rejection> {

@@ -13,7 +13,7 @@ mod call;
 mod filter;
 mod value;
 
-pub(super) use value::{Json, StorageKey};
+pub(super) use value::{Json, Patience, StorageKey, StorageKeys};
 
 use value::object;
 

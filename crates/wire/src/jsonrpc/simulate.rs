@@ -40,10 +40,15 @@ impl<C: Chain> Node<C> {
 
     async fn estimate_gas(&self, params: Params<'static>) -> Answer<String> {
         let (call, moment) = self.call_request(&params).await?;
+        Ok(hex(self.gas_of(call, moment).await?))
+    }
+
+    /// The least gas limit, within a hundredth, that `call` succeeds with.
+    pub(super) async fn gas_of(&self, call: CallRequest, moment: Moment) -> Answer<u64> {
         let most = self.chain.params().transaction_gas_max();
         let run = running(move |ground, view| evm::estimate(ground, &call, most, view));
         match self.chain.over(moment, run).await? {
-            Estimate::Enough(gas) => Ok(hex(gas)),
+            Estimate::Enough(gas) => Ok(gas),
             Estimate::Fails(answered) => Err(failed(&answered)),
             Estimate::Exceeds { allowance } => {
                 Err(error(SERVER_ERROR_CODE, format!("gas required exceeds allowance ({allowance})")))

@@ -1,9 +1,10 @@
-//! `eth_subscribe`: new heads and logs, over WebSocket. Each subscription is a cursor; a slow reader only slows itself, and one
+//! `eth_subscribe`: new heads, logs and pending transactions, over WebSocket. Each subscription is a cursor; a slow reader only slows itself, and one
 //! that does not read is cut off.
 
 use super::arguments::{Argument, read};
 use super::chain::Chain;
 use super::error::{error, invalid_params};
+use super::filters::Shown;
 use super::node::Node;
 use super::view::BlockView;
 use super::{logs, meter};
@@ -18,9 +19,18 @@ use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
 
-/// What a subscription tells of.
+/// What a subscription is to.
 #[derive(Debug)]
 enum Topic {
+    Heads,
+    Logs(Box<Filter>),
+    Pending(Shown),
+    Syncing,
+}
+
+/// What it tells of as the head moves.
+#[derive(Debug)]
+enum Following {
     Heads,
     Logs(Box<Filter>),
 }
@@ -54,9 +64,9 @@ pub(super) async fn subscribe<C: Chain>(
 ) -> Result<(), SubscriptionError> {
     let start = async {
         let topic = topic(&params)?;
-        Ok::<_, ErrorObjectOwned>((topic, node.chain.head().await?))
+        Ok::<_, ErrorObjectOwned>((topic, node.chain.head().await?, node.chain.intake().next()))
     };
-    let (topic, head) = match start.await {
+    let (topic, head, arrival) = match start.await {
         Ok(start) => start,
         Err(error) => {
             pending.reject(error).await;
@@ -64,16 +74,61 @@ pub(super) async fn subscribe<C: Chain>(
         }
     };
     let reader = Reader { sink: pending.accept().await?, seat };
-    let mut told = head;
+    match topic {
+        Topic::Heads => follow_head(&node, &Following::Heads, head, &reader).await,
+        Topic::Logs(filter) => follow_head(&node, &Following::Logs(filter), head, &reader).await,
+        Topic::Pending(shown) => follow_arrivals(&node, shown, arrival, &reader).await,
+        // It is never behind itself, so there is never anything to tell.
+        Topic::Syncing => {
+            reader.sink.closed().await;
+            Ok(())
+        }
+    }
+}
+
+/// Tells of what is in each slot after `told` as it is closed.
+async fn follow_head<C: Chain>(
+    node: &Node<C>,
+    following: &Following,
+    mut told: Slot,
+    reader: &Reader,
+) -> Result<(), SubscriptionError> {
     loop {
         let head = tokio::select! {
             () = reader.sink.closed() => return Ok(()),
             head = node.chain.wait_head(told) => head.map_err(|rejection| SubscriptionError::from(rejection.to_string()))?,
         };
         while told < head {
-            told = tell(&node, &topic, Slot(told.0 + 1), head, &reader).await?;
+            told = tell(node, following, Slot(told.0 + 1), head, reader).await?;
         }
     }
+}
+
+/// Tells of transactions as they are taken in, from number `next` on.
+async fn follow_arrivals<C: Chain>(
+    node: &Node<C>,
+    shown: Shown,
+    mut next: u64,
+    reader: &Reader,
+) -> Result<(), SubscriptionError> {
+    loop {
+        tokio::select! {
+            () = reader.sink.closed() => return Ok(()),
+            () = node.chain.intake().wait(next) => {}
+        }
+        let page = node.chain.intake().page(next);
+        for arrival in page.arrivals {
+            match shown {
+                Shown::Hash => reader.tell(&arrival.hash).await?,
+                Shown::Full => reader.tell(&arrival.view().map_err(|error| refused(&error))?).await?,
+            }
+        }
+        next = page.next;
+    }
+}
+
+fn refused(error: &ErrorObjectOwned) -> SubscriptionError {
+    SubscriptionError::from(error.message().to_owned())
 }
 
 fn topic(params: &Params<'static>) -> Result<Topic, ErrorObjectOwned> {
@@ -86,6 +141,12 @@ fn topic(params: &Params<'static>) -> Result<Topic, ErrorObjectOwned> {
             logs::check(&filter)?;
             Ok(Topic::Logs(Box::new(filter)))
         }
+        "newPendingTransactions" => {
+            let full = arguments.as_ref().map_or(Ok(false), bool::read);
+            let full = full.map_err(|misfit| invalid_params(format!("invalid argument 1: {misfit}")))?;
+            Ok(Topic::Pending(if full { Shown::Full } else { Shown::Hash }))
+        }
+        "syncing" => Ok(Topic::Syncing),
         other => Err(error(METHOD_NOT_FOUND_CODE, format!("no {other:?} subscription in eth namespace"))),
     }
 }
@@ -93,22 +154,21 @@ fn topic(params: &Params<'static>) -> Result<Topic, ErrorObjectOwned> {
 /// Tells of slots from `from` on, `head` at most; says up to which.
 async fn tell<C: Chain>(
     node: &Node<C>,
-    topic: &Topic,
+    following: &Following,
     from: Slot,
     head: Slot,
     reader: &Reader,
 ) -> Result<Slot, SubscriptionError> {
-    let refused = |error: ErrorObjectOwned| SubscriptionError::from(error.message().to_owned());
-    match topic {
-        Topic::Heads => {
-            let block = node.chain.block(from).await.map_err(|rejection| refused(rejection.into()))?;
+    match following {
+        Following::Heads => {
+            let block = node.chain.block(from).await.map_err(|rejection| refused(&rejection.into()))?;
             let header = BlockView { params: node.chain.params(), block: &block }.header();
             reader.tell(&header).await?;
             Ok(from)
         }
-        Topic::Logs(filter) => {
+        Following::Logs(filter) => {
             let turn = node.heavy.patient_turn().await;
-            let page = node.log_page(filter, from, head).await.map_err(refused)?;
+            let page = node.log_page(filter, from, head).await.map_err(|error| refused(&error))?;
             drop(turn);
             for log in page.logs {
                 reader.tell(&log).await?;

@@ -4,6 +4,8 @@ use super::{Argument, Misfit};
 use alloy_primitives::{Address, B256, Bytes, U256, hex};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// A key of an account's storage: up to 32 bytes, leading zeros or not, because both are in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +14,14 @@ pub(crate) struct StorageKey(pub(crate) U256);
 /// Something that is read as its own type has it, such as a tracer's options.
 #[derive(Debug)]
 pub(crate) struct Json<T>(pub(crate) T);
+
+/// Keys of storage by account.
+#[derive(Debug)]
+pub(crate) struct StorageKeys(pub(crate) BTreeMap<Address, Vec<StorageKey>>);
+
+/// Milliseconds to wait: a number of JSON, as EIP-7966 says, or a quantity.
+#[derive(Debug)]
+pub(crate) struct Patience(pub(crate) Duration);
 
 /// The digits of a hex string, after its prefix.
 fn digits(value: &Value) -> Result<&str, Misfit> {
@@ -116,6 +126,24 @@ impl Argument for StorageKey {
             return Ok(Self(U256::ZERO));
         }
         U256::from_str_radix(digits, 16).map(Self).map_err(|_| Misfit::Syntax)
+    }
+}
+
+impl Argument for StorageKeys {
+    fn read(value: &Value) -> Result<Self, Misfit> {
+        let account = |(address, keys): (&String, &Value)| {
+            let within = |misfit: Misfit| misfit.within(address.as_str());
+            let keys = Vec::read(keys).map_err(within)?;
+            Ok((Address::read(&Value::String(address.clone())).map_err(within)?, keys))
+        };
+        object(value)?.iter().map(account).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl Argument for Patience {
+    fn read(value: &Value) -> Result<Self, Misfit> {
+        let milliseconds = value.as_u64().map_or_else(|| u64::read(value), Ok)?;
+        Ok(Self(Duration::from_millis(milliseconds)))
     }
 }
 

@@ -54,6 +54,25 @@ impl<C: Chain> Node<C> {
         self.viewed(slot, |view| Ok(hex(view.block.outcomes.len() as u64))).await.map(Some)
     }
 
+    /// Zero: slots have no uncles. None where there is no such block.
+    pub(super) async fn get_uncle_count_by_number(&self, params: Params<'static>) -> Answer<Option<&'static str>> {
+        let (tag,): (BlockNumberOrTag,) = read(&params)?;
+        Ok(self.slot_of_tag(tag).await?.map(|_| "0x0"))
+    }
+
+    pub(super) async fn get_uncle_count_by_hash(&self, params: Params<'static>) -> Answer<Option<&'static str>> {
+        let (hash,): (B256,) = read(&params)?;
+        Ok(self.chain.slot_of_hash(hash).await?.map(|_| "0x0"))
+    }
+
+    pub(super) fn get_uncle_by_number(params: &Params<'_>) -> Answer<Value> {
+        read::<(BlockNumberOrTag, u64)>(params).map(|_| Value::Null)
+    }
+
+    pub(super) fn get_uncle_by_hash(params: &Params<'_>) -> Answer<Value> {
+        read::<(B256, u64)>(params).map(|_| Value::Null)
+    }
+
     pub(super) async fn get_block_receipts(&self, params: Params<'static>) -> Answer<Option<Vec<Value>>> {
         let (id,): (BlockId,) = read(&params)?;
         let Some(slot) = self.slot_of(id).await? else { return Ok(None) };

@@ -1,21 +1,59 @@
 //! Transactions: sent, found, and what became of them.
 
 use super::Answer;
-use crate::jsonrpc::arguments::read;
+use crate::jsonrpc::arguments::{Patience, read};
 use crate::jsonrpc::chain::{Chain, Found};
+use crate::jsonrpc::error::{SERVER_ERROR_CODE, error};
 use crate::jsonrpc::node::Node;
 use crate::jsonrpc::view::{BlockView, hex, pending};
 use alloy_primitives::{B256, Bytes};
 use alloy_rpc_types_eth::BlockNumberOrTag;
 use evm::Data;
-use jsonrpsee::types::Params;
+use jsonrpsee::types::{ErrorObjectOwned, Params};
 use primitives::Slot;
 use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long `eth_sendRawTransactionSync` waits for a receipt if nothing else is said: a receipt is there after some seconds.
+const RECEIPT_WAIT: Duration = Duration::from_secs(10);
+/// How long it may be told to wait.
+const RECEIPT_WAIT_MAX: Duration = Duration::from_secs(20);
+/// EIP-7966: it was taken in and has no receipt yet.
+const UNPROCESSED_CODE: i32 = 4;
+
+fn unprocessed(hash: B256, patience: Duration) -> ErrorObjectOwned {
+    let text = format!("The transaction was added to the transaction pool but wasn't processed in {patience:?}");
+    ErrorObjectOwned::owned(UNPROCESSED_CODE, text, Some(hash))
+}
 
 impl<C: Chain> Node<C> {
     pub(super) async fn send_raw_transaction(&self, params: Params<'static>) -> Answer<B256> {
         let (transaction,): (Bytes,) = read(&params)?;
         Ok(self.chain.send_raw(Data(transaction)).await?)
+    }
+
+    /// The receipt, as soon as there is one (EIP-7966).
+    pub(super) async fn send_raw_transaction_and_wait(&self, params: Params<'static>) -> Answer<Value> {
+        let (transaction, patience): (Bytes, Option<Patience>) = read(&params)?;
+        let patience = patience.map(|Patience(patience)| patience).filter(|patience| !patience.is_zero());
+        let patience = patience.unwrap_or(RECEIPT_WAIT).min(RECEIPT_WAIT_MAX);
+        let hash = self.chain.send_raw(Data(transaction)).await?;
+        timeout(patience, self.receipt_of(hash)).await.unwrap_or_else(|_| Err(unprocessed(hash, patience)))
+    }
+
+    /// Waits for the receipt of a transaction that was accepted, or for the reason why there will be none.
+    async fn receipt_of(&self, hash: B256) -> Answer<Value> {
+        loop {
+            let head = self.chain.head().await?;
+            if let Some(Found::Placed { slot, index }) = self.chain.transaction(hash).await? {
+                return self.viewed(slot, |view| view.receipt(index)).await;
+            }
+            if let Some(ended) = self.chain.refusal(hash).await? {
+                return Err(error(SERVER_ERROR_CODE, ended.reason));
+            }
+            self.chain.wait_head(head).await?;
+        }
     }
 
     pub(super) async fn get_transaction_by_hash(&self, params: Params<'static>) -> Answer<Option<Value>> {
