@@ -38,6 +38,12 @@ const METHODS: &[&str] = &[
     "eth_chainId",
     "eth_blockNumber",
     "eth_gasPrice",
+    "eth_fillTransaction",
+    "eth_getStorageValues",
+    "eth_newPendingTransactionFilter",
+    "eth_getUncleCountByBlockHash",
+    "txpool_contentFrom",
+    "debug_getRawReceipts",
 ];
 
 /// Nothing in it changes, and its transactions take signatures to make.
@@ -96,6 +102,10 @@ pub(crate) fn json_rpc_seeds() -> Vec<Vec<u8>> {
         ("eth_estimateGas", json!([call])),
         ("eth_feeHistory", json!(["0x5", "latest", [10.0, 90.0]])),
         ("eth_feeHistory", json!([5, "0x3f2", []])),
+        ("eth_fillTransaction", json!([call])),
+        ("eth_getStorageValues", json!([{ address.to_string(): ["0x1", "0x02"] }, "latest"])),
+        ("debug_getRawReceipts", json!(["0x3f2"])),
+        ("txpool_contentFrom", json!([address])),
         ("eth_sendRawTransaction", json!([raw])),
         ("eth_getTransactionByHash", json!([hash])),
         ("eth_getTransactionReceipt", json!([hash])),

@@ -16,6 +16,13 @@ const ABSENT = {
   eth_sendTransaction: 'a node holds no keys',
   eth_sign: 'a node holds no keys',
   eth_signTransaction: 'a node holds no keys',
+  eth_getProof: "shards commit to state by sparse Merkle trees, not by Ethereum's trie",
+  eth_getBlockAccessList: 'it is of a fork that no network here has (EIP-7928)',
+  debug_getRawBlockAccessList: 'it is of a fork that no network here has (EIP-7928)',
+  eth_config: 'a network has one fork from its genesis on, and no header that a fork id could be of',
+  eth_capabilities: 'how far back state is kept is a setting of each shard',
+  debug_getRawHeader: "a block's hash is not that of a header",
+  debug_getRawBlock: "a block's hash is not that of a header",
 };
 
 /** Inputs that the specification forbids and that are accepted, and why: `method`, then the parameter and how it is written. */

@@ -185,6 +185,9 @@ impl Coordinator {
         if let Some(transaction) = known {
             return draft.reply(ticket, Event::Refused(Box::new(Refusal::AlreadyPending { transaction })));
         }
+        if let Err(refusal) = self.replace(&pending, draft) {
+            return draft.reply(ticket, Event::Refused(Box::new(refusal)));
+        }
         if self.pending.len() >= PENDING_COUNT_MAX {
             return draft.reply(ticket, Event::Refused(Box::new(Refusal::Busy)));
         }

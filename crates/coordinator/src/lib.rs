@@ -36,6 +36,7 @@ mod local;
 mod pending;
 mod proofs;
 mod refusal;
+mod replacement;
 mod runs;
 mod senders;
 mod settings;

@@ -1,5 +1,6 @@
 //! Why a submission ends without a commit.
 
+use crate::replacement::REPLACEMENT_PERCENT_MIN;
 use crate::settings::{FETCH_ROUNDS_COUNT_MAX, NONCE_WAITS_PER_SENDER_COUNT_MAX, PENDING_COUNT_MAX};
 use alloy_primitives::{Address, B256};
 use commit::{PARTICIPANTS_COUNT_MAX, PAYLOAD_BYTES_MAX};
@@ -17,6 +18,20 @@ pub enum Refusal {
     AlreadyPending {
         /// Its hash.
         transaction: B256,
+    },
+    /// Another one of its sender has its nonce, and it does not pay enough more to replace that.
+    #[error(
+        "transaction {transaction} has its nonce, and a replacement pays {REPLACEMENT_PERCENT_MIN} % more than that"
+    )]
+    Underpriced {
+        /// The other's hash.
+        transaction: B256,
+    },
+    /// Another one of its sender took its nonce for a higher fee.
+    #[error("replaced by transaction {by}, which pays more")]
+    Replaced {
+        /// The other's hash.
+        by: B256,
     },
     /// It cannot be executed: nonce, funds, gas, a bundle of which one fails.
     ///

@@ -32,6 +32,12 @@ impl Senders {
         self.here.range((sender, nonce, Turn(0))..=(sender, nonce, Turn(u64::MAX))).next().is_some()
     }
 
+    /// All that are here with that nonce of `sender`.
+    pub(crate) fn with(&self, sender: Address, nonce: u64) -> Vec<Turn> {
+        let here = self.here.range((sender, nonce, Turn(0))..=(sender, nonce, Turn(u64::MAX)));
+        here.map(|(_, _, turn)| *turn).collect()
+    }
+
     /// Has `turn` wait until its sender's next nonce is `nonce`.
     pub(crate) fn wait(&mut self, sender: Address, nonce: u64, turn: Turn) -> Result<(), TooMany> {
         let waiting = self.waiting.entry(sender).or_default();

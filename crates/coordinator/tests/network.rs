@@ -228,6 +228,55 @@ fn later_nonces_wait_for_the_earlier() {
     world.assert_one_evm();
 }
 
+/// A transfer that waits for the nonce before it, and one that is to replace it with these fees.
+fn outbid(fees: (u128, u128)) -> (World, Ticket, Ticket) {
+    let mut world = World::new(2, 1, 3, BTreeMap::new());
+    let alice = user(2);
+    let first = world.submit(0, vec![transfer(&alice, 1, user(3).address(), 1)]);
+    world.wait(6);
+    let second = world.submit(0, vec![world::transfer_for(fees, &alice, 1, user(3).address(), 2)]);
+    world.wait(6);
+    (world, first, second)
+}
+
+#[test]
+fn a_tenth_more_replaces_what_waits_and_the_replaced_is_told_at_once() {
+    let (mut world, first, second) = outbid((11, 3));
+    assert!(matches!(world.refused(first), Refusal::Replaced { .. }));
+    let earlier = world.submit(0, vec![transfer(&user(2), 0, user(3).address(), 1)]);
+    world.run();
+    world.committed(earlier);
+    world.committed(second);
+    world.assert_one_evm();
+}
+
+#[test]
+fn less_than_a_tenth_more_of_either_fee_replaces_nothing() {
+    for fees in [(10, 2), (10, 9), (11, 1)] {
+        let (mut world, first, second) = outbid(fees);
+        assert!(matches!(world.refused(second), Refusal::Underpriced { .. }), "{fees:?}");
+        let earlier = world.submit(0, vec![transfer(&user(2), 0, user(3).address(), 1)]);
+        world.run();
+        world.committed(earlier);
+        world.committed(first);
+        world.assert_one_evm();
+    }
+}
+
+#[test]
+fn what_is_before_shards_goes_on_beside_its_replacement_and_one_of_them_commits() {
+    let mut world = World::new(2, 1, 3, BTreeMap::new());
+    let alice = user(2);
+    let first = world.submit(0, vec![transfer(&alice, 0, user(3).address(), 1)]);
+    world.wait(8);
+    let second = world.submit(0, vec![world::transfer_for((20, 4), &alice, 0, user(3).address(), 2)]);
+    world.run();
+    let committed = [first, second].into_iter().filter(|ticket| matches!(world.ends.get(ticket), Some(Ok(_))));
+    assert_eq!(committed.count(), 1);
+    assert_eq!(world.account(alice.address()).nonce, 1);
+    world.assert_one_evm();
+}
+
 #[test]
 fn a_nonce_gap_that_is_filled_elsewhere_is_noticed() {
     let mut world = deployed(4, 2, 4);

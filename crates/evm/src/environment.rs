@@ -62,7 +62,7 @@ impl Spec {
     }
 
     /// Whether the rules of `other` hold.
-    pub(crate) fn includes(self, other: SpecId) -> bool {
+    pub fn includes(self, other: SpecId) -> bool {
         self.0.is_enabled_in(other)
     }
 }

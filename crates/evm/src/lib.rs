@@ -75,3 +75,4 @@ pub use witness::{WITNESS_BYTES_MAX, Witness};
 
 pub use alloy_primitives::{Address, B256, Bytes, U256};
 pub use revm::bytecode::Bytecode;
+pub use revm::primitives::hardfork::SpecId;

@@ -8,22 +8,27 @@
 //!
 //! Told as it is, not as it is elsewhere: a block's hash is that of its number (BLOCKHASH on every shard), not of its
 //! header; `stateRoot` is zero, because each shard has its own; transactions of the protocol itself (deliveries of
-//! messages) have type 0x7e, a zero signature and no input. The state after a block is told as long as it
-//! is kept, and a question about an older one is refused.
+//! messages) have type 0x7e, a zero signature and no input, and stand in the tries as their hash. The state after a block
+//! is told as long as it is kept, and a question about an older one is refused.
 //!
 //! Errors carry geth's codes and texts, which wallets branch on. Source: execution-apis; EIP-1474.
 
+mod arguments;
 mod block_id;
 mod call;
 pub mod chain;
+mod door;
 mod error;
 mod fees;
 mod filters;
 mod heavy;
+mod ids;
+mod intake;
 mod logs;
 mod meter;
 mod methods;
 mod node;
+mod shares;
 mod simulate;
 mod simulate_v1;
 mod subscriptions;
@@ -33,33 +38,32 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-pub use chain::{AccountView, Candidates, Chain, Ended, Found, LogQuery, Moment, Run, RunFailure, SlotBlock};
+pub use chain::{
+    AccountView, Candidates, Chain, Ended, Found, LogQuery, Moment, Readiness, Run, RunFailure, SlotBlock, UnderWay,
+};
+pub use intake::{ARRIVALS_COUNT_MAX, Arrival, Intake, Page};
 
 use crate::limits::{
     JSONRPC_BATCH_COUNT_MAX, JSONRPC_BUFFER_COUNT_MAX, JSONRPC_CONNECTIONS_COUNT_MAX, JSONRPC_REQUEST_BYTES_MAX,
     JSONRPC_RESPONSE_BYTES_MAX, JSONRPC_SUBSCRIPTIONS_COUNT_MAX, KEEPALIVE_INTERVAL,
 };
-use crate::server::{HttpRequest, Listener, Seat, ServerError, serve_http};
+use crate::server::{Listener, ServerError, serve_http};
+use door::{Door, Ready};
 use heavy::Heavy;
 use jsonrpsee::Methods;
 use jsonrpsee::core::middleware::RpcServiceBuilder;
 use jsonrpsee::core::traits::IdProvider;
-use jsonrpsee::server::{
-    BatchRequestConfig, HttpResponse, PingConfig, Server, ServerConfig, StopHandle, TowerServiceBuilder, stop_channel,
-    ws,
-};
+use jsonrpsee::server::{BatchRequestConfig, PingConfig, Server, ServerConfig, stop_channel};
 use jsonrpsee::types::SubscriptionId;
 use meter::MeterLayer;
 use node::Node;
+use shares::Shares;
 use std::collections::hash_map::RandomState;
 use std::future::Future;
 use std::hash::{BuildHasher, Hasher};
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use tower::layer::util::{Identity, Stack};
-use tower::{Service, ServiceBuilder};
+use tower::ServiceBuilder;
 use tower_http::cors::{Any, CorsLayer};
 
 /// Why the JSON-RPC server did not start.
@@ -79,6 +83,7 @@ pub struct JsonRpc {
     listener: Listener,
     methods: Methods,
     heavy: Heavy,
+    readiness: Ready,
 }
 
 impl JsonRpc {
@@ -86,8 +91,8 @@ impl JsonRpc {
     pub async fn bind<C: Chain>(address: SocketAddr, chain: Arc<C>) -> Result<Self, JsonRpcError> {
         let listener = Listener::bind_for(address, JSONRPC_CONNECTIONS_COUNT_MAX as usize).await?;
         let heavy = Heavy::default();
-        let methods = methods::module(Node::new(chain, heavy.clone()))?.into();
-        Ok(Self { listener, methods, heavy })
+        let methods = methods::module(Node::new(Arc::clone(&chain), heavy.clone()))?.into();
+        Ok(Self { listener, methods, heavy, readiness: Ready::of(chain) })
     }
 
     /// Where it listens.
@@ -97,50 +102,20 @@ impl JsonRpc {
 
     /// Serves until `shutdown` ends; then takes no more calls and waits for those in work, but not for ever.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
-        let cors = CorsLayer::new().allow_origin(Any).allow_methods(Any).allow_headers(Any);
+        let cors = CorsLayer::new().allow_origin(Any).allow_methods(Any).allow_headers(Any).allow_private_network(true);
         let (stop, handle) = stop_channel();
         let builder = Server::builder()
             .set_config(config())
             .set_http_middleware(ServiceBuilder::new().layer(cors))
-            .set_rpc_middleware(RpcServiceBuilder::new().layer(MeterLayer(self.heavy)))
+            .set_rpc_middleware(RpcServiceBuilder::new().layer(MeterLayer(self.heavy, Shares::default())))
             .to_service_builder();
-        let door = Door { builder, methods: self.methods, stop };
+        let door = Door { builder, methods: self.methods, stop, readiness: self.readiness };
         let shutdown = async {
             shutdown.await;
             // An error means that it has stopped already.
             let _ = handle.stop();
         };
         serve_http(self.listener, door, shutdown).await;
-    }
-}
-
-/// Answers the requests of all connections, and remembers which of them are `WebSockets`.
-#[derive(Clone)]
-struct Door {
-    builder: TowerServiceBuilder<Stack<MeterLayer, Identity>, Stack<CorsLayer, Identity>>,
-    methods: Methods,
-    stop: StopHandle,
-}
-
-impl Service<HttpRequest> for Door {
-    type Response = HttpResponse;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: HttpRequest) -> Self::Future {
-        let mut builder = self.builder.clone();
-        if let Some(seat) = request.extensions().get::<Arc<Seat>>() {
-            // Subscriptions are known by their connection's number too.
-            builder = builder.connection_id(seat.number() as u32);
-            if ws::is_upgrade_request(&request) {
-                seat.stand();
-            }
-        }
-        builder.build(self.methods.clone(), self.stop.clone()).call(request)
     }
 }
 

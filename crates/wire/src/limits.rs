@@ -187,7 +187,14 @@ pub const JSONRPC_RESPONSE_BYTES_MAX: u32 = 32 << 20;
 /// Connections, HTTP and WebSocket.
 pub const JSONRPC_CONNECTIONS_COUNT_MAX: u32 = 512;
 /// Calls in one batch.
-pub const JSONRPC_BATCH_COUNT_MAX: u32 = 100;
+pub const JSONRPC_BATCH_COUNT_MAX: u32 = 1_000;
+/// Calls of one batch that are in work at once.
+pub const JSONRPC_BATCH_AT_ONCE_COUNT_MAX: usize = 16;
+/// Calls that run code, such as `eth_call`, that one client may have in work over all its connections: half of what all
+/// clients together may.
+pub const JSONRPC_RUNS_PER_CLIENT_COUNT_MAX: usize = 64;
+/// Such calls of one client that wait until others of it have ended; more are refused.
+pub const JSONRPC_RUNS_WAITING_COUNT_MAX: usize = 256;
 /// Subscriptions of one WebSocket connection.
 pub const JSONRPC_SUBSCRIPTIONS_COUNT_MAX: u32 = 64;
 /// Messages waiting for one slow WebSocket reader before what sends them waits too; [`UNREAD_BYTES_MAX`] bounds their bytes.
@@ -210,8 +217,10 @@ pub const LOGS_SLOTS_MAX: u64 = 10_000;
 pub const LOGS_COUNT_MAX: usize = 10_000;
 /// Addresses or topics of one filter position.
 pub const FILTER_VALUES_COUNT_MAX: usize = 1_000;
-/// Filters installed at once.
-pub const FILTERS_COUNT_MAX: usize = 1_024;
+/// Filters of all clients installed at once; beyond it the idlest of whoever has most goes.
+pub const FILTERS_COUNT_MAX: usize = 8_192;
+/// Filters of one client installed at once; beyond it its idlest goes.
+pub const FILTERS_PER_CLIENT_COUNT_MAX: usize = 1_024;
 /// A filter nobody asked about for so long is removed.
 pub const FILTER_IDLE_MAX: Duration = Duration::from_mins(5);
 /// Slots one fee history may span.

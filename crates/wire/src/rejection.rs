@@ -85,6 +85,8 @@ reasons! {
     UnsupportedTransaction "UNSUPPORTED_TRANSACTION" InvalidArgument never;
     /// A transaction signed for another chain id.
     WrongChainId "WRONG_CHAIN_ID" InvalidArgument never;
+    /// A transaction signed for no chain id, so for every one (before EIP-155).
+    Unprotected "UNPROTECTED" InvalidArgument never;
     /// The nonce was used.
     NonceTooLow "NONCE_TOO_LOW" FailedPrecondition never;
     /// Earlier nonces are missing.

@@ -14,6 +14,7 @@
 
 mod auth;
 mod body;
+mod client;
 mod descriptors;
 mod http;
 mod lanes;
@@ -23,6 +24,7 @@ mod seats;
 
 pub use self::http::{HttpRequest, serve as serve_http};
 pub use auth::Access;
+pub(crate) use client::Client;
 pub use descriptors::raise as raise_descriptors;
 pub use listener::Listener;
 pub(crate) use load::refusal;

@@ -10,7 +10,7 @@ use alloy_primitives::B256;
 use coordinator::{Input, Reply};
 use evm::{Data, Environment, Payload, PayloadVerifier, RecoveredPayload, SignedTransaction, TransactionKind};
 use host::network::Network;
-use host::{Class, Handle};
+use host::{Class, Handle, Health};
 use primitives::{Slot, Verified};
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +36,7 @@ pub(crate) struct Node {
     pub(crate) lives: Arc<Lives>,
     pub(crate) reads: Reads,
     pub(crate) blocks: Arc<Blocks>,
+    pub(crate) health: Health,
     /// The last block that is told; none while not even that is known.
     pub(crate) head: watch::Receiver<Option<Slot>>,
 }

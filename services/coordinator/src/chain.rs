@@ -11,7 +11,9 @@ use std::time::Duration;
 use store::Fault;
 use tokio::sync::watch;
 use wire::coordinator::CoordinatorApi;
-use wire::jsonrpc::{AccountView, Candidates, Chain, Ended, Found, LogQuery, Moment, Run, SlotBlock};
+use wire::jsonrpc::{
+    AccountView, Candidates, Chain, Ended, Found, Intake, LogQuery, Moment, Readiness, Run, SlotBlock, UnderWay,
+};
 use wire::state::{OutcomeRecord, StateValue};
 use wire::{Reason, Rejection};
 
@@ -118,6 +120,19 @@ impl Chain for Node {
 
     async fn send_raw(&self, transaction: Data) -> Result<B256, Rejection> {
         self.submit_transaction(transaction).await
+    }
+
+    fn under_way(&self, sender: Option<Address>) -> Vec<UnderWay> {
+        self.lives.under_way(sender)
+    }
+
+    fn intake(&self) -> &Intake {
+        self.lives.intake()
+    }
+
+    fn readiness(&self) -> Readiness {
+        let host::Readiness { is_ready, text } = self.health.readiness();
+        Readiness { is_ready, text }
     }
 
     async fn next_nonce(&self, address: Address) -> Result<u64, Rejection> {

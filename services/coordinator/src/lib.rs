@@ -117,7 +117,16 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     let head = blocks.head();
     follow::follow(&process, &network, &shards, &blocks);
     let reads = Reads::new(Arc::clone(&network), Arc::clone(&shards));
-    let node = Arc::new(Node { handle: running.handle, network, shards, lives, reads, blocks, head });
+    let node = Arc::new(Node {
+        handle: running.handle,
+        network,
+        shards,
+        lives,
+        reads,
+        blocks,
+        health: process.health.clone(),
+        head,
+    });
     node.resume(kept).await;
     let rpc = JsonRpc::bind(settings.rpc_listen, Arc::clone(&node)).await?;
     tracing::info!(address = %rpc.address(), "JSON-RPC served");

@@ -9,10 +9,11 @@ use coordinator::{Event, REFUSALS_COUNT_MAX, Refusal, Refused, Reply, Ticket};
 use evm::{Data, Outcome};
 use primitives::{ShardId, Time};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use wire::coordinator::{LifeEvent, LifeStage};
-use wire::jsonrpc::Ended;
+use wire::jsonrpc::{Arrival, Ended, Intake, UnderWay};
 
 /// How many lives are remembered after their end.
 const ENDED_COUNT_MAX: usize = 100_000;
@@ -23,6 +24,9 @@ const TRIES_UNTOLD_COUNT_MAX: u32 = 3;
 /// How many events of one life are kept; a submission that is tried again and again loses its middle ones.
 const EVENTS_COUNT_MAX: usize = 512;
 
+/// After every ticket that there is.
+const LAST: Ticket = Ticket(u64::MAX);
+
 /// A signed transaction of a submission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Signed {
@@ -30,6 +34,12 @@ pub(crate) struct Signed {
     pub(crate) sender: Address,
     pub(crate) nonce: u64,
     pub(crate) bytes: Data,
+}
+
+impl Signed {
+    fn arrival(&self) -> Arrival {
+        Arrival { hash: self.hash, sender: self.sender, bytes: self.bytes.clone() }
+    }
 }
 
 /// What whoever submitted waits for. Told apart from the events, of which there are many more.
@@ -63,6 +73,8 @@ pub(crate) struct Life {
     tries: u32,
     /// Whether the first try has come to anything, or has to wait.
     is_settled: bool,
+    /// Whether it waits for an earlier nonce.
+    is_ahead: bool,
 }
 
 /// An accepted submission that ended without a commit.
@@ -89,6 +101,7 @@ impl Life {
             is_accepted: false,
             tries: 0,
             is_settled: false,
+            is_ahead: false,
         }
     }
 
@@ -113,12 +126,20 @@ impl Life {
         });
     }
 
+    /// Its transaction with this sender and nonce, if it is accepted and has not ended.
+    fn under_way(&self, sender: Address, nonce: u64) -> Option<UnderWay> {
+        let signed = self.transactions.iter().find(|signed| (signed.sender, signed.nonce) == (sender, nonce))?;
+        let is_under_way = self.is_accepted && !self.has_ended();
+        is_under_way.then(|| UnderWay { arrival: signed.arrival(), nonce, is_ahead: self.is_ahead })
+    }
+
     /// Whether nothing follows.
     pub(crate) fn has_ended(&self) -> bool {
         self.events.last().is_some_and(|event| event.stage.is_final())
     }
 
     fn note(&mut self, reply: Reply) {
+        self.is_ahead = matches!(reply.event, Event::AwaitsNonce { .. });
         match &reply.event {
             Event::Executed { .. } => self.is_accepted = true,
             Event::Queued { .. } | Event::AwaitsNonce { .. } => (self.is_accepted, self.is_settled) = (true, true),
@@ -192,8 +213,8 @@ struct Registry {
     tickets: BTreeMap<B256, Ticket>,
     lives: BTreeMap<Ticket, Life>,
     ended: VecDeque<Ticket>,
-    /// Signed transactions under way, by sender and nonce.
-    nonces: BTreeMap<(Address, u64), Ticket>,
+    /// Signed transactions under way, by sender and nonce, which several may have.
+    nonces: BTreeSet<(Address, u64, Ticket)>,
     /// Why accepted ones ended without a commit.
     refused: BTreeMap<B256, Ended>,
     refused_order: VecDeque<B256>,
@@ -201,7 +222,10 @@ struct Registry {
 
 /// All lives this process knows.
 #[derive(Debug, Default)]
-pub(crate) struct Lives(Mutex<Registry>);
+pub(crate) struct Lives {
+    registry: Mutex<Registry>,
+    intake: Intake,
+}
 
 impl Lives {
     /// With the refusals that the machine remembers, oldest first.
@@ -228,7 +252,7 @@ impl Lives {
         let ticket = Ticket(registry.last);
         for transaction in &transactions {
             registry.tickets.insert(transaction.hash, ticket);
-            registry.nonces.insert((transaction.sender, transaction.nonce), ticket);
+            registry.nonces.insert((transaction.sender, transaction.nonce, ticket));
         }
         registry.tickets.insert(id, ticket);
         registry.lives.insert(ticket, Life::new(id, transactions));
@@ -239,7 +263,27 @@ impl Lives {
     pub(crate) fn accept(&self, ticket: Ticket) {
         if let Some(life) = self.lock().lives.get_mut(&ticket) {
             life.accept();
+            self.tell(life);
         }
+    }
+
+    /// Tells those who follow what is pending of a life that was just accepted.
+    fn tell(&self, life: &Life) {
+        life.transactions.iter().map(Signed::arrival).for_each(|arrival| self.intake.note(arrival));
+    }
+
+    /// What is accepted, as it comes.
+    pub(crate) fn intake(&self) -> &Intake {
+        &self.intake
+    }
+
+    /// Accepted transactions that have not ended, of one sender or of all, by sender and nonce.
+    pub(crate) fn under_way(&self, sender: Option<Address>) -> Vec<UnderWay> {
+        let registry = self.lock();
+        let all = (Bound::Unbounded, Bound::Unbounded);
+        let of_sender = |sender| (Bound::Included((sender, 0, Ticket(0))), Bound::Included((sender, u64::MAX, LAST)));
+        let wanted = registry.nonces.range(sender.map_or(all, of_sender));
+        wanted.filter_map(|(sender, nonce, ticket)| registry.lives.get(ticket)?.under_way(*sender, *nonce)).collect()
     }
 
     /// Forgets a life that the machine never heard of.
@@ -253,7 +297,11 @@ impl Lives {
         for reply in replies {
             let (ticket, time) = (reply.ticket, reply.time);
             let Some(life) = registry.lives.get_mut(&ticket) else { continue };
+            let was_accepted = life.is_accepted;
             life.note(reply);
+            if life.is_accepted && !was_accepted {
+                self.tell(life);
+            }
             if life.has_ended() {
                 lost.extend(registry.end(ticket, time));
             }
@@ -290,12 +338,14 @@ impl Lives {
     /// The first nonce of `sender` from `nonce` on that no transaction under way has.
     pub(crate) fn next_nonce(&self, sender: Address, nonce: u64) -> u64 {
         let registry = self.lock();
-        (nonce..u64::MAX).find(|nonce| !registry.nonces.contains_key(&(sender, *nonce))).unwrap_or(nonce)
+        let is_free =
+            |nonce: &u64| registry.nonces.range((sender, *nonce, Ticket(0))..=(sender, *nonce, LAST)).next().is_none();
+        (nonce..u64::MAX).find(is_free).unwrap_or(nonce)
     }
 
     /// The map behind the lock is whole after every operation, so a panic elsewhere does not spoil it.
     fn lock(&self) -> MutexGuard<'_, Registry> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -347,10 +397,7 @@ impl Registry {
 
     fn free_nonces(&mut self, ticket: Ticket, transactions: &[Signed]) {
         for transaction in transactions {
-            let key = (transaction.sender, transaction.nonce);
-            if self.nonces.get(&key) == Some(&ticket) {
-                self.nonces.remove(&key);
-            }
+            self.nonces.remove(&(transaction.sender, transaction.nonce, ticket));
         }
     }
 }

@@ -11,6 +11,8 @@ pub(crate) fn rejection(refusal: &Refusal) -> Rejection {
         Refusal::Payload(error) => error.clone().into(),
         Refusal::Busy => Rejection::new(Reason::Busy, text),
         Refusal::AlreadyPending { .. } => Rejection::new(Reason::AlreadyKnown, text),
+        Refusal::Underpriced { .. } => Rejection::new(Reason::NonceInUse, text),
+        Refusal::Replaced { .. } => Rejection::new(Reason::Aborted, text),
         Refusal::TooManyNonces { .. } => Rejection::new(Reason::NonceTooHigh, text),
         Refusal::Participants { .. } | Refusal::TooLong { .. } | Refusal::TooMuchGas { .. } => {
             Rejection::new(Reason::OverBound, text)

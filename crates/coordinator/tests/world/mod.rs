@@ -514,6 +514,25 @@ pub fn sign_for(
         input: Bytes::from(input),
         ..TxEip1559::default()
     };
+    signed(from, transaction)
+}
+
+/// A transfer that pays other fees than [`transfer`]: at most so much, and so much of it to the beneficiary.
+pub fn transfer_for(fees: (u128, u128), from: &PrivateKeySigner, nonce: u64, to: Address, value: u64) -> Vec<u8> {
+    let transaction = TxEip1559 {
+        chain_id: NETWORK.0,
+        nonce,
+        gas_limit: 100_000,
+        max_fee_per_gas: fees.0,
+        max_priority_fee_per_gas: fees.1,
+        to: TxKind::Call(to),
+        value: U256::from(value),
+        ..TxEip1559::default()
+    };
+    signed(from, transaction)
+}
+
+fn signed(from: &PrivateKeySigner, transaction: TxEip1559) -> Vec<u8> {
     let signature = from.sign_hash_sync(&transaction.signature_hash()).expect("a signature");
     TxEnvelope::Eip1559(transaction.into_signed(signature)).encoded_2718()
 }

@@ -7,6 +7,11 @@ use alloy_rpc_types_eth::{BlockId, BlockNumberOrTag};
 use jsonrpsee::types::ErrorObjectOwned;
 use primitives::Slot;
 
+/// There is no such closed block.
+pub(super) fn unknown_block() -> ErrorObjectOwned {
+    error(SERVER_ERROR_CODE, "unknown block")
+}
+
 impl<C: Chain> Node<C> {
     /// The closed slot that `tag` names; none if it is not closed yet, or before the first.
     pub(super) async fn slot_of_tag(&self, tag: BlockNumberOrTag) -> Result<Option<Slot>, ErrorObjectOwned> {

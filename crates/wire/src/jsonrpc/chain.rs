@@ -1,5 +1,6 @@
 //! What a node offers to the JSON-RPC: the one trait between them.
 
+use super::intake::{Arrival, Intake};
 use crate::rejection::{Reason, Rejection};
 use crate::state::OutcomeRecord;
 use alloy_primitives::{Address, B256, U256};
@@ -8,7 +9,7 @@ use evm::{Data, ExecuteError, Ground, Missing, NetworkParams, View};
 use primitives::{ShardId, Slot, Time};
 use std::collections::BTreeSet;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// How far back [`Chain::slot_of_hash`] looks by default: one hash a slot, some 10 ms in all.
 pub const HASH_SEARCH_SLOTS_MAX: u64 = 100_000;
@@ -68,6 +69,29 @@ pub enum Found {
         index: usize,
     },
 }
+
+/// A transaction that was taken in and has not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnderWay {
+    /// What was taken in.
+    pub arrival: Arrival,
+    /// Its nonce.
+    pub nonce: u64,
+    /// Whether it waits for an earlier nonce of its sender.
+    pub is_ahead: bool,
+}
+
+/// Whether a node takes work, for those who balance between several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Readiness {
+    /// Whether it does.
+    pub is_ready: bool,
+    /// Why not, or what it does without; lines for a person.
+    pub text: String,
+}
+
+/// What nobody has taken anything in with.
+static NOTHING: LazyLock<Intake> = LazyLock::new(Intake::default);
 
 /// How a transaction that was accepted ended without a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -213,6 +237,21 @@ pub trait Chain: Send + Sync + 'static {
     /// The next nonce of `address` when transactions under way are counted. By default those are not known.
     fn next_nonce(&self, address: Address) -> impl Future<Output = Result<u64, Rejection>> + Send {
         async move { Ok(self.account(address, Moment::Newest).await?.nonce) }
+    }
+
+    /// What this node has taken in and not seen end, of one sender or of all. By default nothing is known.
+    fn under_way(&self, _sender: Option<Address>) -> Vec<UnderWay> {
+        Vec::new()
+    }
+
+    /// What this node takes in, as it comes. By default nothing does.
+    fn intake(&self) -> &Intake {
+        &NOTHING
+    }
+
+    /// Whether this node takes work. By default it does as long as it answers at all.
+    fn readiness(&self) -> Readiness {
+        Readiness { is_ready: true, text: "ready\n".to_owned() }
     }
 
     /// Wei per gas that get a transaction in sooner. Nothing does, by default: there is no auction.

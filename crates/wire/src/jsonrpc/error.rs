@@ -55,6 +55,7 @@ fn geth_text(reason: Reason) -> Option<&'static str> {
         Reason::IntrinsicGasTooLow => Some("intrinsic gas too low"),
         Reason::BadSignature => Some("invalid sender"),
         Reason::WrongChainId => Some("invalid chain id for signer"),
+        Reason::Unprotected => Some("only replay-protected (EIP-155) transactions allowed over RPC"),
         Reason::UnsupportedTransaction => Some("transaction type not supported"),
         Reason::ExecutionReverted => Some("execution reverted"),
         _ => None,
@@ -89,6 +90,7 @@ fn code(reason: Reason) -> i32 {
         | Reason::BadSignature
         | Reason::UnsupportedTransaction
         | Reason::WrongChainId
+        | Reason::Unprotected
         | Reason::NonceTooLow
         | Reason::NonceTooHigh
         | Reason::NonceInUse

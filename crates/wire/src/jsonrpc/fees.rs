@@ -16,7 +16,8 @@ impl<C: Chain> Node<C> {
         self.base_fee() + self.chain.priority_fee()
     }
 
-    fn base_fee(&self) -> u128 {
+    /// What gas burns.
+    pub(super) fn base_fee(&self) -> u128 {
         u128::from(self.chain.params().block_of(Slot(0)).base_fee)
     }
 

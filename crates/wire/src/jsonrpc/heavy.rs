@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 /// The methods whose answers may be large.
-const METHODS: [&str; 16] = [
+const METHODS: [&str; 20] = [
     "eth_getLogs",
     "eth_getFilterLogs",
     "eth_getFilterChanges",
@@ -28,6 +28,10 @@ const METHODS: [&str; 16] = [
     "trace_replayTransaction",
     "trace_replayBlockTransactions",
     "trace_transaction",
+    "eth_pendingTransactions",
+    "txpool_content",
+    "txpool_inspect",
+    "debug_getRawReceipts",
 ];
 
 /// The turns of heavy reads. Clones are one.

@@ -1,34 +1,46 @@
 //! What a client may have in work and unread: before each call and batch, and after it.
 //!
 //! ```text
-//! call -> not too much unread, not too many in work -> a turn, if it is heavy -> the method, within a deadline
-//!      -> its answer counts as unread until it has left
+//! call -> not too much unread, not too many in work -> a turn, if it is heavy -> a place of its client's share, if it runs code
+//!      -> the method, within a deadline -> its answer counts as unread until it has left
 //! ```
+//!
+//! A batch is one call with one turn; a bounded number of its calls are in work at once, heavy ones one after the other.
 //!
 //! Promise (I19): a client that asks and never reads is refused, then cut off; it costs bytes up to a bound and no more.
 
 use super::error::{LIMIT_CODE, UNAVAILABLE_CODE, error};
 use super::heavy::Heavy;
-use crate::limits::{JSONRPC_CALL_TIMEOUT, JSONRPC_CALLS_PER_CONNECTION_COUNT_MAX, UNREAD_BYTES_MAX};
-use crate::server::{Dismissal, InWork, Seat, refusal};
+use super::shares::Shares;
+use crate::limits::{
+    JSONRPC_BATCH_AT_ONCE_COUNT_MAX, JSONRPC_CALL_TIMEOUT, JSONRPC_CALLS_PER_CONNECTION_COUNT_MAX,
+    JSONRPC_RESPONSE_BYTES_MAX, UNREAD_BYTES_MAX,
+};
+use crate::server::{Client, Dismissal, InWork, Seat, refusal};
+use futures_util::future::BoxFuture;
+use futures_util::stream::iter;
+use futures_util::{FutureExt, StreamExt};
 use http::Extensions;
-use jsonrpsee::core::middleware::{Batch, Notification, RpcServiceT};
+use jsonrpsee::core::middleware::{Batch, BatchEntry, BatchEntryErr, Notification, RpcServiceT};
+use jsonrpsee::core::server::BatchResponseBuilder;
 use jsonrpsee::server::MethodResponse;
+use jsonrpsee::types::error::METHOD_NOT_FOUND_CODE;
 use jsonrpsee::types::{ErrorObjectOwned, Id, Request};
 use std::future::Future;
 use std::sync::Arc;
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tower::Layer;
 
 /// Puts the meter before a JSON-RPC service.
 #[derive(Debug, Clone)]
-pub(super) struct MeterLayer(pub(super) Heavy);
+pub(super) struct MeterLayer(pub(super) Heavy, pub(super) Shares);
 
 impl<S> Layer<S> for MeterLayer {
     type Service = Metered<S>;
 
     fn layer(&self, service: S) -> Metered<S> {
-        Metered { service, heavy: self.0.clone() }
+        Metered { service, heavy: self.0.clone(), shares: self.1.clone() }
     }
 }
 
@@ -37,6 +49,7 @@ impl<S> Layer<S> for MeterLayer {
 pub(super) struct Metered<S> {
     service: S,
     heavy: Heavy,
+    shares: Shares,
 }
 
 impl<S> RpcServiceT for Metered<S>
@@ -55,21 +68,101 @@ where
     type NotificationResponse = MethodResponse;
 
     fn call<'a>(&self, request: Request<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
-        let (service, seat, id) = (self.service.clone(), seat(request.extensions()), request.id.clone().into_owned());
+        let (seat, id) = (seat(request.extensions()), request.id.clone().into_owned());
         let heavy = Heavy::is(request.method_name()).then(|| self.heavy.clone());
-        metered(seat, heavy, id, async move { service.call(request).await })
+        metered(seat, heavy, id, answered(self.service.clone(), self.shares.clone(), request))
     }
 
     fn batch<'a>(&self, mut batch: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
-        let (service, seat) = (self.service.clone(), seat(batch.extensions()));
+        let seat = seat(batch.extensions());
         let is_heavy = batch.iter().flatten().any(|entry| Heavy::is(entry.method_name()));
         let heavy = is_heavy.then(|| self.heavy.clone());
-        metered(seat, heavy, Id::Null, async move { service.batch(batch).await })
+        metered(seat, heavy, Id::Null, all_answered(self.service.clone(), self.shares.clone(), batch))
     }
 
     fn notification<'a>(&self, notification: Notification<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
         self.service.notification(notification)
     }
+}
+
+/// Answers one call, within its client's share.
+async fn answered<S>(service: S, shares: Shares, request: Request<'_>) -> MethodResponse
+where
+    S: RpcServiceT<MethodResponse = MethodResponse> + Send + Sync,
+{
+    if let Some(error) = unnotified(&request) {
+        return MethodResponse::error(request.id, error);
+    }
+    if !Shares::is(request.method_name()) {
+        return service.call(request).await;
+    }
+    match shares.take(client(request.extensions())).await {
+        Ok(_share) => service.call(request).await,
+        Err(error) => MethodResponse::error(request.id, error),
+    }
+}
+
+/// Why a subscription cannot be: there is nothing to tell it by.
+fn unnotified(request: &Request<'_>) -> Option<ErrorObjectOwned> {
+    let is_of_subscriptions = matches!(request.method_name(), "eth_subscribe" | "eth_unsubscribe");
+    let is_told_by_nothing = seat(request.extensions()).is_some_and(|seat| !seat.is_standing());
+    (is_of_subscriptions && is_told_by_nothing).then(|| error(METHOD_NOT_FOUND_CODE, "notifications not supported"))
+}
+
+/// Answers the calls of a batch, in its order, [`JSONRPC_BATCH_AT_ONCE_COUNT_MAX`] of them in work at once.
+async fn all_answered<'a, S>(service: S, shares: Shares, batch: Batch<'a>) -> MethodResponse
+where
+    S: RpcServiceT<MethodResponse = MethodResponse> + Clone + Send + Sync + 'a,
+{
+    // The batch has one turn for all its heavy calls.
+    let heavy_line = Arc::new(Mutex::new(()));
+    let mut entries: Vec<BoxFuture<'a, Option<MethodResponse>>> = Vec::with_capacity(batch.len());
+    for entry in batch {
+        entries.push(entry_answered(service.clone(), shares.clone(), Arc::clone(&heavy_line), entry).boxed());
+    }
+    let mut answers = iter(entries).buffered(JSONRPC_BATCH_AT_ONCE_COUNT_MAX);
+    let mut told = BatchResponseBuilder::new_with_limit(JSONRPC_RESPONSE_BYTES_MAX as usize);
+    let mut has_notified = false;
+    while let Some(answer) = answers.next().await {
+        match answer.map(|answer| told.append(answer)) {
+            None => has_notified = true,
+            Some(Err(too_large)) => return too_large,
+            Some(Ok(())) => {}
+        }
+    }
+    if told.is_empty() && has_notified {
+        return MethodResponse::notification();
+    }
+    MethodResponse::from_batch(told.finish())
+}
+
+/// The answer to one entry of a batch; none to a notification.
+async fn entry_answered<'a, S>(
+    service: S,
+    shares: Shares,
+    heavy_line: Arc<Mutex<()>>,
+    entry: Result<BatchEntry<'a>, BatchEntryErr<'a>>,
+) -> Option<MethodResponse>
+where
+    S: RpcServiceT<MethodResponse = MethodResponse> + Send + Sync + 'a,
+{
+    match entry {
+        Ok(BatchEntry::Call(request)) => {
+            let turn = if Heavy::is(request.method_name()) { Some(heavy_line.lock().await) } else { None };
+            let answer = answered(service, shares, request).await;
+            drop(turn);
+            Some(answer)
+        }
+        Ok(BatchEntry::Notification(_)) => None,
+        Err(error) => {
+            let (error, id) = error.into_parts();
+            Some(MethodResponse::error(id, error))
+        }
+    }
+}
+
+fn client(extensions: &Extensions) -> Client {
+    extensions.get::<Client>().copied().unwrap_or(Client::LOCAL)
 }
 
 fn seat(extensions: &Extensions) -> Option<Arc<Seat>> {

@@ -2,14 +2,15 @@
 //!
 //! Source: execution-apis; geth for what it does not say: order of checks, words, state and block overrides.
 
+use super::arguments::{Json, read};
 use super::call::{call_of, overrides_of};
 use super::chain::{Chain, Moment, running};
 use super::error::{SERVER_ERROR_CODE, error, failed, output};
 use super::node::Node;
 use super::view::hex;
 use alloy_primitives::Bytes;
+use alloy_rpc_types_eth::TransactionRequest;
 use alloy_rpc_types_eth::state::StateOverride;
-use alloy_rpc_types_eth::{BlockId, BlockOverrides, TransactionRequest};
 use evm::{Answered, CallRequest, Estimate, Listed};
 use jsonrpsee::RpcModule;
 use jsonrpsee::core::RegisterMethodError;
@@ -39,10 +40,15 @@ impl<C: Chain> Node<C> {
 
     async fn estimate_gas(&self, params: Params<'static>) -> Answer<String> {
         let (call, moment) = self.call_request(&params).await?;
+        Ok(hex(self.gas_of(call, moment).await?))
+    }
+
+    /// The least gas limit, within a hundredth, that `call` succeeds with.
+    pub(super) async fn gas_of(&self, call: CallRequest, moment: Moment) -> Answer<u64> {
         let most = self.chain.params().transaction_gas_max();
         let run = running(move |ground, view| evm::estimate(ground, &call, most, view));
         match self.chain.over(moment, run).await? {
-            Estimate::Enough(gas) => Ok(hex(gas)),
+            Estimate::Enough(gas) => Ok(gas),
             Estimate::Fails(answered) => Err(failed(&answered)),
             Estimate::Exceeds { allowance } => {
                 Err(error(SERVER_ERROR_CODE, format!("gas required exceeds allowance ({allowance})")))
@@ -63,12 +69,8 @@ impl<C: Chain> Node<C> {
 
     /// A call, what it wants otherwise, and the moment of the state that it runs on.
     async fn call_request(&self, params: &Params<'static>) -> Answer<(CallRequest, Moment)> {
-        let (request, id, state, block) = {
-            let mut params = params.sequence();
-            let request: TransactionRequest = params.next()?;
-            let id = params.optional_next::<BlockId>()?;
-            (request, id, params.optional_next::<StateOverride>()?, params.optional_next::<BlockOverrides>()?)
-        };
+        let (request, id, Json(state), Json(block)): (TransactionRequest, _, Json<Option<StateOverride>>, _) =
+            read(params)?;
         let call = call_of(request, self.chain.params().network)?;
         let overrides = overrides_of(state, block)?;
         Ok((CallRequest { overrides, ..call }, self.moment_of(id).await?))

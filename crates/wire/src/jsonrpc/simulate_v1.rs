@@ -8,6 +8,7 @@
 //! shorter than a second. Transactions are shown with a signature of zeros, and their hashes are of that.
 //! Source: execution-apis, `eth_simulateV1`, with its error codes; geth for the words.
 
+use super::arguments::{Json, read};
 use super::call::{accounts_of, block_of, call_of};
 use super::chain::{Chain, RunFailure, SlotBlock, running};
 use super::error::{LIMIT_CODE, REVERTED_CODE, SERVER_ERROR_CODE, error, invalid_params, revert_words};
@@ -50,10 +51,7 @@ pub(super) fn register<C: Chain>(module: &mut RpcModule<Node<C>>) -> Result<(), 
 
 impl<C: Chain> Node<C> {
     async fn simulate_v1(&self, params: Params<'static>) -> Answer<Vec<Value>> {
-        let (payload, id) = {
-            let mut params = params.sequence();
-            (params.next::<SimulatePayload>()?, params.optional_next::<BlockId>()?)
-        };
+        let (Json(payload), id): (Json<SimulatePayload>, Option<BlockId>) = read(&params)?;
         let params = self.chain.params().clone();
         let detail = if payload.return_full_transactions { Detail::Full } else { Detail::Hashes };
         let asked = (

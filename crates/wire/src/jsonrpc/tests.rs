@@ -1,16 +1,17 @@
 //! The methods over a small chain in memory.
 
-use super::chain::{AccountView, Chain, Ended, Found, Moment, Run, RunFailure, SlotBlock};
+use super::chain::{AccountView, Chain, Ended, Found, Moment, Readiness, Run, RunFailure, SlotBlock, UnderWay};
 use super::heavy::Heavy;
+use super::intake::{Arrival, Intake};
 use super::methods::module;
 use super::node::Node;
-use crate::limits::{FILTERS_COUNT_MAX, HEAVY_READS_COUNT_MAX, UNREAD_BYTES_CHECKED_MIN, UNREAD_BYTES_MAX};
+use crate::limits::{FILTERS_PER_CLIENT_COUNT_MAX, HEAVY_READS_COUNT_MAX, UNREAD_BYTES_CHECKED_MIN, UNREAD_BYTES_MAX};
 use crate::rejection::{Reason, Rejection};
 use crate::server::Seats;
 use crate::state::{LeafPlace, OutcomeRecord};
 use alloy_consensus::{EthereumTxEnvelope, SignableTransaction, TxEip1559, TxEip4844};
 use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{Address, B256, U256, address, hex, keccak256};
+use alloy_primitives::{Address, B256, Bytes, U256, address, hex, keccak256};
 use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
 use evm::{
@@ -45,6 +46,9 @@ struct MemoryChain {
     sender: Address,
     /// What runs run on: [`TOKEN`] with [`CODE`].
     state: State,
+    intake: Intake,
+    under_way: Vec<UnderWay>,
+    is_ready: bool,
 }
 
 fn params() -> NetworkParams {
@@ -153,7 +157,16 @@ fn chain() -> MemoryChain {
     let blocks =
         blocks.map(|(slot, outcomes)| (Slot(slot), Arc::new(SlotBlock { outcomes, ..SlotBlock::empty(Slot(slot)) })));
     let head = watch::Sender::new(2_000);
-    MemoryChain { params: params(), blocks: blocks.into(), head, sender: signed(0).1, state: state() }
+    MemoryChain {
+        params: params(),
+        blocks: blocks.into(),
+        head,
+        sender: signed(0).1,
+        state: state(),
+        intake: Intake::default(),
+        under_way: Vec::new(),
+        is_ready: true,
+    }
 }
 
 impl Chain for MemoryChain {
@@ -227,12 +240,26 @@ impl Chain for MemoryChain {
             Some(2) => Ok(keccak256(&*transaction)),
             Some(1) => Err(Rejection::new(Reason::NonceTooLow, "nonce 1 is too low: the sender's next is 3")),
             Some(3) => Err(Rejection::new(Reason::InsufficientFunds, "up to 9 wei needed, the sender has 5")),
+            Some(0xc0) => Err(evm::TransactionError::Unprotected.into()),
             _ => Err(Rejection::new(Reason::Malformed, "malformed transaction: unexpected type")),
         }
     }
 
     async fn next_nonce(&self, _: Address) -> Result<u64, Rejection> {
         Ok(4)
+    }
+
+    fn under_way(&self, sender: Option<Address>) -> Vec<UnderWay> {
+        let of_sender = |one: &&UnderWay| sender.is_none_or(|sender| one.arrival.sender == sender);
+        self.under_way.iter().filter(of_sender).cloned().collect()
+    }
+
+    fn intake(&self) -> &Intake {
+        &self.intake
+    }
+
+    fn readiness(&self) -> Readiness {
+        Readiness { is_ready: self.is_ready, text: "shard 2 has not answered\n".to_owned() }
     }
 }
 
@@ -448,10 +475,170 @@ async fn a_filter_tells_news_once() {
 #[tokio::test]
 async fn filters_are_bounded() {
     let module = methods();
-    for _ in 0..FILTERS_COUNT_MAX {
+    let first = ask(&module, "eth_newBlockFilter", json!([])).await["result"].take();
+    for _ in 1..=FILTERS_PER_CLIENT_COUNT_MAX {
         assert!(ask(&module, "eth_newBlockFilter", json!([])).await["error"].is_null());
     }
-    assert_eq!(ask(&module, "eth_newBlockFilter", json!([])).await["error"]["code"], -32002);
+    let answer = ask(&module, "eth_getFilterChanges", json!([first])).await;
+    assert_eq!(answer["error"]["message"], "filter not found", "the one that was idle longest made room");
+}
+
+/// Found by forty questions at once, which were told most logs twice.
+#[tokio::test]
+async fn a_log_is_told_once_to_however_many_ask_at_once() {
+    let chain = Arc::new(chain());
+    chain.head.send_replace(1_000);
+    let module = module(Node::new(Arc::clone(&chain), Heavy::default())).unwrap();
+    let filter = ask(&module, "eth_newFilter", json!([{"address": TOKEN}])).await["result"].take();
+    chain.head.send_replace(2_000);
+    let asking = (0..40).map(|_| ask(&module, "eth_getFilterChanges", json!([filter])));
+    let answers = futures_util::future::join_all(asking).await;
+    let told: usize = answers.iter().map(|answer| answer["result"].as_array().unwrap().len()).sum();
+    assert_eq!(told, 8);
+}
+
+fn arrival(nonce: u64) -> Arrival {
+    let (bytes, sender) = signed(nonce);
+    Arrival { hash: keccak256(&*bytes), sender, bytes }
+}
+
+#[tokio::test]
+async fn a_pending_filter_tells_of_what_is_taken_in() {
+    let chain = Arc::new(chain());
+    let module = module(Node::new(Arc::clone(&chain), Heavy::default())).unwrap();
+    chain.intake.note(arrival(3));
+    let hashes = ask(&module, "eth_newPendingTransactionFilter", json!([])).await["result"].take();
+    let full = ask(&module, "eth_newPendingTransactionFilter", json!([true])).await["result"].take();
+    let told = async |filter: &Value| ask(&module, "eth_getFilterChanges", json!([filter])).await["result"].take();
+    assert_eq!(told(&hashes).await, json!([]), "what came before it is not told");
+    chain.intake.note(arrival(4));
+    assert_eq!(told(&hashes).await, json!([arrival(4).hash]));
+    assert_eq!(told(&hashes).await, json!([]));
+    assert_eq!(told(&full).await[0]["nonce"], "0x4");
+}
+
+#[tokio::test]
+async fn what_is_under_way_is_listed_by_kind_sender_and_nonce() {
+    let under_way = |nonce, is_ahead| UnderWay { arrival: arrival(nonce), nonce, is_ahead };
+    let chain = MemoryChain { under_way: vec![under_way(3, false), under_way(5, true)], ..chain() };
+    let sender = chain.sender.to_string();
+    let module = module(Node::new(Arc::new(chain), Heavy::default())).unwrap();
+    let told = async |method: &str, params: Value| ask(&module, method, params).await["result"].take();
+    assert_eq!(told("txpool_status", json!([])).await, json!({"pending": "0x1", "queued": "0x1"}));
+    let content = told("txpool_content", json!([])).await;
+    assert_eq!(content["pending"][&sender]["3"]["hash"], json!(arrival(3).hash));
+    assert_eq!(content["queued"][&sender]["5"]["blockHash"], Value::Null);
+    assert_eq!(told("txpool_contentFrom", json!([sender])).await["queued"]["5"], content["queued"][&sender]["5"]);
+    assert_eq!(told("txpool_contentFrom", json!([TOKEN])).await, json!({"pending": {}, "queued": {}}));
+    let line = told("txpool_inspect", json!([])).await["pending"][&sender]["3"].take();
+    assert_eq!(line, format!("{TOKEN}: 0 wei + 50000 gas × 10 wei"));
+    assert_eq!(told("eth_pendingTransactions", json!([])).await.as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_transaction_is_filled_with_what_was_left_out() {
+    let (mut chain, from) = (chain(), signed(0).1);
+    let balance = U256::from(1_000_000_000_u64);
+    chain.state.accounts.insert(from, AccountState { balance, ..AccountState::EMPTY });
+    let module = module(Node::new(Arc::new(chain), Heavy::default())).unwrap();
+    let asked = json!([{"from": from, "to": TOKEN, "value": "0x1"}]);
+    let filled = ask(&module, "eth_fillTransaction", asked).await["result"].take();
+    let transaction = &filled["tx"];
+    let fields =
+        ["type", "chainId", "nonce", "maxFeePerGas", "maxPriorityFeePerGas", "value"].map(|name| &transaction[name]);
+    assert_eq!(fields, ["0x2", "0x539", "0x4", "0xe", "0x0", "0x1"].map(|text| json!(text)).each_ref());
+    let gas = u64::from_str_radix(transaction["gas"].as_str().unwrap().trim_start_matches("0x"), 16).unwrap();
+    assert!((21_000..30_000).contains(&gas), "{gas}");
+    assert!(filled["raw"].as_str().unwrap().starts_with("0x02"));
+    let given = json!([{"from": from, "to": TOKEN, "gasPrice": "0x9", "nonce": "0x7", "gas": "0x186a0"}]);
+    let legacy = answer("eth_fillTransaction", given).await["tx"].take();
+    assert_eq!(
+        [&legacy["gasPrice"], &legacy["nonce"], &legacy["gas"]],
+        ["0x9", "0x7", "0x186a0"].map(|text| json!(text)).each_ref()
+    );
+    assert_eq!(refusal("eth_fillTransaction", json!([{"chainId": "0x1"}])).await.0, -32602);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receipt_is_waited_for_only_so_long() {
+    let sent = ask(&methods(), "eth_sendRawTransactionSync", json!(["0x02", 50])).await;
+    assert_eq!((&sent["error"]["code"], &sent["error"]["data"]), (&json!(4), &json!(keccak256([2]))));
+    let chain = chain();
+    let raw = Bytes::from(chain.blocks[&Slot(1_500)].outcomes[0].bytes.clone());
+    let module = module(Node::new(Arc::new(chain), Heavy::default())).unwrap();
+    let receipt = ask(&module, "eth_sendRawTransactionSync", json!([raw, "0x3e8"])).await["result"].take();
+    assert_eq!(receipt["blockNumber"], "0x5dc");
+    assert_eq!(ask(&module, "eth_sendRawTransactionSync", json!(["0x01"])).await["error"]["code"], -32000);
+}
+
+#[tokio::test]
+async fn a_block_has_no_uncles() {
+    let hash = params().block_hash(1_500);
+    assert_eq!(answer("eth_getUncleCountByBlockNumber", json!(["0x5dc"])).await, "0x0");
+    assert_eq!(answer("eth_getUncleCountByBlockHash", json!([hash])).await, "0x0");
+    assert_eq!(answer("eth_getUncleCountByBlockNumber", json!(["0x7d1"])).await, Value::Null);
+    assert_eq!(answer("eth_getUncleByBlockHashAndIndex", json!([hash, "0x0"])).await, Value::Null);
+    assert_eq!(answer("eth_getUncleByBlockNumberAndIndex", json!(["latest", "0x0"])).await, Value::Null);
+}
+
+#[tokio::test]
+async fn many_slots_of_many_accounts_are_read_at_once() {
+    let other = Address::repeat_byte(2);
+    let values =
+        answer("eth_getStorageValues", json!([{TOKEN.to_string(): ["0x1", "0x02"], other.to_string(): []}, "latest"]));
+    let values = values.await;
+    let word = |number: u64| json!(B256::from(U256::from(number)));
+    assert_eq!(values[TOKEN.to_string().to_lowercase()], json!([word(2_001), word(2_002)]));
+    assert_eq!(refusal("eth_getStorageValues", json!([{TOKEN.to_string(): vec!["0x0"; 1_025]}])).await.0, -32602);
+    assert_eq!(refusal("eth_getStorageValues", json!([{"0x1": []}])).await.0, -32602);
+}
+
+#[tokio::test]
+async fn the_modules_that_are_served_are_listed() {
+    let modules = answer("rpc_modules", json!([])).await;
+    for kind in ["eth", "net", "web3", "txpool", "debug", "dovetail", "rpc"] {
+        assert_eq!(modules[kind], "1.0", "{kind}");
+    }
+    assert_eq!(modules["engine"], Value::Null);
+    assert_eq!(answer("net_peerCount", json!([])).await, "0x0");
+    assert_eq!(answer("eth_coinbase", json!([])).await, json!(params().beneficiary));
+    assert_eq!(answer("eth_baseFee", json!([])).await, "0x7");
+}
+
+#[tokio::test]
+async fn a_header_has_the_fields_of_its_fork() {
+    let fields = async |fork: &str| {
+        let chain = MemoryChain { params: NetworkParams { spec: fork.parse().unwrap(), ..params() }, ..chain() };
+        let module = module(Node::new(Arc::new(chain), Heavy::default())).unwrap();
+        let block = ask(&module, "eth_getBlockByNumber", json!(["0x5dc", false])).await["result"].take();
+        let names =
+            ["baseFeePerGas", "withdrawals", "withdrawalsRoot", "blobGasUsed", "parentBeaconBlockRoot", "requestsHash"];
+        names.into_iter().filter(|name| block.get(name).is_some()).count()
+    };
+    assert_eq!(fields("berlin").await, 0);
+    assert_eq!(fields("london").await, 1);
+    assert_eq!(fields("shanghai").await, 3);
+    assert_eq!(fields("cancun").await, 5);
+    assert_eq!(fields("prague").await, 6);
+}
+
+#[tokio::test]
+async fn the_roots_are_over_deliveries_too() {
+    let block = answer("eth_getBlockByNumber", json!(["0x3f2", false])).await;
+    let raw = answer("debug_getRawReceipts", json!(["0x3f2"])).await;
+    let raw: Vec<Bytes> = serde_json::from_value(raw).unwrap();
+    assert_eq!((raw.len(), raw[2][0]), (3, 0x7e));
+    let root = |items: &[Bytes]| {
+        alloy_consensus::proofs::ordered_trie_root_with_encoder(items, |bytes: &Bytes, out| {
+            out.extend_from_slice(bytes);
+        })
+    };
+    assert_eq!(block["receiptsRoot"], json!(root(&raw)));
+    let mut transactions = Vec::new();
+    for hash in block["transactions"].as_array().unwrap() {
+        transactions.push(serde_json::from_value(answer("debug_getRawTransaction", json!([hash])).await).unwrap());
+    }
+    assert_eq!(block["transactionsRoot"], json!(root(&transactions)));
 }
 
 #[tokio::test]
@@ -655,6 +842,9 @@ async fn a_refused_transaction_speaks_as_geth_does() {
     let (code, message) = refusal("eth_sendRawTransaction", json!(["0x01"])).await;
     assert_eq!(code, -32000);
     assert!(message.starts_with("nonce too low: "), "{message}");
+    let (code, message) = refusal("eth_sendRawTransaction", json!(["0xc0"])).await;
+    let words = "only replay-protected (EIP-155) transactions allowed over RPC: ";
+    assert!(code == -32000 && message.starts_with(words), "{message}");
     let (code, message) = refusal("eth_sendRawTransaction", json!(["0x03"])).await;
     assert_eq!(code, -32000);
     assert!(message.starts_with("insufficient funds for gas * price + value: "), "{message}");
@@ -690,15 +880,75 @@ async fn what_blobs_cost_is_told_in_the_receipt_and_the_block() {
 
 #[tokio::test]
 async fn a_proof_of_ethereums_trie_is_not_made_up() {
-    let proof = answer("eth_getProof", json!([TOKEN, ["0x5", "0x0"], "latest"])).await;
-    assert_eq!((&proof["balance"], &proof["nonce"]), (&json!("0x7d0"), &json!("0x3")));
-    assert_eq!(proof["codeHash"], json!(keccak256([0x60, 0x00])));
-    assert_eq!((&proof["accountProof"], &proof["storageHash"]), (&json!([]), &json!(B256::ZERO)));
-    assert_eq!(proof["storageProof"][0], json!({"key": "0x5", "value": "0x7d5", "proof": []}));
-    assert_eq!(proof["storageProof"][1]["value"], "0x7d0");
-    let keys = vec!["0x0"; 1_025];
-    assert_eq!(refusal("eth_getProof", json!([TOKEN, keys, "latest"])).await.0, -32602);
-    assert_eq!(refusal("eth_getProof", json!([TOKEN, [], "0x7d1"])).await.0, -32000);
+    let (code, message) = refusal("eth_getProof", json!([TOKEN, ["0x5", "0x0"], "latest"])).await;
+    assert_eq!(code, -32601);
+    assert!(message.contains("sparse Merkle trees") && message.contains("ProveState"), "{message}");
+}
+
+/// Parameters that a method answers, and how often it is tried with each written wrongly.
+#[tokio::test]
+async fn what_the_specification_forbids_is_refused_as_a_parameter() {
+    let (hash, address) = (params().block_hash(1_500), format!("{TOKEN:#x}"));
+    let call = json!({"to": address, "value": "0x0", "gas": "0x186a0", "input": "0x01"});
+    let asked = [
+        ("eth_getBalance", json!([address, "0x7d0"])),
+        ("eth_getStorageAt", json!([address, "0x0", "latest"])),
+        ("eth_getBlockByNumber", json!(["0x5dc", false])),
+        ("eth_getBlockByHash", json!([hash, false])),
+        ("eth_getBlockReceipts", json!(["0x5dc"])),
+        ("eth_getBlockTransactionCountByHash", json!([hash])),
+        ("eth_getTransactionByBlockNumberAndIndex", json!(["0x5dc", "0x0"])),
+        ("eth_getTransactionByBlockHashAndIndex", json!([hash, "0x0"])),
+        ("eth_getTransactionReceipt", json!([hash])),
+        ("eth_feeHistory", json!(["0x2", "latest", [10.0]])),
+        ("eth_call", json!([call, "latest"])),
+        ("eth_estimateGas", json!([call, "0x7d0"])),
+        ("eth_getLogs", json!([{"blockHash": hash, "address": address, "topics": [hash]}])),
+        ("eth_newFilter", json!([{"fromBlock": "0x5dc", "toBlock": "0x5dc"}])),
+        ("web3_sha3", json!(["0x01"])),
+    ];
+    for (method, params) in asked {
+        answer(method, params.clone()).await;
+        let mut many = params.as_array().unwrap().clone();
+        many.resize(5, json!(null));
+        assert_eq!(refusal(method, json!(many)).await.0, -32602, "{method} with {many:?}");
+        for pointer in leaves(&params, "") {
+            let text = params.pointer(&pointer).unwrap().as_str().unwrap_or_default().to_owned();
+            for wrong in misspelt(&text) {
+                let mut params = params.clone();
+                *params.pointer_mut(&pointer).unwrap() = wrong;
+                assert_eq!(refusal(method, params.clone()).await.0, -32602, "{method} with {params}");
+            }
+        }
+    }
+}
+
+/// Where in `value` there is text.
+fn leaves(value: &Value, at: &str) -> Vec<String> {
+    match value {
+        Value::String(_) => vec![at.to_owned()],
+        Value::Array(items) => {
+            items.iter().enumerate().flat_map(|(index, item)| leaves(item, &format!("{at}/{index}"))).collect()
+        }
+        Value::Object(fields) => fields.iter().flat_map(|(name, item)| leaves(item, &format!("{at}/{name}"))).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Ways to write a parameter that none may be written in.
+fn misspelt(text: &str) -> Vec<Value> {
+    let bare = text.trim_start_matches("0x");
+    let capital = text.strip_prefix('l').map(|rest| json!(format!("L{rest}")));
+    let prefixes = (bare.len() < text.len()).then(|| vec![json!(bare), json!(format!("0X{bare}"))]);
+    let always =
+        [json!(format!(" {text}")), json!(format!("{text}g")), json!(""), json!(7), json!(true), json!([[text]])];
+    prefixes.into_iter().flatten().chain(capital).chain(always).collect()
+}
+
+#[tokio::test]
+async fn a_call_for_another_network_is_refused() {
+    assert_eq!(refusal("eth_call", json!([{"to": TOKEN, "chainId": "0x1"}])).await.0, -32602);
+    answer("eth_call", json!([{"to": TOKEN, "chainId": "0x539"}])).await;
 }
 
 #[tokio::test]
@@ -732,7 +982,21 @@ async fn a_subscription_follows_the_head() {
     }
     let (log, _) = logs.next::<Value>().await.unwrap().unwrap();
     assert_eq!(log["blockNumber"], "0x5dc");
-    assert!(module.subscribe_unbounded("eth_subscribe", ["newPendingTransactions"]).await.is_err());
+    assert!(module.subscribe_unbounded("eth_subscribe", ["newUncles"]).await.is_err());
+}
+
+#[tokio::test]
+async fn a_subscription_follows_what_is_taken_in() {
+    let chain = Arc::new(chain());
+    let module = module(Node::new(Arc::clone(&chain), Heavy::default())).unwrap();
+    chain.intake.note(arrival(3));
+    let mut hashes = module.subscribe_unbounded("eth_subscribe", ["newPendingTransactions"]).await.unwrap();
+    let full = json_params(&json!(["newPendingTransactions", true]));
+    let mut full = module.subscribe_unbounded("eth_subscribe", full).await.unwrap();
+    assert!(module.subscribe_unbounded("eth_subscribe", ["syncing"]).await.is_ok());
+    chain.intake.note(arrival(4));
+    assert_eq!(hashes.next::<B256>().await.unwrap().unwrap().0, arrival(4).hash);
+    assert_eq!(full.next::<Value>().await.unwrap().unwrap().0["nonce"], "0x4");
 }
 
 /// Parameters of mixed kinds, as jsonrpsee takes them.
@@ -780,11 +1044,102 @@ async fn the_server_answers_over_http_with_cors_and_bounds_batches() {
     assert!(response.ends_with(r#"{"jsonrpc":"2.0","id":1,"result":"0x539"}"#), "{response}");
     let response = post(server.address, r#"{"jsonrpc":"2.0","id":1,"method":"no_such"}"#).await;
     assert!(response.contains("-32601"), "{response}");
-    let calls = vec![json!({"jsonrpc": "2.0", "id": 1, "method": "eth_chainId"}); 101];
+    let calls = vec![json!({"jsonrpc": "2.0", "id": 1, "method": "eth_chainId"}); 1_001];
     let response = post(server.address, &json!(calls).to_string()).await;
     assert!(response.contains("-32010"), "{response}");
     server.stop.cancel();
     server.served.await.unwrap();
+}
+
+/// The JSON of an HTTP answer.
+fn body(response: &str) -> Value {
+    let (_, body) = response.split_once("\r\n\r\n").unwrap();
+    serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {response}"))
+}
+
+#[tokio::test]
+async fn a_batch_is_answered_in_its_order_with_ids_as_they_came() {
+    let server = serving(chain()).await;
+    let call = |id: Value, method: &str| json!({"jsonrpc": "2.0", "id": id, "method": method});
+    let ids = [json!(1), json!("a"), json!(null), json!(-7), json!(1.5), json!(true)];
+    let mut calls: Vec<Value> = ids.iter().map(|id| call(id.clone(), "eth_blockNumber")).collect();
+    calls.push(json!({"jsonrpc": "2.0", "method": "eth_blockNumber"}));
+    calls.extend((0..900).map(|id| call(json!(id), if id % 3 == 0 { "eth_chainId" } else { "no_such" })));
+    let answers = body(&post(server.address, &json!(calls).to_string()).await);
+    let answers = answers.as_array().unwrap();
+    assert_eq!(answers.len(), 906, "a notification is not answered");
+    for (answer, id) in answers.iter().zip(ids) {
+        assert_eq!((&answer["id"], &answer["result"]), (&id, &json!("0x7d0")));
+    }
+    for (id, answer) in answers[6..].iter().enumerate() {
+        assert_eq!(answer["id"], json!(id));
+        assert_eq!(answer["error"]["code"].as_i64(), (id % 3 != 0).then_some(-32601));
+    }
+    let one = body(&post(server.address, r#"{"jsonrpc":"2.0","id":-1,"method":"eth_chainId"}"#).await);
+    assert_eq!(one, json!({"jsonrpc": "2.0", "id": -1, "result": "0x539"}));
+    server.stop.cancel();
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_told_from_what_is_no_json() {
+    let server = serving(chain()).await;
+    let none = Value::Null;
+    let cases = [
+        ("[]", -32600, &none),
+        ("{}", -32600, &none),
+        ("7", -32600, &none),
+        (r#"{"id":1}"#, -32600, &json!(1)),
+        ("{", -32700, &none),
+        ("x", -32700, &none),
+    ];
+    for (text, code, id) in cases {
+        let answer = body(&post(server.address, text).await);
+        assert_eq!((&answer["error"]["code"], &answer["id"]), (&json!(code), id), "{text}");
+    }
+    server.stop.cancel();
+}
+
+#[tokio::test]
+async fn a_subscription_over_http_is_refused_in_geths_words() {
+    let server = serving(chain()).await;
+    let request = r#"{"jsonrpc":"2.0","id":1,"method":"eth_subscribe","params":["newHeads"]}"#;
+    let answer = body(&post(server.address, request).await);
+    assert_eq!(answer["error"], json!({"code": -32601, "message": "notifications not supported"}));
+    server.stop.cancel();
+}
+
+/// Sends an HTTP request without a body and gives back the whole answer.
+async fn request(address: SocketAddr, head: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(format!("{head}\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes()).await.unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.unwrap();
+    response
+}
+
+#[tokio::test]
+async fn a_balancer_sees_whether_the_node_takes_work() {
+    for (is_ready, status) in [(true, "200"), (false, "503")] {
+        let server = serving(MemoryChain { is_ready, ..chain() }).await;
+        let health = request(server.address, "GET /health HTTP/1.1").await;
+        assert!(health.starts_with(&format!("HTTP/1.1 {status}")), "{health}");
+        assert!(health.ends_with("shard 2 has not answered\n"), "{health}");
+        assert!(request(server.address, "GET / HTTP/1.1").await.starts_with("HTTP/1.1 200"));
+        assert!(request(server.address, "HEAD / HTTP/1.1").await.starts_with("HTTP/1.1 200"));
+        assert!(request(server.address, "GET /else HTTP/1.1").await.starts_with("HTTP/1.1 404"));
+        server.stop.cancel();
+    }
+}
+
+#[tokio::test]
+async fn a_page_from_the_internet_may_ask_a_node_at_home() {
+    let server = serving(chain()).await;
+    let asked = "OPTIONS / HTTP/1.1\r\norigin: https://wallet.example\r\naccess-control-request-method: POST\r\n\
+                 access-control-request-private-network: true";
+    let answer = request(server.address, asked).await;
+    assert!(answer.contains("access-control-allow-private-network: true"), "{answer}");
+    assert!(answer.contains("access-control-allow-origin: *"), "{answer}");
+    server.stop.cancel();
 }
 
 /// A WebSocket connection, its handshake done.

@@ -8,6 +8,7 @@
 //! then on, so nothing that it depends on ran after it. What comes to another receipt is not told. The protocol's own transactions have no input that is kept, and no trace.
 //! Source: geth, "debug namespace"; `OpenEthereum`, "JSONRPC trace module"; Erigon for `trace_filter`.
 
+use super::arguments::{Json, read};
 use super::call::{call_of, overrides_of};
 use super::chain::{Chain, Found, Moment, SlotBlock, running};
 use super::error::{SERVER_ERROR_CODE, error, invalid_params};
@@ -16,7 +17,7 @@ use crate::rejection::{Reason, Rejection};
 use crate::state::OutcomeRecord;
 use alloy_primitives::B256;
 use alloy_primitives::map::HashSet;
-use alloy_rpc_types_eth::{BlockId, BlockNumberOrTag, Index, TransactionRequest};
+use alloy_rpc_types_eth::{BlockId, BlockNumberOrTag, TransactionRequest};
 use alloy_rpc_types_trace::filter::TraceFilter;
 use alloy_rpc_types_trace::geth::{GethDebugTracingCallOptions, GethDebugTracingOptions};
 use alloy_rpc_types_trace::parity::TraceResultsWithTransactionHash;
@@ -71,12 +72,9 @@ struct Past {
 
 impl<C: Chain> Node<C> {
     async fn debug_trace_call(&self, params: Params<'static>) -> Answer<Value> {
-        let (request, id, options) = {
-            let mut params = params.sequence();
-            let request: TransactionRequest = params.next()?;
-            let id = params.optional_next::<BlockId>()?;
-            (request, id, params.optional_next::<GethDebugTracingCallOptions>()?.unwrap_or_default())
-        };
+        let (request, id, Json(options)): (TransactionRequest, _, Json<Option<GethDebugTracingCallOptions>>) =
+            read(&params)?;
+        let options = options.unwrap_or_default();
         if options.tx_index.is_some() {
             return Err(invalid_params("txIndex is not supported"));
         }
@@ -86,11 +84,7 @@ impl<C: Chain> Node<C> {
     }
 
     async fn trace_call(&self, params: Params<'static>) -> Answer<Value> {
-        let (request, types, id) = {
-            let mut params = params.sequence();
-            let request: TransactionRequest = params.next()?;
-            (request, params.next::<HashSet<TraceType>>()?, params.optional_next::<BlockId>()?)
-        };
+        let (request, Json(types), id): (TransactionRequest, Json<HashSet<TraceType>>, _) = read(&params)?;
         let call = call_of(request, self.chain.params().network)?;
         self.traced_call(call, id, Tracer::Parity(types)).await
     }
@@ -107,10 +101,8 @@ impl<C: Chain> Node<C> {
     }
 
     async fn debug_trace_transaction(&self, params: Params<'static>) -> Answer<Value> {
-        let (hash, options) = {
-            let mut params = params.sequence();
-            (params.next::<B256>()?, params.optional_next::<GethDebugTracingOptions>()?.unwrap_or_default())
-        };
+        let (hash, Json(options)): (B256, Json<Option<GethDebugTracingOptions>>) = read(&params)?;
+        let options = options.unwrap_or_default();
         let Some((slot, index)) = self.placed(hash).await? else {
             return Err(error(SERVER_ERROR_CODE, "transaction not found"));
         };
@@ -119,10 +111,8 @@ impl<C: Chain> Node<C> {
     }
 
     async fn debug_trace_block(&self, params: Params<'static>) -> Answer<Vec<Value>> {
-        let (id, options) = {
-            let mut params = params.sequence();
-            (params.next::<BlockId>()?, params.optional_next::<GethDebugTracingOptions>()?.unwrap_or_default())
-        };
+        let (id, Json(options)): (BlockId, Json<Option<GethDebugTracingOptions>>) = read(&params)?;
+        let options = options.unwrap_or_default();
         let slot = self.existing(id).await?;
         let hashes = self.hashes(slot).await?;
         let traces = self.traces(slot, Wanted::All, Tracer::Geth(Box::new(options))).await?;
@@ -131,32 +121,30 @@ impl<C: Chain> Node<C> {
     }
 
     async fn trace_transaction(&self, params: Params<'static>) -> Answer<Option<Vec<LocalizedTransactionTrace>>> {
-        let hash: B256 = params.sequence().next()?;
+        let (hash,): (B256,) = read(&params)?;
         let Some((slot, index)) = self.placed(hash).await? else { return Ok(None) };
         self.flat(slot, Wanted::One(index)).await.map(Some)
     }
 
     /// One trace of a transaction, by its address within it.
     async fn trace_get(&self, params: Params<'static>) -> Answer<Option<LocalizedTransactionTrace>> {
-        let (hash, indices) = {
-            let mut params = params.sequence();
-            (params.next::<B256>()?, params.next::<Vec<Index>>()?)
-        };
+        let (hash, indices): (B256, Vec<u64>) = read(&params)?;
         let Some((slot, index)) = self.placed(hash).await? else { return Ok(None) };
-        let address: Vec<usize> = indices.into_iter().map(|index| index.0).collect();
+        let address: Vec<usize> =
+            indices.into_iter().map(|index| usize::try_from(index).unwrap_or(usize::MAX)).collect();
         let traces = self.flat(slot, Wanted::One(index)).await?;
         Ok(traces.into_iter().find(|trace| trace.trace.trace_address == address))
     }
 
     async fn trace_block(&self, params: Params<'static>) -> Answer<Option<Vec<LocalizedTransactionTrace>>> {
-        let id: BlockId = params.sequence().next()?;
+        let (id,): (BlockId,) = read(&params)?;
         let Some(slot) = self.slot_of(id).await? else { return Ok(None) };
         self.flat(slot, Wanted::All).await.map(Some)
     }
 
     /// Traces of many blocks by who called and who was called, as Erigon and Blockscout have it.
     async fn trace_filter(&self, params: Params<'static>) -> Answer<Vec<LocalizedTransactionTrace>> {
-        let filter: TraceFilter = params.sequence().next()?;
+        let (Json(filter),): (Json<TraceFilter>,) = read(&params)?;
         let head = self.chain.head().await?;
         let from = filter.from_block.map_or(self.chain.earliest(), Slot);
         let to = filter.to_block.map_or(head, Slot);
@@ -184,10 +172,7 @@ impl<C: Chain> Node<C> {
     }
 
     async fn trace_replay_transaction(&self, params: Params<'static>) -> Answer<TraceResults> {
-        let (hash, types) = {
-            let mut params = params.sequence();
-            (params.next::<B256>()?, params.next::<HashSet<TraceType>>()?)
-        };
+        let (hash, Json(types)): (B256, Json<HashSet<TraceType>>) = read(&params)?;
         let Some((slot, index)) = self.placed(hash).await? else {
             return Err(error(SERVER_ERROR_CODE, "transaction not found"));
         };
@@ -198,10 +183,7 @@ impl<C: Chain> Node<C> {
     }
 
     async fn trace_replay_block(&self, params: Params<'static>) -> Answer<Vec<TraceResultsWithTransactionHash>> {
-        let (id, types) = {
-            let mut params = params.sequence();
-            (params.next::<BlockId>()?, params.next::<HashSet<TraceType>>()?)
-        };
+        let (id, Json(types)): (BlockId, Json<HashSet<TraceType>>) = read(&params)?;
         let slot = self.existing(id).await?;
         let hashes = self.hashes(slot).await?;
         let traces = self.traces(slot, Wanted::All, Tracer::Parity(types)).await?;

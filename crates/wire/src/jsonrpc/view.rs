@@ -6,13 +6,16 @@ use crate::state::OutcomeRecord;
 use alloy_consensus::proofs::ordered_trie_root_with_encoder;
 use alloy_consensus::transaction::Recovered;
 use alloy_consensus::{
-    EMPTY_OMMER_ROOT_HASH, EthereumTxEnvelope, Receipt, ReceiptEnvelope, ReceiptWithBloom, Transaction as _, TxEip4844,
+    EMPTY_OMMER_ROOT_HASH, EMPTY_ROOT_HASH, EthereumTxEnvelope, Receipt, ReceiptEnvelope, ReceiptWithBloom,
+    Transaction as _, TxEip4844,
 };
 use alloy_eips::eip2718::{Decodable2718, EIP4844_TX_TYPE_ID, Encodable2718};
 use alloy_eips::eip4844::{BLOB_TX_MIN_BLOB_GASPRICE, fake_exponential};
-use alloy_primitives::{Address, B64, B256, Bloom, U256};
+use alloy_eips::eip4895::Withdrawals;
+use alloy_eips::eip7685::EMPTY_REQUESTS_HASH;
+use alloy_primitives::{Address, B64, B256, Bloom, Bytes, U256};
 use alloy_rpc_types_eth::{Block, BlockTransactions, Header, Log, Transaction, TransactionReceipt};
-use evm::{Environments, NetworkParams, Outcome, Status};
+use evm::{Environments, NetworkParams, Outcome, SpecId, Status};
 use jsonrpsee::types::ErrorObjectOwned;
 use jsonrpsee::types::error::INTERNAL_ERROR_CODE;
 use primitives::Slot;
@@ -20,6 +23,9 @@ use serde_json::{Value, json};
 
 /// The type that transactions of the protocol itself are shown with.
 pub(super) const SYSTEM_TYPE: &str = "0x7e";
+
+/// The same, as the first byte of what stands for one in a block's tries.
+const SYSTEM_TYPE_ID: u8 = 0x7e;
 
 type Envelope = EthereumTxEnvelope<TxEip4844>;
 
@@ -58,12 +64,22 @@ impl BlockView<'_> {
             }
         };
         let block: Block<Value, Header> =
-            Block { header: self.header(), uncles: Vec::new(), transactions, withdrawals: None };
+            Block { header: self.header(), uncles: Vec::new(), transactions, withdrawals: self.withdrawals() };
         let mut value = to_value(&block)?;
         if !self.block.silent.is_empty() {
             value["silentShards"] = self.block.silent.iter().map(|shard| hex(shard.0.into())).collect();
         }
         Ok(value)
+    }
+
+    /// None ever, from the fork on that knows them.
+    fn withdrawals(&self) -> Option<Withdrawals> {
+        self.has(SpecId::SHANGHAI).then(Withdrawals::default)
+    }
+
+    /// Whether the rules of `fork` hold in this block.
+    fn has(&self, fork: SpecId) -> bool {
+        self.params.spec.includes(fork)
     }
 
     /// The header. It does not hash to the block's hash, and has no state root: see the module above.
@@ -85,27 +101,39 @@ impl BlockView<'_> {
             timestamp: environment.timestamp,
             mix_hash: environment.randomness.unwrap_or_default(),
             nonce: B64::ZERO,
-            base_fee_per_gas: Some(environment.base_fee),
+            base_fee_per_gas: self.has(SpecId::LONDON).then_some(environment.base_fee),
+            withdrawals_root: self.has(SpecId::SHANGHAI).then_some(EMPTY_ROOT_HASH),
             blob_gas_used: environment.blob.map(|_| outcomes.iter().filter_map(blob_gas).sum()),
             excess_blob_gas: environment.blob.map(|blob| blob.excess_gas),
+            parent_beacon_block_root: self.has(SpecId::CANCUN).then_some(B256::ZERO),
+            requests_hash: self.has(SpecId::PRAGUE).then_some(EMPTY_REQUESTS_HASH),
             ..alloy_consensus::Header::default()
         };
         let size = outcomes.iter().map(|record| record.bytes.len()).sum::<usize>();
         Header { hash: self.hash(), inner, total_difficulty: None, size: Some(U256::from(size)) }
     }
 
-    /// The root of the receipts of signed transactions, as Ethereum computes it.
+    /// The root of the receipts, as Ethereum computes it.
     fn receipts_root(&self) -> B256 {
+        ordered_trie_root_with_encoder(&self.raw_receipts(), |bytes: &Bytes, out| out.extend_from_slice(bytes))
+    }
+
+    /// The receipts in bytes (EIP-2718); one of the protocol's own transactions is that of an old one behind its type.
+    pub(super) fn raw_receipts(&self) -> Vec<Bytes> {
         let mut gas = 0;
-        let mut receipts = Vec::new();
-        for record in &self.block.outcomes {
+        let receipt = |record: &OutcomeRecord| {
             gas += record.outcome.gas_used;
-            if !record.bytes.is_empty() {
-                let logs = record.outcome.logs.iter().cloned().map(Into::into).collect();
-                receipts.push(envelope(&record.outcome, gas, logs));
-            }
-        }
-        ordered_trie_root_with_encoder(&receipts, |receipt: &ReceiptEnvelope, out| receipt.encode_2718(out))
+            let logs = record.outcome.logs.iter().cloned().map(Into::into).collect();
+            let mut bytes = if record.bytes.is_empty() { vec![SYSTEM_TYPE_ID] } else { Vec::new() };
+            envelope(&record.outcome, gas, logs).encode_2718(&mut bytes);
+            bytes.into()
+        };
+        self.block.outcomes.iter().map(receipt).collect()
+    }
+
+    /// Transaction `index` in bytes.
+    pub(super) fn raw_transaction(&self, index: usize) -> Result<Bytes, ErrorObjectOwned> {
+        self.record(index).map(raw)
     }
 
     /// Transaction `index` with all fields.
@@ -230,10 +258,27 @@ fn decode(bytes: &[u8]) -> Result<Envelope, ErrorObjectOwned> {
     Envelope::decode_2718_exact(bytes).map_err(broken)
 }
 
-/// The root of signed transactions, as Ethereum computes it.
+/// The root of transactions, as Ethereum computes it.
 fn transactions_root(outcomes: &[OutcomeRecord]) -> B256 {
-    let signed: Vec<&[u8]> = outcomes.iter().map(|record| &*record.bytes).filter(|bytes| !bytes.is_empty()).collect();
-    ordered_trie_root_with_encoder(&signed, |bytes, out| out.extend_from_slice(bytes))
+    let transactions: Vec<Bytes> = outcomes.iter().map(raw).collect();
+    ordered_trie_root_with_encoder(&transactions, |bytes: &Bytes, out| out.extend_from_slice(bytes))
+}
+
+/// A transaction in bytes (EIP-2718). Nobody signed one of the protocol's own, and what it was called with is not kept: behind
+/// its type stands its hash, which binds all of it.
+fn raw(record: &OutcomeRecord) -> Bytes {
+    if record.bytes.is_empty() {
+        return [&[SYSTEM_TYPE_ID], record.transaction.as_slice()].concat().into();
+    }
+    record.bytes.clone().into()
+}
+
+/// A transaction under way in a line, as `txpool_inspect` gives it.
+pub(super) fn summary(bytes: &[u8]) -> Result<String, ErrorObjectOwned> {
+    let transaction = decode(bytes)?;
+    let target = transaction.to().map_or_else(|| "contract creation".to_owned(), |to| to.to_string());
+    let (value, gas, price) = (transaction.value(), transaction.gas_limit(), transaction.max_fee_per_gas());
+    Ok(format!("{target}: {value} wei + {gas} gas × {price} wei"))
 }
 
 fn bloom_of(outcome: &Outcome) -> Bloom {
@@ -258,7 +303,8 @@ fn envelope<L>(outcome: &Outcome, cumulative_gas_used: u64, logs: Vec<L>) -> Rec
     }
 }
 
-fn to_value<T: serde::Serialize>(value: &T) -> Result<Value, ErrorObjectOwned> {
+/// A value as JSON.
+pub(super) fn to_value<T: serde::Serialize>(value: &T) -> Result<Value, ErrorObjectOwned> {
     serde_json::to_value(value).map_err(|broken| error(INTERNAL_ERROR_CODE, broken.to_string()))
 }
 

@@ -8,6 +8,7 @@
 //! Every listener of every process is one of these: gRPC, JSON-RPC, metrics.
 
 use super::ServerError;
+use super::client::Client;
 use super::descriptors;
 use super::seats::{Held, LOOK_INTERVAL, Seat, Seats};
 use crate::limits::{CONNECTIONS_COUNT_MAX, HANDSHAKE_TIMEOUT, WRITE_STALL_TIMEOUT};
@@ -121,6 +122,11 @@ impl Connection {
         let dismissed = Box::pin(held.seat().dismissed().cancelled_owned());
         let patience = Some((PREFACE_BYTES, Box::pin(sleep(HANDSHAKE_TIMEOUT))));
         Self { stream, patience, stalled: None, held_back: None, look: Box::pin(sleep(LOOK_INTERVAL)), dismissed, held }
+    }
+
+    /// Who is at the other end. One that has gone already is nobody in particular.
+    pub(crate) fn client(&self) -> Client {
+        self.stream.peer_addr().map_or(Client::LOCAL, Client::from)
     }
 
     /// Its place.

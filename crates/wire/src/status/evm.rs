@@ -12,7 +12,7 @@ impl From<TransactionError> for Rejection {
             TransactionError::ChainId { expected, actual } => {
                 Self::new(Reason::WrongChainId, text).with("expected", expected).with("actual", actual)
             }
-            TransactionError::Unprotected => Self::new(Reason::WrongChainId, text),
+            TransactionError::Unprotected => Self::new(Reason::Unprotected, text),
             TransactionError::Signature => Self::new(Reason::BadSignature, text),
         }
     }

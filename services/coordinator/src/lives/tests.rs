@@ -43,6 +43,35 @@ fn signed(byte: u8, nonce: u64) -> Signed {
     Signed { hash: B256::repeat_byte(byte), sender: Address::repeat_byte(9), nonce, bytes: Data::default() }
 }
 
+#[test]
+fn what_is_accepted_is_told_as_pending_once_and_is_under_way_until_it_ends() {
+    let (lives, sender) = (Lives::default(), Address::repeat_byte(9));
+    let [first, later] =
+        [1, 2].map(|byte| lives.begin(B256::repeat_byte(byte), vec![signed(byte, byte.into())]).unwrap());
+    assert!(lives.under_way(None).is_empty(), "what may yet be refused is not pending");
+    lives.note(told(first, Event::Executed { participants: [ShardId(0)].into() }));
+    lives.note(told(later, Event::AwaitsNonce { transaction: 2, state: 1 }));
+    lives.note(told(first, Event::Queued { key: evm::StateKey::Account(sender) }));
+    let arrivals = lives.intake().page(0).arrivals;
+    assert_eq!(arrivals.iter().map(|arrival| arrival.hash).collect::<Vec<_>>(), [1, 2].map(B256::repeat_byte));
+    let under_way =
+        |sender| lives.under_way(sender).into_iter().map(|one| (one.nonce, one.is_ahead)).collect::<Vec<_>>();
+    assert_eq!(under_way(Some(sender)), [(1, false), (2, true)]);
+    assert_eq!(under_way(Some(Address::ZERO)), []);
+    lives.note(told(first, refusal()));
+    assert_eq!(under_way(None), [(2, true)]);
+}
+
+#[test]
+fn a_replacement_that_is_refused_leaves_the_first_under_way() {
+    let (lives, sender) = (Lives::default(), Address::repeat_byte(9));
+    let [first, second] = [1, 2].map(|byte| lives.begin(B256::repeat_byte(byte), vec![signed(byte, 0)]).unwrap());
+    lives.note(told(first, Event::Executed { participants: [ShardId(0)].into() }));
+    lives.note(told(second, refusal()));
+    assert_eq!(lives.next_nonce(sender, 0), 1);
+    assert_eq!(lives.under_way(None).len(), 1);
+}
+
 fn refusal() -> Event {
     Event::Refused(Box::new(Refusal::Unsettled))
 }

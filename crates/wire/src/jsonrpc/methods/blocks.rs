@@ -1,8 +1,8 @@
 //! Blocks, their receipts and their fees.
 
 use super::Answer;
+use crate::jsonrpc::arguments::read;
 use crate::jsonrpc::chain::Chain;
-use crate::jsonrpc::error::invalid_params;
 use crate::jsonrpc::node::Node;
 use crate::jsonrpc::view::{BlockView, Detail, hex};
 use crate::rejection::Rejection;
@@ -13,32 +13,23 @@ use primitives::Slot;
 use serde_json::Value;
 
 impl<C: Chain> Node<C> {
-    pub(super) async fn block_number(&self, _: Params<'static>) -> Answer<String> {
+    pub(super) async fn block_number(&self, params: Params<'static>) -> Answer<String> {
+        read::<()>(&params)?;
         Ok(hex(self.chain.head().await?.0))
     }
 
     pub(super) async fn get_fee_history(&self, params: Params<'static>) -> Answer<FeeHistory> {
-        let (count, newest, percentiles) = {
-            let mut params = params.sequence();
-            let count = quantity(&params.next()?)?;
-            (count, params.next::<BlockNumberOrTag>()?, params.optional_next::<Vec<f64>>()?)
-        };
+        let (count, newest, percentiles) = read(&params)?;
         self.fee_history(count, newest, percentiles).await
     }
 
     pub(super) async fn get_block_by_number(&self, params: Params<'static>) -> Answer<Option<Value>> {
-        let (tag, full) = {
-            let mut params = params.sequence();
-            (params.next::<BlockNumberOrTag>()?, params.optional_next::<bool>()?)
-        };
+        let (tag, full) = read(&params)?;
         self.rpc_block(self.slot_of_tag(tag).await?, full).await
     }
 
     pub(super) async fn get_block_by_hash(&self, params: Params<'static>) -> Answer<Option<Value>> {
-        let (hash, full) = {
-            let mut params = params.sequence();
-            (params.next::<B256>()?, params.optional_next::<bool>()?)
-        };
+        let (hash, full): (B256, _) = read(&params)?;
         self.rpc_block(self.chain.slot_of_hash(hash).await?, full).await
     }
 
@@ -48,14 +39,42 @@ impl<C: Chain> Node<C> {
         self.viewed(slot, |view| view.block(detail)).await.map(Some)
     }
 
-    pub(super) async fn get_block_transaction_count(&self, params: Params<'static>) -> Answer<Option<String>> {
-        let id: BlockId = params.sequence().next()?;
-        let Some(slot) = self.slot_of(id).await? else { return Ok(None) };
+    pub(super) async fn get_transaction_count_by_number(&self, params: Params<'static>) -> Answer<Option<String>> {
+        let (tag,): (BlockNumberOrTag,) = read(&params)?;
+        self.transaction_count_in(self.slot_of_tag(tag).await?).await
+    }
+
+    pub(super) async fn get_transaction_count_by_hash(&self, params: Params<'static>) -> Answer<Option<String>> {
+        let (hash,): (B256,) = read(&params)?;
+        self.transaction_count_in(self.chain.slot_of_hash(hash).await?).await
+    }
+
+    async fn transaction_count_in(&self, slot: Option<Slot>) -> Answer<Option<String>> {
+        let Some(slot) = slot else { return Ok(None) };
         self.viewed(slot, |view| Ok(hex(view.block.outcomes.len() as u64))).await.map(Some)
     }
 
+    /// Zero: slots have no uncles. None where there is no such block.
+    pub(super) async fn get_uncle_count_by_number(&self, params: Params<'static>) -> Answer<Option<&'static str>> {
+        let (tag,): (BlockNumberOrTag,) = read(&params)?;
+        Ok(self.slot_of_tag(tag).await?.map(|_| "0x0"))
+    }
+
+    pub(super) async fn get_uncle_count_by_hash(&self, params: Params<'static>) -> Answer<Option<&'static str>> {
+        let (hash,): (B256,) = read(&params)?;
+        Ok(self.chain.slot_of_hash(hash).await?.map(|_| "0x0"))
+    }
+
+    pub(super) fn get_uncle_by_number(params: &Params<'_>) -> Answer<Value> {
+        read::<(BlockNumberOrTag, u64)>(params).map(|_| Value::Null)
+    }
+
+    pub(super) fn get_uncle_by_hash(params: &Params<'_>) -> Answer<Value> {
+        read::<(B256, u64)>(params).map(|_| Value::Null)
+    }
+
     pub(super) async fn get_block_receipts(&self, params: Params<'static>) -> Answer<Option<Vec<Value>>> {
-        let id: BlockId = params.sequence().next()?;
+        let (id,): (BlockId,) = read(&params)?;
         let Some(slot) = self.slot_of(id).await? else { return Ok(None) };
         let receipts = |view: BlockView<'_>| (0..view.block.outcomes.len()).map(|index| view.receipt(index)).collect();
         self.viewed(slot, receipts).await.map(Some)
@@ -66,10 +85,4 @@ impl<C: Chain> Node<C> {
         let block = self.chain.block(slot).await.map_err(|rejection: Rejection| ErrorObjectOwned::from(rejection))?;
         see(BlockView { params: self.chain.params(), block: &block })
     }
-}
-
-/// A number in hex, or as a JSON number, which some clients send.
-fn quantity(value: &Value) -> Answer<u64> {
-    let text = value.as_str().and_then(|text| u64::from_str_radix(text.strip_prefix("0x")?, 16).ok());
-    text.or_else(|| value.as_u64()).ok_or_else(|| invalid_params(format!("{value} is no quantity")))
 }
