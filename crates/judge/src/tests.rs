@@ -138,7 +138,7 @@ impl World {
             homes: executed.homes.clone(),
             payload: executed.digest(),
             number: 1,
-            deadline: self.now.after(Millis(10_000)),
+            deadline: self.now.after(evm::FEES_READ_DEADLINE_AHEAD_MAX),
         };
         let mut prepare = Prepare { descriptor, payload, executed, homes: Vec::new() };
         let homes = prepare.descriptor.homes.clone();
@@ -154,6 +154,8 @@ impl World {
             let answer = self.ask(*shard, Input::Decision { ticket, proof: Box::new(proof) });
             assert!(matches!(answer, Answer::Decided { .. }), "{answer:?}");
         }
+        // Some read the beneficiary's balance, which has to rest in between.
+        self.now = self.now.after(Millis(1_000));
         participants
     }
 
