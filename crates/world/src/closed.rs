@@ -9,7 +9,7 @@
 //! clock, which is not set back by an outage, is past them.
 
 use crate::world::World;
-use primitives::{ShardId, Slot, Time, Write};
+use primitives::{Millis, ShardId, Slot, Time, Write};
 use shard::spaces::OUTCOMES;
 use shard::{Answer, Input, OutcomeRecord, Ticket};
 
@@ -23,7 +23,7 @@ const OUTCOME_BYTES_MAX: usize = 4 << 20;
 #[derive(Debug)]
 pub(crate) struct Told {
     open: Slot,
-    /// No block to come has a time at or before this one.
+    /// No block to come has an earlier time: the millisecond after the one that was told of, as `services/executor` notes it.
     pub(crate) time: Time,
 }
 
@@ -51,7 +51,7 @@ impl World {
         }
         let told = &mut party.told;
         let before = told.open;
-        (told.open, told.time) = (before.max(*open), told.time.max(*time));
+        (told.open, told.time) = (before.max(*open), told.time.max(time.after(Millis(1))));
         if *open < before {
             let text = format!("shard {shard} says that slot {open} is open, and had closed all before {before}");
             self.watch.violation("I20", text);
