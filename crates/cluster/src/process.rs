@@ -98,7 +98,8 @@ impl Process {
 
     /// Sends a signal by name, such as `STOP` and `CONT`.
     pub fn signal(&self, name: &str) -> Result<()> {
-        let status = Command::new("kill").arg(format!("-{name}")).arg(self.id().to_string()).status();
+        // In a group of its own, too: a signal to the parent's group must not end what hands it on.
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.id().to_string()).process_group(0).status();
         let status = status.wrap_err("cannot run kill")?;
         if status.success() { Ok(()) } else { Err(eyre!("cannot send SIG{name} to process {}", self.id())) }
     }
