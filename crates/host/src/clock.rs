@@ -6,7 +6,10 @@
 
 use primitives::{Ceiling, Millis, ShardId, Time};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Between two looks whether anybody was heard.
+const SETTLED_PAUSE: Duration = Duration::from_millis(10);
 
 /// The time that steps get. When the system's clock jumps back, this one stands still until it has caught up; when it is
 /// ahead of all others', this one goes on as they do.
@@ -91,6 +94,13 @@ impl OtherClocks {
     /// Whether anybody was heard.
     pub fn has_heard(&self) -> bool {
         self.state().ceiling.has_heard()
+    }
+
+    /// Waits until the time of the clock that these hold is the present: until somebody was heard, two seconds at most.
+    pub async fn settled(&self) {
+        while !self.state().ceiling.is_settled(self.steady()) {
+            tokio::time::sleep(SETTLED_PAUSE).await;
+        }
     }
 
     fn cap(&self, own: Time, earliest: Time) -> Time {

@@ -54,12 +54,17 @@ impl Ceiling {
         !self.heard.is_empty()
     }
 
+    /// Whether what [`Ceiling::cap`] says is the present. Before, it is where the machine was when it was stopped.
+    pub fn is_settled(&self, steady: Millis) -> bool {
+        self.has_heard() || self.is_alone || steady >= HEARING_WAIT
+    }
+
     /// What to take for the time where the own clock shows `own` and the machine began at `earliest`.
     pub fn cap(&self, own: Time, earliest: Time, steady: Millis) -> Time {
         let now = |heard: &Heard| heard.said.after(Millis(steady.0.saturating_sub(heard.at.0)));
         match self.heard.values().map(now).max() {
             Some(newest) => own.min(newest.after(CLOCK_AHEAD_MAX)),
-            None if self.is_alone || steady >= HEARING_WAIT => own,
+            None if self.is_settled(steady) => own,
             None => own.min(earliest.after(steady)),
         }
     }
@@ -117,5 +122,7 @@ mod tests {
         let silent = Ceiling::beside_others();
         assert_eq!(cap(&silent, HOUR, 1_999), 1_999, "for a moment it may hear somebody yet");
         assert_eq!(cap(&silent, HOUR, 2_000), HOUR);
+        assert!(!silent.is_settled(Millis(1_999)) && silent.is_settled(Millis(2_000)));
+        assert!(heard(&[(ONE, 0)]).is_settled(Millis(0)) && Ceiling::alone().is_settled(Millis(0)));
     }
 }

@@ -115,6 +115,7 @@ pub async fn run(config: &Path) -> Result<(), Error> {
         terms,
         slots_kept,
         open: AtomicU64::new(0),
+        clocks: clocks.clone(),
         replays: Replays::default(),
         fate: Fate::new(mark),
         evidence: host::evidence::folder(&settings.data),
@@ -132,12 +133,18 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     let server = server.shard(Arc::clone(&node)).participant(Arc::clone(&node));
     let instruments = process.instruments.clone();
     tokio::select! {
-        end = process.serve_when(node.fate.wait_shown(), server, settings.listen, running.lifeline) => Ok(end?),
+        end = process.serve_when(able(&node), server, settings.listen, running.lifeline) => Ok(end?),
         behind = node.fate.wait_behind() => {
             instruments.store_behind();
             Err(behind.into())
         }
     }
+}
+
+/// Waits until this node may sign, and its time is the present.
+async fn able(node: &Node) {
+    node.fate.wait_shown().await;
+    node.clocks.settled().await;
 }
 
 /// The store, made with its genesis if it is new, its mark, and the machine on it.

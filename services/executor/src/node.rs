@@ -4,7 +4,7 @@ use crate::fate::Fate;
 use crate::floor::Floor;
 use crate::replays::Replays;
 use host::network::Network;
-use host::{Class, Handle, Instruments};
+use host::{Class, Handle, Instruments, OtherClocks};
 use primitives::ShardId;
 use shard::{Answer, Checks, Input, Reply, Ticket};
 use std::path::PathBuf;
@@ -27,6 +27,8 @@ pub(crate) struct Node {
     pub(crate) slots_kept: u64,
     /// The first slot that is not closed, as it was last attested: it never goes back.
     pub(crate) open: AtomicU64,
+    /// What the other shards' clocks show.
+    pub(crate) clocks: OtherClocks,
     /// Attempts that are being replayed.
     pub(crate) replays: Replays,
     /// Whether it may sign.

@@ -13,6 +13,8 @@ use wire::{Reason, Rejection};
 
 impl ParticipantApi for Node {
     async fn prepare(&self, prepares: Vec<Prepare>) -> Result<Answers<VoteAnswer>, Rejection> {
+        // A deadline is held against the present.
+        self.clocks.settled().await;
         let (places, open) = self.sort(prepares);
         let checked = checks::each(&self.checks, open, prepare).await?;
         let input = |ticket, prepare| Input::Prepare { ticket, prepare: Box::new(prepare) };

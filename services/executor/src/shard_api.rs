@@ -42,6 +42,7 @@ impl ShardApi for Node {
     }
 
     async fn submit_local(&self, payloads: Vec<Payload>) -> Result<Answers<Vec<OutcomeRecord>>, Rejection> {
+        self.clocks.settled().await;
         let checked = checks::each(&self.checks, payloads, |checks, payload| Ok(checks.payload(payload)?)).await?;
         let input = |ticket, payload| Input::Local { ticket, payload: Box::new(payload) };
         let outcomes = |answer| match answer {
@@ -170,6 +171,7 @@ impl ShardApi for Node {
     }
 
     async fn deliver(&self, receipts: Vec<Receipt>) -> Result<Answers<Delivered>, Rejection> {
+        self.clocks.settled().await;
         let checked = checks::each(&self.checks, receipts, |checks, receipt| Ok(checks.fact(receipt)?)).await?;
         Ok(self.ask_each(deliver_class, checked, deliver_input, delivered).await)
     }
