@@ -1,14 +1,8 @@
 //! What a node counts, read from its metrics as an operator's collector does.
 
-use crate::{Cluster, Node};
-use eyre::{Result, WrapErr, eyre};
+use crate::{Cluster, Node, endpoint};
+use eyre::Result;
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::time::Duration;
-
-/// How long the endpoint may take.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Counters and gauges of one node by their full names, labels included.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -20,16 +14,8 @@ impl Counters {
     /// # Errors
     /// The endpoint does not answer, or answers something else.
     pub fn read(cluster: &Cluster, node: Node) -> Result<Self> {
-        let url = cluster.metrics(node);
-        let authority = url.trim_start_matches("http://").trim_end_matches("/metrics");
-        let mut stream = TcpStream::connect(authority).wrap_err_with(|| format!("{node} at {authority}"))?;
-        stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
-        let request = format!("GET /metrics HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes())?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let (_, body) = answer.split_once("\r\n\r\n").ok_or_else(|| eyre!("{node} answered {answer:?}"))?;
-        Ok(Self::of(body))
+        let (_, body) = endpoint::get(cluster, node, "/metrics")?;
+        Ok(Self::of(&body))
     }
 
     fn of(text: &str) -> Self {

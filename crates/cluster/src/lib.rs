@@ -11,6 +11,7 @@
 
 pub mod client;
 pub mod counters;
+pub mod endpoint;
 pub mod market;
 pub mod process;
 pub mod rpc;

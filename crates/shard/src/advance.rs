@@ -41,8 +41,10 @@ pub fn advance(read: &impl Read, blocks_count_max: usize, slots_kept: u64) -> Re
     let Some(height) = blocks.last().map(|(key, _)| spaces::height_of(key)) else { return Ok(None) };
     let mut staged = Staged::new(read);
     let changes = together(&mut staged, blocks);
-    past::record(&mut staged, height, &changes, slots_kept);
-    let root = state_tree::put_version(&mut staged, from, height, changes)?;
+    // Looked up once for both.
+    let before: Vec<_> = changes.iter().map(|(key, _)| state_tree::newest(&staged, key)).collect();
+    past::record(&mut staged, height, &changes, &before, slots_kept);
+    let root = state_tree::put_version(&mut staged, from, height, changes, before)?;
     state_tree::prune(&mut staged, from, height);
     Ok(Some(Advance { from, root: (height, root), writes: staged.into_writes() }))
 }

@@ -15,7 +15,7 @@ use crate::attempts::{self, undecided};
 use crate::ledger::{stored_value, word, word_bytes};
 use crate::spaces::{self, CHANGES, PAST, PAST_ROWS};
 use crate::staged::{Staged, get_value, own_value};
-use crate::state_tree::{self, BlockChanges, ValueAt};
+use crate::state_tree::{self, BlockChanges, Stored, ValueAt};
 use alloy_primitives::U256;
 use borsh::{BorshDeserialize, BorshSerialize};
 use evm::StateKey;
@@ -79,11 +79,18 @@ pub enum PastError {
     },
 }
 
-/// Records what a block changes, before the state tree takes it, and forgets what changed more than `kept` slots ago.
-pub(crate) fn record<R: Read>(staged: &mut Staged<'_, R>, height: Height, changes: &BlockChanges, kept: u64) {
+/// Records what a block changes, `before` being what stands in the state tree of each key, and forgets what changed more than `kept`
+/// slots ago.
+pub(crate) fn record<R: Read>(
+    staged: &mut Staged<'_, R>,
+    height: Height,
+    changes: &BlockChanges,
+    before: &[Option<Stored>],
+    kept: u64,
+) {
     let mut rows = Rows { newest: Slot(0), keys: Vec::new() };
-    for (key, values) in changes {
-        let mut before = state_tree::newest_value(staged, key);
+    for ((key, values), stored) in changes.iter().zip(before) {
+        let mut before = stored.as_ref().and_then(|(_, value)| value.clone());
         for ValueAt { slot, value } in values {
             // Nobody asks what was before the first slot.
             if *slot > Slot(0) {

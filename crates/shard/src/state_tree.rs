@@ -4,7 +4,8 @@
 //!
 //! Promise: the root after a block depends on the state alone, not on the order of its changes or on when it was computed
 //! (I11); a header's root is at most [`STATE_ROOT_LAG_BLOCKS_MAX`] blocks old; a proof shows a key's value or that it has
-//! none. A version is of one block or of several, and has the height of the last. What a block costs depends on what it and one block before it changed, never on how many blocks there were.
+//! none. A version is of one block or of several, and has the height of the last. What a block costs depends on what it and one
+//! block before it changed, never on how many blocks there were.
 //! Knows nothing of what state means: keys are canonical bytes of a [`StateKey`], values those the ledger stores.
 //! Source: Gao, Hu, Wu, "Jellyfish Merkle Tree", 2021, by crate `jmt` with keyed blake3 in place of SHA-256.
 
@@ -99,12 +100,13 @@ pub fn root_at(read: &impl Read, height: Height) -> Option<Digest> {
     get_value(read, TREE_ROOTS, &spaces::height_key(height))
 }
 
-/// Adds what blocks up to `height` changed since version `from`, as version `height`.
+/// Adds what blocks up to `height` changed since version `from`, as version `height`; `before` is what is [`newest`] of each key.
 pub(crate) fn put_version<R: Read>(
     staged: &mut Staged<'_, R>,
     from: Option<Height>,
     height: Height,
     changes: BlockChanges,
+    before: Vec<Option<Stored>>,
 ) -> Result<Digest, StateTreeError> {
     let hashed: std::collections::BTreeMap<KeyHash, Option<Vec<u8>>> =
         changes.into_iter().map(|(key, values)| (KeyHash::with::<Blake3>(key), last(values))).collect();
@@ -116,11 +118,13 @@ pub(crate) fn put_version<R: Read>(
         staged.put_value(TREE_NODES, node_key(key), node);
     }
     let below_root = batch.stale_node_index_batch.iter().map(|stale| &stale.node_key).filter(|key| !is_root(key));
-    let mut stale = Stale { nodes: below_root.map(node_key).collect(), values: Vec::new() };
+    let mut stale = Stale {
+        nodes: below_root.map(node_key).collect(),
+        values: before.into_iter().flatten().map(|(stored, _)| stored).collect(),
+    };
     // What changes nothing copies the root, and the tree does not say that the earlier one is stale.
     stale.nodes.extend(from.map(|from| root_key(from.0)));
     for (key, value) in hashed {
-        stale.values.extend(newest_value_key(staged, key));
         let stored = value_key(key, height.0);
         staged.put_value(TREE_VALUES, stored.clone(), &value);
         if value.is_none() {
@@ -159,16 +163,19 @@ fn last(values: Vec<ValueAt>) -> Option<Vec<u8>> {
     values.into_iter().next_back()?.value
 }
 
-/// The value of a key, by its canonical bytes, under the newest root; `None` for nothing there.
-pub(crate) fn newest_value(read: &impl Read, key: &[u8]) -> Option<Vec<u8>> {
+/// Where the newest value of a key stands, and what it is.
+pub(crate) type Stored = (Vec<u8>, Option<Vec<u8>>);
+
+/// What stands of a key, by its canonical bytes, under the newest root.
+pub(crate) fn newest(read: &impl Read, key: &[u8]) -> Option<Stored> {
     let key = KeyHash::with::<Blake3>(key);
-    let newest = read.scan(TREE_VALUES, &key.0, &key.0, 1);
-    newest.first().and_then(|(_, value)| own_value(TREE_VALUES, value))
+    let (stored, value) = read.scan(TREE_VALUES, &key.0, &key.0, 1).into_iter().next()?;
+    Some((stored, own_value(TREE_VALUES, &value)))
 }
 
-/// Where the newest value of a key is.
-fn newest_value_key(read: &impl Read, key: KeyHash) -> Option<Vec<u8>> {
-    read.scan(TREE_VALUES, &key.0, &key.0, 1).into_iter().next().map(|(stored, _)| stored)
+/// The value of a key, by its canonical bytes, under the newest root; `None` for nothing there.
+pub(crate) fn newest_value(read: &impl Read, key: &[u8]) -> Option<Vec<u8>> {
+    newest(read, key)?.1
 }
 
 /// Shows a key's value, or that it has none, under a state root.

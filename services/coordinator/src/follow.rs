@@ -16,20 +16,22 @@ use primitives::ShardId;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Fault;
+use wire::Rejection;
 use wire::limits::OUTCOMES_COUNT_MAX;
 use wire::shard::OutcomeQuery;
-use wire::{Reason, Rejection};
 
-/// Follows all shards of `network`; ends when nobody listens to the head.
+/// Follows all shards of `network`; ends when nobody listens to the head. An index that fails ends the process: it would be ready,
+/// and tell no new blocks.
 pub(crate) fn follow(process: &Process, network: &Network, shards: &Arc<Shards>, blocks: &Arc<Blocks>) {
     let pause = Duration::from_millis(network.params.slot_length.0.div_ceil(2));
     for shard in shards.ids() {
         let follower = Follower { shard, shards: Arc::clone(shards), blocks: Arc::clone(blocks) };
-        process.tasks.spawn("the follower of a shard", async move {
+        process.tasks.try_spawn("the follower of a shard", async move {
             while !follower.blocks.is_unheard() {
-                follower.ask().await;
+                follower.ask().await?;
                 tokio::time::sleep(pause).await;
             }
+            Ok::<_, Fault>(())
         });
     }
 }
@@ -43,16 +45,21 @@ struct Follower {
 }
 
 impl Follower {
-    async fn ask(&self) {
-        if let Err(rejection) = self.take().await {
-            tracing::debug!(shard = %self.shard, %rejection, "a shard's outcomes were not followed");
+    async fn ask(&self) -> Result<(), Fault> {
+        match self.take().await {
+            Ok(()) => {}
+            Err(Untaken::Refused(rejection)) => {
+                tracing::debug!(shard = %self.shard, %rejection, "a shard's outcomes were not followed");
+            }
+            Err(Untaken::Unkept(fault)) => return Err(fault),
         }
         let sound = self.shards.standings().filter(|(_, standing)| standing.is_sound());
         self.blocks.advance(sound.map(|(shard, _)| shard));
+        Ok(())
     }
 
     /// Takes over everything that the shard has closed and this process has not.
-    async fn take(&self) -> Result<(), Rejection> {
+    async fn take(&self) -> Result<(), Untaken> {
         // Who was away may be another now; and it may be the first that ever answers.
         let is_known = self.shards.standing(self.shard) == Standing::Answers;
         if !is_known {
@@ -66,7 +73,7 @@ impl Follower {
             let open = *query.to.get_or_insert(page.open);
             // A page ends within a block, which is not whole then.
             let whole = page.next.map_or(open, |next| next.shown);
-            self.blocks.keep(self.shard, page.outcomes, whole).map_err(unkept)?;
+            self.blocks.keep(self.shard, page.outcomes, whole)?;
             let Some(next) = page.next else {
                 self.blocks.caught_up(self.shard);
                 return Ok(());
@@ -76,8 +83,23 @@ impl Follower {
     }
 }
 
-#[allow(clippy::needless_pass_by_value, reason = "it is passed to `map_err`")]
-fn unkept(fault: Fault) -> Rejection {
-    tracing::error!(%fault, "the chain index takes nothing more: no new blocks are told");
-    Rejection::new(Reason::StoreFailed, fault.to_string())
+/// Why not everything was taken over.
+#[derive(Debug)]
+enum Untaken {
+    /// The shard did not tell it: it is asked again.
+    Refused(Rejection),
+    /// The index did not take it.
+    Unkept(Fault),
+}
+
+impl From<Rejection> for Untaken {
+    fn from(rejection: Rejection) -> Self {
+        Self::Refused(rejection)
+    }
+}
+
+impl From<Fault> for Untaken {
+    fn from(fault: Fault) -> Self {
+        Self::Unkept(fault)
+    }
 }

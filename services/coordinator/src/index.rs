@@ -42,6 +42,10 @@ const FOLDER: &str = "index";
 /// Most steps from slot to slot that one search for logs takes before it says how far it came.
 const SEARCH_STEPS_COUNT_MAX: usize = 16_384;
 
+/// How far a cursor may go on in memory alone while nothing is shown: an idle network is written down now and then, not with
+/// each answer.
+const CURSOR_SLOTS_MAX: u64 = 16;
+
 /// How many outcomes of a block are read at a time.
 const BLOCK_PAGE_COUNT: usize = 256;
 
@@ -68,12 +72,12 @@ impl Index {
 
     /// Takes over what `shard` shows; everything that it shows before `open` is here then.
     pub(crate) fn add(&self, shard: ShardId, outcomes: &[OutcomeRecord], open: Slot) -> Result<(), Fault> {
-        let is_further = open > self.cursor(shard);
-        if outcomes.is_empty() && !is_further {
+        let further = open.0.saturating_sub(self.cursor(shard).0);
+        if outcomes.is_empty() && further < CURSOR_SLOTS_MAX {
             return Ok(());
         }
         let mut writes: Vec<Write> = outcomes.iter().flat_map(|record| rows(shard, record)).collect();
-        if is_further {
+        if further > 0 {
             writes.push(Write::put(CURSORS, shard.0.to_be_bytes(), open.0.to_be_bytes().to_vec()));
         }
         // A batch is whole or not there.

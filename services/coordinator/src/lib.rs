@@ -20,7 +20,6 @@ mod chain;
 mod follow;
 mod index;
 mod lives;
-mod over;
 mod reads;
 mod refusal;
 mod settings;

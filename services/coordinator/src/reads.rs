@@ -14,14 +14,14 @@
 use crate::calls::Calls;
 use crate::shards::{Shards, named};
 use alloy_primitives::{Address, B256, U256};
-use evm::{AccountState, Bytecode, CodeCache, Data, FeesKey, Lookup, Missing, StateKey, View};
+use evm::{AccountState, Bytecode, CodeCache, Data, FeesKey, Ground, Lookup, Missing, StateKey, View};
 use futures_util::future::{join_all, try_join_all};
 use host::network::Network;
 use primitives::{ShardId, Slot};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-use wire::jsonrpc::Moment;
+use wire::jsonrpc::{Moment, Run, RunFailure};
 use wire::limits::STATE_KEYS_COUNT_MAX;
 use wire::shard::StateRead;
 use wire::state::{OutcomeRecord, StateValue};
@@ -39,15 +39,15 @@ const TRY_PAUSE: Duration = Duration::from_millis(5);
 /// Reads over all shards.
 #[derive(Debug)]
 pub(crate) struct Reads {
-    pub(crate) network: Arc<Network>,
+    network: Arc<Network>,
     shards: Arc<Shards>,
     codes: Arc<CodeCache>,
-    pub(crate) calls: Calls,
+    calls: Calls,
 }
 
 /// What one read has fetched so far.
 #[derive(Debug, Default)]
-pub(crate) struct Known {
+struct Known {
     values: BTreeMap<StateKey, StateValue>,
     codes: BTreeMap<B256, Bytecode>,
     locked: bool,
@@ -97,8 +97,31 @@ impl Reads {
         Ok(code)
     }
 
+    /// What `run` comes to on the state of `moment`, in the block of `slot`: in its turn, off the threads that serve, within a
+    /// deadline.
+    pub(crate) async fn over<T: Send + 'static>(
+        &self,
+        moment: Moment,
+        slot: Slot,
+        run: Run<T>,
+    ) -> Result<T, Rejection> {
+        let in_turn = |known| {
+            let (network, run) = (Arc::clone(&self.network), Arc::clone(&run));
+            let once = move || {
+                let ground = Ground::of_slot(&network.params, &network.placement, slot);
+                let ran = run(&ground, &known);
+                (known, ran.map_err(Failure::from))
+            };
+            async move {
+                let refused = |rejection| (Known::default(), Err(Failure::Refused(Box::new(rejection))));
+                self.calls.run(once).await.unwrap_or_else(refused)
+            }
+        };
+        Ok(self.calls.within(self.at(moment, in_turn)).await?.0)
+    }
+
     /// Runs `run` over the state of `moment`; gives what it read, too.
-    pub(crate) async fn at<T, R>(
+    async fn at<T, R>(
         &self,
         moment: Moment,
         run: impl Fn(Known) -> R,
@@ -229,9 +252,18 @@ impl Reads {
 }
 
 /// Why a run gave nothing.
-pub(crate) enum Failure {
+enum Failure {
     Missing(BTreeSet<Missing>),
     Refused(Box<Rejection>),
+}
+
+impl From<RunFailure> for Failure {
+    fn from(failure: RunFailure) -> Self {
+        match failure {
+            RunFailure::Missing(missing) => Self::Missing(missing),
+            RunFailure::Refused(rejection) => Self::Refused(Box::new(rejection)),
+        }
+    }
 }
 
 impl View for Known {

@@ -71,7 +71,8 @@ impl Shards {
         Ok(Self { peers: network.endpoints.iter().map(open).collect::<Result<_, _>>()?, terms: network.terms() })
     }
 
-    /// Asks every shard what it takes the network to be, before anything is served. One that does not answer in time is asked again when it does.
+    /// Asks every shard what it takes the network to be, before anything is served. One that does not answer in time is asked
+    /// again when it does.
     ///
     /// # Errors
     /// [`ForeignShard`] for one that answers and is of another network.

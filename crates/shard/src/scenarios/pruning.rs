@@ -14,9 +14,9 @@ const KEYS_COUNT: u64 = 200;
 const SLOTS_KEPT: u64 = 100;
 /// How many keys one block changes; every seventh block changes none.
 const CHANGES_PER_BLOCK_COUNT: u64 = 8;
-/// Most rows that may be looked at for a block: thirteen for each key that it changes (its path in the tree, its value before,
-/// twice, what it made stale), and sixteen more.
-const ROWS_COUNT_MAX: usize = 13 * 8 + 16;
+/// Most rows that may be looked at for a block: twelve for each key that it changes (its path in the tree, its value before,
+/// what it made stale), and sixteen more.
+const ROWS_COUNT_MAX: usize = 12 * 8 + 16;
 
 /// A tree that grows by itself, without a shard around it.
 struct Grown {

@@ -4,19 +4,16 @@
 //! which no call needs.
 //! Source: execution-apis, `GenericTransaction`; geth, `TransactionArgs` and `override.go`.
 
-use super::error::invalid_params;
+use super::error::{Answer, invalid_params};
 use alloy_primitives::{Address, U256};
 use alloy_rpc_types_eth::state::{AccountOverride as RpcAccount, StateOverride};
 use alloy_rpc_types_eth::{BlockOverrides as RpcBlock, TransactionRequest};
 use evm::{AccountOverride, BlockOverrides, CallPrice, CallRequest, Data, Overrides, StorageOverride};
-use jsonrpsee::types::ErrorObjectOwned;
 use primitives::NetworkId;
 use std::collections::BTreeMap;
 
 /// The most accounts that one call may override.
 pub(super) const OVERRIDES_COUNT_MAX: usize = 1_024;
-
-type Answer<T> = Result<T, ErrorObjectOwned>;
 
 /// The call that `request` describes on `network`.
 pub(super) fn call_of(request: TransactionRequest, network: NetworkId) -> Answer<CallRequest> {

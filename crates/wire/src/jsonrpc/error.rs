@@ -22,6 +22,9 @@ const ERROR_SELECTOR: [u8; 4] = [0x08, 0xc3, 0x79, 0xa0];
 /// The selector of Solidity's `Panic(uint256)`.
 const PANIC_SELECTOR: [u8; 4] = [0x4e, 0x48, 0x7b, 0x71];
 
+/// What a method answers.
+pub(super) type Answer<T> = Result<T, ErrorObjectOwned>;
+
 /// An error without data.
 pub(super) fn error(code: i32, message: impl Into<String>) -> ErrorObjectOwned {
     ErrorObjectOwned::owned(code, message, None::<()>)

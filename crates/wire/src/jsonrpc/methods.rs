@@ -21,7 +21,6 @@ use alloy_primitives::{Address, Bytes, U256, keccak256};
 use http::Extensions;
 use jsonrpsee::RpcModule;
 use jsonrpsee::core::RegisterMethodError;
-use jsonrpsee::types::ErrorObjectOwned;
 use jsonrpsee::types::error::METHOD_NOT_FOUND_CODE;
 use primitives::Slot;
 use std::collections::BTreeMap;
@@ -31,15 +30,13 @@ use std::sync::Arc;
 const PROOF_REFUSAL: &str = "the method eth_getProof is not available: shards commit to their state by sparse Merkle trees, not by \
                              Ethereum's trie; ShardService.ProveState proves accounts and slots against certified headers";
 
-/// What a method answers.
-type Answer<T> = Result<T, ErrorObjectOwned>;
-
 /// Registers async methods, each by its name and the function of [`Node`] that serves it.
-macro_rules! methods {
+macro_rules! serve {
     ($module:ident: $($name:literal => $function:ident,)*) => {
         $($module.register_async_method($name, |params, node, _| async move { node.$function(params).await })?;)*
     };
 }
+pub(super) use serve;
 
 /// Registers async methods that tell one client from another.
 macro_rules! of_client {
@@ -55,7 +52,7 @@ pub(super) fn module<C: Chain>(node: Node<C>) -> Result<RpcModule<Node<C>>, Regi
     let mut module = RpcModule::new(node);
     constants(&mut module)?;
     of_pool(&mut module)?;
-    methods! { module:
+    serve! { module:
         "eth_blockNumber" => block_number,
         "eth_getBalance" => get_balance,
         "eth_getTransactionCount" => get_transaction_count,

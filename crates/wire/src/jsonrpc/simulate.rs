@@ -5,7 +5,8 @@
 use super::arguments::{Json, read};
 use super::call::{call_of, overrides_of};
 use super::chain::{Chain, Moment, running};
-use super::error::{SERVER_ERROR_CODE, error, failed, output};
+use super::error::{Answer, SERVER_ERROR_CODE, error, failed, output};
+use super::methods::serve;
 use super::node::Node;
 use super::view::hex;
 use alloy_primitives::Bytes;
@@ -14,19 +15,16 @@ use alloy_rpc_types_eth::state::StateOverride;
 use evm::{Answered, CallRequest, Estimate, Listed};
 use jsonrpsee::RpcModule;
 use jsonrpsee::core::RegisterMethodError;
-use jsonrpsee::types::{ErrorObjectOwned, Params};
+use jsonrpsee::types::Params;
 use serde_json::{Value, json};
-
-type Answer<T> = Result<T, ErrorObjectOwned>;
 
 /// Adds these methods.
 pub(super) fn register<C: Chain>(module: &mut RpcModule<Node<C>>) -> Result<(), RegisterMethodError> {
-    module.register_async_method("eth_call", |params, node, _| async move { node.call(params).await })?;
-    module
-        .register_async_method("eth_estimateGas", |params, node, _| async move { node.estimate_gas(params).await })?;
-    module.register_async_method("eth_createAccessList", |params, node, _| async move {
-        node.create_access_list(params).await
-    })?;
+    serve! { module:
+        "eth_call" => call,
+        "eth_estimateGas" => estimate_gas,
+        "eth_createAccessList" => create_access_list,
+    }
     Ok(())
 }
 

@@ -11,14 +11,14 @@
 use super::arguments::{Json, read};
 use super::call::{accounts_of, block_of, call_of};
 use super::chain::{Chain, RunFailure, SlotBlock, running};
-use super::error::{LIMIT_CODE, REVERTED_CODE, SERVER_ERROR_CODE, error, invalid_params, revert_words};
+use super::error::{Answer, LIMIT_CODE, REVERTED_CODE, SERVER_ERROR_CODE, error, invalid_params, revert_words};
+use super::methods::serve;
 use super::node::Node;
-use super::view::{BlockView, Detail, hex};
+use super::view::{BlockView, Detail, hex, unsigned_bytes};
 use crate::rejection::Rejection;
 use crate::state::{LeafPlace, OutcomeRecord};
-use alloy_consensus::{EthereumTxEnvelope, SignableTransaction, TxEip1559, TxEip2930, TxEip4844, TxEip7702, TxLegacy};
-use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{Signature, TxKind, U256, keccak256};
+use alloy_consensus::{TxEip1559, TxEip2930, TxEip4844, TxEip7702, TxLegacy, TypedTransaction};
+use alloy_primitives::{TxKind, keccak256};
 use alloy_rpc_types_eth::BlockId;
 use alloy_rpc_types_eth::simulate::{MAX_SIMULATE_BLOCKS, SimBlock, SimulatePayload};
 use evm::{
@@ -41,11 +41,9 @@ const BLOCKS_CODE: i32 = -38_026;
 const BLOCK_FULL_CODE: i32 = -38_015;
 const HALTED_CODE: i32 = -32_015;
 
-type Answer<T> = Result<T, ErrorObjectOwned>;
-
 /// Adds the method.
 pub(super) fn register<C: Chain>(module: &mut RpcModule<Node<C>>) -> Result<(), RegisterMethodError> {
-    module.register_async_method("eth_simulateV1", |params, node, _| async move { node.simulate_v1(params).await })?;
+    serve! { module: "eth_simulateV1" => simulate_v1, }
     Ok(())
 }
 
@@ -216,7 +214,8 @@ fn record(
     call: &CallRequest,
     (simulated, index): (&SimulatedCall, u32),
 ) -> OutcomeRecord {
-    let (bytes, kind) = unsigned(call, simulated, params.network);
+    let transaction = unsigned(call, simulated, params.network);
+    let (kind, bytes) = (transaction.tx_type() as u8, unsigned_bytes(transaction));
     let base_fee = u128::from(plan.block.base_fee.unwrap_or(params.base_fee));
     let (max, priority) = call.fees();
     let mut outcome = simulated.answered.outcome.clone();
@@ -238,15 +237,15 @@ fn record(
     }
 }
 
-/// The transaction that a call would be, with a signature of zeros, and its type.
-fn unsigned(call: &CallRequest, simulated: &SimulatedCall, network: NetworkId) -> (Vec<u8>, u8) {
+/// The transaction that a call would be.
+fn unsigned(call: &CallRequest, simulated: &SimulatedCall, network: NetworkId) -> TypedTransaction {
     let (chain_id, nonce, gas_limit) = (network.0, simulated.nonce, simulated.gas_limit);
     let (max_fee_per_gas, max_priority_fee_per_gas) = call.fees();
     let (value, input, access_list) = (call.value, call.input.0.clone(), call.access_list.clone());
     let (to, kind) = (call.to.unwrap_or_default(), call.to.map_or(TxKind::Create, TxKind::Call));
     if !call.authorizations.is_empty() {
         let authorization_list = call.authorizations.clone();
-        return sealed(TxEip7702 {
+        return TypedTransaction::Eip7702(TxEip7702 {
             chain_id,
             nonce,
             gas_limit,
@@ -261,7 +260,7 @@ fn unsigned(call: &CallRequest, simulated: &SimulatedCall, network: NetworkId) -
     }
     if !call.blob_hashes.is_empty() {
         let blob_versioned_hashes = call.blob_hashes.clone();
-        return sealed(TxEip4844 {
+        return TypedTransaction::from(TxEip4844 {
             chain_id,
             nonce,
             gas_limit,
@@ -276,13 +275,26 @@ fn unsigned(call: &CallRequest, simulated: &SimulatedCall, network: NetworkId) -
         });
     }
     match call.price {
-        CallPrice::Legacy(gas_price) if access_list.is_empty() => {
-            sealed(TxLegacy { chain_id: Some(chain_id), nonce, gas_price, gas_limit, to: kind, value, input })
-        }
-        CallPrice::Legacy(gas_price) => {
-            sealed(TxEip2930 { chain_id, nonce, gas_price, gas_limit, to: kind, value, access_list, input })
-        }
-        CallPrice::Free | CallPrice::Dynamic { .. } => sealed(TxEip1559 {
+        CallPrice::Legacy(gas_price) if access_list.is_empty() => TypedTransaction::Legacy(TxLegacy {
+            chain_id: Some(chain_id),
+            nonce,
+            gas_price,
+            gas_limit,
+            to: kind,
+            value,
+            input,
+        }),
+        CallPrice::Legacy(gas_price) => TypedTransaction::Eip2930(TxEip2930 {
+            chain_id,
+            nonce,
+            gas_price,
+            gas_limit,
+            to: kind,
+            value,
+            access_list,
+            input,
+        }),
+        CallPrice::Free | CallPrice::Dynamic { .. } => TypedTransaction::Eip1559(TxEip1559 {
             chain_id,
             nonce,
             gas_limit,
@@ -294,14 +306,4 @@ fn unsigned(call: &CallRequest, simulated: &SimulatedCall, network: NetworkId) -
             access_list,
         }),
     }
-}
-
-fn sealed<T>(transaction: T) -> (Vec<u8>, u8)
-where
-    T: SignableTransaction<Signature>,
-    EthereumTxEnvelope<TxEip4844>: From<alloy_consensus::Signed<T>>,
-{
-    let kind = transaction.ty();
-    let nobody = Signature::new(U256::ZERO, U256::ZERO, false);
-    (EthereumTxEnvelope::<TxEip4844>::from(transaction.into_signed(nobody)).encoded_2718(), kind)
 }

@@ -5,13 +5,15 @@
 //! ```
 //!
 //! A transaction that a later block shows is run again at its own slot, after what that slot's block shows: it held its keys from
-//! then on, so nothing that it depends on ran after it. What comes to another receipt is not told. The protocol's own transactions have no input that is kept, and no trace.
+//! then on, so nothing that it depends on ran after it. What comes to another receipt is not told. The protocol's own transactions
+//! have no input that is kept, and no trace.
 //! Source: geth, "debug namespace"; `OpenEthereum`, "JSONRPC trace module"; Erigon for `trace_filter`.
 
 use super::arguments::{Json, read};
 use super::call::{call_of, overrides_of};
 use super::chain::{Chain, Found, Moment, SlotBlock, running};
-use super::error::{SERVER_ERROR_CODE, error, invalid_params};
+use super::error::{Answer, SERVER_ERROR_CODE, error, invalid_params};
+use super::methods::serve;
 use super::node::Node;
 use crate::rejection::{Reason, Rejection};
 use crate::state::OutcomeRecord;
@@ -36,18 +38,9 @@ use std::sync::Arc;
 /// The most blocks with transactions that one `trace_filter` runs again.
 pub(super) const TRACE_FILTER_BLOCKS_COUNT_MAX: usize = 100;
 
-type Answer<T> = Result<T, ErrorObjectOwned>;
-
-/// Registers async methods, each by its name and the function of [`Node`] that serves it.
-macro_rules! methods {
-    ($module:ident: $($name:literal => $function:ident,)*) => {
-        $($module.register_async_method($name, |params, node, _| async move { node.$function(params).await })?;)*
-    };
-}
-
 /// Adds these methods.
 pub(super) fn register<C: Chain>(module: &mut RpcModule<Node<C>>) -> Result<(), RegisterMethodError> {
-    methods! { module:
+    serve! { module:
         "debug_traceCall" => debug_trace_call,
         "debug_traceTransaction" => debug_trace_transaction,
         "debug_traceBlockByNumber" => debug_trace_block,

@@ -7,13 +7,13 @@ use alloy_consensus::proofs::ordered_trie_root_with_encoder;
 use alloy_consensus::transaction::Recovered;
 use alloy_consensus::{
     EMPTY_OMMER_ROOT_HASH, EMPTY_ROOT_HASH, EthereumTxEnvelope, Receipt, ReceiptEnvelope, ReceiptWithBloom,
-    Transaction as _, TxEip4844,
+    Transaction as _, TxEip4844, TypedTransaction,
 };
 use alloy_eips::eip2718::{Decodable2718, EIP4844_TX_TYPE_ID, Encodable2718};
 use alloy_eips::eip4844::{BLOB_TX_MIN_BLOB_GASPRICE, fake_exponential};
 use alloy_eips::eip4895::Withdrawals;
 use alloy_eips::eip7685::EMPTY_REQUESTS_HASH;
-use alloy_primitives::{Address, B64, B256, Bloom, Bytes, U256};
+use alloy_primitives::{Address, B64, B256, Bloom, Bytes, Signature, U256};
 use alloy_rpc_types_eth::{Block, BlockTransactions, Header, Log, Transaction, TransactionReceipt};
 use evm::{Environments, NetworkParams, Outcome, SpecId, Status};
 use jsonrpsee::types::ErrorObjectOwned;
@@ -301,6 +301,11 @@ fn envelope<L>(outcome: &Outcome, cumulative_gas_used: u64, logs: Vec<L>) -> Rec
         4 => ReceiptEnvelope::Eip7702(receipt),
         _ => ReceiptEnvelope::Legacy(receipt),
     }
+}
+
+/// A transaction that nobody has signed, in bytes: with a signature of zeros, as geth gives it.
+pub(super) fn unsigned_bytes(transaction: TypedTransaction) -> Vec<u8> {
+    transaction.into_envelope(Signature::new(U256::ZERO, U256::ZERO, false)).encoded_2718()
 }
 
 /// A value as JSON.

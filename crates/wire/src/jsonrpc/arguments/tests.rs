@@ -1,8 +1,10 @@
 //! One wrong way to write a parameter a test.
 
 use super::*;
+use crate::jsonrpc::call::call_of;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_rpc_types_eth::{BlockId, BlockNumberOrTag, Filter, FilterBlockOption, TransactionRequest};
+use primitives::NetworkId;
 use serde_json::json;
 
 fn misfit<T: Argument + std::fmt::Debug>(value: &Value) -> String {
@@ -105,15 +107,16 @@ fn a_filter_names_a_range_or_a_block() {
 
 #[test]
 fn a_call_does_not_contradict_itself() {
-    let sense = |call: Value| misfit::<TransactionRequest>(&call);
+    let said = |call: &Value| call_of(TransactionRequest::read(call).unwrap(), NetworkId(1337));
+    let sense = |call: Value| said(&call).unwrap_err().message().to_owned();
     assert!(sense(json!({"input": "0x01", "data": "0x02"})).starts_with(r#"both "data" and "input" are set"#));
     assert!(sense(json!({"gasPrice": "0x1", "maxFeePerGas": "0x2"})).starts_with("both gasPrice and"));
     assert_eq!(
         sense(json!({"maxFeePerGas": "0x1", "maxPriorityFeePerGas": "0x2"})),
         "maxFeePerGas (1) < maxPriorityFeePerGas (2)"
     );
-    let call = TransactionRequest::read(&json!({"input": "0x01", "data": "0x01", "to": null})).unwrap();
-    assert_eq!((call.input.input(), call.to), (Some(&Bytes::from(vec![1])), None));
+    let call = said(&json!({"input": "0x01", "data": "0x01", "to": null})).unwrap();
+    assert_eq!((call.input, call.to), (vec![1].into(), None));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Blocks, their receipts and their fees.
 
-use super::Answer;
 use crate::jsonrpc::arguments::read;
 use crate::jsonrpc::chain::Chain;
+use crate::jsonrpc::error::Answer;
 use crate::jsonrpc::node::Node;
 use crate::jsonrpc::view::{BlockView, Detail, hex};
 use crate::rejection::Rejection;

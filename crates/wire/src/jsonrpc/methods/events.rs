@@ -1,8 +1,8 @@
 //! Logs, and filters that tell of them and of blocks.
 
-use super::Answer;
 use crate::jsonrpc::arguments::read;
 use crate::jsonrpc::chain::Chain;
+use crate::jsonrpc::error::Answer;
 use crate::jsonrpc::filters::{Changes, Kind, Shown};
 use crate::jsonrpc::logs;
 use crate::jsonrpc::node::Node;

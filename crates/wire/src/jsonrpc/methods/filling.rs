@@ -1,15 +1,13 @@
 //! `eth_fillTransaction`: the fields that a wallet left out of a transaction, so that only the signature is missing.
 
-use super::Answer;
 use crate::jsonrpc::arguments::read;
 use crate::jsonrpc::call::call_of;
 use crate::jsonrpc::chain::{Chain, Moment};
-use crate::jsonrpc::error::{SERVER_ERROR_CODE, error};
+use crate::jsonrpc::error::{Answer, SERVER_ERROR_CODE, error};
 use crate::jsonrpc::node::Node;
-use crate::jsonrpc::view::to_value;
-use alloy_consensus::{SignableTransaction, Transaction, TypedTransaction};
-use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{Bytes, Signature, TxKind, U256};
+use crate::jsonrpc::view::{to_value, unsigned_bytes};
+use alloy_consensus::Transaction;
+use alloy_primitives::{Bytes, TxKind};
 use alloy_rpc_types_eth::TransactionRequest;
 use jsonrpsee::types::Params;
 use serde_json::{Value, json};
@@ -22,6 +20,7 @@ impl<C: Chain> Node<C> {
         call_of(request.clone(), network)?;
         request.chain_id = Some(network.0);
         request.value.get_or_insert_default();
+        request.normalize_input();
         request.input.input.get_or_insert_default();
         request.to.get_or_insert(TxKind::Create);
         self.fill_fees(&mut request);
@@ -52,14 +51,7 @@ impl<C: Chain> Node<C> {
 fn filled(request: TransactionRequest) -> Answer<Value> {
     let incomplete = |error_: String| error(SERVER_ERROR_CODE, format!("transaction cannot be filled: {error_}"));
     let transaction = request.build_consensus_tx().map_err(|error| incomplete(error.error))?;
-    let unsigned = Signature::new(U256::ZERO, U256::ZERO, false);
-    let raw = match transaction.clone() {
-        TypedTransaction::Legacy(inner) => inner.into_signed(unsigned).encoded_2718(),
-        TypedTransaction::Eip2930(inner) => inner.into_signed(unsigned).encoded_2718(),
-        TypedTransaction::Eip1559(inner) => inner.into_signed(unsigned).encoded_2718(),
-        TypedTransaction::Eip4844(inner) => inner.into_signed(unsigned).encoded_2718(),
-        TypedTransaction::Eip7702(inner) => inner.into_signed(unsigned).encoded_2718(),
-    };
+    let raw = unsigned_bytes(transaction.clone());
     let mut fields = to_value(&transaction)?;
     fields["gasPrice"] = format!("{:#x}", transaction.max_fee_per_gas()).into();
     Ok(json!({ "raw": Bytes::from(raw), "tx": fields }))

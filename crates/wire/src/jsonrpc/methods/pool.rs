@@ -2,9 +2,9 @@
 //!
 //! Those of this node only: there is no pool that nodes share. `queued` is what waits for an earlier nonce.
 
-use super::Answer;
 use crate::jsonrpc::arguments::read;
 use crate::jsonrpc::chain::{Chain, UnderWay};
+use crate::jsonrpc::error::Answer;
 use crate::jsonrpc::node::Node;
 use crate::jsonrpc::view::{hex, summary};
 use alloy_primitives::Address;

@@ -1,10 +1,10 @@
 //! `debug_getRawTransaction` and `debug_getRawReceipts`: in the bytes that a block's tries are over. There are no raw headers:
 //! a block's hash is not that of a header.
 
-use super::Answer;
 use crate::jsonrpc::arguments::read;
 use crate::jsonrpc::block_id::unknown_block;
 use crate::jsonrpc::chain::{Chain, Found};
+use crate::jsonrpc::error::Answer;
 use crate::jsonrpc::node::Node;
 use alloy_primitives::{B256, Bytes};
 use alloy_rpc_types_eth::BlockId;

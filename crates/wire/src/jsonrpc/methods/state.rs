@@ -1,9 +1,8 @@
 //! Accounts and storage.
 
-use super::Answer;
 use crate::jsonrpc::arguments::{StorageKey, StorageKeys, read};
 use crate::jsonrpc::chain::Chain;
-use crate::jsonrpc::error::invalid_params;
+use crate::jsonrpc::error::{Answer, invalid_params};
 use crate::jsonrpc::node::Node;
 use crate::jsonrpc::view::hex;
 use alloy_primitives::{Address, B256, Bytes, U256};

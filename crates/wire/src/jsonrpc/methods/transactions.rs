@@ -1,9 +1,8 @@
 //! Transactions: sent, found, and what became of them.
 
-use super::Answer;
 use crate::jsonrpc::arguments::{Patience, read};
 use crate::jsonrpc::chain::{Chain, Found};
-use crate::jsonrpc::error::{SERVER_ERROR_CODE, error};
+use crate::jsonrpc::error::{Answer, SERVER_ERROR_CODE, error};
 use crate::jsonrpc::node::Node;
 use crate::jsonrpc::view::{BlockView, hex, pending};
 use alloy_primitives::{B256, Bytes};
