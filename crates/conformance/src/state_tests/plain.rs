@@ -11,14 +11,12 @@ use revm::context::result::{EVMError, ExecutionResult, HaltReason, Output};
 use revm::context::{BlockEnv, CfgEnv, Context, Transaction, TxEnv};
 use revm::context_interface::block::BlobExcessGasAndPrice;
 use revm::handler::MainnetContext;
-use revm::precompile::crypto;
 use revm::primitives::KECCAK_EMPTY;
 use revm::primitives::hardfork::SpecId;
 use revm::state::{Account, AccountInfo, EvmState};
 use revm::{Database, ExecuteEvm, MainBuilder};
 use std::collections::BTreeSet;
 use std::convert::Infallible;
-use std::sync::Once;
 use std::time::{Duration, Instant};
 
 /// What one EVM made of a subtest.
@@ -63,24 +61,8 @@ impl Database for Before<'_> {
     }
 }
 
-/// Has revm's point evaluation (EIP-4844) read its trusted setup, which takes seconds once in a process: whoever came first
-/// would be charged for it.
-fn read_trusted_setup() {
-    static READ: Once = Once::new();
-    READ.call_once(|| {
-        let mut infinity = [0; 48];
-        infinity[0] = 0xc0;
-        // The point at infinity commits to the polynomial that is zero everywhere.
-        let read = crypto().verify_kzg_proof(&[0; 32], &[0; 32], &infinity, &infinity);
-        debug_assert!(read.is_ok(), "{read:?}");
-    });
-}
-
 /// Runs `case`, whose signed bytes are `bytes`.
 pub fn run(case: &Case<'_>, bytes: &Bytes) -> PlainRun {
-    if case.spec.id().is_enabled_in(SpecId::CANCUN) {
-        read_trusted_setup();
-    }
     let mut state = case.scene.before.clone();
     let started = Instant::now();
     let ran = fields(case).and_then(|env| transact(case, &state, env));
