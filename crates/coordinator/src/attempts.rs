@@ -194,6 +194,15 @@ impl Coordinator {
         self.pending.get_mut(turn)?.attempt()
     }
 
+    /// Gas that the run of an attempt was charged; none if nobody here waits for it any more.
+    pub(crate) fn gas_of(&self, id: AttemptId) -> u64 {
+        let pending = self.attempts.get(&id).and_then(|turn| self.pending.get(turn));
+        match pending.map(|pending| &pending.stage) {
+            Some(Stage::Attempt(attempt)) => attempt.executed.gas(),
+            _ => 0,
+        }
+    }
+
     /// Forgets what a run read of `shard`: it is not so any more.
     pub(crate) fn forget_read(&mut self, executed: &Executed, shard: ShardId) {
         let placement = &self.settings.placement;

@@ -95,16 +95,6 @@ impl Draft {
         self.replies.push(Reply { ticket, time: self.now, event });
     }
 
-    fn send(&mut self, send: CommitSend) {
-        match send {
-            CommitSend::Prepare { to, descriptor, payload, homes } => {
-                self.prepares.entry(to).or_default().push(Prepare { descriptor, payload, homes });
-            }
-            CommitSend::RequestAbort { to, descriptor } => self.aborts.entry(to).or_default().push(descriptor),
-            CommitSend::Decide { to, proof } => self.decisions.entry(to).or_default().push(proof),
-        }
-    }
-
     /// Decisions first: they free what the rest may need.
     fn into_output(self, wake: Option<Time>) -> Output<Send, Reply> {
         let decisions = self.decisions.into_iter().map(|(shard, batch)| Send::Decide { shard, batch });
@@ -357,10 +347,21 @@ impl Coordinator {
         draft.writes.extend(output.writes);
         draft.commit_wake = output.wake;
         for send in output.sends {
-            draft.send(send);
+            self.send(send, draft);
         }
         for reply in output.replies {
             self.commit_reply(reply, draft);
+        }
+    }
+
+    fn send(&self, send: CommitSend, draft: &mut Draft) {
+        match send {
+            CommitSend::Prepare { to, descriptor, payload, homes } => {
+                let gas = self.gas_of(descriptor.id());
+                draft.prepares.entry(to).or_default().push(Prepare { descriptor, payload, homes, gas });
+            }
+            CommitSend::RequestAbort { to, descriptor } => draft.aborts.entry(to).or_default().push(descriptor),
+            CommitSend::Decide { to, proof } => draft.decisions.entry(to).or_default().push(proof),
         }
     }
 

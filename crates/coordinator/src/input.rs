@@ -212,6 +212,8 @@ pub struct Prepare {
     pub payload: Arc<[u8]>,
     /// The homes' yes votes; empty at a home (R11).
     pub homes: Vec<Verified<VoteProof>>,
+    /// Gas that its run here was charged, which a replay is charged as well.
+    pub gas: u64,
 }
 
 /// What goes back to whoever submitted.

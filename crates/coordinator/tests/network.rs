@@ -841,6 +841,18 @@ fn a_run_that_may_take_long_is_made_beside_the_step_and_commits_like_any_other()
 }
 
 #[test]
+fn a_prepare_says_what_its_run_was_charged() {
+    let (mut world, contract) = chaser(5);
+    let far = |seed: &u16| world.placement.shard_of(user(*seed).address()) != world.placement.shard_of(contract);
+    let sender = (3..6).find(far).expect("somebody lives on the other shard");
+    let committed = world.commit(call(&user(sender), 0, contract, Vec::new()));
+    let charged = committed.outcomes[0].gas_used;
+    assert!(charged > 2_500_000, "{charged}");
+    let last = &world.prepared_gas[world.prepared_gas.len() - 2..];
+    assert_eq!(last, [charged; 2], "the home, then the other");
+}
+
+#[test]
 fn a_run_beside_the_step_that_is_lost_is_made_again() {
     let (mut world, contract) = chaser(3);
     world.lossy = true;

@@ -50,6 +50,11 @@ impl Executed {
         bind(self.payload, self.witness.digest(), self.effects.digest())
     }
 
+    /// Gas that all its transactions were charged.
+    pub fn gas(&self) -> u64 {
+        self.effects.outcomes.iter().map(|outcome| outcome.gas_used).sum()
+    }
+
     /// What concerns `shard`: its values as they were read, its changes, its locks. The placement is the one it ran under.
     pub fn slice(&self, shard: ShardId, placement: &Placement) -> Slice {
         let first = self.owners.first_key_value();

@@ -28,6 +28,10 @@ use wire::{Reason, Rejection};
 /// As many votes are checked where they arrive: most are of one block, so that one signature serves all.
 const VOTES_HERE_COUNT_MAX: usize = 16;
 
+/// An attempt whose run was charged as much is prepared by a call of its own: an answer waits for its whole batch, and its
+/// replay takes some milliseconds, where most take none.
+const GAS_ALONE_MIN: u64 = 1_000_000;
+
 /// Clients of all shards, and the checks of what they say.
 #[derive(Debug)]
 pub(crate) struct Carrier {
@@ -90,7 +94,13 @@ impl Carrier {
     fn begin(self: &Arc<Self>, lanes: &mut BTreeMap<ShardId, Lane>, send: Send) {
         match send {
             Send::SubmitLocal { shard, batch } => self.lane(lanes, shard).locals.send(batch),
-            Send::Prepare { shard, batch } => self.lane(lanes, shard).prepares.send(batch),
+            Send::Prepare { shard, batch } => {
+                let (light, heavy) = by_weight(batch);
+                self.lane(lanes, shard).prepares.send(light);
+                for alone in heavy {
+                    tokio::spawn(Arc::clone(self).act(Send::Prepare { shard, batch: vec![alone] }));
+                }
+            }
             Send::Decide { shard, batch } => self.lane(lanes, shard).decisions.send(batch),
             other => drop(tokio::spawn(Arc::clone(self).act(other))),
         }
@@ -316,6 +326,11 @@ impl Lane {
     }
 }
 
+/// Prepares that go together, and those that go alone.
+fn by_weight(batch: Vec<Prepare>) -> (Vec<Prepare>, Vec<Prepare>) {
+    batch.into_iter().partition(|prepare| prepare.gas < GAS_ALONE_MIN)
+}
+
 /// A decision as it travels.
 pub(crate) fn claim(proof: &DecisionProof) -> DecisionClaim {
     DecisionClaim {
@@ -338,5 +353,31 @@ fn state_value(value: wire::state::StateValue) -> StateValue {
         wire::state::StateValue::Account(account) => StateValue::Account(account),
         wire::state::StateValue::Slot(number) => StateValue::Slot(number),
         wire::state::StateValue::Fees(wei) => StateValue::Fees(wei),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use primitives::{Digest, Epoch, NetworkId, Time};
+
+    fn prepare(number: u32, gas: u64) -> Prepare {
+        let descriptor = Descriptor {
+            network: NetworkId(1),
+            participants: [(ShardId(0), Epoch(1)), (ShardId(1), Epoch(1))].into(),
+            homes: [ShardId(0)].into(),
+            payload: Digest::new([7; 32]),
+            number,
+            deadline: Time(1_000),
+        };
+        Prepare { descriptor: Arc::new(descriptor), payload: Arc::from([]), homes: Vec::new(), gas }
+    }
+
+    #[test]
+    fn a_transfers_vote_does_not_wait_for_the_replay_of_what_burns_much() {
+        let batch = vec![prepare(1, 21_000), prepare(2, 16_000_000), prepare(3, 60_000)];
+        let (light, heavy) = by_weight(batch);
+        let numbers = |batch: Vec<Prepare>| batch.iter().map(|prepare| prepare.descriptor.number).collect::<Vec<_>>();
+        assert_eq!((numbers(light), numbers(heavy)), (vec![1, 3], vec![2]));
     }
 }

@@ -149,6 +149,8 @@ pub struct World {
     pub cut_off: Vec<ShardId>,
     /// How many runs were made beside a step.
     pub runs_beside: usize,
+    /// What prepares said that their runs were charged, in order.
+    pub prepared_gas: Vec<u64>,
     pub lossy: bool,
     pub dice: Dice,
     genesis: State,
@@ -186,6 +188,7 @@ impl World {
             history: Vec::new(),
             cut_off: Vec::new(),
             runs_beside: 0,
+            prepared_gas: Vec::new(),
             lossy: false,
             dice: Dice(1),
             genesis,
@@ -413,6 +416,7 @@ impl World {
                 })
                 .collect(),
             Send::Prepare { batch, .. } => {
+                self.prepared_gas.extend(batch.iter().map(|prepare| prepare.gas));
                 batch.iter().map(|prepare| self.shards[place].prepare(prepare, self.now)).collect()
             }
             Send::RequestAbort { batch, .. } => {
