@@ -1,0 +1,40 @@
+// OpenZeppelin's contracts by hardhat's own tools, on whichever endpoint `E2E_RPC` names. hardhat.test.mjs runs it.
+//
+// Nothing is downloaded: the compiler is the npm package `solc`.
+
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'hardhat/config';
+import hardhatEthers from '@nomicfoundation/hardhat-ethers';
+import chaiMatchers from '@nomicfoundation/hardhat-ethers-chai-matchers';
+import ignition from '@nomicfoundation/hardhat-ignition-ethers';
+import mocha from '@nomicfoundation/hardhat-mocha';
+
+const TEST_MS_MAX = 40_000;
+/** Files at once: their tests wait for the network most of the time. */
+const JOBS_COUNT = 3;
+
+export default defineConfig({
+  plugins: [hardhatEthers, chaiMatchers, ignition, mocha],
+  solidity: {
+    version: '0.8.37',
+    path: fileURLToPath(new URL('node_modules/solc/soljson.js', import.meta.url)),
+    npmFilesToBuild: [
+      'finance/VestingWallet.sol',
+      'governance/TimelockController.sol',
+      'proxy/ERC1967/ERC1967Proxy.sol',
+      'proxy/transparent/ProxyAdmin.sol',
+      'proxy/transparent/TransparentUpgradeableProxy.sol',
+    ].map((file) => `@openzeppelin/contracts/${file}`),
+    settings: { optimizer: { enabled: true, runs: 200 }, evmVersion: 'osaka' },
+  },
+  // Where Ignition keeps what it has deployed.
+  paths: { ignition: process.env.E2E_IGNITION ?? 'ignition' },
+  networks: {
+    under: {
+      type: 'http',
+      url: process.env.E2E_RPC ?? 'http://127.0.0.1:8545',
+      accounts: JSON.parse(process.env.E2E_KEYS ?? '[]'),
+    },
+  },
+  test: { mocha: { timeout: TEST_MS_MAX, parallel: true, jobs: JOBS_COUNT } },
+});
