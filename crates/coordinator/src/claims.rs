@@ -2,14 +2,26 @@
 //!
 //! ```text
 //!   key  ── holders (compatible with each other) ── waiters, in the order of their submissions
+//!                                                      └── of which those that it stops watch it
 //! ```
 //!
 //! A submission holds the keys of its run from its prepare to the participants' acknowledgements. Before that it waits for
 //! every holder and for every earlier waiter that it conflicts with, and holds nothing meanwhile: so no deadlock, and no
 //! starvation. A waiter whose turn has come keeps its place until it claims again, because running again may show other
 //! keys.
+//!
+//! Promise: an event costs what it frees, however many wait (`work`). A waiter watches one of the keys that stop it; when
+//! that does so no longer it watches another, and when there is none its turn has come.
+
+mod queue;
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod work;
 
 use evm::{LockMode, StateKey};
+use queue::Queue;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A submission's place in the order of arrival.
@@ -18,33 +30,11 @@ pub(crate) struct Turn(pub(crate) u64);
 
 type Locks = BTreeMap<StateKey, LockMode>;
 
-#[derive(Debug, Default)]
-struct Queue {
-    holders: BTreeMap<Turn, LockMode>,
-    waiters: BTreeMap<Turn, LockMode>,
-}
-
-impl Queue {
-    /// Whether `turn` may hold the key in `mode` now.
-    fn admits(&self, turn: Turn, mode: LockMode) -> bool {
-        let earlier = self.waiters.range(..turn);
-        let others = self.holders.iter().filter(|(holder, _)| **holder != turn).chain(earlier);
-        others.map(|(_, other)| *other).all(|other| other.is_compatible(mode))
-    }
-
-    /// The waiters that this key alone would let through, in order.
-    fn next(&self) -> Vec<Turn> {
-        let mut before: Vec<LockMode> = self.holders.values().copied().collect();
-        let mut next = Vec::new();
-        for (turn, mode) in &self.waiters {
-            if !before.iter().all(|other| other.is_compatible(*mode)) {
-                break;
-            }
-            before.push(*mode);
-            next.push(*turn);
-        }
-        next
-    }
+#[derive(Debug)]
+struct Waiting {
+    locks: Locks,
+    /// The key that it watches; none once it was told that its turn has come.
+    watches: Option<StateKey>,
 }
 
 /// The keys that submissions of this coordinator hold and wait for.
@@ -52,7 +42,7 @@ impl Queue {
 pub(crate) struct Claims {
     keys: BTreeMap<StateKey, Queue>,
     holding: BTreeMap<Turn, Locks>,
-    waiting: BTreeMap<Turn, Locks>,
+    waiting: BTreeMap<Turn, Waiting>,
 }
 
 /// What a claim comes to.
@@ -65,40 +55,32 @@ pub(crate) enum Claim {
 }
 
 impl Claims {
-    /// Claims `locks` instead of whatever `turn` held or waited for; says also whose turn it may be now.
+    /// Claims `locks` instead of whatever `turn` held or waited for; says also whose turn has come.
     pub(crate) fn claim(&mut self, turn: Turn, locks: &Locks) -> (Claim, BTreeSet<Turn>) {
         let touched = self.remove(turn);
-        let blocking =
-            locks.iter().find(|(key, mode)| self.keys.get(*key).is_some_and(|queue| !queue.admits(turn, **mode)));
-        let claim = match blocking {
-            None => Claim::Held,
-            Some((key, _)) => Claim::Waits(*key),
-        };
-        for (key, mode) in locks {
-            let queue = self.keys.entry(*key).or_default();
-            let side = if claim == Claim::Held { &mut queue.holders } else { &mut queue.waiters };
-            side.insert(turn, *mode);
+        let stopped_at = self.stopped_at(turn, locks);
+        match stopped_at {
+            None => self.hold(turn, locks),
+            Some(key) => self.wait(turn, locks, key),
         }
-        let side = if claim == Claim::Held { &mut self.holding } else { &mut self.waiting };
-        side.insert(turn, locks.clone());
         let free = self.free(touched);
-        (claim, free)
+        (stopped_at.map_or(Claim::Held, Claim::Waits), free)
     }
 
-    /// Gives up everything `turn` holds or waits for; says whose turn it may be now.
+    /// Gives up everything `turn` holds or waits for; says whose turn has come.
     pub(crate) fn release(&mut self, turn: Turn) -> BTreeSet<Turn> {
         let touched = self.remove(turn);
         self.free(touched)
     }
 
-    /// Gives up those keys that `turn` holds and `is_free` accepts; says whose turn it may be now.
+    /// Gives up those keys that `turn` holds and `is_free` accepts; says whose turn has come.
     pub(crate) fn release_part(&mut self, turn: Turn, is_free: impl Fn(StateKey) -> bool) -> BTreeSet<Turn> {
         let Some(locks) = self.holding.get_mut(&turn) else { return BTreeSet::new() };
-        let touched: BTreeSet<StateKey> = locks.keys().copied().filter(|key| is_free(*key)).collect();
+        let touched: Vec<StateKey> = locks.keys().copied().filter(|key| is_free(*key)).collect();
         for key in &touched {
             locks.remove(key);
             if let Some(queue) = self.keys.get_mut(key) {
-                queue.holders.remove(&turn);
+                queue.give_up(turn);
             }
         }
         self.free(touched)
@@ -106,7 +88,7 @@ impl Claims {
 
     /// Whether anybody but `turn` holds `key`.
     pub(crate) fn is_held_by_another(&self, turn: Turn, key: &StateKey) -> bool {
-        self.keys.get(key).is_some_and(|queue| queue.holders.keys().any(|holder| *holder != turn))
+        self.keys.get(key).is_some_and(|queue| queue.is_held_by_another(turn))
     }
 
     /// Whether nothing is held or waited for.
@@ -114,47 +96,91 @@ impl Claims {
         self.keys.is_empty() && self.holding.is_empty() && self.waiting.is_empty()
     }
 
-    fn remove(&mut self, turn: Turn) -> BTreeSet<StateKey> {
-        let mut touched = BTreeSet::new();
-        for locks in [self.holding.remove(&turn), self.waiting.remove(&turn)].into_iter().flatten() {
-            for key in locks.into_keys() {
-                if let Some(queue) = self.keys.get_mut(&key) {
-                    queue.holders.remove(&turn);
-                    queue.waiters.remove(&turn);
-                }
-                touched.insert(key);
+    fn hold(&mut self, turn: Turn, locks: &Locks) {
+        for (key, mode) in locks {
+            self.keys.entry(*key).or_default().hold(turn, *mode);
+        }
+        self.holding.insert(turn, locks.clone());
+    }
+
+    fn wait(&mut self, turn: Turn, locks: &Locks, stopped_at: StateKey) {
+        for (key, mode) in locks {
+            self.keys.entry(*key).or_default().wait(turn, *mode);
+        }
+        self.waiting.insert(turn, Waiting { locks: locks.clone(), watches: None });
+        self.watch(turn, stopped_at);
+    }
+
+    fn remove(&mut self, turn: Turn) -> Vec<StateKey> {
+        let mut touched = Vec::new();
+        for key in self.holding.remove(&turn).into_iter().flat_map(Locks::into_keys) {
+            if let Some(queue) = self.keys.get_mut(&key) {
+                queue.give_up(turn);
             }
+            touched.push(key);
+        }
+        for (key, mode) in self.waiting.remove(&turn).into_iter().flat_map(|waiting| waiting.locks) {
+            if let Some(queue) = self.keys.get_mut(&key) {
+                queue.leave(turn, mode);
+            }
+            touched.push(key);
         }
         touched
     }
 
-    /// The waiters on `touched` keys that all their keys would let through.
-    fn free(&mut self, touched: BTreeSet<StateKey>) -> BTreeSet<Turn> {
-        let mut candidates = BTreeSet::new();
+    /// The waiters that `touched` keys stopped and that no key stops any more.
+    fn free(&mut self, touched: Vec<StateKey>) -> BTreeSet<Turn> {
+        let mut free = BTreeSet::new();
         for key in touched {
-            let Some(queue) = self.keys.get(&key) else { continue };
-            candidates.extend(queue.next());
-            if queue.holders.is_empty() && queue.waiters.is_empty() {
+            let Some(queue) = self.keys.get_mut(&key) else { continue };
+            let let_through = queue.let_through();
+            if queue.is_empty() {
                 self.keys.remove(&key);
             }
+            free.extend(let_through.into_iter().filter(|turn| self.is_free(*turn)));
         }
-        candidates.retain(|turn| {
-            self.waiting.get(turn).is_some_and(|locks| {
-                locks.iter().all(|(key, mode)| self.keys.get(key).is_none_or(|queue| queue.admits(*turn, *mode)))
-            })
-        });
-        candidates
+        free
+    }
+
+    /// Whether the key that `turn` watched was the last to stop it; else it watches the next from here on.
+    fn is_free(&mut self, turn: Turn) -> bool {
+        let Some(waiting) = self.waiting.get_mut(&turn) else { return false };
+        waiting.watches = None;
+        let next = waiting.locks.iter().find(|(key, mode)| stops(&self.keys, key, turn, **mode)).map(|(key, _)| *key);
+        if let Some(key) = next {
+            self.watch(turn, key);
+        }
+        next.is_none()
+    }
+
+    fn watch(&mut self, turn: Turn, key: StateKey) {
+        let Some(waiting) = self.waiting.get_mut(&turn) else { return };
+        let (Some(mode), Some(queue)) = (waiting.locks.get(&key), self.keys.get_mut(&key)) else { return };
+        queue.watch(turn, *mode);
+        waiting.watches = Some(key);
+    }
+
+    /// The first key that `turn` may not hold now.
+    fn stopped_at(&self, turn: Turn, locks: &Locks) -> Option<StateKey> {
+        locks.iter().find(|(key, mode)| stops(&self.keys, key, turn, **mode)).map(|(key, _)| *key)
     }
 
     #[cfg(debug_assertions)]
     pub(crate) fn assert_valid(&self) {
         for (key, queue) in &self.keys {
-            let modes: Vec<LockMode> = queue.holders.values().copied().collect();
-            let compatible = modes.iter().all(|mode| modes.len() == 1 || mode.is_compatible(modes[0]));
-            assert!(compatible, "{key} is held by several that conflict");
-            assert!(!queue.holders.is_empty() || !queue.waiters.is_empty(), "{key} has an empty queue");
+            queue.assert_valid(key);
+        }
+        for (turn, waiting) in &self.waiting {
+            if let Some(key) = &waiting.watches {
+                let is_stopped = waiting.locks.get(key).is_some_and(|mode| stops(&self.keys, key, *turn, *mode));
+                assert!(is_stopped, "{turn:?} waits for {key}, which is free");
+            }
         }
     }
+}
+
+fn stops(keys: &BTreeMap<StateKey, Queue>, key: &StateKey, turn: Turn, mode: LockMode) -> bool {
+    keys.get(key).is_some_and(|queue| queue.stops(turn, mode))
 }
 
 #[cfg(test)]
