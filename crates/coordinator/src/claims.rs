@@ -1,12 +1,12 @@
 //! Who may work on which keys: first come, first served, all keys or none.
 //!
 //! ```text
-//!   key  ── holders (compatible with each other) ── waiters, in the order of their submissions
+//!   key  ── holders (they go with each other) ── waiters, in the order of their submissions
 //!                                                      └── of which those that it stops watch it
 //! ```
 //!
 //! A submission holds the keys of its run from its prepare to the participants' acknowledgements. Before that it waits for
-//! every holder and for every earlier waiter that it conflicts with, and holds nothing meanwhile: so no deadlock, and no
+//! every holder and for every earlier waiter that it does not go with, and holds nothing meanwhile: so no deadlock, and no
 //! starvation. A waiter whose turn has come keeps its place until it claims again, because running again may show other
 //! keys.
 //!
@@ -14,25 +14,28 @@
 //! that does so no longer it watches another, and when there is none its turn has come.
 
 mod queue;
+mod usage;
 
 #[cfg(test)]
 mod model;
 #[cfg(test)]
 mod work;
 
-use evm::{LockMode, StateKey};
+use evm::StateKey;
 use queue::Queue;
 use std::collections::{BTreeMap, BTreeSet};
+pub(crate) use usage::Usage;
 
 /// A submission's place in the order of arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Turn(pub(crate) u64);
 
-type Locks = BTreeMap<StateKey, LockMode>;
+/// The keys that a submission claims, and how it uses them.
+pub(crate) type Uses = BTreeMap<StateKey, Usage>;
 
 #[derive(Debug)]
 struct Waiting {
-    locks: Locks,
+    uses: Uses,
     /// The key that it watches; none once it was told that its turn has come.
     watches: Option<StateKey>,
 }
@@ -41,7 +44,7 @@ struct Waiting {
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
     keys: BTreeMap<StateKey, Queue>,
-    holding: BTreeMap<Turn, Locks>,
+    holding: BTreeMap<Turn, Uses>,
     waiting: BTreeMap<Turn, Waiting>,
 }
 
@@ -55,13 +58,13 @@ pub(crate) enum Claim {
 }
 
 impl Claims {
-    /// Claims `locks` instead of whatever `turn` held or waited for; says also whose turn has come.
-    pub(crate) fn claim(&mut self, turn: Turn, locks: &Locks) -> (Claim, BTreeSet<Turn>) {
+    /// Claims `uses` instead of whatever `turn` held or waited for; says also whose turn has come.
+    pub(crate) fn claim(&mut self, turn: Turn, uses: &Uses) -> (Claim, BTreeSet<Turn>) {
         let touched = self.remove(turn);
-        let stopped_at = self.stopped_at(turn, locks);
+        let stopped_at = self.stopped_at(turn, uses);
         match stopped_at {
-            None => self.hold(turn, locks),
-            Some(key) => self.wait(turn, locks, key),
+            None => self.hold(turn, uses),
+            Some(key) => self.wait(turn, uses, key),
         }
         let free = self.free(touched);
         (stopped_at.map_or(Claim::Held, Claim::Waits), free)
@@ -75,12 +78,11 @@ impl Claims {
 
     /// Gives up those keys that `turn` holds and `is_free` accepts; says whose turn has come.
     pub(crate) fn release_part(&mut self, turn: Turn, is_free: impl Fn(StateKey) -> bool) -> BTreeSet<Turn> {
-        let Some(locks) = self.holding.get_mut(&turn) else { return BTreeSet::new() };
-        let touched: Vec<StateKey> = locks.keys().copied().filter(|key| is_free(*key)).collect();
+        let Some(uses) = self.holding.get_mut(&turn) else { return BTreeSet::new() };
+        let touched: Vec<StateKey> = uses.keys().copied().filter(|key| is_free(*key)).collect();
         for key in &touched {
-            locks.remove(key);
-            if let Some(queue) = self.keys.get_mut(key) {
-                queue.give_up(turn);
+            if let (Some(usage), Some(queue)) = (uses.remove(key), self.keys.get_mut(key)) {
+                queue.give_up(turn, usage);
             }
         }
         self.free(touched)
@@ -91,37 +93,42 @@ impl Claims {
         self.keys.get(key).is_some_and(|queue| queue.is_held_by_another(turn))
     }
 
+    /// Whether `turn` is the last holder of `key` of several that held it at once, of which one may have written.
+    pub(crate) fn is_last_of_several(&self, turn: Turn, key: &StateKey) -> bool {
+        self.keys.get(key).is_some_and(|queue| queue.is_last_of_several(turn))
+    }
+
     /// Whether nothing is held or waited for.
     pub(crate) fn is_empty(&self) -> bool {
         self.keys.is_empty() && self.holding.is_empty() && self.waiting.is_empty()
     }
 
-    fn hold(&mut self, turn: Turn, locks: &Locks) {
-        for (key, mode) in locks {
-            self.keys.entry(*key).or_default().hold(turn, *mode);
+    fn hold(&mut self, turn: Turn, uses: &Uses) {
+        for (key, usage) in uses {
+            self.keys.entry(*key).or_default().hold(turn, *usage);
         }
-        self.holding.insert(turn, locks.clone());
+        self.holding.insert(turn, uses.clone());
     }
 
-    fn wait(&mut self, turn: Turn, locks: &Locks, stopped_at: StateKey) {
-        for (key, mode) in locks {
-            self.keys.entry(*key).or_default().wait(turn, *mode);
+    fn wait(&mut self, turn: Turn, uses: &Uses, stopped_at: StateKey) {
+        for (key, usage) in uses {
+            self.keys.entry(*key).or_default().wait(turn, *usage);
         }
-        self.waiting.insert(turn, Waiting { locks: locks.clone(), watches: None });
+        self.waiting.insert(turn, Waiting { uses: uses.clone(), watches: None });
         self.watch(turn, stopped_at);
     }
 
     fn remove(&mut self, turn: Turn) -> Vec<StateKey> {
         let mut touched = Vec::new();
-        for key in self.holding.remove(&turn).into_iter().flat_map(Locks::into_keys) {
+        for (key, usage) in self.holding.remove(&turn).into_iter().flatten() {
             if let Some(queue) = self.keys.get_mut(&key) {
-                queue.give_up(turn);
+                queue.give_up(turn, usage);
             }
             touched.push(key);
         }
-        for (key, mode) in self.waiting.remove(&turn).into_iter().flat_map(|waiting| waiting.locks) {
+        for (key, usage) in self.waiting.remove(&turn).into_iter().flat_map(|waiting| waiting.uses) {
             if let Some(queue) = self.keys.get_mut(&key) {
-                queue.leave(turn, mode);
+                queue.leave(turn, usage);
             }
             touched.push(key);
         }
@@ -146,7 +153,7 @@ impl Claims {
     fn is_free(&mut self, turn: Turn) -> bool {
         let Some(waiting) = self.waiting.get_mut(&turn) else { return false };
         waiting.watches = None;
-        let next = waiting.locks.iter().find(|(key, mode)| stops(&self.keys, key, turn, **mode)).map(|(key, _)| *key);
+        let next = waiting.uses.iter().find(|(key, usage)| stops(&self.keys, key, turn, **usage)).map(|(key, _)| *key);
         if let Some(key) = next {
             self.watch(turn, key);
         }
@@ -155,14 +162,14 @@ impl Claims {
 
     fn watch(&mut self, turn: Turn, key: StateKey) {
         let Some(waiting) = self.waiting.get_mut(&turn) else { return };
-        let (Some(mode), Some(queue)) = (waiting.locks.get(&key), self.keys.get_mut(&key)) else { return };
-        queue.watch(turn, *mode);
+        let (Some(usage), Some(queue)) = (waiting.uses.get(&key), self.keys.get_mut(&key)) else { return };
+        queue.watch(turn, *usage);
         waiting.watches = Some(key);
     }
 
     /// The first key that `turn` may not hold now.
-    fn stopped_at(&self, turn: Turn, locks: &Locks) -> Option<StateKey> {
-        locks.iter().find(|(key, mode)| stops(&self.keys, key, turn, **mode)).map(|(key, _)| *key)
+    fn stopped_at(&self, turn: Turn, uses: &Uses) -> Option<StateKey> {
+        uses.iter().find(|(key, usage)| stops(&self.keys, key, turn, **usage)).map(|(key, _)| *key)
     }
 
     #[cfg(debug_assertions)]
@@ -172,25 +179,29 @@ impl Claims {
         }
         for (turn, waiting) in &self.waiting {
             if let Some(key) = &waiting.watches {
-                let is_stopped = waiting.locks.get(key).is_some_and(|mode| stops(&self.keys, key, *turn, *mode));
+                let is_stopped = waiting.uses.get(key).is_some_and(|usage| stops(&self.keys, key, *turn, *usage));
                 assert!(is_stopped, "{turn:?} waits for {key}, which is free");
             }
         }
     }
 }
 
-fn stops(keys: &BTreeMap<StateKey, Queue>, key: &StateKey, turn: Turn, mode: LockMode) -> bool {
-    keys.get(key).is_some_and(|queue| queue.stops(turn, mode))
+fn stops(keys: &BTreeMap<StateKey, Queue>, key: &StateKey, turn: Turn, usage: Usage) -> bool {
+    keys.get(key).is_some_and(|queue| queue.stops(turn, usage))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use LockMode::{Exclusive, Shared};
     use alloy_primitives::Address;
+    use evm::LockMode::{self, Exclusive, Shared};
 
-    fn locks<const N: usize>(locks: [(u8, LockMode); N]) -> Locks {
-        locks.map(|(byte, mode)| (key(byte), mode)).into()
+    fn locks<const N: usize>(locks: [(u8, LockMode); N]) -> Uses {
+        locks.map(|(byte, mode)| (key(byte), Usage::Locked(mode))).into()
+    }
+
+    fn logged<const N: usize>(keys: [u8; N]) -> Uses {
+        keys.map(|byte| (key(byte), Usage::Logged(Exclusive))).into()
     }
 
     fn key(byte: u8) -> StateKey {
@@ -236,6 +247,21 @@ mod tests {
         claims.claim(Turn(3), &locks([(2, Exclusive)]));
         assert_eq!(claims.release_part(Turn(1), |held| held == key(2)), [Turn(3)].into());
         assert_eq!(claims.release(Turn(1)), [Turn(2)].into());
+    }
+
+    #[test]
+    fn what_one_shard_executes_in_order_does_not_wait_for_each_other_but_for_what_is_locked() {
+        let mut claims = Claims::default();
+        assert_eq!(claims.claim(Turn(1), &logged([1])).0, Claim::Held);
+        assert_eq!(claims.claim(Turn(2), &logged([1, 2])).0, Claim::Held);
+        assert_eq!(claims.claim(Turn(3), &locks([(1, Shared)])).0, Claim::Waits(key(1)));
+        assert_eq!(claims.claim(Turn(4), &logged([1])).0, Claim::Waits(key(1)), "the reader came first");
+        assert!(claims.release(Turn(1)).is_empty());
+        assert!(claims.is_last_of_several(Turn(2), &key(1)) && !claims.is_last_of_several(Turn(2), &key(2)));
+        assert_eq!(claims.release(Turn(2)), [Turn(3)].into());
+        assert_eq!(claims.claim(Turn(3), &locks([(1, Shared)])), (Claim::Held, [].into()));
+        assert!(!claims.is_last_of_several(Turn(3), &key(1)), "there was a gap");
+        assert_eq!(claims.release(Turn(3)), [Turn(4)].into());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Running what is ready, and what follows from a run.
 
 use crate::cache::StateValue;
-use crate::claims::{Claim, Turn};
+use crate::claims::{Claim, Turn, Usage, Uses};
 use crate::coordinator::{Coordinator, Draft};
 use crate::fetch::FetchId;
 use crate::input::{Committed, Event, ProvenCode, Send, StateKeyValue};
@@ -176,6 +176,7 @@ impl Coordinator {
         let Some(pending) = self.pending.get_mut(&turn) else { return };
         (pending.trust, pending.nonce_since) = (Trust::Guessed, None);
         let ticket = pending.ticket;
+        let uses = if is_local(&executed) { logged(&executed, pending) } else { locked(&executed) };
         if let Some(shard) = self.silent_among(&executed.participants) {
             return self.ask_first(turn, &executed, shard, draft);
         }
@@ -183,7 +184,7 @@ impl Coordinator {
             return self.refuse(turn, refusal, draft);
         }
         draft.reply(ticket, Event::Executed { participants: executed.participants.clone() });
-        let (claim, free) = self.claims.claim(turn, &locks(&executed));
+        let (claim, free) = self.claims.claim(turn, &uses);
         self.wake(free.into_iter().filter(|other| *other != turn));
         match claim {
             Claim::Waits(key) => {
@@ -195,8 +196,7 @@ impl Coordinator {
                     let committed = Committed::of(&executed, None);
                     self.finish(turn, Event::Committed(Box::new(committed)), draft);
                 }
-                // What it takes for fixed the shard could not look up: it needs the proofs, which only a prepare carries.
-                1 if executed.witness.fixed.is_empty() => self.send_locally(turn, Arc::new(executed), draft),
+                1 if is_local(&executed) => self.send_locally(turn, Arc::new(executed), draft),
                 _ => self.begin(turn, Arc::new(executed), draft),
             },
         }
@@ -291,7 +291,7 @@ impl Coordinator {
         // What came before may yet make it succeed: it has its turn after that.
         let unsettled = looked_at.iter().any(|key| self.claims.is_held_by_another(turn, key));
         if unsettled && pending.nonce_since.is_none() {
-            let shared = looked_at.iter().map(|key| (*key, LockMode::Shared)).collect();
+            let shared = looked_at.iter().map(|key| (*key, Usage::Locked(LockMode::Shared))).collect();
             let (claim, free) = self.claims.claim(turn, &shared);
             self.wake(free.into_iter().filter(|other| *other != turn));
             if let Claim::Waits(key) = claim {
@@ -357,13 +357,34 @@ impl Coordinator {
     }
 }
 
+/// Whether one shard alone may execute it. What it takes for fixed that shard could not look up: it needs the proofs, which only
+/// a prepare carries.
+fn is_local(executed: &Executed) -> bool {
+    executed.participants.len() == 1 && executed.witness.fixed.is_empty()
+}
+
 /// The keys of a run, as its participants will lock them.
-fn locks(executed: &Executed) -> BTreeMap<StateKey, LockMode> {
-    let mut locks: BTreeMap<StateKey, LockMode> = executed.witness.keys().map(|key| (key, LockMode::Shared)).collect();
-    for (key, mode) in executed.effects.changes.keys() {
-        locks.entry(key).and_modify(|held| *held = LockMode::Exclusive).or_insert(mode);
+fn locked(executed: &Executed) -> Uses {
+    uses(executed, Usage::Locked)
+}
+
+/// The keys of a run that one shard executes in the order of its log. A sender's own account is nobody else's meanwhile: so
+/// nonces stay in order, and what it has.
+fn logged(executed: &Executed, pending: &Pending) -> Uses {
+    let mut uses = uses(executed, Usage::Logged);
+    for (sender, _) in pending.nonces() {
+        uses.insert(StateKey::Account(sender), Usage::Locked(LockMode::Exclusive));
     }
-    locks
+    uses
+}
+
+fn uses(executed: &Executed, usage: impl Fn(LockMode) -> Usage) -> Uses {
+    let mut uses: Uses = executed.witness.keys().map(|key| (key, usage(LockMode::Shared))).collect();
+    for (key, mode) in executed.effects.changes.keys() {
+        let held = uses.entry(key).and_modify(|held| *held = usage(LockMode::Exclusive));
+        held.or_insert_with(|| usage(mode));
+    }
+    uses
 }
 
 fn nonce_too_high(error: &ExecuteError) -> Option<(Address, u64, u64)> {

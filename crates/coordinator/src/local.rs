@@ -1,4 +1,11 @@
 //! Submissions that concern one shard alone: no votes, its own log decides.
+//!
+//! ```text
+//!   several of one key ──> one batch ──> one step of the shard, one after the other on its own state ──> their outcomes
+//! ```
+//!
+//! They do not wait for each other here, whatever keys they share but their senders' accounts ([`crate::claims`]): what ran here
+//! only says which shard it is, and the shard runs each again on what those before it left.
 
 use crate::claims::Turn;
 use crate::coordinator::{Coordinator, Draft};
@@ -73,9 +80,20 @@ impl Coordinator {
         self.look_again(turn, draft.now.after(wait));
     }
 
+    /// Forgets what it changed as the last of several at once: each ran here without the others, so only the shard knows what came
+    /// of all. Until then the value is guess enough for more of them.
+    fn forget_crowded(&mut self, turn: Turn, executed: &Executed) {
+        for (key, _) in executed.effects.changes.keys() {
+            if self.claims.is_last_of_several(turn, &key) {
+                self.cache.write().forget(&key);
+            }
+        }
+    }
+
     fn committed_locally(&mut self, turn: Turn, local: &Local, outcomes: Vec<Outcome>, draft: &mut Draft) {
         if outcomes == local.executed.effects.outcomes {
             self.learn_commit(&local.executed.effects.changes);
+            self.forget_crowded(turn, &local.executed);
         } else {
             // It did something else on the shard's own state; what, only the shard knows.
             self.forget_read(&local.executed, local.shard);

@@ -194,6 +194,48 @@ fn one_participant_needs_no_votes() {
     world.assert_one_evm();
 }
 
+/// So many users, from the second on, on one shard with an address that they pay; the first user is on the other.
+fn payers(count: u16) -> (World, Address) {
+    let payee = Address::repeat_byte(0x99);
+    let users = (2..2 + count).map(|seed| (user(seed).address(), ShardId(0)));
+    let pinned = users.chain([(payee, ShardId(0)), (user(1).address(), ShardId(1))]).collect();
+    (World::new(2, 1, count + 1, pinned), payee)
+}
+
+#[test]
+fn payments_of_one_shard_to_one_account_do_not_wait_for_each_other() {
+    let (mut world, payee) = payers(40);
+    let tickets: Vec<_> = (2..42).map(|seed| world.submit(0, vec![transfer(&user(seed), 0, payee, 7)])).collect();
+    world.run();
+    for ticket in &tickets {
+        world.committed(*ticket);
+        assert!(!world.events[ticket].iter().any(|event| matches!(event, Event::Queued { .. })));
+    }
+    assert_eq!(world.account(payee).balance, U256::from(40 * 7));
+    assert_eq!(world.shards.iter().map(|shard| shard.prepares).sum::<usize>(), 0);
+    world.assert_one_evm();
+}
+
+#[test]
+fn a_transaction_of_two_shards_waits_for_all_payments_before_it_and_knows_what_came_of_them() {
+    let (mut world, payee) = payers(20);
+    let mut pay = |seed, nonce| world.submit(0, vec![transfer(&user(seed), nonce, payee, 7)]);
+    let first: Vec<_> = (1..22).map(|seed| pay(seed, 0)).collect();
+    world.run(); // From now on all but the payee is known.
+    assert!(first.iter().all(|ticket| world.ends[ticket].is_ok()));
+    let mut pay = |seed| world.submit(0, vec![transfer(&user(seed), 1, payee, 7)]);
+    let [before, across, after] = [2..12, 1..2, 12..22].map(|seeds| seeds.map(&mut pay).collect::<Vec<_>>());
+    world.run();
+    assert_eq!((world.committed(across[0]).participants.len(), world.attempts(across[0])), (2, 1));
+    let is_queued = |ticket| world.events[ticket].iter().any(|event| matches!(event, Event::Queued { .. }));
+    assert!(!before.iter().any(is_queued) && is_queued(&across[0]) && after.iter().all(is_queued), "first come");
+    for ticket in before.iter().chain(&after) {
+        world.committed(*ticket);
+    }
+    assert_eq!(world.account(payee).balance, U256::from(2 * 21 * 7));
+    world.assert_one_evm();
+}
+
 #[test]
 fn a_wrong_guess_about_a_local_transaction_is_corrected() {
     let (alice, bob) = (user(2), user(3));

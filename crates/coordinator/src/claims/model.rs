@@ -1,35 +1,34 @@
 //! The rule of the queues as it reads, against what is kept of it: after any events the same claims are held, whoever the rule
 //! lets through was told, and nobody else.
 
-use super::{Claim, Claims, Locks, Turn};
+use super::{Claim, Claims, Turn, Usage, Uses};
 use alloy_primitives::Address;
-use evm::{LockMode, StateKey};
+use evm::StateKey;
 use std::collections::{BTreeMap, BTreeSet};
 
 const TURNS_COUNT: u64 = 12;
 const KEYS_COUNT: u64 = 4;
-const MODES: [LockMode; 3] = [LockMode::Shared, LockMode::Credit, LockMode::Exclusive];
 
 /// Who holds and who waits for what: nothing else is needed to say whose turn it is.
 #[derive(Default)]
 struct Rule {
-    holding: BTreeMap<Turn, Locks>,
-    waiting: BTreeMap<Turn, Locks>,
+    holding: BTreeMap<Turn, Uses>,
+    waiting: BTreeMap<Turn, Uses>,
 }
 
 impl Rule {
-    /// Whether no other holder and no earlier waiter conflicts with `turn`.
-    fn admits(&self, turn: Turn, locks: &Locks) -> bool {
+    /// Whether no other holder and no earlier waiter does not go with `turn`.
+    fn admits(&self, turn: Turn, uses: &Uses) -> bool {
         let holders = self.holding.iter().filter(|(holder, _)| **holder != turn);
         let earlier = self.waiting.range(..turn);
-        holders.chain(earlier).all(|(_, other)| are_compatible(other, locks))
+        holders.chain(earlier).all(|(_, other)| go_together(other, uses))
     }
 
-    fn claim(&mut self, turn: Turn, locks: &Locks) -> bool {
+    fn claim(&mut self, turn: Turn, uses: &Uses) -> bool {
         self.release(turn);
-        let is_held = self.admits(turn, locks);
+        let is_held = self.admits(turn, uses);
         let side = if is_held { &mut self.holding } else { &mut self.waiting };
-        side.insert(turn, locks.clone());
+        side.insert(turn, uses.clone());
         is_held
     }
 
@@ -39,14 +38,14 @@ impl Rule {
     }
 
     fn release_part(&mut self, turn: Turn, key: StateKey) {
-        if let Some(locks) = self.holding.get_mut(&turn) {
-            locks.remove(&key);
+        if let Some(uses) = self.holding.get_mut(&turn) {
+            uses.remove(&key);
         }
     }
 }
 
-fn are_compatible(one: &Locks, other: &Locks) -> bool {
-    one.iter().all(|(key, mode)| other.get(key).is_none_or(|other| other.is_compatible(*mode)))
+fn go_together(one: &Uses, other: &Uses) -> bool {
+    one.iter().all(|(key, usage)| other.get(key).is_none_or(|other| other.goes_with(*usage)))
 }
 
 fn key(number: u64) -> StateKey {
@@ -62,9 +61,9 @@ impl Dice {
         crate::attempts::jitter(self.0, 0) % bound
     }
 
-    fn locks(&mut self) -> Locks {
+    fn uses(&mut self) -> Uses {
         let count = 1 + self.below(KEYS_COUNT);
-        (0..count).map(|_| (key(self.below(KEYS_COUNT)), MODES[self.below(3) as usize])).collect()
+        (0..count).map(|_| (key(self.below(KEYS_COUNT)), Usage::ALL[self.below(6) as usize])).collect()
     }
 }
 
@@ -88,9 +87,9 @@ fn whoever_the_rule_lets_through_is_told_once_and_nobody_else() {
                     claims.release_part(turn, |other| other == key)
                 }
                 _ => {
-                    let locks = dice.locks();
-                    let (claim, told) = claims.claim(turn, &locks);
-                    assert_eq!(rule.claim(turn, &locks), claim == Claim::Held, "seed {seed}");
+                    let uses = dice.uses();
+                    let (claim, told) = claims.claim(turn, &uses);
+                    assert_eq!(rule.claim(turn, &uses), claim == Claim::Held, "seed {seed}");
                     if claim == Claim::Held {
                         untold.remove(&turn)
                     } else {
