@@ -53,6 +53,23 @@ impl Shared {
         }
         Ok(entries)
     }
+
+    fn scan_back(&self, space: Space, prefix: &[u8], to: &[u8], count_max: usize) -> Result<Vec<Entry>, Fault> {
+        let family = self.family(space)?;
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(prefix);
+        let mut entries = Vec::new();
+        for entry in
+            self.db.iterator_cf_opt(family, options, IteratorMode::From(to, Direction::Reverse)).take(count_max)
+        {
+            let (key, value) = entry.map_err(|error| self.poison("scanning", &error))?;
+            if !key.starts_with(prefix) {
+                break;
+            }
+            entries.push((key.into_vec(), value.into_vec()));
+        }
+        Ok(entries)
+    }
 }
 
 /// A key and its value.
@@ -96,6 +113,11 @@ impl Reader {
     /// All spaces as of this moment, which is between two batches.
     pub fn snapshot(&self) -> Snapshot<'_> {
         Snapshot { snapshot: self.shared.db.snapshot(), shared: &self.shared }
+    }
+
+    /// Up to `count_max` entries with keys up to `to` (inclusive) that start with `prefix`, the last key first.
+    pub fn scan_back(&self, space: Space, prefix: &[u8], to: &[u8], count_max: usize) -> Vec<Entry> {
+        self.shared.scan_back(space, prefix, to, count_max).unwrap_or_default()
     }
 
     /// The first failure of the store or of any of its readers. Once there is one, nothing read since may leave the process.

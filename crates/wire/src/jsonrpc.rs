@@ -28,6 +28,8 @@ mod logs;
 mod meter;
 mod methods;
 mod node;
+mod otterscan;
+mod parties;
 mod shares;
 mod simulate;
 mod simulate_v1;
@@ -42,6 +44,7 @@ pub use chain::{
     AccountView, Candidates, Chain, Ended, Found, LogQuery, Moment, Readiness, Run, RunFailure, SlotBlock, UnderWay,
 };
 pub use intake::{ARRIVALS_COUNT_MAX, Arrival, Intake, Page};
+pub use parties::{Order, nonce, parties};
 
 use crate::limits::{
     JSONRPC_BATCH_COUNT_MAX, JSONRPC_BUFFER_COUNT_MAX, JSONRPC_CONNECTIONS_COUNT_MAX, JSONRPC_REQUEST_BYTES_MAX,

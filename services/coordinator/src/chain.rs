@@ -12,7 +12,7 @@ use store::Fault;
 use tokio::sync::watch;
 use wire::coordinator::CoordinatorApi;
 use wire::jsonrpc::{
-    AccountView, Candidates, Chain, Ended, Found, Intake, LogQuery, Moment, Readiness, Run, SlotBlock, UnderWay,
+    AccountView, Candidates, Chain, Ended, Found, Intake, LogQuery, Moment, Order, Readiness, Run, SlotBlock, UnderWay,
 };
 use wire::state::{OutcomeRecord, StateValue};
 use wire::{Reason, Rejection};
@@ -51,6 +51,26 @@ impl Chain for Node {
 
     async fn search(&self, query: &LogQuery, from: Slot, to: Slot, count_max: usize) -> Result<Candidates, Rejection> {
         self.blocks.index().search(query, from, to, count_max).map_err(unread)
+    }
+
+    async fn involving(
+        &self,
+        address: Address,
+        between: (Slot, Slot),
+        order: Order,
+        count_max: usize,
+    ) -> Result<Vec<Slot>, Rejection> {
+        self.blocks.index().involving(address, between, order, count_max).map_err(unread)
+    }
+
+    async fn sent(&self, sender: Address, nonce: u64) -> Result<Option<B256>, Rejection> {
+        let hash = self.blocks.index().sent(sender, nonce).map_err(unread)?;
+        self.told(hash).await
+    }
+
+    async fn creation(&self, address: Address) -> Result<Option<B256>, Rejection> {
+        let hash = self.blocks.index().creation(address).map_err(unread)?;
+        self.told(hash).await
     }
 
     async fn transaction(&self, hash: B256) -> Result<Option<Found>, Rejection> {
@@ -145,6 +165,13 @@ impl Node {
     async fn first_head(&self, mut head: watch::Receiver<Option<Slot>>) -> Result<Slot, Rejection> {
         let known = head.wait_for(Option::is_some).await.map_err(|_| stopping())?;
         (*known).ok_or_else(stopping)
+    }
+
+    /// A transaction of the index, once its block is told.
+    async fn told(&self, hash: Option<B256>) -> Result<Option<B256>, Rejection> {
+        let Some(hash) = hash else { return Ok(None) };
+        let found = Chain::transaction(self, hash).await?;
+        Ok(matches!(found, Some(Found::Placed { .. })).then_some(hash))
     }
 
     /// Where a transaction that some shard shows is.

@@ -3,7 +3,8 @@
 //! ```text
 //!   a page of a shard's outcomes --one batch--> BLOCKS[slot, place] -> outcome      SLOTS[slot]
 //!                                               PLACES[transaction] -> its key in BLOCKS
-//!                                               LOGS[address or topic, slot]
+//!                                               LOGS[address, topic or party, slot]
+//!                                               SENT[sender, nonce] -> transaction    CREATED[contract] -> transaction
 //!                                               CURSORS[shard] -> the first slot that is not whole
 //! ```
 //!
@@ -22,7 +23,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use store::{Durability, Fault, Identity, Reader, Store, StoreError};
-use wire::jsonrpc::{Candidates, LogQuery};
+use wire::jsonrpc::{Candidates, LogQuery, Order, nonce, parties};
 use wire::state::OutcomeRecord;
 
 /// Slot, time, shard, height, index -> outcome.
@@ -33,8 +34,16 @@ const SLOTS: Space = Space("index_slots");
 const PLACES: Space = Space("index_places");
 /// What is looked for, slot -> nothing.
 const LOGS: Space = Space("index_logs");
-/// Shard -> the first slot of which not everything is here.
-const CURSORS: Space = Space("index_cursors");
+/// Sender, nonce -> transaction.
+const SENT: Space = Space("index_sent");
+/// Contract that a transaction created -> transaction.
+const CREATED: Space = Space("index_created");
+/// Shard -> the first slot of which not everything is here. Of another name since there are rows that older indexes lack: those
+/// are read from the shards again.
+const CURSORS: Space = Space("index_cursors_2");
+
+/// All of them.
+const SPACES: [Space; 7] = [BLOCKS, SLOTS, PLACES, LOGS, SENT, CREATED, CURSORS];
 
 /// The index's folder in that of the coordinator's store.
 const FOLDER: &str = "index";
@@ -61,7 +70,7 @@ impl Index {
     pub(crate) fn open(data: &Path, network: NetworkId) -> Result<Self, StoreError> {
         let identity = Identity { kind: "index".to_owned(), network, name: "coordinator".to_owned(), key: None };
         let settings = store::Settings { durability: Durability::Buffered, ..store::Settings::default() };
-        let store = Store::open(&data.join(FOLDER), &[BLOCKS, SLOTS, PLACES, LOGS, CURSORS], &identity, settings)?;
+        let store = Store::open(&data.join(FOLDER), &SPACES, &identity, settings)?;
         Ok(Self { reader: store.reader(), store: Mutex::new(store) })
     }
 
@@ -128,6 +137,43 @@ impl Index {
         self.checked(found)
     }
 
+    /// Up to `count_max` slots between the two that show a transaction which `address` took part in, in `order`.
+    pub(crate) fn involving(
+        &self,
+        address: Address,
+        (from, to): (Slot, Slot),
+        order: Order,
+        count_max: usize,
+    ) -> Result<Vec<Slot>, Fault> {
+        let mut slots = BTreeSet::new();
+        for list in [address_key(&address), party_key(&address)] {
+            let rows = match order {
+                Order::Ascending => self.reader.scan(LOGS, &list, &at(&list, from), count_max),
+                Order::Descending => self.reader.scan_back(LOGS, &list, &at(&list, to), count_max),
+            };
+            slots.extend(rows.iter().map(|(key, _)| slot_of(&key[list.len()..])));
+        }
+        let slots = slots.into_iter().filter(|slot| (from..=to).contains(slot));
+        self.checked(match order {
+            Order::Ascending => slots.take(count_max).collect(),
+            Order::Descending => slots.rev().take(count_max).collect(),
+        })
+    }
+
+    /// The transaction of `sender` with `nonce`.
+    pub(crate) fn sent(&self, sender: Address, nonce: u64) -> Result<Option<B256>, Fault> {
+        self.hash(SENT, &sent_key(&sender, nonce))
+    }
+
+    /// The transaction that created the contract at `address` itself.
+    pub(crate) fn creation(&self, address: Address) -> Result<Option<B256>, Fault> {
+        self.hash(CREATED, address.as_slice())
+    }
+
+    fn hash(&self, space: Space, key: &[u8]) -> Result<Option<B256>, Fault> {
+        self.checked(self.reader.get(space, key).and_then(|bytes| B256::try_from(bytes.as_slice()).ok()))
+    }
+
     /// What was read, unless the store has failed: a read that failed looks like one that found nothing.
     fn checked<T>(&self, read: T) -> Result<T, Fault> {
         self.reader.fault().map_or(Ok(read), Err)
@@ -148,6 +194,10 @@ fn rows(shard: ShardId, record: &OutcomeRecord) -> Vec<Write> {
         found.insert(address_key(&log.address));
         found.extend(log.topics.iter().enumerate().map(|(position, topic)| topic_key(position, topic)));
     }
+    found.extend(parties(record).iter().map(party_key));
+    let hash = || record.transaction.to_vec();
+    rows.extend(nonce(record).map(|nonce| Write::put(SENT, sent_key(&record.sender, nonce), hash())));
+    rows.extend(record.outcome.created.map(|contract| Write::put(CREATED, contract.to_vec(), hash())));
     rows.extend(found.into_iter().map(|key| Write::put(LOGS, [&key[..], &slot].concat(), Vec::new())));
     rows
 }
@@ -164,6 +214,9 @@ fn block_key(slot: Slot, (time, shard, height, index): Place) -> Vec<u8> {
     .concat()
 }
 
+/// The kind of key that whoever took part in a transaction is under: behind those of a log's address and its four topics.
+const PARTY_KIND: u8 = 5;
+
 /// Kinds of keys are told apart by their first byte, so none is the beginning of another.
 fn address_key(address: &Address) -> Vec<u8> {
     [&[0], address.as_slice()].concat()
@@ -171,6 +224,19 @@ fn address_key(address: &Address) -> Vec<u8> {
 
 fn topic_key(position: usize, topic: &B256) -> Vec<u8> {
     [&[1 + u8::try_from(position).unwrap_or(u8::MAX - 1)], topic.as_slice()].concat()
+}
+
+fn party_key(address: &Address) -> Vec<u8> {
+    [&[PARTY_KIND], address.as_slice()].concat()
+}
+
+fn sent_key(sender: &Address, nonce: u64) -> Vec<u8> {
+    [sender.as_slice(), &nonce.to_be_bytes()].concat()
+}
+
+/// The place of `slot` in a list.
+fn at(list: &[u8], slot: Slot) -> Vec<u8> {
+    [list, &slot.0.to_be_bytes()].concat()
 }
 
 /// The first key after `key`.

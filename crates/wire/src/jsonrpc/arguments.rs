@@ -13,7 +13,7 @@ mod call;
 mod filter;
 mod value;
 
-pub(super) use value::{Json, Patience, StorageKey, StorageKeys};
+pub(super) use value::{Count, Height, Json, Patience, StorageKey, StorageKeys};
 
 use value::object;
 

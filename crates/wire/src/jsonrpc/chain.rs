@@ -1,6 +1,7 @@
 //! What a node offers to the JSON-RPC: the one trait between them.
 
 use super::intake::{Arrival, Intake};
+use super::parties::{self, Order, involves};
 use crate::rejection::{Reason, Rejection};
 use crate::state::OutcomeRecord;
 use alloy_primitives::{Address, B256, U256};
@@ -204,6 +205,60 @@ pub trait Chain: Send + Sync + 'static {
             let slots = self.occupied(from, to, count_max).await?;
             let last = if slots.len() < count_max { to } else { slots.last().copied().unwrap_or(to) };
             Ok(Candidates { slots, next: Slot(last.0.saturating_add(1)) })
+        }
+    }
+
+    /// Up to `count_max` closed slots between the two, both included, that show a transaction which `address` took part in, in
+    /// `order`. By default every block that shows anything is looked at.
+    fn involving(
+        &self,
+        address: Address,
+        (from, to): (Slot, Slot),
+        order: Order,
+        count_max: usize,
+    ) -> impl Future<Output = Result<Vec<Slot>, Rejection>> + Send {
+        async move {
+            let mut slots = Vec::new();
+            for slot in self.occupied(from, to, usize::MAX).await? {
+                if self.block(slot).await?.outcomes.iter().any(|record| involves(record, address)) {
+                    slots.push(slot);
+                }
+            }
+            if order == Order::Descending {
+                slots.reverse();
+            }
+            slots.truncate(count_max);
+            Ok(slots)
+        }
+    }
+
+    /// The transaction of `sender` with `nonce`, once a closed block shows it. By default every block is looked at.
+    fn sent(&self, sender: Address, nonce: u64) -> impl Future<Output = Result<Option<B256>, Rejection>> + Send {
+        async move {
+            let is_it = |record: &OutcomeRecord| record.sender == sender && parties::nonce(record) == Some(nonce);
+            self.shown(is_it).await
+        }
+    }
+
+    /// The transaction that created the contract at `address` itself, not by a contract, once a closed block shows it. By
+    /// default every block is looked at.
+    fn creation(&self, address: Address) -> impl Future<Output = Result<Option<B256>, Rejection>> + Send {
+        async move { self.shown(|record| record.outcome.created == Some(address)).await }
+    }
+
+    /// The first transaction of all closed blocks that is one which is looked for.
+    fn shown(
+        &self,
+        is_it: impl Fn(&OutcomeRecord) -> bool + Send + Sync,
+    ) -> impl Future<Output = Result<Option<B256>, Rejection>> + Send {
+        async move {
+            for slot in self.occupied(self.earliest(), self.head().await?, usize::MAX).await? {
+                let block = self.block(slot).await?;
+                if let Some(record) = block.outcomes.iter().find(|record| is_it(record)) {
+                    return Ok(Some(record.transaction));
+                }
+            }
+            Ok(None)
         }
     }
 

@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 /// The methods whose answers may be large.
-const METHODS: [&str; 20] = [
+const METHODS: [&str; 26] = [
     "eth_getLogs",
     "eth_getFilterLogs",
     "eth_getFilterChanges",
@@ -32,6 +32,12 @@ const METHODS: [&str; 20] = [
     "txpool_content",
     "txpool_inspect",
     "debug_getRawReceipts",
+    "ots_getBlockTransactions",
+    "ots_getContractCreator",
+    "ots_getInternalOperations",
+    "ots_searchTransactionsAfter",
+    "ots_searchTransactionsBefore",
+    "ots_traceTransaction",
 ];
 
 /// The turns of heavy reads. Clones are one.

@@ -15,7 +15,7 @@ use super::error::error;
 use super::node::Node;
 use super::subscriptions::subscribe;
 use super::view::{blob_price, hex};
-use super::{simulate, simulate_v1, trace};
+use super::{otterscan, simulate, simulate_v1, trace};
 use crate::server::{Client, Seat};
 use alloy_primitives::{Address, Bytes, U256, keccak256};
 use http::Extensions;
@@ -84,6 +84,7 @@ pub(super) fn module<C: Chain>(node: Node<C>) -> Result<RpcModule<Node<C>>, Regi
     simulate::register(&mut module)?;
     simulate_v1::register(&mut module)?;
     trace::register(&mut module)?;
+    otterscan::register(&mut module)?;
     of_client! { module:
         "eth_newFilter" => new_filter,
         "eth_newBlockFilter" => new_block_filter,

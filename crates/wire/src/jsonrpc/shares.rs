@@ -9,8 +9,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The methods that run code, and so take places that all clients share.
-const METHODS: [&str; 5] =
-    ["eth_call", "eth_estimateGas", "eth_createAccessList", "eth_simulateV1", "eth_fillTransaction"];
+const METHODS: [&str; 8] = [
+    "eth_call",
+    "eth_estimateGas",
+    "eth_createAccessList",
+    "eth_simulateV1",
+    "eth_fillTransaction",
+    "ots_getContractCreator",
+    "ots_getInternalOperations",
+    "ots_traceTransaction",
+];
 /// What the names of all others that do begin with.
 const PREFIXES: [&str; 2] = ["debug_trace", "trace_"];
 

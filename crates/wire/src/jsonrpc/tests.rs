@@ -1,5 +1,7 @@
 //! The methods over a small chain in memory.
 
+mod otterscan;
+
 use super::chain::{AccountView, Chain, Ended, Found, Moment, Readiness, Run, RunFailure, SlotBlock, UnderWay};
 use super::heavy::Heavy;
 use super::intake::{Arrival, Intake};

@@ -190,7 +190,7 @@ impl<C: Chain> Node<C> {
     }
 
     /// Parity's calls of the `wanted` transactions of a block.
-    async fn flat(&self, slot: Slot, wanted: Wanted) -> Answer<Vec<LocalizedTransactionTrace>> {
+    pub(super) async fn flat(&self, slot: Slot, wanted: Wanted) -> Answer<Vec<LocalizedTransactionTrace>> {
         let hash = self.chain.params().block_hash(slot.0);
         let traces = self.traces(slot, wanted, Tracer::Flat).await?;
         let flat =
@@ -270,7 +270,7 @@ impl<C: Chain> Node<C> {
         Ok(self.chain.block(slot).await?.outcomes.iter().map(|record| record.transaction).collect())
     }
 
-    async fn placed(&self, hash: B256) -> Answer<Option<(Slot, usize)>> {
+    pub(super) async fn placed(&self, hash: B256) -> Answer<Option<(Slot, usize)>> {
         Ok(match self.chain.transaction(hash).await? {
             Some(Found::Placed { slot, index }) => Some((slot, index)),
             Some(Found::Pending { .. }) | None => None,

@@ -27,7 +27,7 @@ pub(super) const SYSTEM_TYPE: &str = "0x7e";
 /// The same, as the first byte of what stands for one in a block's tries.
 const SYSTEM_TYPE_ID: u8 = 0x7e;
 
-type Envelope = EthereumTxEnvelope<TxEip4844>;
+pub(super) type Envelope = EthereumTxEnvelope<TxEip4844>;
 
 /// Whether a block shows transactions in full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -251,7 +251,7 @@ pub(super) fn pending(bytes: &[u8], sender: Address) -> Result<Value, ErrorObjec
     })
 }
 
-fn decode(bytes: &[u8]) -> Result<Envelope, ErrorObjectOwned> {
+pub(super) fn decode(bytes: &[u8]) -> Result<Envelope, ErrorObjectOwned> {
     let broken = |error_: alloy_eips::eip2718::Eip2718Error| {
         error(INTERNAL_ERROR_CODE, format!("a recorded transaction does not decode: {error_}"))
     };

@@ -2,7 +2,10 @@
 
 use super::sample::{index, open, record};
 use super::*;
-use evm::Log;
+use alloy_consensus::{EthereumTxEnvelope, SignableTransaction, TxEip4844, TxLegacy};
+use alloy_eips::eip2718::Encodable2718;
+use alloy_primitives::{Signature, U256};
+use evm::{Data, Log};
 use proptest::prelude::*;
 
 const A: ShardId = ShardId(0);
@@ -80,6 +83,52 @@ proptest! {
             }
         }
     }
+}
+
+/// A signed transaction's bytes.
+fn signed_with(nonce: u64) -> Data {
+    let transaction = TxLegacy { nonce, ..TxLegacy::default() };
+    let signed = transaction.into_signed(Signature::new(U256::ONE, U256::ONE, false));
+    EthereumTxEnvelope::<TxEip4844>::from(signed).encoded_2718().into()
+}
+
+/// A transaction from one account to another, both by small numbers, and what it created.
+fn between(id: u8, slot: u64, (from, nonce): (u8, u64), created: Option<u8>) -> OutcomeRecord {
+    let mut record = with_logs(id, slot, &[]);
+    record.sender = Address::repeat_byte(from);
+    record.bytes = signed_with(nonce);
+    record.outcome.created = created.map(Address::repeat_byte);
+    record
+}
+
+#[test]
+fn an_addresss_slots_are_told_from_either_end() {
+    let (_dir, index) = index();
+    let mut records: Vec<_> = (0..9).map(|id| between(id, 10 * u64::from(id), (1 + id % 2, id.into()), None)).collect();
+    records.push(with_logs(100, 33, &[(1, vec![])]));
+    index.add(A, &records, Slot(100)).unwrap();
+    let slots = |from, to, order, count_max| {
+        let found = index.involving(Address::repeat_byte(1), (Slot(from), Slot(to)), order, count_max).unwrap();
+        found.into_iter().map(|slot| slot.0).collect::<Vec<_>>()
+    };
+    assert_eq!(slots(0, 99, Order::Ascending, 9), [0, 20, 33, 40, 60, 80]);
+    assert_eq!(slots(0, 99, Order::Descending, 9), [80, 60, 40, 33, 20, 0]);
+    assert_eq!(slots(1, 40, Order::Ascending, 2), [20, 33]);
+    assert_eq!(slots(1, 40, Order::Descending, 2), [40, 33]);
+    assert_eq!(slots(41, 59, Order::Ascending, 2), [0_u64; 0]);
+    assert_eq!(slots(41, 59, Order::Descending, 2), [0_u64; 0]);
+}
+
+#[test]
+fn a_transaction_is_found_by_its_nonce_and_by_what_it_created() {
+    let (_dir, index) = index();
+    index.add(A, &[between(1, 5, (7, 40), Some(9)), between(2, 6, (7, 41), None)], Slot(9)).unwrap();
+    let (sender, contract) = (Address::repeat_byte(7), Address::repeat_byte(9));
+    assert_eq!(index.sent(sender, 41).unwrap(), Some(B256::repeat_byte(2)));
+    assert_eq!(index.sent(sender, 42).unwrap(), None);
+    assert_eq!(index.sent(contract, 41).unwrap(), None);
+    assert_eq!(index.creation(contract).unwrap(), Some(B256::repeat_byte(1)));
+    assert_eq!(index.creation(sender).unwrap(), None);
 }
 
 #[test]

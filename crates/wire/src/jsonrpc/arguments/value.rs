@@ -2,6 +2,7 @@
 
 use super::{Argument, Misfit};
 use alloy_primitives::{Address, B256, Bytes, U256, hex};
+use alloy_rpc_types_eth::BlockNumberOrTag;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -22,6 +23,14 @@ pub(crate) struct StorageKeys(pub(crate) BTreeMap<Address, Vec<StorageKey>>);
 /// Milliseconds to wait: a number of JSON, as EIP-7966 says, or a quantity.
 #[derive(Debug)]
 pub(crate) struct Patience(pub(crate) Duration);
+
+/// A number of JSON or a quantity: explorers write either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Count(pub(crate) u64);
+
+/// A block by its number, in either way, or by a tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Height(pub(crate) BlockNumberOrTag);
 
 /// The digits of a hex string, after its prefix.
 fn digits(value: &Value) -> Result<&str, Misfit> {
@@ -142,8 +151,20 @@ impl Argument for StorageKeys {
 
 impl Argument for Patience {
     fn read(value: &Value) -> Result<Self, Misfit> {
-        let milliseconds = value.as_u64().map_or_else(|| u64::read(value), Ok)?;
-        Ok(Self(Duration::from_millis(milliseconds)))
+        Count::read(value).map(|Count(milliseconds)| Self(Duration::from_millis(milliseconds)))
+    }
+}
+
+impl Argument for Count {
+    fn read(value: &Value) -> Result<Self, Misfit> {
+        value.as_u64().map_or_else(|| u64::read(value), Ok).map(Self)
+    }
+}
+
+impl Argument for Height {
+    fn read(value: &Value) -> Result<Self, Misfit> {
+        let number = value.as_u64().map(BlockNumberOrTag::Number);
+        number.map_or_else(|| BlockNumberOrTag::read(value), Ok).map(Self)
     }
 }
 

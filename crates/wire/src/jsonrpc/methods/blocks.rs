@@ -81,7 +81,11 @@ impl<C: Chain> Node<C> {
     }
 
     /// What `see` says of the block of a closed slot.
-    pub(super) async fn viewed<T>(&self, slot: Slot, see: impl FnOnce(BlockView<'_>) -> Answer<T>) -> Answer<T> {
+    pub(in crate::jsonrpc) async fn viewed<T>(
+        &self,
+        slot: Slot,
+        see: impl FnOnce(BlockView<'_>) -> Answer<T>,
+    ) -> Answer<T> {
         let block = self.chain.block(slot).await.map_err(|rejection: Rejection| ErrorObjectOwned::from(rejection))?;
         see(BlockView { params: self.chain.params(), block: &block })
     }
