@@ -23,7 +23,7 @@ use alloy_primitives::Address;
 use eyre::{Context, Result, eyre};
 use fixtures::{genesis, usual, wallet};
 use host::evidence::Settled;
-use host::network::{EnvironmentSource, Genesis, Network, NetworkFile, ShardEntry};
+use host::network::{EnvironmentSource, Genesis, Network, NetworkFile, RouteEntry, ShardEntry};
 use primitives::ShardId;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -61,6 +61,8 @@ pub struct Plan {
     pub environments: EnvironmentSource,
     /// Addresses that are not where their hash puts them.
     pub pinned: BTreeMap<Address, u32>,
+    /// The foreign chains that messages come from and go to.
+    pub routes: Vec<RouteEntry>,
     /// The state to start from.
     pub genesis: Genesis,
     /// Extra environment of the child processes.
@@ -85,6 +87,7 @@ impl Plan {
             fork: "osaka".to_owned(),
             environments: EnvironmentSource::Slots,
             pinned: BTreeMap::new(),
+            routes: Vec::new(),
             genesis: Genesis::default(),
             environment: Vec::new(),
             genesis_ms: None,
@@ -467,6 +470,7 @@ fn write_network(plan: &Plan, ports: &BTreeMap<Node, Ports>, dir: &Path) -> Resu
         genesis_digest: None,
         shards: (0..plan.shards).map(entry).collect::<Result<_>>()?,
         pinned: plan.pinned.clone(),
+        routes: plan.routes.clone(),
     };
     file.genesis_digest = Some(Network::new(&file, plan.genesis.clone())?.genesis_digest.to_string());
     std::fs::write(dir.join("genesis.json"), serde_json::to_vec(&plan.genesis)?)?;

@@ -9,9 +9,9 @@
 use alloy_primitives::{Address, B256, Bytes, U256};
 use evm::{Environments, NetworkParams, Placement, PlacementError, Spec, UnknownSpec};
 use primitives::{Digest, Domain, Epoch, Millis, NetworkId, ShardId, Time};
-use proof::{KeyError, PublicKey, ValidatorSet, ValidatorSetError};
+use proof::{ForeignVerifier, KeyError, PublicKey, Route, RouteError, RouteTerms, ValidatorSet, ValidatorSetError};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use wire::shard::Terms;
@@ -112,6 +112,30 @@ pub enum NetworkError {
         /// The last there is.
         last: u32,
     },
+    /// An attestor's key is none.
+    #[error("attestor {index} of the route from domain {domain}: {source}")]
+    AttestorKey {
+        /// The route's.
+        domain: u32,
+        /// Which, from 0.
+        index: usize,
+        /// What is wrong with it.
+        source: KeyError,
+    },
+    /// A route that is not safe to start with.
+    #[error("the route from domain {domain}: {source}")]
+    Route {
+        /// The route's.
+        domain: u32,
+        /// What is wrong with it.
+        source: RouteError,
+    },
+    /// Two routes of one domain: which one's attestors count is not for a guess.
+    #[error("domain {domain} has two routes")]
+    TwoRoutes {
+        /// Which.
+        domain: u32,
+    },
 }
 
 /// Where block environments come from.
@@ -137,6 +161,46 @@ pub struct ShardEntry {
     pub epoch: u64,
     /// Its validators' ed25519 public keys, 32 bytes of hex each.
     pub validators: Vec<String>,
+}
+
+/// A route from and to a foreign chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteEntry {
+    /// The Hyperlane domain of the foreign chain.
+    pub domain: u32,
+    /// Its EIP-155 chain id.
+    pub chain_id: u64,
+    /// The Hyperlane mailbox there.
+    pub mailbox: Address,
+    /// How much gas the handler of each message from there is run with.
+    pub gas_limit: u64,
+    /// For how long after the time of its foreign block a message from there may be delivered, in milliseconds.
+    pub window_ms: u64,
+    /// The attestors' ed25519 public keys, 32 bytes of hex each.
+    pub attestors: Vec<String>,
+    /// How many of them have to say the same: more than half.
+    pub threshold: usize,
+}
+
+impl RouteEntry {
+    /// The route that it describes.
+    pub fn route(&self) -> Result<Route, NetworkError> {
+        let key = |(index, text): (usize, &String)| {
+            let wrong = |source| NetworkError::AttestorKey { domain: self.domain, index, source };
+            text.parse::<PublicKey>().map_err(wrong)
+        };
+        let terms = RouteTerms {
+            domain: self.domain,
+            chain_id: self.chain_id,
+            mailbox: self.mailbox,
+            gas_limit: self.gas_limit,
+            window: Millis(self.window_ms),
+            attestors: self.attestors.iter().enumerate().map(key).collect::<Result<_, _>>()?,
+            threshold: self.threshold,
+        };
+        Route::new(terms).map_err(|source| NetworkError::Route { domain: self.domain, source })
+    }
 }
 
 /// The file as it is written; [`Network`] is what it means.
@@ -173,6 +237,10 @@ pub struct NetworkFile {
     /// Addresses that are not where their hash puts them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pinned: BTreeMap<Address, u32>,
+    /// Foreign chains that messages come from and go to. No part of what the network began with: each shard believes the attestors that
+    /// its own file names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<RouteEntry>,
 }
 
 /// An account at genesis.
@@ -232,6 +300,8 @@ pub struct Network {
     pub genesis: Genesis,
     /// The digest of all that it begins with: parameters, placement and that state. Its validators' certificates are bound to it.
     pub genesis_digest: Digest,
+    /// The foreign chains that messages come from and go to.
+    pub routes: Vec<Route>,
 }
 
 impl Network {
@@ -273,7 +343,18 @@ impl Network {
         }
         let bound = |(shard, set): (ShardId, ValidatorSet)| (shard, set.bound_to(genesis_digest));
         let validators = validators.into_iter().map(bound).collect();
-        Ok(Self { params, placement, endpoints, validators, genesis, genesis_digest })
+        let routes = routes(&file.routes)?;
+        Ok(Self { params, placement, endpoints, validators, genesis, genesis_digest, routes })
+    }
+
+    /// Whoever believes what the attestors of this network's routes say.
+    pub fn foreign_verifier(&self) -> ForeignVerifier {
+        ForeignVerifier::new(self.params.network, Some(&self.genesis_digest), &self.routes)
+    }
+
+    /// The route to the foreign chain with this domain.
+    pub fn route(&self, domain: u32) -> Option<&Route> {
+        self.routes.iter().find(|route| route.terms().domain == domain)
     }
 
     /// What its nodes have to agree on.
@@ -336,6 +417,14 @@ fn params(file: &NetworkFile) -> Result<NetworkParams, NetworkError> {
     })
 }
 
+fn routes(entries: &[RouteEntry]) -> Result<Vec<Route>, NetworkError> {
+    let mut domains = BTreeSet::new();
+    match entries.iter().find(|entry| !domains.insert(entry.domain)) {
+        Some(entry) => Err(NetworkError::TwoRoutes { domain: entry.domain }),
+        None => entries.iter().map(RouteEntry::route).collect(),
+    }
+}
+
 fn validator_set(entry: &ShardEntry) -> Result<ValidatorSet, NetworkError> {
     let key = |(index, text): (usize, &String)| {
         text.parse::<PublicKey>().map_err(|source| NetworkError::Key { shard: entry.shard, index, source })
@@ -380,6 +469,7 @@ mod tests {
             genesis_digest: None,
             shards: Vec::new(),
             pinned: BTreeMap::new(),
+            routes: Vec::new(),
         }
     }
 

@@ -39,6 +39,8 @@ pub enum TreeKind {
     Outcomes = 3,
     /// The headers before a block.
     History = 4,
+    /// The messages of a foreign chain's block.
+    Foreign = 5,
 }
 
 /// Whose tree it is; part of the root.

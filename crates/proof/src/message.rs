@@ -235,6 +235,11 @@ pub fn domain_of(network: NetworkId, shard: ShardId) -> u32 {
     DOMAIN_MARK | ((network.0 & DOMAIN_NETWORK_MASK) as u32) << 16 | shard.0
 }
 
+/// Whether `domain` is marked as a shard's, of whatever network: no foreign chain is routed under such a one.
+pub fn is_own_domain(domain: u32) -> bool {
+    domain & 0xF000_0000 == DOMAIN_MARK
+}
+
 /// The shard of `network` whose domain is `domain`, if it is one.
 pub fn shard_of(network: NetworkId, domain: u32) -> Option<ShardId> {
     let shard = ShardId(domain & DOMAIN_SHARD_MASK);

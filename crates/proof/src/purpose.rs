@@ -48,3 +48,11 @@ purpose! {
     /// The key under which a checked certificate is remembered in memory; never leaves the process.
     CHECKED = "dovetail v1 checked certificate"
 }
+purpose! {
+    /// A route from a foreign chain, with all its terms.
+    ROUTE = "dovetail v1 foreign route"
+}
+purpose! {
+    /// What an attestor signs for a foreign block.
+    FOREIGN_BLOCK = "dovetail v1 foreign block"
+}

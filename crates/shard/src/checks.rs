@@ -19,7 +19,10 @@ use evm::{
     Replay, Replayer, WitnessError,
 };
 use primitives::{DecodeError, ShardId, Verified};
-use proof::{Certified, Fact, Receipt, ReceiptError, ReceiptVerifier, ValidatorSet};
+use proof::{
+    Admission, Certified, Fact, ForeignError, ForeignReceipt, ForeignVerifier, Receipt, ReceiptError, ReceiptVerifier,
+    ValidatorSet,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -47,6 +50,7 @@ pub enum CheckError {
 #[derive(Debug)]
 pub struct Checks {
     receipts: ReceiptVerifier,
+    foreign: ForeignVerifier,
     payloads: PayloadVerifier,
     replayer: Replayer,
     codes: CheckedProofs,
@@ -58,15 +62,24 @@ impl Checks {
         let validators = validators.iter().map(|(shard, set)| (*shard, set.clone()));
         Self {
             receipts: ReceiptVerifier::with(params.network, validators),
+            foreign: ForeignVerifier::default(),
             payloads: PayloadVerifier::new(params.clone()),
             replayer: Replayer::new(params.clone(), placement.clone(), Arc::new(CodeCache::default())),
             codes: CheckedProofs::default(),
         }
     }
 
+    /// The same, believing the attestors of these routes.
+    #[must_use]
+    pub fn with_routes(self, foreign: ForeignVerifier) -> Self {
+        Self { foreign, ..self }
+    }
+
     /// For the network that a shard is told of.
     pub fn of(config: &ShardConfig) -> Self {
-        Self::new(&config.params, &config.placement, &config.validators)
+        let genesis = config.validators.values().find_map(ValidatorSet::genesis);
+        let foreign = ForeignVerifier::new(config.network(), genesis, &config.routes);
+        Self::new(&config.params, &config.placement, &config.validators).with_routes(foreign)
     }
 
     /// Recovers senders.
@@ -116,6 +129,11 @@ impl Checks {
     /// Checks a certified header.
     pub fn certified(&self, claim: Certified) -> Result<Verified<Certified>, ReceiptError> {
         Verified::by(&self.receipts, claim)
+    }
+
+    /// Checks what attestors say of a foreign chain's message.
+    pub fn admission(&self, receipt: ForeignReceipt) -> Result<Verified<Admission>, ForeignError> {
+        Verified::by(&self.foreign, receipt)
     }
 
     /// Checks a receipt.

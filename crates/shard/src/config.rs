@@ -15,7 +15,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use commit::Participant;
 use evm::{AccountState, Changes, Data, NetworkParams, Placement};
 use primitives::{Digest, Domain, Epoch, Height, NetworkId, Read, ShardId, Slot, Space, Verified, Write};
-use proof::{Certificate, Header, History, PublicKey, ReceiptError, ReceiptVerifier, Signer, ValidatorSet};
+use proof::{Certificate, Header, History, PublicKey, ReceiptError, ReceiptVerifier, Route, Signer, ValidatorSet};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
@@ -41,6 +41,8 @@ pub struct ShardConfig {
     pub start: Start,
     /// Evidence against shards that an operator has looked at, by [`proof::Equivocation::id`]: they are believed all the same.
     pub settled: BTreeSet<Digest>,
+    /// The foreign chains that messages come from and go to.
+    pub routes: Vec<Route>,
     /// The rule that is broken, in tests of checkers.
     #[cfg(feature = "twins")]
     pub twin: Option<commit::Twin>,
@@ -126,6 +128,7 @@ impl ShardConfig {
             signer,
             start: Start::Vouched,
             settled: BTreeSet::new(),
+            routes: Vec::new(),
             #[cfg(feature = "twins")]
             twin: None,
         }

@@ -11,6 +11,7 @@ use alloy_primitives::{Address, B256, U256, keccak256};
 use evm::{Log, Outcome, Placement};
 use primitives::{NetworkId, ShardId, Time};
 use proof::{Message, MessageError, MessageId, domain_of, shard_of};
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 static DISPATCH: LazyLock<B256> = LazyLock::new(|| keccak256("Dispatch(bytes32,bytes,uint64,uint64,uint256)"));
@@ -41,8 +42,14 @@ pub enum DispatchError {
         actual: u32,
     },
     /// Nobody could deliver it, and nobody could say that it expired.
-    #[error("domain {destination:#x} is no shard of this network")]
+    #[error("domain {destination:#x} is no shard of this network, and no route leads there")]
     UnknownDestination {
+        /// Where it wants to go.
+        destination: u32,
+    },
+    /// Wei of this network do not exist on a foreign chain.
+    #[error("domain {destination:#x} is a foreign chain's: a message to it carries no value")]
+    ForeignValue {
         /// Where it wants to go.
         destination: u32,
     },
@@ -71,7 +78,7 @@ pub enum DispatchError {
 }
 
 /// A shard's mailbox.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Mailbox {
     /// The network.
     pub(crate) network: NetworkId,
@@ -79,6 +86,8 @@ pub(crate) struct Mailbox {
     pub(crate) shard: ShardId,
     /// Who receives the network's fees.
     pub(crate) beneficiary: Address,
+    /// Domains of foreign chains that a route leads to.
+    pub(crate) foreign: BTreeSet<u32>,
 }
 
 impl Mailbox {
@@ -117,8 +126,18 @@ impl Mailbox {
         }
         match shard_of(self.network, message.destination) {
             Some(shard) if shard.0 < placement.shards_count() => Ok(message),
+            None if self.foreign.contains(&message.destination) => without_value(message),
             _ => Err(DispatchError::UnknownDestination { destination: message.destination }),
         }
+    }
+}
+
+/// A message for a foreign chain, where no wei of ours can come to be.
+fn without_value(message: Message) -> Result<Message, DispatchError> {
+    if message.value.is_zero() {
+        Ok(message)
+    } else {
+        Err(DispatchError::ForeignValue { destination: message.destination })
     }
 }
 
@@ -147,7 +166,12 @@ pub(crate) mod tests {
     const NETWORK: NetworkId = NetworkId(1337);
 
     fn mailbox() -> Mailbox {
-        Mailbox { network: NETWORK, shard: ShardId(1), beneficiary: Address::repeat_byte(0xfe) }
+        Mailbox {
+            network: NETWORK,
+            shard: ShardId(1),
+            beneficiary: Address::repeat_byte(0xfe),
+            foreign: [31_337].into(),
+        }
     }
 
     fn placement() -> Placement {
@@ -214,6 +238,15 @@ pub(crate) mod tests {
         let lost = Message { destination: 1, ..message() };
         let refused = messages(vec![log(&lost)]);
         assert_eq!(refused, Err(DispatchError::UnknownDestination { destination: 1 }));
+    }
+
+    #[test]
+    fn a_message_to_a_foreign_chain_leaves_without_value_alone() {
+        let out = Message { destination: 31_337, ..message() };
+        let refused = messages(vec![log(&out)]);
+        assert_eq!(refused, Err(DispatchError::ForeignValue { destination: 31_337 }));
+        let free = Message { value: U256::ZERO, ..out };
+        assert_eq!(messages(vec![log(&free)]), Ok(vec![free]));
     }
 
     #[test]

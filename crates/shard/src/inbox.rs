@@ -21,7 +21,7 @@ use crate::waiting::WaiterId;
 use alloy_primitives::{Address, U256, keccak256};
 use evm::{Funding, RecoveredPayload, Status, SystemTransaction};
 use primitives::{Read, Verified};
-use proof::{Delivery, DeliveryStatus, Fact, LeafKind, Message, MessageId, domain_of};
+use proof::{Admission, Delivery, DeliveryStatus, Fact, LeafKind, Message, MessageId, domain_of};
 
 /// Whether a step left something for the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,22 +99,37 @@ impl<R: Read> Work<'_, '_, R> {
         if message.destination != expected {
             return Err(DeliverRefusal::WrongDestination { expected, actual: message.destination });
         }
-        let key = spaces::message_key(message.id());
+        self.take_in(message.id(), message)
+    }
+
+    /// The same for a message of a foreign chain (I21), which is known by its v3 id: it is one message whatever terms its route has.
+    ///
+    /// One that meets a lock is not kept waiting here: whoever brings it brings it again.
+    pub(crate) fn admit(&mut self, admission: &Admission) -> Result<Pending, DeliverRefusal> {
+        let (message, expected) = (&admission.message, domain_of(self.shard.params.network, self.shard.me));
+        if message.destination != expected {
+            return Err(DeliverRefusal::WrongDestination { expected, actual: message.destination });
+        }
+        self.take_in(admission.id, message.clone())
+    }
+
+    fn take_in(&mut self, id: MessageId, message: Message) -> Result<Pending, DeliverRefusal> {
+        let key = spaces::message_key(id);
         if let Some(ConsumedRecord { delivery, leaf, .. }) = get_value(&self.ledger.staged, CONSUMED, &key) {
             return Ok(Pending::Delivery { delivery, place: leaf, novelty: Novelty::Already });
         }
         self.shard.check_lag()?;
-        let end = self.run_message(&message)?;
-        Ok(self.consume(message, end))
+        let end = self.run_message(id, &message)?;
+        Ok(self.consume(id, message, end))
     }
 
     /// How the message would end now; changes nothing.
-    fn run_message(&self, message: &Message) -> Result<End, Busy> {
+    fn run_message(&self, id: MessageId, message: &Message) -> Result<End, Busy> {
         if self.time > message.deadline {
             return Ok(End::without_run(DeliveryStatus::Expired, "")); // R10: by block time.
         }
         let failed = |why: &str| Ok(End::without_run(DeliveryStatus::Failed, why));
-        self.check_hindrance(LeafKind::Message, message.id())?;
+        self.check_hindrance(LeafKind::Message, id)?;
         let recipient = Address::from_word(message.recipient);
         if recipient.into_word() != message.recipient {
             return failed("the recipient is not an address");
@@ -144,9 +159,8 @@ impl<R: Read> Work<'_, '_, R> {
     }
 
     /// Writes down that the message has ended so, with what its run did.
-    fn consume(&mut self, message: Message, end: End) -> Pending {
-        let id = message.id();
-        let delivery = Delivery::of(&message, end.status, &end.detail, end.gas_used);
+    fn consume(&mut self, id: MessageId, message: Message, end: End) -> Pending {
+        let delivery = Delivery { message: id, ..Delivery::of(&message, end.status, &end.detail, end.gas_used) };
         if let Some((payload, run)) = end.run {
             self.shard.value.mint(message.value);
             self.apply_run(Cause::Delivery(id), &payload, run);

@@ -12,7 +12,7 @@ use crate::outcomes::OutcomeRecord;
 use commit::{Decision, DecisionProof, Descriptor, Rejection, Vote, VoteProof};
 use evm::{AccountState, ExecuteError, Executed, FeesKey, LockMode, Missing, RecoveredPayload, StateKey};
 use primitives::{AttemptId, Height, ShardId, Slot, Time, Verified};
-use proof::{Certified, Delivery, Equivocation, Fact, MessageError, MessageId, Receipt};
+use proof::{Admission, Certified, Delivery, Equivocation, Fact, MessageError, MessageId, Receipt};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Connects a reply to its input; the host chooses it.
@@ -60,6 +60,13 @@ pub enum Input {
         ticket: Ticket,
         /// That its origin sent it.
         fact: Box<Verified<Fact>>,
+    },
+    /// Consume a message of a foreign chain.
+    Admit {
+        /// For the reply.
+        ticket: Ticket,
+        /// That a quorum of its route's attestors vouches for it.
+        admission: Box<Verified<Admission>>,
     },
     /// Learn how an own message ended.
     Acknowledge {

@@ -6,6 +6,7 @@ mod code;
 mod commit;
 mod counting;
 mod crashes;
+mod foreign;
 mod holders;
 mod messages;
 mod pruning;

@@ -80,6 +80,7 @@ fn certified_in(input: &Input) -> Vec<Certified> {
         Input::Deliver { fact, .. } | Input::Acknowledge { fact, .. } => vec![fact.seal.clone()],
         Input::Sighting { newest, .. } => newest.iter().map(|newest| (***newest).clone()).collect(),
         Input::Local { .. }
+        | Input::Admit { .. }
         | Input::AbortRequest { .. }
         | Input::StateRoots(_)
         | Input::Attest { .. }

@@ -92,7 +92,12 @@ impl Shard {
         let start = if config.twin == Some(commit::Twin::RestoredStoreVotes) { Start::Vouched } else { start };
         let attempts = Attempts::open(read, tip.time, &participant, &mut locks);
         Ok(Self {
-            mailbox: Mailbox { network, shard: me, beneficiary: config.params.beneficiary },
+            mailbox: Mailbox {
+                network,
+                shard: me,
+                beneficiary: config.params.beneficiary,
+                foreign: config.routes.iter().map(|route| route.terms().domain).collect(),
+            },
             participant,
             verifier: config.verifier(),
             epoch: config.epoch(),
@@ -243,6 +248,7 @@ fn gas(input: &Input, params: &NetworkParams) -> u64 {
         Input::Deliver { fact, .. } => {
             Message::from_fact(fact).map_or(0, |message| message.gas_limit.min(params.gas_limit))
         }
+        Input::Admit { admission, .. } => admission.message.gas_limit.min(params.gas_limit),
         Input::Acknowledge { .. } => HANDLE_DELIVERY_GAS,
         _ => 0,
     }
@@ -317,6 +323,10 @@ impl<'s, 'a, R: Read> Work<'s, 'a, R> {
                 self.attend(&fact, answer.as_ref().err().and_then(DeliverRefusal::busy));
                 self.reply(ticket, answer.unwrap_or_else(|refusal| Answer::DeliverRefused(refusal).into()));
             }
+            Input::Admit { ticket, admission } => {
+                let answer = self.admit(&admission);
+                self.reply(ticket, answer.unwrap_or_else(|refusal| Answer::DeliverRefused(refusal).into()));
+            }
             Input::Acknowledge { ticket, fact } => {
                 let answer = self.acknowledge(&fact);
                 self.attend(&fact, answer.as_ref().err().and_then(AcknowledgeRefusal::busy));
@@ -342,7 +352,9 @@ impl<'s, 'a, R: Read> Work<'s, 'a, R> {
             Input::Prepare { ticket, .. } | Input::AbortRequest { ticket, .. } | Input::Decision { ticket, .. } => {
                 (ticket, Answer::AttemptRefused(busy.into()))
             }
-            Input::Deliver { ticket, .. } => (ticket, Answer::DeliverRefused(busy.into())),
+            Input::Deliver { ticket, .. } | Input::Admit { ticket, .. } => {
+                (ticket, Answer::DeliverRefused(busy.into()))
+            }
             Input::Acknowledge { ticket, .. } => (ticket, Answer::AcknowledgeRefused(busy.into())),
             Input::Attest { ticket } => (ticket, self.attest()),
             Input::Recall { ticket, .. } => (ticket, Answer::Sighting { newest: None }),

@@ -18,7 +18,9 @@ use crate::state::{LeafPlace, OutcomeRecord, ReadValue};
 use alloy_primitives::{Address, B256, U256};
 use evm::{Data, Environments, Payload, StateKey};
 use primitives::{Digest, Height, NetworkId, ShardId, Slot, Time};
-use proof::{Certificate, Certified, DeliveryStatus, Header, LeafKind, Message, MessageId, Receipt, ValidatorSet};
+use proof::{
+    Certificate, Certified, DeliveryStatus, ForeignReceipt, Header, LeafKind, Message, MessageId, Receipt, ValidatorSet,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 
@@ -286,4 +288,10 @@ pub trait ShardApi: Send + Sync + 'static {
 
     /// Consumes messages and takes acknowledgements; receipts are unchecked.
     fn deliver(&self, receipts: Vec<Receipt>) -> impl Future<Output = Result<Answers<Delivered>, Rejection>> + Send;
+
+    /// Consumes messages of foreign chains.
+    fn admit(
+        &self,
+        receipts: Vec<ForeignReceipt>,
+    ) -> impl Future<Output = Result<Answers<Delivered>, Rejection>> + Send;
 }

@@ -13,7 +13,7 @@ use crate::proto::v1;
 use crate::rejection::{Reason, Rejection};
 use commit::{DescriptorError, Refusal, Undecided};
 use primitives::{DecodeError, Slot};
-use proof::{CertificateError, HeaderError, MessageError, ReceiptError};
+use proof::{CertificateError, ForeignError, HeaderError, MessageError, ReceiptError};
 use std::collections::HashMap;
 use std::time::Duration;
 use tonic::{Code, Status};
@@ -178,6 +178,23 @@ impl From<HeaderError> for Rejection {
             | HeaderError::StateAhead { .. } => Reason::BadReceipt,
         };
         Self::new(reason, error.to_string())
+    }
+}
+
+impl From<ForeignError> for Rejection {
+    fn from(error: ForeignError) -> Self {
+        let text = error.to_string();
+        match error {
+            ForeignError::Decode(error) => error.into(),
+            ForeignError::Message(error) => error.into(),
+            ForeignError::UnknownRoute { .. } => Self::new(Reason::NoRoute, text),
+            ForeignError::TooMany { .. } => Self::new(Reason::OverBound, text),
+            ForeignError::OtherRoute { .. }
+            | ForeignError::Path(_)
+            | ForeignError::Signer { .. }
+            | ForeignError::Quorum { .. }
+            | ForeignError::Signature { .. } => Self::new(Reason::BadReceipt, text),
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use evm::{
 };
 use futures_util::StreamExt;
 use primitives::{AttemptId, Digest, Height, Millis, ShardId, Slot, Time};
-use proof::{DeliveryStatus, Leaf, LeafKind, MessageId, Receipt};
+use proof::{DeliveryStatus, ForeignReceipt, Leaf, LeafKind, MessageId, Receipt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -237,6 +237,11 @@ impl ShardApi for Everything {
 
     async fn show_sighting(&self, newest: CertifiedBlock) -> Result<Height, Rejection> {
         Ok(newest.header.height)
+    }
+
+    async fn admit(&self, receipts: Vec<ForeignReceipt>) -> Result<Answers<Delivered>, Rejection> {
+        let taken = |_| Ok(Delivered { novelty: Novelty::New, height: Height(2), receipt: None });
+        Ok(receipts.into_iter().map(taken).collect())
     }
 
     async fn deliver(&self, receipts: Vec<Receipt>) -> Result<Answers<Delivered>, Rejection> {

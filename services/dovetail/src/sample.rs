@@ -27,6 +27,7 @@ pub(crate) fn network(chain_id: u64, secrets: &[SecretKey]) -> Network {
         genesis_digest: None,
         shards: (0..).zip(secrets).map(entry).collect(),
         pinned: BTreeMap::new(),
+        routes: Vec::new(),
     };
     Network::new(&file, Genesis::default()).unwrap()
 }

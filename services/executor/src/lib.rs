@@ -103,7 +103,8 @@ pub async fn run(config: &Path) -> Result<(), Error> {
         ticket_of: |reply: &shard::Reply| Some(host::Ticket(reply.ticket.0)),
     };
     let running = host.spawn().map_err(ProcessError::from)?;
-    let checks = Arc::new(Checks::new(&network.params, &network.placement, &network.validators));
+    let checks = Checks::new(&network.params, &network.placement, &network.validators);
+    let checks = Arc::new(checks.with_routes(network.foreign_verifier()));
     let terms = network.terms();
     let slots_kept = settings.slots_kept(&network.params);
     let node = Arc::new(Node {
@@ -168,6 +169,7 @@ fn open(settings: &Settings, network: &Network, me: ShardId, signer: Signer) -> 
     let config = ShardConfig {
         start: if mark.is_set() { Start::Marked } else { Start::Unmarked },
         settled: settings.settled.0.clone(),
+        routes: network.routes.clone(),
         ..ShardConfig::new(params, me, placement, network.validators.clone(), signer)
     };
     if shard::queries::status(&store.reader()).is_none() {

@@ -7,7 +7,7 @@ use alloy_primitives::{Address, B256, U256};
 use evm::{Environments, Payload, StateKey};
 use host::Class;
 use primitives::{Height, Millis, Read, ShardId, Slot, Time, Verified};
-use proof::{Fact, LeafKind, MessageId, Receipt};
+use proof::{Fact, ForeignReceipt, LeafKind, MessageId, Receipt};
 use shard::{Answer, Input, LeafPlace, OutcomeRecord, PastError, queries};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -174,6 +174,13 @@ impl ShardApi for Node {
         self.clocks.settled().await;
         let checked = checks::each(&self.checks, receipts, |checks, receipt| Ok(checks.fact(receipt)?)).await?;
         Ok(self.ask_each(deliver_class, checked, deliver_input, delivered).await)
+    }
+
+    async fn admit(&self, receipts: Vec<ForeignReceipt>) -> Result<Answers<Delivered>, Rejection> {
+        self.clocks.settled().await;
+        let checked = checks::each(&self.checks, receipts, |checks, receipt| Ok(checks.admission(receipt)?)).await?;
+        let input = |ticket, admission| Input::Admit { ticket, admission: Box::new(admission) };
+        Ok(self.ask_each(|_| Class::New, checked, input, delivered).await)
     }
 }
 

@@ -17,7 +17,7 @@ use alloy_primitives::{Address, B256, U256};
 use evm::{Payload, StateKey};
 use futures_util::stream::{Stream, StreamExt};
 use primitives::{Height, ShardId, Slot};
-use proof::{LeafKind, MessageId, Receipt};
+use proof::{ForeignReceipt, LeafKind, MessageId, Receipt};
 use prost::bytes::Bytes;
 use std::collections::BTreeSet;
 use tonic::Request;
@@ -186,6 +186,20 @@ impl ShardClient {
             let asked = receipts.len();
             let request = v1::DeliverRequest { receipts };
             let response = self.connection.write(Repeat::Idempotent, request, call!(self, deliver)).await?;
+            same_count(asked, response.results.len())?;
+            results.extend(response.results.into_iter().map(delivered));
+        }
+        Ok(results)
+    }
+
+    /// Hands in messages of foreign chains. Idempotent: each counts once.
+    pub async fn admit(&self, receipts: &[ForeignReceipt]) -> Result<Answers<Delivered>, Rejection> {
+        let receipts: Vec<Bytes> = receipts.iter().map(encoded).collect();
+        let mut results = Vec::with_capacity(receipts.len());
+        for receipts in runs(receipts, RECEIPTS_COUNT_MAX, BATCH_BYTES_TARGET, Bytes::len) {
+            let asked = receipts.len();
+            let request = v1::AdmitRequest { receipts };
+            let response = self.connection.write(Repeat::Idempotent, request, call!(self, admit)).await?;
             same_count(asked, response.results.len())?;
             results.extend(response.results.into_iter().map(delivered));
         }

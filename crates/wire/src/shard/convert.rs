@@ -11,11 +11,16 @@ use crate::rejection::{Rejection, cut};
 use crate::state::{LeafPlace, OutcomeRecord, ReadValue, code};
 use evm::{Environments, Payload, StateKey};
 use primitives::{Epoch, Height, NetworkId, ShardId, Slot, Time};
-use proof::{DeliveryStatus, LeafKind, Message, Receipt, ValidatorSet};
+use proof::{DeliveryStatus, FOREIGN_RECEIPT_BYTES_MAX, ForeignReceipt, LeafKind, Message, Receipt, ValidatorSet};
 
 /// A receipt, unchecked.
 pub(crate) fn receipt(field: &'static str, bytes: &[u8]) -> Result<Receipt, ConvertError> {
     canonical(field, bytes, RECEIPT_BYTES_MAX)
+}
+
+/// A foreign receipt, unchecked.
+pub(crate) fn foreign_receipt(field: &'static str, bytes: &[u8]) -> Result<ForeignReceipt, ConvertError> {
+    canonical(field, bytes, FOREIGN_RECEIPT_BYTES_MAX)
 }
 
 /// A payload, unchecked.

@@ -1,6 +1,6 @@
 //! The gRPC side of a [`ShardApi`].
 
-use super::convert::{leaf_kind, payload, receipt};
+use super::convert::{foreign_receipt, leaf_kind, payload, receipt};
 use super::{OutcomeQuery, ShardApi};
 use crate::convert::{ConvertError, address, hash, number, page, required};
 use crate::limits::{BLOCKS_COUNT_MAX, OUTBOX_COUNT_MAX, OUTCOMES_COUNT_MAX, WATCHERS_COUNT_MAX};
@@ -177,6 +177,13 @@ impl<A: ShardApi> ShardService for ShardServer<A> {
         let convert = |bytes: Bytes| Ok(receipt("receipts", &bytes)?);
         let results = batch::each(receipts, convert, |receipts| self.api.deliver(receipts)).await?;
         Ok(Response::new(v1::DeliverResponse { results: results.into_iter().map(Into::into).collect() }))
+    }
+
+    async fn admit(&self, request: Request<v1::AdmitRequest>) -> Result<Response<v1::AdmitResponse>, Status> {
+        let receipts = request.into_inner().receipts;
+        let convert = |bytes: Bytes| Ok(foreign_receipt("receipts", &bytes)?);
+        let results = batch::each(receipts, convert, |receipts| self.api.admit(receipts)).await?;
+        Ok(Response::new(v1::AdmitResponse { results: results.into_iter().map(Into::into).collect() }))
     }
 }
 

@@ -53,6 +53,7 @@ impl From<DispatchError> for Rejection {
             | DispatchError::Id { .. }
             | DispatchError::Origin { .. }
             | DispatchError::ForeignSender { .. }
+            | DispatchError::ForeignValue { .. }
             | DispatchError::Beneficiary { .. } => Self::new(Reason::BadMessage, text),
         }
     }
