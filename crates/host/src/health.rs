@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Promise: a peer that is lost is one line in the log, one more when it is back, and all the while a line of `/readyz` and a
-//! gauge that name it. A peer that is lost makes a process unready only where nothing can be served without any. What else an
-//! operator should know is a line of `/readyz` for as long as it is so.
+//! gauge that name it. A peer that is lost makes a process unready only where nothing can be served without any; who refuses
+//! new work is not ready. What else an operator should know is a line of `/readyz` for as long as it is so.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
@@ -94,6 +94,8 @@ pub enum Needs {
 struct Inner {
     state: State,
     needs: Needs,
+    /// Why new work is refused, while it is.
+    refusing: Option<String>,
     peers: BTreeMap<String, Known>,
     /// What else an operator should know, by what it is about.
     remarks: BTreeMap<String, String>,
@@ -123,8 +125,13 @@ pub struct Readiness {
 impl Health {
     /// A process that is starting.
     pub fn new() -> Self {
-        let inner =
-            Inner { state: State::Starting, needs: Needs::Nobody, peers: BTreeMap::new(), remarks: BTreeMap::new() };
+        let inner = Inner {
+            state: State::Starting,
+            needs: Needs::Nobody,
+            refusing: None,
+            peers: BTreeMap::new(),
+            remarks: BTreeMap::new(),
+        };
         Self { inner: Arc::new(Mutex::new(inner)), lost: Family::default() }
     }
 
@@ -145,6 +152,11 @@ impl Health {
     /// Says whether the process is any use without its peers.
     pub fn set_needs(&self, needs: Needs) {
         self.lock().needs = needs;
+    }
+
+    /// Says why new work is refused, or with none that it is taken again.
+    pub(crate) fn refuse_work(&self, why: Option<String>) {
+        self.lock().refusing = why;
     }
 
     /// Says of something that is in order what an operator should know of it all the same, or with none that there is
@@ -192,8 +204,9 @@ impl Health {
             let _ = writeln!(lines, "{about} {remark}");
         }
         let is_alone = !inner.peers.is_empty() && !inner.peers.values().any(|known| known.standing.is_sound());
-        match (inner.needs, is_alone) {
-            (Needs::SomePeer, true) => not(format!("not ready, none of its peers can be used\n{lines}")),
+        match (&inner.refusing, inner.needs, is_alone) {
+            (Some(why), ..) => not(format!("not ready, {why}\n{lines}")),
+            (None, Needs::SomePeer, true) => not(format!("not ready, none of its peers can be used\n{lines}")),
             _ if lines.is_empty() => Readiness { is_ready: true, text: "ready\n".to_owned() },
             _ => Readiness { is_ready: true, text: format!("ready, but\n{lines}") },
         }
@@ -317,6 +330,16 @@ mod tests {
         assert_eq!(health.readiness(), Readiness { is_ready: true, text });
         one.answered();
         assert_eq!(health.readiness().text, "ready\n");
+    }
+
+    #[test]
+    fn who_refuses_new_work_is_not_ready_and_says_why() {
+        let health = ready();
+        health.refuse_work(Some("the disk is full".to_owned()));
+        let text = "not ready, the disk is full\n".to_owned();
+        assert_eq!(health.readiness(), Readiness { is_ready: false, text });
+        health.refuse_work(None);
+        assert!(health.readiness().is_ready);
     }
 
     #[test]

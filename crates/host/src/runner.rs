@@ -5,7 +5,7 @@
 use crate::crash::{self, CrashPointError, Saboteur};
 use crate::handle::{Handle, Handout, Shared, Waiting};
 use crate::step::{Committed, Stepped};
-use crate::{Clock, Instruments, Ticket};
+use crate::{Clock, Health, Instruments, Ticket};
 use primitives::{Machine, Time};
 use serde::Deserialize;
 use std::fmt;
@@ -84,6 +84,8 @@ pub struct Host<M: Machine> {
     pub bounds: Bounds,
     /// Where it is counted.
     pub instruments: Instruments,
+    /// Where it is told that new work is refused.
+    pub health: Health,
     /// Which call a reply is for; a reply for none goes out with the step's sends.
     pub ticket_of: fn(&M::Reply) -> Option<Ticket>,
 }
@@ -279,8 +281,13 @@ impl<M: Machine> Runner<M> {
         match full {
             Room::Low { bytes_free } if !was_full => {
                 warn!(host = self.host.name, bytes_free, "disk is too full, new work is refused");
+                let why = format!("the disk is too full for new work: {bytes_free} bytes are free, free some space");
+                self.host.health.refuse_work(Some(why));
             }
-            Room::Plenty if was_full => info!(host = self.host.name, "disk has room again, new work is taken"),
+            Room::Plenty if was_full => {
+                info!(host = self.host.name, "disk has room again, new work is taken");
+                self.host.health.refuse_work(None);
+            }
             Room::Low { .. } | Room::Plenty => {}
         }
         Ok(())

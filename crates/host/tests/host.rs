@@ -3,7 +3,7 @@
 
 mod fixture;
 
-use dovetail_host::{Bounds, CallError, Class, HostError};
+use dovetail_host::{Bounds, CallError, Class, HostError, State};
 use fixture::{Input, SETTINGS, add, host, start, store, sum};
 use std::sync::mpsc;
 use std::task::Poll;
@@ -146,10 +146,15 @@ async fn a_call_that_was_dropped_gives_its_place_back() {
 async fn a_full_disk_refuses_new_work_and_takes_work_under_way() {
     let folder = tempfile::tempdir().unwrap();
     let full = Settings { bytes_free_min: Some(u64::MAX), ..SETTINGS };
-    let running = host(folder.path(), full, Bounds::default()).spawn().unwrap();
+    let host = host(folder.path(), full, Bounds::default());
+    let health = host.health.clone();
+    health.set(State::Ready);
+    let running = host.spawn().unwrap();
     // The first step has looked at the disk when the first call is answered.
     assert_eq!(running.handle.call(Class::UnderWay, add(1)).await.unwrap().1, 1);
     assert_eq!(running.handle.call(Class::New, add(1)).await, Err(CallError::DiskFull));
+    let readiness = health.readiness();
+    assert!(!readiness.is_ready && readiness.text.contains("free some space"), "{readiness:?}");
 }
 
 #[tokio::test]

@@ -94,6 +94,7 @@ pub async fn run(config: &Path) -> Result<(), Error> {
         clock: Clock::starting_at(Time(0)),
         bounds: Bounds::default(),
         instruments: process.instruments.clone(),
+        health: process.health.clone(),
         // A submission has many events: they come out as notices and are kept as its life.
         ticket_of: |_: &coordinator::Reply| None,
     };

@@ -100,6 +100,7 @@ pub async fn run(config: &Path) -> Result<(), Error> {
         clock,
         bounds: Bounds::default(),
         instruments: process.instruments.clone(),
+        health: process.health.clone(),
         ticket_of: |reply: &shard::Reply| Some(host::Ticket(reply.ticket.0)),
     };
     let running = host.spawn().map_err(ProcessError::from)?;

@@ -66,6 +66,7 @@ pub async fn run(config: &Path) -> Result<(), Error> {
         clock: Clock::starting_at(Time(0)),
         bounds: Bounds::default(),
         instruments: process.instruments.clone(),
+        health: process.health.clone(),
         ticket_of: |reply: &relay::Reply| Some(host::Ticket(api::ticket_of(reply).0)),
     };
     let running = host.spawn().map_err(ProcessError::from)?;
