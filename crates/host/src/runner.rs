@@ -279,16 +279,18 @@ impl<M: Machine> Runner<M> {
         let was_full = self.outlets.shared.disk_full.swap(full != Room::Plenty, Ordering::Relaxed);
         self.host.instruments.disk_full.set(i64::from(full != Room::Plenty));
         match full {
-            Room::Low { bytes_free } if !was_full => {
-                warn!(host = self.host.name, bytes_free, "disk is too full, new work is refused");
+            Room::Low { bytes_free } => {
                 let why = format!("the disk is too full for new work: {bytes_free} bytes are free, free some space");
                 self.host.health.refuse_work(Some(why));
+                if !was_full {
+                    warn!(host = self.host.name, bytes_free, "disk is too full, new work is refused");
+                }
             }
             Room::Plenty if was_full => {
                 info!(host = self.host.name, "disk has room again, new work is taken");
                 self.host.health.refuse_work(None);
             }
-            Room::Low { .. } | Room::Plenty => {}
+            Room::Plenty => {}
         }
         Ok(())
     }
