@@ -207,29 +207,25 @@ impl Carrier {
         let receipts = parcels.iter().map(|parcel| Receipt::from_bytes(&parcel.receipt));
         let receipts: Vec<Receipt> = receipts.collect::<Result<_, _>>()?;
         let results = self.client(shard)?.deliver(&receipts).await?;
-        let mut answers = Vec::with_capacity(results.len());
-        for (parcel, result) in parcels.iter().zip(results) {
-            answers.push(self.answer(parcel.message, result).await);
-        }
-        Ok(answers)
+        let answers = self.answers(results).await?;
+        Ok(parcels.iter().zip(answers).map(|(parcel, taken)| Answer { message: parcel.message, taken }).collect())
     }
 
-    async fn answer(&self, message: MessageId, result: Result<Delivered, Rejection>) -> Answer {
-        let taken = match result {
+    /// What a shard made of each receipt. A delivery that does not verify is no answer; the true one is in the outbox.
+    async fn answers(&self, results: Vec<Result<Delivered, Rejection>>) -> Result<Vec<Taken>, Rejection> {
+        let receipts = results.iter().flatten().filter_map(|delivered| delivered.receipt.clone()).collect();
+        let mut checked = self.check_all(receipts).await?.into_iter();
+        let answers = results.into_iter().map(|result| match result {
             Ok(Delivered { novelty, receipt, .. }) => {
-                let receipt = match receipt {
-                    // A delivery that does not verify is no answer; the true one is in the outbox.
-                    Some(receipt) => self.check(receipt).await.ok(),
-                    None => None,
-                };
+                let receipt = receipt.and_then(|_| checked.next()).and_then(Result::ok);
                 match novelty {
                     Novelty::New => Taken::Now(receipt),
                     Novelty::Already => Taken::Already(receipt),
                 }
             }
             Err(rejection) => Taken::Refused { refusal: refusal(rejection.reason), reason: rejection.to_string() },
-        };
-        Answer { message, taken }
+        });
+        Ok(answers.collect())
     }
 
     fn client(&self, shard: ShardId) -> Result<&ShardClient, Rejection> {
