@@ -12,7 +12,7 @@ SHARDS ?= 4
 # How long `make fuzz` stays with each target.
 SECONDS ?= 60
 
-.PHONY: help demo devnet test lint conformance world reliability bench bench-quick fuzz setup
+.PHONY: help demo devnet test lint manifests conformance world reliability bench bench-quick fuzz setup
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -33,6 +33,12 @@ devnet:
 test:
 	@$(READY_FOR_TESTS)
 	scripts/test
+
+## make manifests  render k8s/ with a new network, hold it against schemas and rules, read its settings as pods do
+manifests:
+	@$(READY_FOR_LINT)
+	cargo build -p dovetail
+	scripts/manifests
 
 ## make lint     formatting, clippy, licences and advisories, protobuf
 lint:

@@ -456,7 +456,7 @@ fn write_network(plan: &Plan, ports: &BTreeMap<Node, Ports>, dir: &Path) -> Resu
             validators: vec![key.to_string()],
         })
     };
-    let mut file = NetworkFile {
+    let file = NetworkFile {
         network: plan.network,
         genesis_ms: plan.genesis_ms.map_or_else(|| genesis_ms(dir), Ok)?,
         slot_ms: plan.slot_ms,
@@ -466,17 +466,13 @@ fn write_network(plan: &Plan, ports: &BTreeMap<Node, Ports>, dir: &Path) -> Resu
         fork: plan.fork.clone(),
         environments: plan.environments,
         placement_version: 1,
-        genesis: Some(PathBuf::from("genesis.json")),
+        genesis: None,
         genesis_digest: None,
         shards: (0..plan.shards).map(entry).collect::<Result<_>>()?,
         pinned: plan.pinned.clone(),
         routes: plan.routes.clone(),
     };
-    file.genesis_digest = Some(Network::new(&file, plan.genesis.clone())?.genesis_digest.to_string());
-    std::fs::write(dir.join("genesis.json"), serde_json::to_vec(&plan.genesis)?)?;
-    let path = network_file(dir);
-    std::fs::write(&path, toml::to_string(&file)?)?;
-    Ok(Network::load(&path)?)
+    Ok(Network::load(&file.write(&plan.genesis, dir)?)?)
 }
 
 fn network_file(dir: &Path) -> PathBuf {

@@ -2,9 +2,10 @@
 
 use crate::environment::{self, NotUnicode};
 use proof::{KeyError, PublicKey, SecretKey};
-use std::fs::{self, File, OpenOptions};
+use rustix::process::{getegid, getgroups};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -15,6 +16,8 @@ pub const KEY_VARIABLE: &str = "DOVETAIL_KEY";
 const KEY_FILE_BYTES_MAX: u64 = 256;
 /// What group and others may do with a key file: nothing.
 const MODE_OTHERS: u32 = 0o077;
+/// The mode of a file that root lent to a group to read, as Kubernetes lends a secret to a pod's `fsGroup`.
+const MODE_LENT: u32 = 0o440;
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
@@ -76,18 +79,26 @@ pub enum KeyFileError {
 /// The secret key in the file at `path`: 64 hexadecimal digits.
 ///
 /// # Errors
-/// [`KeyFileError::Mode`] if group or others have any right to the file.
+/// [`KeyFileError::Mode`] if group or others have any right to the file, unless root lent it to this process's group to read.
 pub fn read_file(path: &Path) -> Result<SecretKey, KeyFileError> {
     let failed = |error| KeyFileError::File { path: path.to_owned(), error };
     let file = File::open(path).map_err(failed)?;
-    let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o7777;
-    if mode & MODE_OTHERS != 0 {
+    let metadata = file.metadata().map_err(failed)?;
+    let mode = metadata.permissions().mode() & 0o7777;
+    if mode & MODE_OTHERS != 0 && !is_lent(&metadata) {
         return Err(KeyFileError::Mode { path: path.to_owned(), mode });
     }
     let mut text = Zeroizing::new(String::new());
     file.take(KEY_FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
     SecretKey::from_hex(&text)
         .map_err(|error| KeyFileError::Key { place: format!("the key file {}", path.display()), error })
+}
+
+/// Whether root lent the file to a group that this process is in, for reading alone.
+fn is_lent(metadata: &Metadata) -> bool {
+    let is_ours =
+        |gid| getegid().as_raw() == gid || getgroups().is_ok_and(|all| all.iter().any(|one| one.as_raw() == gid));
+    metadata.permissions().mode() & 0o7777 == MODE_LENT && metadata.uid() == 0 && is_ours(metadata.gid())
 }
 
 /// The secret key of a process: from the file that its settings name, or from [`KEY_VARIABLE`].
@@ -160,6 +171,23 @@ mod tests {
         let refusal = read_file(&path).unwrap_err();
         assert!(matches!(refusal, KeyFileError::Mode { mode: 0o640, .. }));
         assert!(refusal.to_string().contains("chmod 600"));
+    }
+
+    #[test]
+    fn a_key_file_that_root_lent_to_the_processs_group_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let public = generate(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o440)).unwrap();
+        let is_roots = fs::metadata(&path).unwrap().uid() == 0;
+        match read_file(&path) {
+            Ok(key) => assert!(is_roots && key.public() == public),
+            Err(refusal) => {
+                assert!(!is_roots && matches!(refusal, KeyFileError::Mode { mode: 0o440, .. }), "{refusal}");
+            }
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
+        assert!(matches!(read_file(&path), Err(KeyFileError::Mode { mode: 0o444, .. })));
     }
 
     #[test]

@@ -37,6 +37,14 @@ pub enum NetworkError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A file could not be written.
+    #[error("cannot write {path}: {source}")]
+    Unwritable {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// Not TOML of this shape, or not JSON for a genesis file. The text names line and field.
     #[error("{path} is malformed: {reason}")]
     Malformed {
@@ -241,6 +249,31 @@ pub struct NetworkFile {
     /// its own file names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<RouteEntry>,
+}
+
+/// Names of the two files of a network, side by side.
+const NETWORK_FILE: &str = "network.toml";
+const GENESIS_FILE: &str = "genesis.json";
+
+impl NetworkFile {
+    /// Writes the network and the state that it starts from into `folder`, bound to each other; gives the network file's path.
+    ///
+    /// # Errors
+    /// [`NetworkError`] if they describe no network, or cannot be written.
+    pub fn write(mut self, genesis: &Genesis, folder: &Path) -> Result<PathBuf, NetworkError> {
+        self.genesis = Some(PathBuf::from(GENESIS_FILE));
+        self.genesis_digest = None;
+        self.genesis_digest = Some(Network::new(&self, genesis.clone())?.genesis_digest.to_string());
+        let path = folder.join(NETWORK_FILE);
+        let text = toml::to_string(&self).map_err(|error| malformed(&path, &error))?;
+        write(&folder.join(GENESIS_FILE), &serde_json::to_vec(genesis).map_err(|error| malformed(&path, &error))?)?;
+        write(&path, text.as_bytes())?;
+        Ok(path)
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), NetworkError> {
+    std::fs::write(path, bytes).map_err(|source| NetworkError::Unwritable { path: path.to_owned(), source })
 }
 
 /// An account at genesis.

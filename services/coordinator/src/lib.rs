@@ -80,10 +80,24 @@ pub enum Error {
     JsonRpc(#[from] wire::jsonrpc::JsonRpcError),
 }
 
-/// Runs the coordinator node that the settings at `config` describe, until SIGTERM or SIGINT.
-pub async fn run(config: &Path) -> Result<(), Error> {
+/// Looks at all that a start would read before it opens its store: settings and network.
+///
+/// # Errors
+/// What would stop the start.
+pub fn check(config: &Path) -> Result<(), Error> {
+    load(config).map(drop)
+}
+
+fn load(config: &Path) -> Result<(Settings, Network), Error> {
     let settings: Settings = host::load_settings(config, "DOVETAIL_COORDINATOR")?;
     let network = Network::load(&settings.network)?;
+    settings.timing()?;
+    Ok((settings, network))
+}
+
+/// Runs the coordinator node that the settings at `config` describe, until SIGTERM or SIGINT.
+pub async fn run(config: &Path) -> Result<(), Error> {
+    let (settings, network) = load(config)?;
     let mut process = Process::start(settings.metrics_listen).await?;
     let (store, machine) = open(&settings, &network)?;
     let (kept, refused) = (coordinator::kept(&store.reader())?, coordinator::refused(&store.reader())?);

@@ -2,11 +2,13 @@
 //!
 //! A module for each verb; what they stand on are the crates `cluster`, `conformance` and `judge`.
 
+pub mod config;
 pub mod conformance;
 pub mod demo;
 pub mod devnet;
 pub mod evidence;
 pub mod keys;
+pub mod network;
 pub mod receipt;
 pub mod replay;
 #[cfg(test)]

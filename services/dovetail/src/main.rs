@@ -1,7 +1,7 @@
 //! The command line: devnet, demo, replay, trace, verify, and the services themselves.
 
 use clap::{Parser, Subcommand};
-use dovetail::{conformance, demo, devnet, evidence, keys, receipt, replay, trace};
+use dovetail::{config, conformance, demo, devnet, evidence, keys, network, receipt, replay, trace};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -40,6 +40,12 @@ enum Command {
     /// Makes and shows validators' keys.
     #[command(subcommand)]
     Keys(keys::Command),
+    /// Makes the files of a new network.
+    #[command(subcommand)]
+    Network(network::Command),
+    /// Looks at a node's files without starting it.
+    #[command(subcommand)]
+    Config(config::Command),
 }
 
 /// What a service is started with.
@@ -81,6 +87,8 @@ async fn run(command: Command) -> eyre::Result<()> {
         Command::Receipt(command) => receipt::run(command).await,
         Command::Evidence(arguments) => evidence::run(&arguments),
         Command::Keys(command) => keys::run(&command),
+        Command::Network(command) => network::run(&command),
+        Command::Config(command) => config::run(&command),
     }
 }
 

@@ -77,13 +77,26 @@ pub enum Error {
     Peer(#[from] wire::client::ConnectError),
 }
 
-/// Runs the shard node that the settings at `config` describe, until SIGTERM or SIGINT.
-pub async fn run(config: &Path) -> Result<(), Error> {
+/// Looks at all that a start would read before it opens its store: settings, network, key.
+///
+/// # Errors
+/// What would stop the start.
+pub fn check(config: &Path) -> Result<(), Error> {
+    load(config).map(drop)
+}
+
+fn load(config: &Path) -> Result<(Settings, Network, Signer), Error> {
     let settings: Settings = host::load_settings(config, "DOVETAIL_EXECUTOR")?;
     let network = Network::load(&settings.network)?;
+    let signer = Signer::new(keys::read(settings.key.as_deref())?, network.validators(ShardId(settings.shard))?)?;
+    Ok((settings, network, signer))
+}
+
+/// Runs the shard node that the settings at `config` describe, until SIGTERM or SIGINT.
+pub async fn run(config: &Path) -> Result<(), Error> {
+    let (settings, network, signer) = load(config)?;
     let me = ShardId(settings.shard);
     let process = Process::start(settings.metrics_listen).await?;
-    let signer = Signer::new(keys::read(settings.key.as_deref())?, network.validators(me)?)?;
     let (store, mark, machine) = open(&settings, &network, me, signer)?;
     let settled = &settings.settled.0;
     let open_evidence =

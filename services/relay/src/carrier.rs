@@ -4,7 +4,7 @@ use futures_util::StreamExt;
 use host::network::Network;
 use host::{Class, Handle, Handout, Health, Peer, Process, Seen};
 use primitives::{Height, ShardId, Verifier};
-use proof::{Certified, LeafKind, MessageId, Receipt, ReceiptError, ReceiptVerifier};
+use proof::{Certified, LeafKind, Receipt, ReceiptError, ReceiptVerifier};
 use relay::{Answer, BatchId, Carried, Cursor, Input, Parcel, Refusal, Reply, Send, Taken};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
