@@ -104,6 +104,7 @@ fn init(arguments: &Arguments) -> Result<PathBuf> {
         genesis_digest: None,
         shards,
         pinned: BTreeMap::new(),
+        routes: Vec::new(),
     };
     Ok(file.write(&state, dir)?)
 }
