@@ -1,4 +1,4 @@
-//! Two nodes behind a balancer: whatever kills one of them, both tell the same closed blocks and the same logs.
+//! Two nodes behind a balancer: at any time, and whatever kills one of them, both tell the same closed blocks and the same logs.
 #![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 use cluster::Node;
@@ -23,6 +23,51 @@ const TOLD_WITHIN: Duration = Duration::from_secs(10);
 
 fn number(value: &Value) -> u64 {
     u64::from_str_radix(value.as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
+}
+
+/// Blocks that both nodes are asked about while users are at work.
+const LOOKS_COUNT: usize = 60;
+
+/// How far below both heads they lie at most: some are asked for as soon as both have told of them.
+const BELOW_HEAD_COUNT_MAX: u64 = 3;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_never_disagree_about_a_closed_block_while_users_are_at_work() {
+    let mut chance = Chance::announced();
+    let net = Testnet::start(2, USERS_COUNT).await.unwrap();
+    let load = Load::start(&net, Mix::All, TRANSACTIONS_COUNT_MAX, &chance).unwrap();
+    let clients = [net.cluster.client(0).unwrap(), net.cluster.client(1).unwrap()];
+    let both = async |method: &str, params: Value| {
+        let [one, other] = &clients;
+        let (one, other) = (one.rpc(), other.rpc());
+        tokio::try_join!(one.request::<Value>(method, params.clone()), other.request::<Value>(method, params)).unwrap()
+    };
+    let same = async |method: &str, params: Value| {
+        let (one, other) = both(method, params.clone()).await;
+        assert_eq!(one, other, "{method} {params}");
+        one
+    };
+    let mut transactions = 0;
+    for _ in 0..LOOKS_COUNT {
+        let (one, other) = both("eth_blockNumber", json!([])).await;
+        let below = chance.under(BELOW_HEAD_COUNT_MAX + 1);
+        let at = format!("{:#x}", number(&one).min(number(&other)).saturating_sub(below));
+        let block = same("eth_getBlockByNumber", json!([at, true])).await;
+        assert!(block.is_object(), "block {at} is below both heads and not there");
+        same("eth_getBlockByHash", json!([block["hash"], true])).await;
+        same("eth_getBlockReceipts", json!([at])).await;
+        same("eth_getLogs", json!([{ "fromBlock": at, "toBlock": at }])).await;
+        for transaction in block["transactions"].as_array().unwrap() {
+            transactions += 1;
+            same("eth_getTransactionReceipt", json!([transaction["hash"]])).await;
+            same("eth_getTransactionCount", json!([transaction["from"], at])).await;
+            same("eth_getBalance", json!([transaction["to"].as_str().or(transaction["from"].as_str()), at])).await;
+        }
+        tokio::time::sleep(chance.millis(20, 150)).await;
+    }
+    let diaries = load.end().await.unwrap();
+    assert!(transactions > 20, "{transactions} transactions were looked at");
+    audit(net, &diaries).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
