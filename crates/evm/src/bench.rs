@@ -12,21 +12,23 @@
 use crate::execute::refused;
 use crate::handler::{RunError, reward};
 use crate::overrides::{AccountOverride, StorageOverride};
+use crate::precompiles::{MovedPrecompiles, Moves};
 use crate::recorder::{Curiosity, Recorder, Stop};
 use crate::{BlockEnvironment, Environment, EnvironmentError, ExecuteError, NetworkParams, Placement, View};
 use alloy_primitives::{Address, B256, U256};
 use primitives::Slot;
 use revm::bytecode::Bytecode;
-use revm::context::{BlockEnv, CfgEnv, Context, ContextSetters, ContextTr, JournalTr, TxEnv};
+use revm::context::{BlockEnv, CfgEnv, Context, ContextSetters, ContextTr, Evm, JournalTr, TxEnv};
 use revm::context_interface::journaled_state::account::JournaledAccountTr;
 use revm::context_interface::result::{HaltReason, ResultAndState};
 use revm::database_interface::{Database, DatabaseRef};
-use revm::handler::{FrameResult, Handler, MainnetContext, pre_execution, validation};
+use revm::handler::instructions::EthInstructions;
+use revm::handler::{EthFrame, FrameResult, Handler, MainnetContext, pre_execution, validation};
 use revm::inspector::{InspectorHandler, NoOpInspector};
 use revm::interpreter::InitialAndFloorGas;
 use revm::interpreter::interpreter::EthInterpreter;
 use revm::state::{AccountInfo, EvmState};
-use revm::{Inspector, MainBuilder, MainnetEvm};
+use revm::{Inspector, MainBuilder};
 use std::cell::RefCell;
 use std::marker::PhantomData;
 
@@ -34,7 +36,13 @@ use std::marker::PhantomData;
 pub(crate) type Seen<'a> = MainnetContext<Recorder<'a>>;
 /// Whoever watches a run.
 pub(crate) type Watcher<'p, 'a> = &'p mut (dyn Inspector<Seen<'a>> + 'p);
-type WatchedEvm<'p, 'a> = MainnetEvm<Seen<'a>, Watcher<'p, 'a>>;
+type WatchedEvm<'p, 'a> = Evm<
+    Seen<'a>,
+    Watcher<'p, 'a>,
+    EthInstructions<EthInterpreter, Seen<'a>>,
+    MovedPrecompiles,
+    EthFrame<EthInterpreter>,
+>;
 /// How a run ended, and what it would change.
 pub(crate) type Ran = ResultAndState<HaltReason>;
 
@@ -94,6 +102,7 @@ pub(crate) struct Bench<'a> {
     ground: &'a Ground<'a>,
     view: &'a dyn View,
     recorder: Recorder<'a>,
+    moves: Moves,
     /// The block that the next run sees.
     pub(crate) block: BlockEnv,
 }
@@ -101,7 +110,13 @@ pub(crate) struct Bench<'a> {
 impl<'a> Bench<'a> {
     /// On the state of `view`.
     pub(crate) fn new(ground: &'a Ground<'a>, view: &'a dyn View) -> Self {
-        Self { ground, view, recorder: recorder(ground, view), block: ground.block.block_env() }
+        Self {
+            ground,
+            view,
+            recorder: recorder(ground, view),
+            moves: Moves::default(),
+            block: ground.block.block_env(),
+        }
     }
 
     pub(crate) fn ground(&self) -> &'a Ground<'a> {
@@ -136,7 +151,9 @@ impl<'a> Bench<'a> {
             cfg.disable_nonce_check = true;
             cfg.tx_gas_limit_cap = Some(u64::MAX);
         }
-        let (recorder, ran) = go(recorder, self.block.clone(), cfg, (tx.clone(), rules), watcher);
+        let precompiles = MovedPrecompiles::new(*cfg.spec(), self.moves.clone());
+        let place = (self.block.clone(), cfg, precompiles);
+        let (recorder, ran) = go(recorder, place, (tx.clone(), rules), watcher);
         self.recorder = recorder;
         self.whole()?;
         let shown = BlockEnvironment {
@@ -160,6 +177,7 @@ impl<'a> Bench<'a> {
 
     /// Writes an account over what is there.
     pub(crate) fn replace(&mut self, address: Address, wanted: &AccountOverride) -> Result<(), ExecuteError> {
+        self.moves.note(*self.cfg().spec(), address, wanted);
         let before = self.account(address)?;
         let code = wanted.code.as_ref().map(|code| {
             Bytecode::new_raw_checked(code.0.clone()).unwrap_or_else(|_| Bytecode::new_legacy(code.0.clone()))
@@ -197,17 +215,19 @@ fn recorder<'a>(ground: &'a Ground<'a>, view: &'a dyn View) -> Recorder<'a> {
 /// One run, with the database lent and given back.
 fn go<'a>(
     recorder: Recorder<'a>,
-    block: BlockEnv,
-    cfg: CfgEnv,
+    (block, cfg, precompiles): (BlockEnv, CfgEnv, MovedPrecompiles),
     (tx, rules): (TxEnv, Rules),
     watcher: Option<Watcher<'_, 'a>>,
 ) -> (Recorder<'a>, Result<Ran, RunError>) {
     let is_watched = watcher.is_some();
     let mut nobody = NoOpInspector;
-    let watcher = watcher.unwrap_or(&mut nobody);
+    let watcher: Watcher<'_, 'a> = match watcher {
+        Some(watcher) => watcher,
+        None => &mut nobody,
+    };
     let spec = *cfg.spec();
     let context = Context::<BlockEnv, TxEnv, CfgEnv, _, _, ()>::new(recorder, spec).with_block(block).with_cfg(cfg);
-    let mut evm: WatchedEvm<'_, 'a> = context.build_mainnet_with_inspector(watcher);
+    let mut evm: WatchedEvm<'_, 'a> = context.build_mainnet_with_inspector(watcher).with_precompiles(precompiles);
     evm.ctx.set_tx(tx);
     let mut handler = BenchHandler { rules, lives: PhantomData };
     let result = if is_watched { handler.inspect_run(&mut evm) } else { handler.run(&mut evm) };

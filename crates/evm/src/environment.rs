@@ -3,6 +3,7 @@
 //! Ordinary networks derive the whole block environment from a slot, so that every shard has the same one without asking
 //! another. A replay network is given it in full, because real blocks have real ones.
 
+use crate::precompiles::is_precompile;
 use alloy_primitives::{Address, B256, U256};
 use borsh::{BorshDeserialize, BorshSerialize};
 use primitives::{Domain, Millis, NetworkId, Slot, Time};
@@ -135,6 +136,11 @@ pub struct NetworkParams {
 }
 
 impl NetworkParams {
+    /// Whether its fork has a precompile at `address`.
+    pub fn has_precompile(&self, address: Address) -> bool {
+        is_precompile(self.spec.id(), address)
+    }
+
     /// The slot that `time` is in; the first for all time before it.
     pub fn slot_at(&self, time: Time) -> Slot {
         Slot(time.0.saturating_sub(self.genesis.0) / self.slot_length.0.max(1))

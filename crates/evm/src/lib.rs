@@ -29,6 +29,7 @@ pub mod mainnet;
 mod overrides;
 mod payload;
 mod placement;
+mod precompiles;
 mod prepared;
 mod recorder;
 mod replay;

@@ -32,6 +32,8 @@ pub struct AccountOverride {
     pub code: Option<Data>,
     /// Its storage.
     pub storage: StorageOverride,
+    /// Where the precompile that is here is instead.
+    pub precompile_to: Option<Address>,
 }
 
 impl AccountOverride {

@@ -11,6 +11,7 @@
 mod block;
 mod call;
 mod filter;
+mod overrides;
 mod value;
 
 pub(super) use value::{Count, Height, Json, Patience, StorageKey, StorageKeys};

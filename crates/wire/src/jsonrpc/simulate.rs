@@ -2,7 +2,7 @@
 //!
 //! Source: execution-apis; geth for what it does not say: order of checks, words, state and block overrides.
 
-use super::arguments::{Json, read};
+use super::arguments::read;
 use super::call::{call_of, overrides_of};
 use super::chain::{Chain, Moment, running};
 use super::error::{Answer, SERVER_ERROR_CODE, error, failed, output};
@@ -10,8 +10,8 @@ use super::methods::serve;
 use super::node::Node;
 use super::view::hex;
 use alloy_primitives::Bytes;
-use alloy_rpc_types_eth::TransactionRequest;
 use alloy_rpc_types_eth::state::StateOverride;
+use alloy_rpc_types_eth::{BlockOverrides, TransactionRequest};
 use evm::{Answered, CallRequest, Estimate, Listed};
 use jsonrpsee::RpcModule;
 use jsonrpsee::core::RegisterMethodError;
@@ -67,10 +67,10 @@ impl<C: Chain> Node<C> {
 
     /// A call, what it wants otherwise, and the moment of the state that it runs on.
     async fn call_request(&self, params: &Params<'static>) -> Answer<(CallRequest, Moment)> {
-        let (request, id, Json(state), Json(block)): (TransactionRequest, _, Json<Option<StateOverride>>, _) =
+        let (request, id, state, block): (TransactionRequest, _, Option<StateOverride>, Option<BlockOverrides>) =
             read(params)?;
         let call = call_of(request, self.chain.params().network)?;
-        let overrides = overrides_of(state, block)?;
+        let overrides = overrides_of(self.chain.params(), state, block)?;
         Ok((CallRequest { overrides, ..call }, self.moment_of(id).await?))
     }
 }

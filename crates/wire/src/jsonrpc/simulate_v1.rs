@@ -8,7 +8,7 @@
 //! shorter than a second. Transactions are shown with a signature of zeros, and their hashes are of that.
 //! Source: execution-apis, `eth_simulateV1`, with its error codes; geth for the words.
 
-use super::arguments::{Json, read};
+use super::arguments::read;
 use super::call::{accounts_of, block_of, call_of};
 use super::chain::{Chain, RunFailure, SlotBlock, running};
 use super::error::{Answer, LIMIT_CODE, REVERTED_CODE, SERVER_ERROR_CODE, error, invalid_params, revert_words};
@@ -49,14 +49,14 @@ pub(super) fn register<C: Chain>(module: &mut RpcModule<Node<C>>) -> Result<(), 
 
 impl<C: Chain> Node<C> {
     async fn simulate_v1(&self, params: Params<'static>) -> Answer<Vec<Value>> {
-        let (Json(payload), id): (Json<SimulatePayload>, Option<BlockId>) = read(&params)?;
+        let (payload, id): (SimulatePayload, Option<BlockId>) = read(&params)?;
         let params = self.chain.params().clone();
         let detail = if payload.return_full_transactions { Detail::Full } else { Detail::Hashes };
         let asked = (
             if payload.validation { Checks::AsTransactions } else { Checks::AsCalls },
             if payload.trace_transfers { Transfers::Logged } else { Transfers::Silent },
         );
-        let wanted = wanted(payload.block_state_calls, params.network)?;
+        let wanted = wanted(payload.block_state_calls, &params)?;
         let moment = self.moment_of(id).await?;
         let run = running(move |ground, view| -> Result<Answer<_>, RunFailure> {
             let plans = match plans(&wanted, ground) {
@@ -77,7 +77,7 @@ impl<C: Chain> Node<C> {
 }
 
 /// The blocks that are wanted, none of which knows its number yet.
-fn wanted(blocks: Vec<SimBlock>, network: NetworkId) -> Answer<Vec<BlockPlan>> {
+fn wanted(blocks: Vec<SimBlock>, params: &NetworkParams) -> Answer<Vec<BlockPlan>> {
     if blocks.is_empty() {
         return Err(invalid_params("empty input"));
     }
@@ -88,8 +88,8 @@ fn wanted(blocks: Vec<SimBlock>, network: NetworkId) -> Answer<Vec<BlockPlan>> {
         Ok(BlockPlan {
             slot: Slot(0),
             block: block_of(&block.block_overrides.unwrap_or_default())?,
-            accounts: accounts_of(block.state_overrides.unwrap_or_default())?,
-            calls: block.calls.into_iter().map(|call| call_of(call, network)).collect::<Answer<_>>()?,
+            accounts: accounts_of(params, block.state_overrides.unwrap_or_default())?,
+            calls: block.calls.into_iter().map(|call| call_of(call, params.network)).collect::<Answer<_>>()?,
         })
     };
     blocks.into_iter().map(plan).collect()

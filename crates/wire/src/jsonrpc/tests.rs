@@ -53,7 +53,7 @@ struct MemoryChain {
     is_ready: bool,
 }
 
-fn params() -> NetworkParams {
+pub(super) fn params() -> NetworkParams {
     NetworkParams {
         network: NetworkId(1337),
         genesis: Time(0),
@@ -657,9 +657,35 @@ async fn a_call_finds_accounts_and_the_block_as_it_wants_them() {
     assert_eq!(balance, json!(B256::with_last_byte(5)));
     let number = answer("eth_call", json!([{"to": TOKEN, "data": "0x43"}, "latest", {}, {"number": "0x9"}])).await;
     assert_eq!(number, json!(B256::with_last_byte(9)));
-    let moved = json!({ TOKEN.to_string(): {"movePrecompileToAddress": TOKEN} });
-    let (code, message) = refusal("eth_call", json!([{"to": TOKEN}, "latest", moved])).await;
-    assert_eq!((code, message.as_str()), (-32602, "movePrecompileToAddress is not supported"));
+    for wrong in [json!({"balance": "0x01"}), json!({"balanc": "0x1"}), json!({"nonce": 1})] {
+        let wrong = json!({ TOKEN.to_string(): wrong });
+        assert_eq!(refusal("eth_call", json!([{"to": TOKEN}, "latest", wrong])).await.0, -32602, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_precompile_is_found_where_a_call_moves_it_and_not_where_it_was() {
+    let (identity, elsewhere) = (Address::with_last_byte(4), Address::repeat_byte(0x44));
+    let ask = async |to: Address, wanted: Value| {
+        answer("eth_call", json!([{"to": to, "data": "0x1234"}, "latest", wanted])).await
+    };
+    assert_eq!(ask(identity, json!({})).await, "0x1234");
+    let moved = json!({ identity.to_string(): {"movePrecompileToAddress": elsewhere} });
+    assert_eq!(ask(elsewhere, moved.clone()).await, "0x1234");
+    assert_eq!(ask(identity, moved).await, "0x");
+    // Code that is written over one runs instead; it may ask the one that was moved.
+    let code = json!({ identity.to_string(): {"code": "0x60055f5260205ff3", "movePrecompileToAddress": elsewhere} });
+    assert_eq!(ask(identity, code.clone()).await, json!(B256::with_last_byte(5)));
+    assert_eq!(ask(elsewhere, code).await, "0x1234");
+    let calls = json!([{"to": elsewhere, "input": "0x77"}]);
+    let blocks = json!({ "blockStateCalls": [
+        {"stateOverrides": {identity.to_string(): {"movePrecompileToAddress": elsewhere}}, "calls": calls},
+        {"calls": calls},
+    ]});
+    let blocks = answer("eth_simulateV1", json!([blocks])).await;
+    for block in blocks.as_array().unwrap() {
+        assert_eq!(block["calls"][0]["returnData"], "0x77", "it stays moved in the blocks that follow");
+    }
 }
 
 #[tokio::test]

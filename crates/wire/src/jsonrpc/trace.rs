@@ -65,13 +65,12 @@ struct Past {
 
 impl<C: Chain> Node<C> {
     async fn debug_trace_call(&self, params: Params<'static>) -> Answer<Value> {
-        let (request, id, Json(options)): (TransactionRequest, _, Json<Option<GethDebugTracingCallOptions>>) =
-            read(&params)?;
+        let (request, id, options): (TransactionRequest, _, Option<GethDebugTracingCallOptions>) = read(&params)?;
         let options = options.unwrap_or_default();
         if options.tx_index.is_some() {
             return Err(invalid_params("txIndex is not supported"));
         }
-        let overrides = overrides_of(options.state_overrides, options.block_overrides)?;
+        let overrides = overrides_of(self.chain.params(), options.state_overrides, options.block_overrides)?;
         let call = CallRequest { overrides, ..call_of(request, self.chain.params().network)? };
         self.traced_call(call, id, Tracer::Geth(Box::new(options.tracing_options))).await
     }
