@@ -51,6 +51,26 @@ async function questions() {
   const to = token.address.toLowerCase();
   const call = { from, to, input: encodeFunctionData({ ...token, functionName: 'totalSupply' }), value: '0x0', gas: '0x186a0' };
   const filter = { fromBlock: block, toBlock: block, address: to, topics: [receipt.logs[0].topics[0]] };
+  const word = toHex(1, { size: 32 });
+  const simulation = {
+    blockStateCalls: [
+      {
+        blockOverrides: {
+          time: '0x7fffffff',
+          gasLimit: '0x1c9c380',
+          feeRecipient: to,
+          prevRandao: '0x7',
+          baseFeePerGas: '0x0',
+          blobBaseFee: '0x1',
+        },
+        stateOverrides: { [from]: { balance: '0x5', nonce: '0x1', code: '0x00', stateDiff: { [word]: word } } },
+        calls: [call],
+      },
+    ],
+    traceTransfers: true,
+    validation: false,
+    returnFullTransactions: true,
+  };
   const raw = await wallet.signTransaction(
     await wallet.prepareTransactionRequest({ to: from, value: 1n, nonce: 1_000_000, gas: 21_000n }),
   );
@@ -106,6 +126,7 @@ async function questions() {
     ['eth_newPendingTransactionFilter', []],
     ['eth_sendRawTransaction', [raw]],
     ['eth_simulateV1', [{ blockStateCalls: [{ calls: [call] }] }, 'latest']],
+    ['eth_simulateV1', [simulation, 'latest']],
     ['eth_syncing', []],
     ['eth_uninstallFilter', [await installed('eth_newBlockFilter', [])]],
     ['net_version', []],

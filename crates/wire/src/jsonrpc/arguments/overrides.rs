@@ -5,7 +5,7 @@
 
 use super::{Argument, Misfit, field, object};
 use alloy_primitives::map::B256HashMap;
-use alloy_primitives::B256;
+use alloy_primitives::{B256, U256};
 use alloy_rpc_types_eth::simulate::{SimBlock, SimulatePayload};
 use alloy_rpc_types_eth::state::{AccountOverride, StateOverride};
 use alloy_rpc_types_eth::{BlockOverrides, TransactionRequest};
@@ -52,18 +52,32 @@ impl Argument for BlockOverrides {
         if fields.get("blockHash").is_some_and(|hashes| !hashes.is_null()) {
             return Err(Misfit::Sense("blockHash overrides are not supported".to_owned()));
         }
+        let withdrawals: Option<Vec<Value>> = field(fields, "withdrawals")?;
+        if withdrawals.is_some_and(|withdrawals| !withdrawals.is_empty()) {
+            return Err(Misfit::Sense("withdrawals are not supported".to_owned()));
+        }
+        let random: Option<Randomness> = either(fields, "prevRandao", "random")?;
         Ok(Self {
             number: either(fields, "number", "blockNumber")?,
             difficulty: field(fields, "difficulty")?,
             time: either(fields, "time", "timestamp")?,
             gas_limit: field(fields, "gasLimit")?,
             coinbase: either(fields, "feeRecipient", "coinbase")?,
-            random: either(fields, "prevRandao", "random")?,
+            random: random.map(|Randomness(random)| random),
             base_fee: either(fields, "baseFeePerGas", "baseFee")?,
             blob_base_fee: field(fields, "blobBaseFee")?,
             beacon_root: either(fields, "parentBeaconBlockRoot", "beaconRoot")?,
             block_hash: None,
         })
+    }
+}
+
+/// A word: a quantity in the specification, a hash in geth.
+struct Randomness(B256);
+
+impl Argument for Randomness {
+    fn read(value: &Value) -> Result<Self, Misfit> {
+        B256::read(value).or_else(|_| U256::read(value).map(B256::from)).map(Self)
     }
 }
 
@@ -157,6 +171,16 @@ mod tests {
         assert_eq!(BlockOverrides::read(&json!({ "timestamp": "0x5" })).unwrap().time, Some(5));
         let both = misfit::<BlockOverrides>(&json!({ "time": "0x5", "timestamp": "0x5" }));
         assert_eq!(both, "cannot specify both time and timestamp");
+        for (random, word) in
+            [(json!("0x7"), B256::with_last_byte(7)), (json!(B256::repeat_byte(7)), B256::repeat_byte(7))]
+        {
+            assert_eq!(BlockOverrides::read(&json!({ "prevRandao": random })).unwrap().random, Some(word));
+        }
+        assert_eq!(
+            misfit::<BlockOverrides>(&json!({ "prevRandao": "0x07" })),
+            "prevRandao: hex number with leading zero digits"
+        );
+        assert_eq!(misfit::<BlockOverrides>(&json!({ "withdrawals": [{}] })), "withdrawals are not supported");
         assert_eq!(
             misfit::<BlockOverrides>(&json!({ "gasLimit": "0x05" })),
             "gasLimit: hex number with leading zero digits"
