@@ -35,6 +35,10 @@ impl Chain for Node {
         tokio::time::timeout(HEAD_DEADLINE, known).await.map_err(|_| silent())?
     }
 
+    async fn coming(&self) -> Result<Slot, Rejection> {
+        Ok(self.current())
+    }
+
     async fn wait_head(&self, slot: Slot) -> Result<Slot, Rejection> {
         let mut head = self.head.clone();
         let later = head.wait_for(|head| *head > Some(slot)).await.map_err(|_| stopping())?;

@@ -181,6 +181,11 @@ pub trait Chain: Send + Sync + 'static {
     /// Waits until the head is after `slot`, and says where it is.
     fn wait_head(&self, slot: Slot) -> impl Future<Output = Result<Slot, Rejection>> + Send;
 
+    /// The slot that a transaction which is sent now would run at, if nothing held it up. By default the one after the head.
+    fn coming(&self) -> impl Future<Output = Result<Slot, Rejection>> + Send {
+        async move { Ok(Slot(self.head().await?.0.saturating_add(1))) }
+    }
+
     /// What `slot`, which is closed, shows.
     fn block(&self, slot: Slot) -> impl Future<Output = Result<Arc<SlotBlock>, Rejection>> + Send;
 

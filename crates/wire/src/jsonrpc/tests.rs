@@ -763,6 +763,21 @@ async fn an_estimate_is_enough_and_not_much_more() {
     assert_eq!((code, message.as_str()), (-32000, "gas required exceeds allowance (16777216)"));
 }
 
+/// What is estimated is a transaction to come: it is never in the block that is the latest now.
+#[tokio::test]
+async fn an_estimate_is_of_a_block_to_come_unless_a_block_is_named() {
+    // JUMPI over an SSTORE if NUMBER is that of the head, 2000.
+    let code = json!({ TOKEN.to_string(): {"code": "0x6107d04314600d5760016001555b00"} });
+    let gas = async |id: Value| {
+        let gas = answer("eth_estimateGas", json!([{"to": TOKEN}, id, code])).await;
+        u64::from_str_radix(gas.as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
+    };
+    assert!(gas(json!("0x7d0")).await < 25_000, "in the block that is named");
+    for open in [json!(null), json!("latest"), json!("pending")] {
+        assert!(gas(open.clone()).await > 40_000, "{open}");
+    }
+}
+
 #[tokio::test]
 async fn a_call_that_names_a_price_must_be_able_to_pay_it() {
     let priced = |wei| json!({"to": TOKEN, "from": TOKEN, "gas": "0x7530", "gasPrice": wei});
