@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! floor::…       what the machine can do at all: plain revm, one signature check, one synced batch
-//! commit::…      ERC-20 transfers through one shard, and atomic commits over two and four
+//! commit::…      payments and ERC-20 transfers through one shard and atomically over two, each beside the same with one payee for
+//!                all (a hot key), and calls over four
 //! message::…     messages from dispatch to acknowledgement, with receipts
 //! baseline::…    the same atomic transfer over two servers of `PostgreSQL`, where they are installed
 //! ```

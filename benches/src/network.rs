@@ -1,4 +1,4 @@
-//! Transactions over one, two and four shards.
+//! Transactions over one, two and four shards: each user's on keys of its own, and all users' on one key.
 
 use crate::load::{self, Load, User};
 use crate::settings::Settings;
@@ -23,21 +23,59 @@ pub(crate) struct Workload {
 
 #[derive(Debug, Clone, Copy)]
 enum Kind {
-    /// The user on shard 0, the token on the last shard; every user has a holder's slots of its own.
-    Transfer,
+    /// The user on shard 0, the payee's account on the last shard.
+    Payment(Payee),
+    /// The user on shard 0, the token on the last shard.
+    Transfer(Payee),
     /// User and caller on shard 0, one counter of its own on each other shard.
     Calls,
 }
 
-/// What is benched.
-pub(crate) const WORKLOADS: [Workload; 3] = [
-    Workload { name: "commit::local/erc20 shards=1", shards: 1, kind: Kind::Transfer },
-    Workload { name: "commit::atomic/erc20 shards=2 participants=2", shards: 2, kind: Kind::Transfer },
+/// Whom the users pay.
+#[derive(Debug, Clone, Copy)]
+enum Payee {
+    /// Each somebody of its own, so that no two touch one key.
+    Own,
+    /// All the same: a hot key.
+    Same,
+}
+
+/// What is benched; a hot key beside the same with a key for each.
+pub(crate) const WORKLOADS: [Workload; 9] = [
+    Workload { name: "commit::local/payment shards=1", shards: 1, kind: Kind::Payment(Payee::Own) },
+    Workload { name: "commit::local/payment hot account shards=1", shards: 1, kind: Kind::Payment(Payee::Same) },
+    Workload { name: "commit::local/erc20 shards=1", shards: 1, kind: Kind::Transfer(Payee::Own) },
+    Workload {
+        name: "commit::local/erc20 hot ERC-20 recipient shards=1",
+        shards: 1,
+        kind: Kind::Transfer(Payee::Same),
+    },
+    Workload { name: "commit::atomic/payment shards=2", shards: 2, kind: Kind::Payment(Payee::Own) },
+    Workload { name: "commit::atomic/payment hot account shards=2", shards: 2, kind: Kind::Payment(Payee::Same) },
+    Workload { name: "commit::atomic/erc20 shards=2 participants=2", shards: 2, kind: Kind::Transfer(Payee::Own) },
+    Workload {
+        name: "commit::atomic/erc20 hot ERC-20 recipient shards=2",
+        shards: 2,
+        kind: Kind::Transfer(Payee::Same),
+    },
     Workload { name: "commit::atomic/calls shards=4 participants=4", shards: 4, kind: Kind::Calls },
 ];
 
 /// The first benching account: development accounts come before it.
 const FIRST_USER: u32 = 1000;
+
+/// Whom all pay.
+const HOT: Address = Address::repeat_byte(0x40);
+
+impl Payee {
+    /// Whom this user pays.
+    fn of(self, user: Address) -> Address {
+        match self {
+            Self::Own => Address::from_slice(&alloy_primitives::keccak256(user)[..20]),
+            Self::Same => HOT,
+        }
+    }
+}
 
 /// Where the caller is.
 const CALLER: Address = Address::repeat_byte(0xca);
@@ -52,7 +90,8 @@ pub(crate) async fn run(workload: Workload, settings: &Settings) -> Result<Load>
     let client = cluster.client(0)?;
     let wallets = (0..users).map(|user| Wallet::development(network, FIRST_USER + user)).collect::<Result<Vec<_>>>()?;
     let users = match workload.kind {
-        Kind::Transfer => transfers(&client, network, wallets).await?,
+        Kind::Payment(payee) => payments(wallets, payee),
+        Kind::Transfer(payee) => transfers(&client, network, wallets, payee).await?,
         Kind::Calls => calls(wallets, shards),
     };
     let name = format!("{} users={}", workload.name, users.len());
@@ -75,11 +114,13 @@ fn plan(workload: Workload, users: u32) -> Result<Plan> {
     let last = workload.shards - 1;
     plan.pinned.insert(deployer.next_contract(), last);
     plan.pinned.insert(CALLER, 0);
+    plan.pinned.insert(HOT, last);
     add_code(&mut plan.genesis, CALLER, Artifact::CALLER)?;
     for user in 0..users {
         let address = Wallet::development(plan.network, FIRST_USER + user)?.address();
         plan.genesis.accounts.insert(address, funded.clone());
         plan.pinned.insert(address, 0);
+        plan.pinned.insert(Payee::Own.of(address), last);
         for (shard, counter) in counters(user, workload.shards) {
             plan.pinned.insert(counter, shard);
             add_code(&mut plan.genesis, counter, Artifact::COUNTER)?;
@@ -105,8 +146,16 @@ fn counters(user: u32, shards: u32) -> BTreeMap<u32, Address> {
     (1..shards).map(|shard| (shard, at(shard))).collect()
 }
 
-/// A token, and users that send it to themselves' neighbours: no two touch one balance.
-async fn transfers(client: &Client, network: u64, wallets: Vec<Wallet>) -> Result<Vec<User>> {
+fn payments(wallets: Vec<Wallet>, payee: Payee) -> Vec<User> {
+    let user = |wallet: Wallet| {
+        let call = Call::to(payee.of(wallet.address()), []).with_value(U256::ONE).with_gas_limit(21_000);
+        User { wallet, call }
+    };
+    wallets.into_iter().map(user).collect()
+}
+
+/// A token, and users that send it.
+async fn transfers(client: &Client, network: u64, wallets: Vec<Wallet>, payee: Payee) -> Result<Vec<User>> {
     let mut deployer = Wallet::development(network, 0)?;
     let token = deployer.next_contract();
     let arguments = Token::constructorCall { name: "Gold".into(), symbol: "GLD".into() }.abi_encode();
@@ -116,7 +165,7 @@ async fn transfers(client: &Client, network: u64, wallets: Vec<Wallet>) -> Resul
     for wallet in wallets {
         let mint = Token::mintCall { to: wallet.address(), amount: U256::from(1_000_000_000_u64) };
         client.succeed(&mut deployer, &Call::to(token, mint.abi_encode())).await.wrap_err("a mint failed")?;
-        let to = Address::from_slice(&alloy_primitives::keccak256(wallet.address())[..20]);
+        let to = payee.of(wallet.address());
         let call = Call::to(token, Token::transferCall { to, amount: U256::ONE }.abi_encode()).with_gas_limit(100_000);
         holders.push(User { wallet, call });
     }
