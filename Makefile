@@ -75,7 +75,7 @@ bench:
 	cargo build --release -p dovetail -p dovetail-benches
 	exec "$$CARGO_TARGET_DIR/release/dovetail-benches"
 
-## make bench-quick   the main rows for 15 s each: three minutes
+## make bench-quick   all rows for 15 s each: five minutes
 bench-quick:
 	@$(READY)
 	cargo build --release -p dovetail -p dovetail-benches
