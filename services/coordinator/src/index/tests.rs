@@ -171,3 +171,17 @@ fn the_index_of_another_network_does_not_open() {
     drop(index);
     assert!(Index::open(dir.path(), NetworkId(7)).is_err());
 }
+
+#[test]
+fn an_index_without_the_newer_rows_is_read_from_the_shards_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let older = Space("index_cursors");
+    let identity =
+        Identity { kind: "index".to_owned(), network: NetworkId(1), name: "coordinator".to_owned(), key: None };
+    let settings = store::Settings { durability: Durability::Buffered, ..store::Settings::default() };
+    let spaces = [BLOCKS, SLOTS, PLACES, LOGS, older];
+    let mut store = Store::open(&dir.path().join(FOLDER), &spaces, &identity, settings).unwrap();
+    store.commit(&[Write::put(older, A.0.to_be_bytes(), 9_u64.to_be_bytes().to_vec())]).unwrap();
+    drop(store);
+    assert_eq!(open(&dir).cursor(A), Slot(0));
+}
