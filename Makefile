@@ -69,7 +69,7 @@ reliability:
 	cargo build -p dovetail
 	cargo run -q -p dovetail-tests --bin reliability
 
-## make bench    every bench with its baselines in the same run, a minute for each row (release build)
+## make bench    every bench with its baselines in the same run, a minute for each row and reads over a million transactions (release build)
 bench:
 	@$(READY)
 	cargo build --release -p dovetail -p dovetail-benches

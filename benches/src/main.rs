@@ -5,6 +5,7 @@
 //! commit::…      payments and ERC-20 transfers through one shard and atomically over two, each beside the same with one payee for
 //!                all (a hot key), and calls over four
 //! message::…     messages from dispatch to acknowledgement, with receipts
+//! reads::…       receipts, logs and calls by JSON-RPC over a history, beside anvil's
 //! baseline::…    the same atomic transfer over two servers of `PostgreSQL`, where they are installed
 //! ```
 //!
@@ -20,6 +21,7 @@ mod messages;
 mod meter;
 mod network;
 mod postgres;
+mod reads;
 mod report;
 mod settings;
 
@@ -53,6 +55,11 @@ async fn main() -> Result<()> {
         match postgres::run(&settings)? {
             Ok(load) => report.load(&load, plain),
             Err(reason) => report.skipped(postgres::NAME, &reason),
+        }
+    }
+    if settings.has(reads::NAME) {
+        for history in &settings.histories {
+            report.reads(&reads::run(&settings, *history).await?);
         }
     }
     report.end();

@@ -88,7 +88,7 @@ pub(crate) async fn run(workload: Workload, settings: &Settings) -> Result<Load>
     let (network, shards) = (plan.network, workload.shards);
     let cluster = Cluster::start(plan, dir.path())?;
     let client = cluster.client(0)?;
-    let wallets = (0..users).map(|user| Wallet::development(network, FIRST_USER + user)).collect::<Result<Vec<_>>>()?;
+    let wallets = (0..users).map(|number| user(network, number)).collect::<Result<Vec<_>>>()?;
     let users = match workload.kind {
         Kind::Payment(payee) => payments(wallets, payee),
         Kind::Transfer(payee) => transfers(&client, network, wallets, payee).await?,
@@ -100,6 +100,11 @@ pub(crate) async fn run(workload: Workload, settings: &Settings) -> Result<Load>
     load
 }
 
+/// A benching user.
+pub(crate) fn user(network: u64, number: u32) -> Result<Wallet> {
+    Wallet::development(network, FIRST_USER + number)
+}
+
 /// The `dovetail` program beside this one.
 pub(crate) fn program() -> Result<PathBuf> {
     let own = std::env::current_exe()?;
@@ -107,7 +112,8 @@ pub(crate) fn program() -> Result<PathBuf> {
     if program.exists() { Ok(program) } else { Err(eyre!("{} is not built", program.display())) }
 }
 
-fn plan(workload: Workload, users: u32) -> Result<Plan> {
+/// A network for `workload` and so many users.
+pub(crate) fn plan(workload: Workload, users: u32) -> Result<Plan> {
     let mut plan = Plan { relays: 0, program: program()?, ..Plan::development(workload.shards)? };
     let deployer = Wallet::development(plan.network, 0)?;
     let funded = plan.genesis.accounts[&deployer.address()].clone();
@@ -117,7 +123,7 @@ fn plan(workload: Workload, users: u32) -> Result<Plan> {
     plan.pinned.insert(HOT, last);
     add_code(&mut plan.genesis, CALLER, Artifact::CALLER)?;
     for user in 0..users {
-        let address = Wallet::development(plan.network, FIRST_USER + user)?.address();
+        let address = self::user(plan.network, user)?.address();
         plan.genesis.accounts.insert(address, funded.clone());
         plan.pinned.insert(address, 0);
         plan.pinned.insert(Payee::Own.of(address), last);

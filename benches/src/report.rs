@@ -1,6 +1,7 @@
 //! The table: rates beside their ratio to plain revm, latencies, and what each transaction cost.
 
 use crate::load::Load;
+use crate::reads::{self, Reads};
 use std::fs;
 
 /// Prints as it goes.
@@ -81,6 +82,28 @@ impl Report {
                 spent.inputs / spent.steps.max(1.0),
             ));
         }
+    }
+
+    /// Answers a second to each question, beside anvil's, and what the history takes.
+    pub(crate) fn reads(&mut self, reads: &Reads) {
+        let history = reads.history as f64;
+        self.line(format!("{} over {} transactions", reads::NAME, reads.history));
+        if let Err(reason) = &reads.anvil {
+            self.line(format!("    anvil skipped: {reason}"));
+        }
+        for (number, question) in reads::QUESTIONS.iter().enumerate() {
+            let ours = reads.ours[number];
+            let beside = reads.anvil.as_ref().ok().map(|anvil| anvil[number]);
+            let beside = beside.map(|rate| format!("   anvil {rate:>8.0}/s  x{:.2}", ours / rate)).unwrap_or_default();
+            self.line(format!("    {question:<44} {ours:>8.0}/s{beside}"));
+        }
+        self.line(format!(
+            "    chain index {:.0} bytes a transaction, shard {:.0}; an index that was deleted is whole again after {:.1} s, {:.0} transactions/s",
+            reads.index_bytes as f64 / history,
+            reads.shard_bytes as f64 / history,
+            reads.caught_up.as_secs_f64(),
+            history / reads.caught_up.as_secs_f64(),
+        ));
     }
 
     fn line(&mut self, line: String) {
