@@ -23,6 +23,8 @@ pub const PREPARED_BYTES_MAX: usize = commit::PAYLOAD_BYTES_MAX;
 pub const DESCRIPTOR_BYTES_MAX: usize = 2 << 10;
 /// Bytes of a receipt: leaf, path, header and a large set's certificate.
 pub const RECEIPT_BYTES_MAX: usize = proof::RECEIPT_BYTES_MAX;
+/// Most bytes of a foreign chain's message with what makes it believable.
+pub const FOREIGN_RECEIPT_BYTES_MAX: usize = proof::FOREIGN_RECEIPT_BYTES_MAX;
 /// Bytes of a block header.
 pub const HEADER_BYTES_MAX: usize = 1 << 10;
 /// Bytes of a certificate: signatures of [`VALIDATORS_COUNT_MAX`] and what they sign.
