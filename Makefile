@@ -12,7 +12,7 @@ SHARDS ?= 4
 # How long `make fuzz` stays with each target.
 SECONDS ?= 60
 
-.PHONY: help demo devnet test lint manifests conformance world reliability bench bench-quick fuzz setup
+.PHONY: help demo demo-bridge devnet test lint manifests conformance world reliability bench bench-quick fuzz setup
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -22,6 +22,12 @@ demo:
 	@$(READY)
 	cargo build -p dovetail
 	exec "$$CARGO_TARGET_DIR/debug/dovetail" demo
+
+## make demo-bridge   build, start a network, an anvil and a bridge, take a token over and back, compare both ledgers
+demo-bridge:
+	@$(READY_FOR_TESTS)
+	cargo build -p dovetail
+	exec "$$CARGO_TARGET_DIR/debug/dovetail" demo-bridge
 
 ## make devnet   build, start a network of SHARDS=4 shards and leave it up; ctrl-C ends it
 devnet:

@@ -20,6 +20,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("crates/shard", 2),
     ("crates/coordinator", 2),
     ("crates/relay", 2),
+    ("crates/chains", 3),
     ("crates/store", 3),
     ("crates/wire", 3),
     ("crates/world", 3),
@@ -27,6 +28,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("services/executor", 5),
     ("services/coordinator", 5),
     ("services/relay", 5),
+    ("services/bridge", 5),
     ("crates/fixtures", 5),
     // What starts, judges and tries a whole network stands on the services; the command line on that; tests, benches and
     // fuzzing on everything.

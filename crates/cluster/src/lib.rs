@@ -9,6 +9,8 @@
 //! Promise: real processes over loopback TCP, which can be killed and started again on the same ports and folders; when
 //! the cluster is dropped, none is left.
 
+pub mod anvil;
+pub mod bridge;
 pub mod client;
 pub mod counters;
 pub mod endpoint;

@@ -5,9 +5,11 @@
 pub mod config;
 pub mod conformance;
 pub mod demo;
+pub mod demo_bridge;
 pub mod devnet;
 pub mod evidence;
 pub mod keys;
+pub mod lint;
 pub mod network;
 pub mod receipt;
 pub mod replay;

@@ -1,7 +1,7 @@
 //! The command line: devnet, demo, replay, trace, verify, and the services themselves.
 
 use clap::{Parser, Subcommand};
-use dovetail::{config, conformance, demo, devnet, evidence, keys, network, receipt, replay, trace};
+use dovetail::{config, conformance, demo, demo_bridge, devnet, evidence, keys, lint, network, receipt, replay, trace};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -22,10 +22,16 @@ enum Command {
     Coordinator(Config),
     /// Runs a relay node.
     Relay(Config),
+    /// Runs an attestor of a route to a foreign chain.
+    Attestor(Config),
+    /// Runs a carrier of a route to a foreign chain.
+    Carrier(Config),
     /// Starts a network of real processes on loopback, prints its endpoints, and keeps it up until it is stopped.
     Devnet(devnet::Arguments),
     /// Shows the whole of dovetail on a fresh network and checks the result against one plain EVM.
     Demo(demo::Arguments),
+    /// Locks a token on an anvil, mints its twin on a shard, uses it, returns it, and compares both ledgers.
+    DemoBridge,
     /// Runs real Ethereum blocks through coordinator and shards and compares them with their headers.
     Replay(replay::Arguments),
     /// Runs Ethereum state tests over many shards and compares with the files and with one plain EVM.
@@ -37,6 +43,8 @@ enum Command {
     Receipt(receipt::Command),
     /// Lists and checks, offline, evidence that a shard certified two blocks of one height.
     Evidence(evidence::Arguments),
+    /// Names every unsafe setting of attestors and carriers; fails if there is one.
+    Lint(lint::Arguments),
     /// Makes and shows validators' keys.
     #[command(subcommand)]
     Keys(keys::Command),
@@ -79,8 +87,11 @@ async fn run(command: Command) -> eyre::Result<()> {
         Command::Executor(config) => Ok(executor_service::run(&config.config).await?),
         Command::Coordinator(config) => Ok(coordinator_service::run(&config.config).await?),
         Command::Relay(config) => Ok(relay_service::run(&config.config).await?),
+        Command::Attestor(config) => Ok(bridge_service::run_attestor(&config.config).await?),
+        Command::Carrier(config) => Ok(Box::pin(bridge_service::run_carrier(&config.config)).await?),
         Command::Devnet(arguments) => devnet::run(arguments).await,
         Command::Demo(arguments) => Box::pin(demo::run(arguments)).await,
+        Command::DemoBridge => Box::pin(demo_bridge::run()).await,
         Command::Replay(arguments) => replay::run(arguments).await,
         Command::Conformance(arguments) => conformance::run(arguments).await,
         Command::Trace(arguments) => trace::run(arguments).await,
@@ -89,6 +100,7 @@ async fn run(command: Command) -> eyre::Result<()> {
         Command::Keys(command) => keys::run(&command),
         Command::Network(command) => network::run(&command),
         Command::Config(command) => config::run(&command),
+        Command::Lint(arguments) => lint::run(&arguments),
     }
 }
 

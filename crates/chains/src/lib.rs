@@ -1,0 +1,18 @@
+//! Foreign chains: their finalized messages read from several endpoints that must agree, deliveries submitted, and chains that misbehave for tests.
+//!
+//! ```text
+//!   Chain: finalized, block, dispatched   <-- EvmChain: k of n JSON-RPC endpoints
+//!                                         <-- SimulatedChain: reorganises, halts; and serves endpoints that lie over real HTTP
+//!   Submitter: one delivery at a time, found again on the chain after a crash
+//!   hyperlane: the bytes that Hyperlane's contracts take
+//! ```
+//!
+//! Knows nothing of shards: what is read is bytes of messages, what is sent is bytes and metadata.
+
+pub mod chain;
+pub mod endpoint;
+pub mod evidence;
+pub mod evm;
+pub mod hyperlane;
+pub mod simulated;
+pub mod submitter;

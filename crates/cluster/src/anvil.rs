@@ -1,0 +1,153 @@
+//! An anvil of one's own with Hyperlane's unmodified contracts on it: the foreign chain of demo and tests.
+//!
+//! Promise: a real process on a free port of the loopback; when this is dropped, it is gone.
+
+use crate::rpc::Rpc;
+use alloy_primitives::{Address, B256, Bytes, U64};
+use alloy_sol_types::SolCall;
+use eyre::{Result, WrapErr, ensure, eyre};
+use fixtures::hyperlane::{self, ForeignMailbox, IsmFactory};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Anvil's chain id, and the Hyperlane domain that its mailbox gets.
+pub const CHAIN_ID: u64 = 31_337;
+
+/// The secret key of anvil's second account, which pays for deliveries: public knowledge.
+pub const CARRIER_KEY: &str = "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
+
+/// How long anvil may take to mine a transaction.
+const MINED_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A running anvil.
+#[derive(Debug)]
+pub struct Anvil {
+    child: Child,
+    url: String,
+    rpc: Rpc,
+    /// Its first account, which it signs for.
+    pub deployer: Address,
+}
+
+/// What of Hyperlane stands on it.
+#[derive(Debug, Clone, Copy)]
+pub struct Hyperlane {
+    /// The mailbox.
+    pub mailbox: Address,
+    /// Its tree.
+    pub hook: Address,
+    /// Who decides what comes in.
+    pub ism: Address,
+}
+
+/// Where the binary is: what `DOVETAIL_ANVIL` names, what npm put beside the end-to-end tests, or what is on the path.
+pub fn program() -> Option<PathBuf> {
+    let named = std::env::var_os("DOVETAIL_ANVIL").map(PathBuf::from);
+    let packages = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/e2e/node_modules/@foundry-rs");
+    let packed = ["linux-amd64", "linux-arm64"].map(|platform| packages.join(format!("anvil-{platform}/bin/anvil")));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let installed = std::env::split_paths(&path).map(|folder| folder.join("anvil"));
+    named.into_iter().chain(packed).chain(installed).find(|program| program.is_file())
+}
+
+impl Anvil {
+    /// Starts the binary `program` with more `arguments`.
+    pub async fn start(program: &Path, arguments: &[&str]) -> Result<Self> {
+        let mut child = Command::new(program)
+            .args(["--host", "127.0.0.1", "--port", "0"])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .wrap_err_with(|| format!("cannot start {}", program.display()))?;
+        let output = child.stdout.take().ok_or_else(|| eyre!("anvil has no output"))?;
+        let mut lines = BufReader::new(output).lines();
+        let listening = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find_map(|line| line.strip_prefix("Listening on ").map(|address| format!("http://{address}")));
+        // It goes on writing, and must not be held up.
+        std::thread::spawn(move || lines.for_each(drop));
+        let Some(url) = listening else {
+            let _ = child.kill();
+            return Err(eyre!("anvil ended before it listened"));
+        };
+        let rpc = Rpc::new(&url);
+        let accounts: Vec<Address> = rpc.request("eth_accounts", json!([])).await?;
+        let deployer = *accounts.first().ok_or_else(|| eyre!("anvil has no account"))?;
+        Ok(Self { child, url, rpc, deployer })
+    }
+
+    /// Its JSON-RPC endpoint.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The same, to call.
+    pub fn rpc(&self) -> &Rpc {
+        &self.rpc
+    }
+
+    /// Deploys this init code from its first account.
+    pub async fn deploy(&self, code: Bytes) -> Result<Address> {
+        let receipt = self.transact(json!({ "from": self.deployer, "data": code })).await?;
+        serde_json::from_value(receipt["contractAddress"].clone()).wrap_err("no contract was made")
+    }
+
+    /// Calls `to` from its first account; the receipt's gas.
+    pub async fn send(&self, to: Address, call: &impl SolCall) -> Result<u64> {
+        let call = json!({ "from": self.deployer, "to": to, "data": Bytes::from(call.abi_encode()) });
+        let gas: U64 = serde_json::from_value(self.transact(call).await?["gasUsed"].clone())?;
+        Ok(gas.to())
+    }
+
+    /// What a view function answers.
+    pub async fn view<C: SolCall>(&self, to: Address, call: &C) -> Result<C::Return> {
+        let output = self.rpc.call(to, call.abi_encode().into()).await?;
+        C::abi_decode_returns(&output).wrap_err_with(|| format!("{} of {to}", C::SIGNATURE))
+    }
+
+    async fn transact(&self, transaction: Value) -> Result<Value> {
+        let hash: B256 = self.rpc.request("eth_sendTransaction", json!([transaction])).await?;
+        let give_up = Instant::now() + MINED_TIMEOUT;
+        loop {
+            let receipt: Value = self.rpc.request("eth_getTransactionReceipt", json!([hash])).await?;
+            if !receipt.is_null() {
+                ensure!(receipt["status"] == "0x1", "transaction {hash} reverted");
+                return Ok(receipt);
+            }
+            ensure!(Instant::now() < give_up, "transaction {hash} was not mined within {MINED_TIMEOUT:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Deploys Hyperlane, with an ISM that needs `threshold` of `validators`.
+    pub async fn deploy_hyperlane(&self, validators: &[Address], threshold: u8) -> Result<Hyperlane> {
+        let mailbox = self.deploy(hyperlane::mailbox(CHAIN_ID as u32)?).await?;
+        let hook = self.deploy(hyperlane::merkle_tree_hook(mailbox)?).await?;
+        let idle = self.deploy(hyperlane::pausable_hook()?).await?;
+        let factory = self.deploy(hyperlane::ism_factory()?).await?;
+        let values = validators.to_vec();
+        self.send(factory, &IsmFactory::deployCall { values: values.clone(), threshold }).await?;
+        let ism = self.view(factory, &IsmFactory::getAddressCall { values, threshold }).await?;
+        let initialize = ForeignMailbox::initializeCall {
+            owner: self.deployer,
+            defaultIsm: ism,
+            defaultHook: idle,
+            requiredHook: hook,
+        };
+        self.send(mailbox, &initialize).await?;
+        Ok(Hyperlane { mailbox, hook, ism })
+    }
+}
+
+impl Drop for Anvil {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,178 @@
+//! A bridge to a foreign chain: attestors that look and sign, a carrier that brings what enough of them signed.
+//!
+//! ```text
+//!   foreign chain --endpoints, k of n--> attestor 0 … n-1 <--outboxes, receipts checked-- shards
+//!                                              | words, HTTP
+//!   foreign mailbox <--process(metadata)--- carrier ---admit(receipt)--> shards' inboxes
+//! ```
+//!
+//! Knows the order of starting and stopping. Attestors have keys and are believed, a quorum at a time; a carrier has a key that
+//! pays on the foreign chain, and nobody has to believe it.
+
+mod api;
+pub mod attestor;
+pub mod carrier;
+pub mod lint;
+mod settings;
+mod words;
+
+pub use settings::{AttestorSettings, CarrierSettings};
+
+use alloy_primitives::B256;
+use alloy_signer_local::PrivateKeySigner;
+use attestor::{Attestor, Keys, LookError};
+use carrier::{Carrier, Validators};
+use chains::endpoint::{Endpoint, EndpointError};
+use chains::evm::EvmChain;
+use chains::submitter::{Submitter, SubmitterSettings};
+use host::network::{Network, NetworkError};
+use host::{Process, ProcessError, State, keys};
+use primitives::ShardId;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+use wire::client::{ClientSettings, ConnectError, Connection};
+use wire::server::{Listener, serve_http};
+use wire::shard::ShardClient;
+
+/// Between two looks of an attestor, and two rounds of a carrier.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How many carriers may read from an attestor at once.
+const READERS_COUNT_MAX: usize = 256;
+
+/// Why a node of the bridge does not start or did not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The process around it.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// The settings are not settings.
+    #[error(transparent)]
+    Settings(#[from] host::SettingsError),
+    /// The network file is no network.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// There is no key.
+    #[error(transparent)]
+    Key(#[from] keys::KeyFileError),
+    /// The bytes are no secp256k1 key.
+    #[error("the secp256k1 key: {0}")]
+    Secp256k1(String),
+    /// The network has no route to the domain.
+    #[error("the network file has no route to domain {0}")]
+    NoRoute(u32),
+    /// The route does not count this key.
+    #[error("the route to domain {0} does not name this attestor's key")]
+    NotAttestor(u32),
+    /// A rule of [`lint`].
+    #[error("unsafe settings: {}", .0.join("; "))]
+    Unsafe(Vec<String>),
+    /// An endpoint is none.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// A shard's endpoint is no endpoint.
+    #[error("a shard's endpoint: {0}")]
+    Shard(#[from] ConnectError),
+    /// A port that does not listen.
+    #[error(transparent)]
+    Server(#[from] wire::server::ServerError),
+    /// The folder.
+    #[error("the folder `data`: {0}")]
+    Data(#[from] io::Error),
+}
+
+/// Runs the attestor that the settings at `config` describe, until SIGTERM or SIGINT.
+pub async fn run_attestor(config: &Path) -> Result<(), Error> {
+    let settings: AttestorSettings = host::load_settings(config, "DOVETAIL_ATTESTOR")?;
+    let network = Network::load(&settings.network)?;
+    let route = network.route(settings.domain).ok_or(Error::NoRoute(settings.domain))?.clone();
+    refuse(lint::attestor(&settings, &route))?;
+    let process = Process::start(settings.metrics_listen).await?;
+    let keys = Keys { attestation: keys::read_file(&settings.key)?, checkpoint: secp256k1(&settings.checkpoint_key)? };
+    route.place_of(&keys.attestation.public()).ok_or(Error::NotAttestor(settings.domain))?;
+    let endpoints = settings.endpoints.iter().map(|url| Endpoint::new(url)).collect::<Result<_, _>>()?;
+    let terms = route.terms();
+    let chain = EvmChain::new(terms.chain_id, terms.mailbox, settings.finality, endpoints, settings.agree);
+    let shards = shards(&network)?;
+    let opened = Attestor::open(network, settings.domain, chain, keys, &settings.data, settings.from_block)?;
+    let mut attestor = opened.ok_or(Error::NoRoute(settings.domain))?;
+    let listener = Listener::bind_for(settings.listen, READERS_COUNT_MAX).await?;
+    let served = serve_http(listener, api::router(attestor.words()), process.stop.clone().cancelled_owned());
+    process.tasks.spawn("words", served);
+    process.health.set(State::Ready);
+    while !process.stop.is_cancelled() {
+        let looked = look(&mut attestor, &shards).await;
+        process.health.remark("looking", looked.err().map(|error| error.to_string()).as_deref());
+        pause(&process).await;
+    }
+    Ok(())
+}
+
+/// One look in each direction. A route that has stopped coming in still goes out.
+async fn look(attestor: &mut Attestor<EvmChain>, shards: &BTreeMap<ShardId, ShardClient>) -> Result<(), LookError> {
+    let looked = attestor.look_in().await;
+    if let Err(error) = &looked {
+        tracing::warn!(%error, "a look at the foreign chain was not good");
+    }
+    for (shard, client) in shards {
+        while attestor.look_out(*shard, client).await? > 0 {}
+    }
+    looked.map(|_| ())
+}
+
+/// Runs the carrier that the settings at `config` describe, until SIGTERM or SIGINT.
+pub async fn run_carrier(config: &Path) -> Result<(), Error> {
+    let settings: CarrierSettings = host::load_settings(config, "DOVETAIL_CARRIER")?;
+    let network = Network::load(&settings.network)?;
+    let route = network.route(settings.domain).ok_or(Error::NoRoute(settings.domain))?.clone();
+    refuse(lint::carrier(&settings, &route))?;
+    let process = Process::start(settings.metrics_listen).await?;
+    std::fs::create_dir_all(&settings.data)?;
+    let submitting = SubmitterSettings {
+        chain_id: route.terms().chain_id,
+        mailbox: route.terms().mailbox,
+        fee_max: u128::from(settings.fee_gwei_max) * 1_000_000_000,
+        patience: Duration::from_secs(settings.patience_s),
+        journal: settings.data.join("delivery.json"),
+    };
+    let submitter = Submitter::open(submitting, Endpoint::new(&settings.endpoint)?, secp256k1(&settings.key)?)?;
+    let validators = Validators { addresses: settings.validators, threshold: settings.validators_threshold };
+    let (shards, evidence) = (shards(&network)?, settings.data.join("evidence"));
+    let mut carrier = Carrier::new(network, route, validators, submitter, shards, settings.attestors, evidence);
+    process.health.set(State::Ready);
+    while !process.stop.is_cancelled() {
+        tokio::select! {
+            () = carrier.round() => {}
+            // What is under way is in the journal.
+            () = process.stop.cancelled() => break,
+        }
+        pause(&process).await;
+    }
+    Ok(())
+}
+
+async fn pause(process: &Process) {
+    tokio::select! {
+        () = tokio::time::sleep(LOOK_INTERVAL) => {}
+        () = process.stop.cancelled() => {}
+    }
+}
+
+fn refuse(faults: Vec<String>) -> Result<(), Error> {
+    if faults.is_empty() { Ok(()) } else { Err(Error::Unsafe(faults)) }
+}
+
+fn shards(network: &Network) -> Result<BTreeMap<ShardId, ShardClient>, Error> {
+    let open = |(shard, endpoint): (&ShardId, &String)| {
+        Ok((*shard, ShardClient::new(Connection::open(&ClientSettings::plain(endpoint))?)))
+    };
+    network.endpoints.iter().map(open).collect()
+}
+
+/// The secp256k1 key in a file: 32 bytes of hex, as an ed25519 one is kept.
+fn secp256k1(path: &Path) -> Result<PrivateKeySigner, Error> {
+    let secret = B256::new(*keys::read_file(path)?.to_bytes());
+    PrivateKeySigner::from_bytes(&secret).map_err(|error| Error::Secp256k1(error.to_string()))
+}
