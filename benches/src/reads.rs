@@ -216,8 +216,7 @@ async fn rates(rpc: &Rpc, history: &History, settings: &Settings) -> Result<Rate
     let everywhere = json!({ "fromBlock": "0x0", "toBlock": "latest", "address": token, "topics": [transfer, null, RARE.into_word()] });
     asked[2].push(("eth_getLogs", json!([everywhere])));
     for Sample { hash, sender } in &history.samples {
-        let receipt: Value = rpc.request("eth_getTransactionReceipt", json!([hash])).await?;
-        let block = receipt.get("blockNumber").ok_or_else(|| eyre!("{hash} has no receipt"))?;
+        let block = told(rpc, *hash).await?;
         let here =
             json!({ "fromBlock": block, "toBlock": block, "address": token, "topics": [transfer, sender.into_word()] });
         asked[0].push(("eth_getTransactionReceipt", json!([hash])));
@@ -230,6 +229,15 @@ async fn rates(rpc: &Rpc, history: &History, settings: &Settings) -> Result<Rate
         *rate = ask(rpc, asked, settings.duration / QUESTIONS.len() as u32).await?;
     }
     Ok(rates)
+}
+
+/// In which block a transaction is, once that is told.
+async fn told(rpc: &Rpc, hash: B256) -> Result<Value> {
+    until("a receipt", || async {
+        let receipt: Value = rpc.request("eth_getTransactionReceipt", json!([hash])).await?;
+        Ok(receipt.get("blockNumber").cloned())
+    })
+    .await
 }
 
 /// Answers a second to these questions, over and over, by [`CLIENTS_COUNT`] clients; each answer has something in it.
