@@ -77,6 +77,10 @@ impl Chain for Node {
         self.told(hash).await
     }
 
+    async fn shown_as(&self, hash: B256) -> Result<Option<Slot>, Rejection> {
+        self.blocks.index().shown_as(hash).map_err(unread)
+    }
+
     async fn transaction(&self, hash: B256) -> Result<Option<Found>, Rejection> {
         if let Some(record) = self.blocks.index().outcome(hash).map_err(unread)? {
             return self.place_of(record).await.map(Some);

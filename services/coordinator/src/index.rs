@@ -5,6 +5,7 @@
 //!                                               PLACES[transaction] -> its key in BLOCKS
 //!                                               LOGS[address, topic or party, slot]
 //!                                               SENT[sender, nonce] -> transaction    CREATED[contract] -> transaction
+//!                                               HASHES[block hash] -> slot, of those that show anything
 //!                                               CURSORS[shard] -> the first slot that is not whole
 //! ```
 //!
@@ -17,8 +18,9 @@ mod postings;
 
 use crate::blocks::{Place, place};
 use alloy_primitives::{Address, B256};
+use evm::NetworkParams;
 use postings::Union;
-use primitives::{NetworkId, Read, ShardId, Slot, Space, Write, encode};
+use primitives::{Read, ShardId, Slot, Space, Write, encode};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -38,12 +40,14 @@ const LOGS: Space = Space("index_logs");
 const SENT: Space = Space("index_sent");
 /// Contract that a transaction created -> transaction.
 const CREATED: Space = Space("index_created");
+/// Hash of a block that shows anything -> slot. Hashes are those of numbers, so one says nothing of its number.
+const HASHES: Space = Space("index_hashes");
 /// Shard -> the first slot of which not everything is here. Of another name since there are rows that older indexes lack: those
 /// are read from the shards again.
-const CURSORS: Space = Space("index_cursors_2");
+const CURSORS: Space = Space("index_cursors_3");
 
 /// All of them.
-const SPACES: [Space; 7] = [BLOCKS, SLOTS, PLACES, LOGS, SENT, CREATED, CURSORS];
+const SPACES: [Space; 8] = [BLOCKS, SLOTS, PLACES, LOGS, SENT, CREATED, HASHES, CURSORS];
 
 /// The index's folder in that of the coordinator's store.
 const FOLDER: &str = "index";
@@ -63,15 +67,17 @@ const BLOCK_PAGE_COUNT: usize = 256;
 pub(crate) struct Index {
     store: Mutex<Store>,
     reader: Reader,
+    params: NetworkParams,
 }
 
 impl Index {
     /// The index in `data`, the coordinator's folder; made if there is none.
-    pub(crate) fn open(data: &Path, network: NetworkId) -> Result<Self, StoreError> {
-        let identity = Identity { kind: "index".to_owned(), network, name: "coordinator".to_owned(), key: None };
+    pub(crate) fn open(data: &Path, params: NetworkParams) -> Result<Self, StoreError> {
+        let identity =
+            Identity { kind: "index".to_owned(), network: params.network, name: "coordinator".to_owned(), key: None };
         let settings = store::Settings { durability: Durability::Buffered, ..store::Settings::default() };
         let store = Store::open(&data.join(FOLDER), &SPACES, &identity, settings)?;
-        Ok(Self { reader: store.reader(), store: Mutex::new(store) })
+        Ok(Self { reader: store.reader(), store: Mutex::new(store), params })
     }
 
     /// The first slot of `shard` of which not everything is here.
@@ -86,6 +92,8 @@ impl Index {
             return Ok(());
         }
         let mut writes: Vec<Write> = outcomes.iter().flat_map(|record| rows(shard, record)).collect();
+        let shown: BTreeSet<Slot> = outcomes.iter().map(|record| record.shown).collect();
+        writes.extend(shown.into_iter().map(|slot| self.hash_row(slot)));
         if further > 0 {
             writes.push(Write::put(CURSORS, shard.0.to_be_bytes(), open.0.to_be_bytes().to_vec()));
         }
@@ -168,6 +176,15 @@ impl Index {
     /// The transaction that created the contract at `address` itself.
     pub(crate) fn creation(&self, address: Address) -> Result<Option<B256>, Fault> {
         self.hash(CREATED, address.as_slice())
+    }
+
+    /// The slot whose block has `hash`, if that block shows anything.
+    pub(crate) fn shown_as(&self, hash: B256) -> Result<Option<Slot>, Fault> {
+        self.checked(self.reader.get(HASHES, hash.as_slice()).map(|bytes| slot_of(&bytes)))
+    }
+
+    fn hash_row(&self, slot: Slot) -> Write {
+        Write::put(HASHES, self.params.block_hash(slot.0).to_vec(), slot.0.to_be_bytes().to_vec())
     }
 
     fn hash(&self, space: Space, key: &[u8]) -> Result<Option<B256>, Fault> {
@@ -253,6 +270,8 @@ fn slot_of(key: &[u8]) -> Slot {
     Slot(key.iter().chain(std::iter::repeat(&0)).take(8).fold(0, |slot, byte| slot << 8 | u64::from(*byte)))
 }
 
+#[cfg(test)]
+mod hashes;
 #[cfg(test)]
 pub(crate) mod sample;
 #[cfg(test)]

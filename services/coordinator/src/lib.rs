@@ -116,7 +116,7 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     let network = Arc::new(network);
     let shards = Arc::new(Shards::connect(&network, &process.health)?);
     process.health.set_needs(Needs::SomePeer);
-    let index = Index::open(&settings.data, network.params.network)?;
+    let index = Index::open(&settings.data, network.params.clone())?;
     let blocks = Arc::new(Blocks::new(index, shards.ids()));
     shards.meet().await?;
     let lives = Arc::new(Lives::remembering(&refused));

@@ -12,8 +12,11 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::{Arc, LazyLock};
 
-/// How far back [`Chain::slot_of_hash`] looks by default: one hash a slot, some 10 ms in all.
+/// How far back [`Chain::slot_of_hash`] tries hashes of blocks that show nothing: one hash a slot, some 10 ms in all.
 pub const HASH_SEARCH_SLOTS_MAX: u64 = 100_000;
+
+/// How many of them it tries before it lets others have the thread.
+const HASHES_AT_ONCE_COUNT: u64 = 1_024;
 
 /// A closed slot and what it shows: what ran at it, and late decisions of what ran before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -319,12 +322,33 @@ pub trait Chain: Send + Sync + 'static {
         0
     }
 
-    /// The slot whose block has this hash. Hashes are those of numbers, so the last [`HASH_SEARCH_SLOTS_MAX`] are tried.
+    /// The slot whose block has this hash, if that block shows anything, however long ago. By default nothing is known.
+    fn shown_as(&self, _hash: B256) -> impl Future<Output = Result<Option<Slot>, Rejection>> + Send {
+        async { Ok(None) }
+    }
+
+    /// The slot whose block has this hash. Hashes are those of numbers: of blocks that show nothing, the last
+    /// [`HASH_SEARCH_SLOTS_MAX`] are tried.
     fn slot_of_hash(&self, hash: B256) -> impl Future<Output = Result<Option<Slot>, Rejection>> + Send {
         async move {
-            let head = self.head().await?.0;
-            let oldest = self.earliest().0.max(head.saturating_sub(HASH_SEARCH_SLOTS_MAX));
-            Ok((oldest..=head).rev().find(|slot| self.params().block_hash(*slot) == hash).map(Slot))
+            let head = self.head().await?;
+            if let Some(slot) = self.shown_as(hash).await? {
+                // What lies beyond the head is not told yet.
+                return Ok(Some(slot).filter(|slot| *slot <= head));
+            }
+            let oldest = self.earliest().0.max(head.0.saturating_sub(HASH_SEARCH_SLOTS_MAX));
+            let mut last = head.0;
+            loop {
+                let first = oldest.max(last.saturating_sub(HASHES_AT_ONCE_COUNT));
+                if let Some(slot) = (first..=last).rev().find(|slot| self.params().block_hash(*slot) == hash) {
+                    return Ok(Some(Slot(slot)));
+                }
+                if first <= oldest {
+                    return Ok(None);
+                }
+                last = first - 1;
+                tokio::task::yield_now().await;
+            }
         }
     }
 }

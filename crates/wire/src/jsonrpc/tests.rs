@@ -2,7 +2,9 @@
 
 mod otterscan;
 
-use super::chain::{AccountView, Chain, Ended, Found, Moment, Readiness, Run, RunFailure, SlotBlock, UnderWay};
+use super::chain::{
+    AccountView, Chain, Ended, Found, HASH_SEARCH_SLOTS_MAX, Moment, Readiness, Run, RunFailure, SlotBlock, UnderWay,
+};
 use super::heavy::Heavy;
 use super::intake::{Arrival, Intake};
 use super::methods::module;
@@ -196,6 +198,10 @@ impl Chain for MemoryChain {
 
     async fn occupied(&self, from: Slot, to: Slot, count_max: usize) -> Result<Vec<Slot>, Rejection> {
         Ok(self.blocks.range(from..=to).map(|(slot, _)| *slot).take(count_max).collect())
+    }
+
+    async fn shown_as(&self, hash: B256) -> Result<Option<Slot>, Rejection> {
+        Ok(self.blocks.keys().copied().find(|slot| self.params.block_hash(slot.0) == hash))
     }
 
     async fn transaction(&self, hash: B256) -> Result<Option<Found>, Rejection> {
@@ -433,6 +439,22 @@ async fn what_became_of_a_transaction_is_told_with_or_without_a_receipt() {
     let refused = json!({ "status": "refused", "reason": reason, "timestampMs": "0xff" });
     assert_eq!(status(B256::repeat_byte(0xdd)).await, refused);
     assert_eq!(status(B256::repeat_byte(9)).await, json!({ "status": "unknown" }));
+}
+
+#[tokio::test]
+async fn a_block_that_shows_anything_is_found_by_its_hash_however_old_it_is() {
+    let chain = Arc::new(chain());
+    chain.head.send_replace(1_000 + 3 * HASH_SEARCH_SLOTS_MAX);
+    let module = module(Node::new(Arc::clone(&chain), Heavy::default())).unwrap();
+    let by_hash = async |slot: u64| {
+        ask(&module, "eth_getBlockByHash", json!([params().block_hash(slot), false])).await["result"]["number"].clone()
+    };
+    assert_eq!(by_hash(1010).await, "0x3f2");
+    assert_eq!(by_hash(1011).await, Value::Null, "of those that show nothing the last ones are tried");
+    let oldest = 1_000 + 2 * HASH_SEARCH_SLOTS_MAX;
+    assert_eq!(by_hash(oldest).await, format!("{oldest:#x}"));
+    chain.head.send_replace(1_009);
+    assert_eq!(by_hash(1010).await, Value::Null, "it lies beyond the head");
 }
 
 #[tokio::test]

@@ -2,8 +2,8 @@
 
 use super::Index;
 use alloy_primitives::{Address, B256};
-use evm::{Outcome, Status};
-use primitives::{Height, NetworkId, ShardId, Slot, Time};
+use evm::{Environments, NetworkParams, Outcome, Spec, Status};
+use primitives::{Height, Millis, NetworkId, ShardId, Slot, Time};
 use tempfile::TempDir;
 use wire::state::{LeafPlace, OutcomeRecord};
 
@@ -16,7 +16,21 @@ pub(crate) fn index() -> (TempDir, Index) {
 
 /// The index in `dir`.
 pub(crate) fn open(dir: &TempDir) -> Index {
-    Index::open(dir.path(), NetworkId(1)).unwrap()
+    Index::open(dir.path(), params()).unwrap()
+}
+
+/// The network that the index is of.
+pub(crate) fn params() -> NetworkParams {
+    NetworkParams {
+        network: NetworkId(1),
+        genesis: Time(0),
+        slot_length: Millis(500),
+        base_fee: 1,
+        gas_limit: 30_000_000,
+        beneficiary: Address::ZERO,
+        spec: Spec::default(),
+        environments: Environments::Slots,
+    }
 }
 
 /// A transaction that block `shown` shows.

@@ -1,11 +1,12 @@
 //! The index against a plain list of what it was given.
 
-use super::sample::{index, open, record};
+use super::sample::{index, open, params, record};
 use super::*;
 use alloy_consensus::{EthereumTxEnvelope, SignableTransaction, TxEip4844, TxLegacy};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Signature, U256};
 use evm::{Data, Log};
+use primitives::NetworkId;
 use proptest::prelude::*;
 
 const A: ShardId = ShardId(0);
@@ -169,7 +170,7 @@ fn a_page_that_was_not_followed_by_its_cursor_is_brought_again_and_kept_once() {
 fn the_index_of_another_network_does_not_open() {
     let (dir, index) = index();
     drop(index);
-    assert!(Index::open(dir.path(), NetworkId(7)).is_err());
+    assert!(Index::open(dir.path(), NetworkParams { network: NetworkId(7), ..params() }).is_err());
 }
 
 #[test]
