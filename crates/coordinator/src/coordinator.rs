@@ -41,6 +41,8 @@ pub struct Coordinator {
     pub(crate) rules: Arc<Rules>,
     /// Runs beside the step.
     pub(crate) jobs: BTreeMap<RunId, Turn>,
+    /// The run beside the step that was made because it came first.
+    pub(crate) first_beside: Option<RunId>,
     pub(crate) runs_count: u64,
     pub(crate) claims: Claims,
     pub(crate) fetches: Fetches,
@@ -117,6 +119,7 @@ impl Coordinator {
             settings,
             cache: SharedCache::default(),
             jobs: BTreeMap::new(),
+            first_beside: None,
             runs_count: 0,
             claims: Claims::default(),
             fetches: Fetches::default(),
@@ -331,6 +334,9 @@ impl Coordinator {
             }
         }
         let due = self.fetches.due(draft.now, &self.settings.timing);
+        for shard in &due.silent {
+            self.free_keys_of(self.fetches.waiters(*shard));
+        }
         self.silent.extend(due.silent);
         draft.fetches.extend(due.sends);
         for ended in due.ended {

@@ -38,6 +38,7 @@ impl Coordinator {
     /// and what came first.
     pub(crate) fn run_what_is_ready(&mut self, draft: &mut Draft) {
         self.unpaid.age(draft.now);
+        self.run_the_first_beside(draft);
         let oldest = self.ready.first().copied();
         let mut budget = Budget { runs: EXECUTIONS_PER_STEP_COUNT_MAX, gas: GAS_PER_STEP_MAX };
         let mut ran = BTreeSet::new();
@@ -79,6 +80,18 @@ impl Coordinator {
             self.follow(turn, run, draft);
         }
         ran
+    }
+
+    /// One of the places beside the step is for what came first: those who ask for less take the others, and would pass it for ever.
+    fn run_the_first_beside(&mut self, draft: &mut Draft) {
+        let is_under_way = self.first_beside.is_some_and(|run| self.jobs.contains_key(&run));
+        if is_under_way || self.jobs.len() >= RUNS_BESIDE_COUNT_MAX {
+            return;
+        }
+        let Some(first) = self.ready.iter().copied().find(|turn| self.is_long(*turn)) else { return };
+        let run = RunId(self.runs_count);
+        self.run_some(vec![first], &mut Budget { runs: 1, gas: GAS_PER_STEP_MAX }, draft);
+        self.first_beside = Some(run);
     }
 
     /// Whether there is room for its run, in this step or beside it.
@@ -176,7 +189,8 @@ impl Coordinator {
         let Some(pending) = self.pending.get_mut(&turn) else { return };
         (pending.trust, pending.nonce_since) = (Trust::Guessed, None);
         let ticket = pending.ticket;
-        let uses = if is_local(&executed) { logged(&executed, pending) } else { locked(&executed) };
+        let is_logged = is_local(&executed) && !pending.met_others;
+        let uses = if is_logged { logged(&executed, pending) } else { locked(&executed) };
         if let Some(shard) = self.silent_among(&executed.participants) {
             return self.ask_first(turn, &executed, shard, draft);
         }
@@ -222,6 +236,9 @@ impl Coordinator {
         let (burnt, max) = (pending.burnt, GAS_PER_TRY_MAX_BLOCKS.saturating_mul(self.settings.params.gas_limit));
         if burnt > max && pending.runs_in_slots() {
             return self.refuse(turn, Refusal::TooMuchGas { burnt, max }, draft);
+        }
+        if !self.silent.is_empty() && self.silent_among(&self.owners(missing)).is_some() {
+            self.free_keys_of([turn]);
         }
         let (settings, when) = (&self.settings, draft.now);
         let (fetches, sends) =

@@ -194,10 +194,10 @@ impl Fetches {
         self.open.get(&id).map(|fetch| fetch.shard)
     }
 
-    /// How many wait for values of one shard.
-    pub(crate) fn waiters_count(&self, shard: ShardId) -> usize {
+    /// Who waits for values of one shard.
+    pub(crate) fn waiters(&self, shard: ShardId) -> BTreeSet<Turn> {
         let fetches = self.open.values().filter(|fetch| fetch.shard == shard);
-        fetches.flat_map(|fetch| &fetch.waiters).collect::<BTreeSet<_>>().len()
+        fetches.flat_map(|fetch| &fetch.waiters).copied().collect()
     }
 
     /// When something is due next.

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! They do not wait for each other here, whatever keys they share but their senders' accounts ([`crate::claims`]): what ran here
-//! only says which shard it is, and the shard runs each again on what those before it left.
+//! only says which shard it is, and the shard runs each again on what those before it left. Who met another coordinator's lock
+//! there waits for its keys like an attempt from then on, so that one at a time asks whether the lock has gone.
 
 use crate::claims::Turn;
 use crate::coordinator::{Coordinator, Draft};
@@ -48,6 +49,8 @@ impl Coordinator {
                 self.refuse(turn, Refusal::Objected { shard, reason }, draft);
             }
             answer => {
+                // All that want a key which somebody holds at the shard would run against that: one at a time is enough.
+                pending.met_others |= answer == LocalAnswer::Later;
                 match answer {
                     LocalAnswer::Slot { taken } => pending.slot_refused(taken),
                     _ => self.forget_read(&local.executed, shard),

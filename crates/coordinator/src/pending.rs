@@ -28,6 +28,8 @@ pub(crate) struct Pending {
     /// Gas that all its runs burnt.
     pub(crate) unpaid: u64,
     pub(crate) trust: Trust,
+    /// Whether its shard was busy with others when it was handed over.
+    pub(crate) met_others: bool,
     pub(crate) slots: SlotsTaken,
     /// Since when it has been waiting for its sender's earlier nonces.
     pub(crate) nonce_since: Option<Time>,
@@ -142,6 +144,7 @@ impl Pending {
             tries: 0,
             rounds: 0,
             burnt: 0,
+            met_others: false,
             unpaid: 0,
             trust: Trust::Guessed,
             slots: SlotsTaken::ANY,

@@ -47,8 +47,7 @@ impl Coordinator {
 
     /// Asks a silent shard for what a run needs of it, before any key is claimed for the run.
     pub(crate) fn ask_first(&mut self, turn: Turn, executed: &Executed, shard: ShardId, draft: &mut Draft) {
-        let free = self.claims.release(turn);
-        self.wake(free);
+        self.free_keys_of([turn]);
         let keys = executed.witness.keys().chain(executed.effects.changes.keys().map(|(key, _)| key));
         let owned = keys.filter(|key| self.settings.placement.owner(*key) == shard);
         let keys: BTreeSet<StateKey> = owned.collect();
@@ -68,16 +67,28 @@ impl Coordinator {
         if is_kept || self.silent.is_empty() {
             return Ok(());
         }
+        let Some(shard) = self.silent_among(&self.owners(missing)) else { return Ok(()) };
+        if self.fetches.waiters(shard).len() < crate::SILENT_WAITERS_COUNT_MAX {
+            return Ok(());
+        }
+        Err(Refusal::Unreachable { shard })
+    }
+
+    /// Leaves their keys and their places at them to others: they wait for a shard that is silent.
+    pub(crate) fn free_keys_of(&mut self, turns: impl IntoIterator<Item = Turn>) {
+        for turn in turns {
+            let free = self.claims.release(turn);
+            self.wake(free);
+        }
+    }
+
+    /// Who is to be asked for these.
+    pub(crate) fn owners(&self, missing: &BTreeSet<Missing>) -> BTreeSet<ShardId> {
         let owner = |missing: &Missing| match missing {
             Missing::Key(key) => self.settings.placement.owner(*key),
             Missing::CodeProof(account) | Missing::Code { account, .. } => self.settings.placement.shard_of(*account),
         };
-        let owners: BTreeSet<ShardId> = missing.iter().map(owner).collect();
-        let Some(shard) = self.silent_among(&owners) else { return Ok(()) };
-        if self.fetches.waiters_count(shard) < crate::SILENT_WAITERS_COUNT_MAX {
-            return Ok(());
-        }
-        Err(Refusal::Unreachable { shard })
+        missing.iter().map(owner).collect()
     }
 
     /// A submission has waited for others' keys for a while: it goes on waiting, unless what it needs besides is silent.

@@ -3,10 +3,11 @@
 //! ```text
 //!   ready ── by (gas it may burn + gas its sender burnt unpaid, arrival) ──> this step's runs, up to a bound of gas
 //!         '── the one that came first, whatever it costs ──────────────────> one more
+//!   of those whose runs are made beside the step, one place is for the one that came first
 //! ```
 //!
 //! A run that ends in a refusal costs its sender nothing, so it may cost the others little: it waits behind everybody who asks for
-//! less. Nobody waits for ever: each step also runs the one that came first.
+//! less. Nobody waits for ever: each step also runs the one that came first, and so does one of the places beside it.
 //! Whose turn it is at a key is another matter, which [`crate::claims`] decides by arrival alone.
 
 use crate::claims::Turn;

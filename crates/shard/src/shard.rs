@@ -263,13 +263,15 @@ struct Load {
 
 impl Load {
     /// Whether the step takes `input` too. What ends attempts and what keeps the state root up is always taken: it makes
-    /// room; what is only asked for takes none. One input may exceed the gas of a step, so that every transaction fits into some step.
+    /// room; what is only asked for takes none. One input may exceed the gas of a step, so
+    /// that every transaction fits into some step; what burns none is not kept out by it.
     fn takes(&mut self, input: &Input, params: &NetworkParams) -> bool {
         if matches!(input, Input::Decision { .. } | Input::StateRoots(_) | Input::Attest { .. }) {
             return true;
         }
         let (inputs_count, gas) = (self.inputs_count + weight(input), gas(input, params));
-        if inputs_count > INPUTS_PER_STEP_COUNT_MAX || (self.gas > 0 && self.gas.saturating_add(gas) > STEP_GAS_MAX) {
+        let is_too_much_gas = gas > 0 && self.gas > 0 && self.gas.saturating_add(gas) > STEP_GAS_MAX;
+        if inputs_count > INPUTS_PER_STEP_COUNT_MAX || is_too_much_gas {
             return false;
         }
         (self.inputs_count, self.gas) = (inputs_count, self.gas.saturating_add(gas));

@@ -1,7 +1,7 @@
 //! Attempts over shards: votes, decisions, locks, and what happens when the coordinator does not.
 
 use super::world::{ETHER, NETWORK, S0, S1, World, user};
-use crate::limits::ABORTS_UNFOUNDED_COUNT_MAX;
+use crate::limits::{ABORTS_UNFOUNDED_COUNT_MAX, STEP_GAS_MAX};
 use crate::spaces::{ATTEMPTS, PREPARED, TOMBSTONES};
 use crate::{Answer, AttemptRefusal, Busy, FreshValue, Input, LocalRefusal, Prepare, Send, VoteVerifier};
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
@@ -637,4 +637,30 @@ fn whoever_reads_the_beneficiarys_balance_holds_it_for_a_moment_only() {
     world.wait(1_000);
     let later = reader(&world, 5, 2_500);
     assert!(verdict(&world.prepare(S0, &later)).is_yes());
+}
+
+#[test]
+fn a_bundle_that_burns_more_than_a_steps_gas_keeps_out_nothing_that_burns_none() {
+    let mut world = world();
+    world.nodes.get_mut(&S0).unwrap().machine.params.gas_limit = STEP_GAS_MAX;
+    let prepare = attempt(&world, 1, 3);
+    let never_valid = |number: u64| {
+        let transaction = TxEip1559 {
+            chain_id: NETWORK.0,
+            nonce: 1_000 + number,
+            gas_limit: STEP_GAS_MAX,
+            max_fee_per_gas: 10,
+            to: TxKind::Call(user(2).address()),
+            ..TxEip1559::default()
+        };
+        let signature = user(2).sign_hash_sync(&transaction.signature_hash()).unwrap();
+        TxEnvelope::Eip1559(transaction.into_signed(signature)).encoded_2718()
+    };
+    let bundle: Vec<Vec<u8>> = (0..2).map(never_valid).collect();
+    let inputs = vec![
+        Input::Local { ticket: crate::Ticket(1), payload: Box::new(world.payload(&bundle)) },
+        Input::Prepare { ticket: crate::Ticket(2), prepare: Box::new(prepare) },
+    ];
+    let answers = world.step(S0, inputs).unwrap();
+    assert!(matches!(answers[1], Answer::Voted { .. }), "{:?}", answers[1]);
 }

@@ -112,10 +112,6 @@ impl<C: Chain> Node<C> {
     async fn logs_in(&self, filter: &Filter, slot: Slot) -> Result<Vec<Log>, ErrorObjectOwned> {
         let block = self.chain.block(slot).await?;
         let view = BlockView { params: self.chain.params(), block: &block };
-        let mut logs = Vec::new();
-        for index in 0..block.outcomes.len() {
-            logs.extend(view.logs_of(index)?.into_iter().filter(|log| filter.matches(&log.inner)));
-        }
-        Ok(logs)
+        Ok(view.logs_where(|log| filter.matches(log)))
     }
 }

@@ -202,17 +202,31 @@ impl BlockView<'_> {
     pub(super) fn logs_of(&self, index: usize) -> Result<Vec<Log>, ErrorObjectOwned> {
         let record = self.record(index)?;
         let first = self.block.outcomes.iter().take(index).map(|record| record.outcome.logs.len()).sum::<usize>();
-        let log = |(place, log): (usize, &evm::Log)| Log {
-            inner: log.clone().into(),
+        let logs = (first..).zip(&record.outcome.logs);
+        Ok(logs.map(|(number, log)| self.log(index, record, number, log.clone().into())).collect())
+    }
+
+    /// The logs of the block that `is_wanted`, numbered within it.
+    pub(super) fn logs_where(&self, is_wanted: impl Fn(&alloy_primitives::Log) -> bool) -> Vec<Log> {
+        let outcomes = self.block.outcomes.iter().enumerate();
+        let all = outcomes.flat_map(|(index, record)| record.outcome.logs.iter().map(move |log| (index, record, log)));
+        let numbered =
+            all.enumerate().map(|(number, (index, record, log))| (number, index, record, log.clone().into()));
+        let wanted = numbered.filter(|(.., log)| is_wanted(log));
+        wanted.map(|(number, index, record, log)| self.log(index, record, number, log)).collect()
+    }
+
+    fn log(&self, index: usize, record: &OutcomeRecord, number: usize, inner: alloy_primitives::Log) -> Log {
+        Log {
+            inner,
             block_hash: Some(self.hash()),
             block_number: Some(self.block.slot.0),
             block_timestamp: Some(self.timestamp()),
             transaction_hash: Some(record.transaction),
             transaction_index: Some(index as u64),
-            log_index: Some((first + place) as u64),
+            log_index: Some(number as u64),
             removed: false,
-        };
-        Ok(record.outcome.logs.iter().enumerate().map(log).collect())
+        }
     }
 
     fn record(&self, index: usize) -> Result<&OutcomeRecord, ErrorObjectOwned> {
