@@ -138,6 +138,16 @@ pub enum NetworkError {
         /// What is wrong with it.
         source: RouteError,
     },
+    /// A route whose messages would ask for more gas than a transaction may.
+    #[error("the route of domain {domain} gives a message {actual} gas, and gas_limit is {max}")]
+    RouteGas {
+        /// Which.
+        domain: u32,
+        /// What the file says.
+        actual: u64,
+        /// The most there is.
+        max: u64,
+    },
     /// Two routes of one domain: which one's attestors count is not for a guess.
     #[error("domain {domain} has two routes")]
     TwoRoutes {
@@ -376,7 +386,7 @@ impl Network {
         }
         let bound = |(shard, set): (ShardId, ValidatorSet)| (shard, set.bound_to(genesis_digest));
         let validators = validators.into_iter().map(bound).collect();
-        let routes = routes(&file.routes)?;
+        let routes = routes(&file.routes, params.gas_limit)?;
         Ok(Self { params, placement, endpoints, validators, genesis, genesis_digest, routes })
     }
 
@@ -450,7 +460,11 @@ fn params(file: &NetworkFile) -> Result<NetworkParams, NetworkError> {
     })
 }
 
-fn routes(entries: &[RouteEntry]) -> Result<Vec<Route>, NetworkError> {
+fn routes(entries: &[RouteEntry], gas_limit: u64) -> Result<Vec<Route>, NetworkError> {
+    if let Some(RouteEntry { domain, gas_limit: actual, .. }) = entries.iter().find(|entry| entry.gas_limit > gas_limit)
+    {
+        return Err(NetworkError::RouteGas { domain: *domain, actual: *actual, max: gas_limit });
+    }
     let mut domains = BTreeSet::new();
     match entries.iter().find(|entry| !domains.insert(entry.domain)) {
         Some(entry) => Err(NetworkError::TwoRoutes { domain: entry.domain }),
@@ -508,6 +522,22 @@ mod tests {
 
     fn genesis(account: GenesisAccount) -> Genesis {
         Genesis { accounts: [(Address::repeat_byte(1), account)].into(), ..Genesis::default() }
+    }
+
+    #[test]
+    fn a_route_that_gives_a_message_more_gas_than_there_is_is_refused_with_both_numbers() {
+        let route = |gas_limit| RouteEntry {
+            domain: 1,
+            chain_id: 1,
+            mailbox: Address::repeat_byte(2),
+            gas_limit,
+            window_ms: 1_000,
+            attestors: Vec::new(),
+            threshold: 1,
+        };
+        assert!(!matches!(routes(&[route(30_000_000)], 30_000_000), Err(NetworkError::RouteGas { .. })));
+        let refusal = routes(&[route(30_000_001)], 30_000_000).unwrap_err().to_string();
+        assert!(refusal.contains("30000001") && refusal.contains("30000000"), "{refusal}");
     }
 
     fn is_refused(environments: EnvironmentSource, account: GenesisAccount) -> bool {

@@ -10,14 +10,13 @@
 //! Memory holds what is not brought yet; it asks again for all words after a restart, and both sides then say that they know.
 
 use crate::attestor::checkpoint;
+use crate::spoken::Spoken;
 use crate::words::{InboundWord, OutboundWord};
 use alloy_primitives::{Address, keccak256};
 use chains::submitter::{SubmitError, Submitted, Submitter};
 use host::network::Network;
 use primitives::{Digest, ShardId, Verifier};
-use proof::{
-    Attestation, ForeignBlock, ForeignReceipt, ForeignVerifier, Message, PublicKey, Route, Signature, shard_of,
-};
+use proof::{Attestation, ForeignBlock, ForeignReceipt, ForeignVerifier, Message, Route, Signature, shard_of};
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -30,6 +29,9 @@ const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// How long an attestor may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Blocks that nobody but one attestor has spoken of yet, at most: no more of its words are taken until others follow.
+const ALONE_COUNT_MAX: usize = 1_024;
 
 /// A foreign block that is not brought in yet.
 #[derive(Debug)]
@@ -73,8 +75,7 @@ pub struct Carrier {
     next: BTreeMap<(usize, u32), usize>,
     arriving: BTreeMap<(u64, Digest), Arriving>,
     brought: BTreeSet<Digest>,
-    /// What each attestor said of each block that is not brought yet.
-    words: BTreeMap<(u64, PublicKey), Attestation>,
+    spoken: Spoken,
     leaving: BTreeMap<(u32, u32), Leaving>,
     delivered: BTreeSet<(u32, u32)>,
 }
@@ -104,7 +105,7 @@ impl Carrier {
             next: BTreeMap::new(),
             arriving: BTreeMap::new(),
             brought: BTreeSet::new(),
-            words: BTreeMap::new(),
+            spoken: Spoken::default(),
             leaving: BTreeMap::new(),
             delivered: BTreeSet::new(),
         }
@@ -146,39 +147,47 @@ impl Carrier {
         let after = self.heard.get(&number).map(|after| format!("?after={after}")).unwrap_or_default();
         let Some(words) = self.hear::<Vec<InboundWord>>(number, &format!("inbound{after}")).await else { return };
         for word in words {
+            if !self.note(&word) {
+                return; // It is asked for again.
+            }
             self.heard.insert(number, word.number);
-            self.note(&word);
         }
     }
 
-    /// Takes one word in, if it is one of the route's attestors' over the messages that come with it.
-    fn note(&mut self, word: &InboundWord) {
-        let Some(attestation) = word.attestation().filter(Attestation::is_signed) else { return };
-        let Some(place) = self.route.place_of(&attestation.attestor) else { return };
+    /// Takes one word in, if it is one of the route's attestors' over the messages that come with it. Says whether there was room.
+    fn note(&mut self, word: &InboundWord) -> bool {
+        let Some(attestation) = word.attestation().filter(Attestation::is_signed) else { return true };
+        let Some(place) = self.route.place_of(&attestation.attestor).map(|place| place as u16) else { return true };
         let block = attestation.block.clone();
         let messages: Vec<Vec<u8>> = word.messages.iter().map(|message| message.to_vec()).collect();
         let head = (block.number, block.hash, block.time);
         let (own, _) = ForeignBlock::new(block.route, self.route.terms().domain, head, &messages);
         if own != block {
-            return;
+            return true;
+        }
+        let digest = block.signed_digest();
+        let key = (block.number, digest);
+        let is_new = !self.brought.contains(&digest) && !self.arriving.contains_key(&key);
+        if is_new && self.alone(place) >= ALONE_COUNT_MAX {
+            return false;
         }
         self.watch(&attestation);
-        let digest = block.signed_digest();
-        if self.brought.contains(&digest) {
-            return;
+        if !self.brought.contains(&digest) {
+            let arriving = Arriving { block, messages, signatures: BTreeMap::new() };
+            self.arriving.entry(key).or_insert(arriving).signatures.insert(place, attestation.signature);
         }
-        let arriving = self.arriving.entry((block.number, digest));
-        let arriving = arriving.or_insert(Arriving { block, messages, signatures: BTreeMap::new() });
-        arriving.signatures.insert(place as u16, attestation.signature);
+        true
+    }
+
+    /// How many blocks nobody but the attestor at `place` has spoken of.
+    fn alone(&self, place: u16) -> usize {
+        self.arriving.values().filter(|block| block.signatures.keys().eq([&place])).count()
     }
 
     /// Keeps what contradicts an earlier word on the same block, of the same attestor or of another.
     fn watch(&mut self, word: &Attestation) {
         let number = word.block.number;
-        let others = self.words.range((number, word.attestor)..).take_while(|((other, _), _)| *other == number);
-        let earlier = self.words.get(&(number, word.attestor)).into_iter().chain(others.map(|(_, other)| other));
-        let against = earlier.into_iter().find(|earlier| earlier.block != word.block).cloned();
-        if let Some(earlier) = against {
+        if let Some(earlier) = self.spoken.note(word) {
             tracing::error!(number, "attestors contradict each other: see the folder of evidence");
             let name = self.evidence.join(format!("attestations-{number}.bin"));
             let bytes = primitives::encode(&(&earlier, word));
@@ -187,7 +196,6 @@ impl Carrier {
                 tracing::error!(%error, "evidence cannot be kept");
             }
         }
-        self.words.insert((number, word.attestor), word.clone());
     }
 
     async fn hear_outbound(&mut self, number: usize, shard: ShardId) {

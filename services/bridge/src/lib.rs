@@ -14,6 +14,7 @@ pub mod attestor;
 pub mod carrier;
 pub mod lint;
 mod settings;
+mod spoken;
 mod words;
 
 pub use settings::{AttestorSettings, CarrierSettings};

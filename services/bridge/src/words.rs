@@ -85,7 +85,11 @@ impl Words {
 
 /// The file behind the words: a line each, synced.
 #[derive(Debug)]
-pub(crate) struct Journal(File);
+pub(crate) struct Journal {
+    file: File,
+    /// The bytes of whole lines.
+    whole: u64,
+}
 
 impl Journal {
     /// Opens the journal at `path`, with all that is in it. A last line that was not written to its end was never heard.
@@ -102,15 +106,19 @@ impl Journal {
             line.clear();
         }
         file.set_len(whole)?;
-        Ok((Self(file), words))
+        Ok((Self { file, whole }, words))
     }
 
-    /// Writes `entry` down, synced.
+    /// Writes `entry` down, synced. What a failure left of it is taken back, so that the next line begins where this one did.
     pub(crate) fn append(&mut self, entry: &Entry) -> io::Result<()> {
         let mut line = serde_json::to_vec(entry)?;
         line.push(b'\n');
-        self.0.write_all(&line)?;
-        self.0.sync_data()
+        if let Err(error) = self.file.write_all(&line).and_then(|()| self.file.sync_data()) {
+            self.file.set_len(self.whole)?;
+            return Err(error);
+        }
+        self.whole += line.len() as u64;
+        Ok(())
     }
 }
 
