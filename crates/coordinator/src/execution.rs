@@ -306,7 +306,7 @@ impl Coordinator {
             return self.refuse(turn, Refusal::Execution(error), draft);
         }
         // What came before may yet make it succeed: it has its turn after that.
-        let unsettled = looked_at.iter().any(|key| self.claims.is_held_by_another(turn, key));
+        let unsettled = may_be_mended(&error) && looked_at.iter().any(|key| self.claims.is_held_by_another(turn, key));
         if unsettled && pending.nonce_since.is_none() {
             let shared = looked_at.iter().map(|key| (*key, Usage::Locked(LockMode::Shared))).collect();
             let (claim, free) = self.claims.claim(turn, &shared);
@@ -410,6 +410,14 @@ fn nonce_too_high(error: &ExecuteError) -> Option<(Address, u64, u64)> {
             Some((*sender, *transaction, *state))
         }
         _ => None,
+    }
+}
+
+/// Whether what came before could make it succeed. Nonces only grow, and one too far ahead has no place to wait in.
+fn may_be_mended(error: &ExecuteError) -> bool {
+    match error {
+        ExecuteError::Invalid { reason: Invalid::NonceTooLow { .. }, .. } => false,
+        error => nonce_too_high(error).is_none_or(|(_, nonce, state)| nonce.saturating_sub(state) <= NONCE_AHEAD_MAX),
     }
 }
 

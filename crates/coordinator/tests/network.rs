@@ -358,6 +358,25 @@ fn a_nonce_too_far_ahead_is_refused_at_once() {
 }
 
 #[test]
+fn what_no_earlier_one_can_mend_is_refused_at_once_and_not_queued_behind_it() {
+    let mut world = World::new(2, 1, 6, BTreeMap::new());
+    let pay = |nonce, amount| vec![transfer(&user(4), nonce, user(5).address(), amount)];
+    world.commit(transfer(&user(4), 0, user(5).address(), 1));
+    let under_way = world.submit(0, pay(1, 1));
+    world.wait(1);
+    assert!(!world.ends.contains_key(&under_way), "it holds its sender's account");
+    let late = [(0, "too low"), (300, "too high")].map(|(nonce, reason)| (world.submit(0, pay(nonce, 2)), reason));
+    world.run();
+    for (ticket, reason) in late {
+        let waited = |event: &Event| matches!(event, Event::Queued { .. } | Event::AwaitsNonce { .. });
+        assert!(!world.events[&ticket].iter().any(waited), "what is {reason} was accepted");
+        let refusal = world.refused(ticket).to_string();
+        assert!(refusal.contains(reason), "{refusal}");
+    }
+    world.committed(under_way);
+}
+
+#[test]
 fn whoever_cannot_pay_does_not_wait_for_an_earlier_nonce() {
     let mut world = World::new(2, 1, 3, BTreeMap::new());
     let pauper = user(9);
