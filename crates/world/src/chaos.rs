@@ -265,13 +265,16 @@ impl World {
         self.is_up(party)
     }
 
-    /// The clock of one shard is hours ahead for a while; of two nobody could say which is right.
+    /// The clock of one shard is hours ahead for a while; of two nobody could say which is right, nor of one that never heard another.
     fn send_clock_far(&mut self) -> bool {
         let now = self.now;
         let (index, until) =
             (self.chaos_dice.below(self.shards.len() as u64) as usize, self.for_a_while(2_000, 30_000));
         let is_far = |clock: &crate::node::Clock| clock.is_far(now) || clock.believes_far(now);
         if self.shards.len() < 2 || self.shards.iter().any(|shard| is_far(&shard.node.clock)) {
+            return false;
+        }
+        if !self.shards[index].node.clock.has_heard() {
             return false;
         }
         self.shards[index].node.clock.far_until = Some(until);

@@ -157,6 +157,11 @@ impl Clock {
         (self.ceiling, self.heard_at) = (Ceiling::alone(), None);
     }
 
+    /// Whether anybody was heard since its process began: nobody else could tell that it is wrong (docs/decisions/0020).
+    pub(crate) fn has_heard(&self) -> bool {
+        self.ceiling.has_heard()
+    }
+
     /// Whether it was told of a clock far ahead, last by whom it is of, and would believe another.
     pub(crate) fn believes_far(&self, now: Time) -> bool {
         let newest = self.ceiling.cap(Time(u64::MAX), Time(0), now.since(self.began));

@@ -86,6 +86,12 @@ impl World {
             return self.watch.violation("I1", text);
         }
         let Some(descriptor) = self.watch.descriptors.get(&id) else {
+            // What was prepared and aborted in one step has one row, which does not say whose it was.
+            let is_refused = self.watch.votes.iter().any(|((_, voted), yes)| *voted == id && !yes);
+            if decision == Decision::Abort && is_refused {
+                self.watch.tally.aborts += u64::from(by == shard);
+                return;
+            }
             return self.watch.violation("I3", format!("shard {shard} decided {id:?}, which nobody prepared"));
         };
         let vote = |participant: &ShardId| self.watch.votes.get(&(*participant, id)).copied();
