@@ -10,6 +10,7 @@ use crate::network::{self, WORKLOADS};
 use crate::settings::Settings;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_sol_types::{SolCall, SolConstructor};
+use cluster::anvil::{self, Anvil};
 use cluster::client::{Client, until};
 use cluster::rpc::Rpc;
 use cluster::{Cluster, Node};
@@ -18,9 +19,7 @@ use fixtures::contracts::{Artifact, Token};
 use fixtures::wallet::{Call, Wallet};
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// What the rows are called.
@@ -40,9 +39,6 @@ const UNDER_WAY_COUNT: u64 = 64;
 
 /// Who gets a single token, before all others.
 const RARE: Address = Address::repeat_byte(0xa1);
-
-/// Where `npm` leaves anvil for the end-to-end tests, on Linux; `DOVETAIL_ANVIL` names another.
-const ANVIL: &str = "tests/e2e/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil";
 
 /// What is asked.
 pub(crate) const QUESTIONS: [&str; 4] = [
@@ -97,10 +93,10 @@ pub(crate) async fn run(settings: &Settings, history: u64) -> Result<Reads> {
     let (index_bytes, shard_bytes) = (bytes(&index)?, bytes(&dir.path().join(Node::Executor(0).to_string()))?);
     let caught_up = catch_up(&mut cluster, &index, &filled).await?;
     cluster.stop()?;
-    let anvil = match Anvil::start(id)? {
+    let anvil = match start_anvil(id).await? {
         Ok(anvil) => {
-            let filled = fill_anvil(&anvil.rpc, id, history).await.wrap_err("anvil was not filled")?;
-            Ok(rates(&anvil.rpc, &filled, settings).await?)
+            let filled = fill_anvil(anvil.rpc(), id, history).await.wrap_err("anvil was not filled")?;
+            Ok(rates(anvil.rpc(), &filled, settings).await?)
         }
         Err(reason) => Err(reason),
     };
@@ -289,56 +285,13 @@ fn bytes(folder: &Path) -> Result<u64> {
     Ok(sum)
 }
 
-/// anvil, which ends with this.
-#[derive(Debug)]
-struct Anvil {
-    process: Child,
-    rpc: Rpc,
-}
-
-impl Anvil {
-    /// Starts it on a free port; none, with the reason, where it is not found.
-    fn start(id: u64) -> Result<Result<Self, String>> {
-        let program = std::env::var_os("DOVETAIL_ANVIL").map_or_else(|| PathBuf::from(ANVIL), PathBuf::from);
-        if !program.exists() {
-            return Ok(Err(format!(
-                "no anvil at {}: run scripts/setup tests, or name one as DOVETAIL_ANVIL",
-                program.display()
-            )));
-        }
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let process = Command::new(program)
-            .args([
-                "--port",
-                &port.to_string(),
-                "--chain-id",
-                &id.to_string(),
-                "--block-time",
-                "1",
-                "--gas-limit",
-                "1000000000",
-                "--base-fee",
-                "1000000000",
-            ])
-            .args(["--quiet", "--no-request-size-limit"])
-            .stdin(Stdio::null())
-            .spawn()?;
-        let rpc = Rpc::new(&format!("http://127.0.0.1:{port}"));
-        let anvil = Self { process, rpc };
-        let begun = Instant::now();
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            if begun.elapsed() > Duration::from_secs(10) {
-                return Err(eyre!("anvil does not listen"));
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        Ok(Ok(anvil))
-    }
-}
-
-impl Drop for Anvil {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+/// An anvil of the network's id and fees; none, with the reason, where it is not found.
+async fn start_anvil(id: u64) -> Result<Result<Anvil, String>> {
+    let Some(program) = anvil::program() else {
+        return Ok(Err("no anvil: run scripts/setup tests, or name one as DOVETAIL_ANVIL".to_owned()));
+    };
+    let id = id.to_string();
+    let blocks = ["--block-time", "1", "--gas-limit", "1000000000", "--base-fee", "1000000000"];
+    let arguments = [&["--chain-id", &id, "--no-request-size-limit"], &blocks[..]].concat();
+    Ok(Ok(Anvil::start(&program, &arguments).await?))
 }

@@ -2,13 +2,13 @@
 //!
 //! Promise: a real process on a free port of the loopback; when this is dropped, it is gone.
 
+use crate::Reservation;
 use crate::rpc::Rpc;
 use alloy_primitives::{Address, B256, Bytes, U64};
 use alloy_sol_types::SolCall;
 use eyre::{Result, WrapErr, ensure, eyre};
 use fixtures::hyperlane::{self, ForeignMailbox, IsmFactory};
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -19,6 +19,9 @@ pub const CHAIN_ID: u64 = 31_337;
 /// The secret key of anvil's second account, which pays for deliveries: public knowledge.
 pub const CARRIER_KEY: &str = "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
 
+/// How long anvil may take to listen.
+const READY_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// How long anvil may take to mine a transaction.
 const MINED_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -28,6 +31,7 @@ pub struct Anvil {
     child: Child,
     url: String,
     rpc: Rpc,
+    _reservation: Reservation,
     /// Its first account, which it signs for.
     pub deployer: Address,
 }
@@ -56,30 +60,35 @@ pub fn program() -> Option<PathBuf> {
 impl Anvil {
     /// Starts the binary `program` with more `arguments`.
     pub async fn start(program: &Path, arguments: &[&str]) -> Result<Self> {
-        let mut child = Command::new(program)
-            .args(["--host", "127.0.0.1", "--port", "0"])
+        let mut reservation = Reservation::default();
+        let port = reservation.port()?.port();
+        let child = Command::new(program)
+            // It prints a line for every call otherwise.
+            .args(["--quiet", "--host", "127.0.0.1", "--port", &port.to_string()])
             .args(arguments)
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .wrap_err_with(|| format!("cannot start {}", program.display()))?;
-        let output = child.stdout.take().ok_or_else(|| eyre!("anvil has no output"))?;
-        let mut lines = BufReader::new(output).lines();
-        let listening = lines
-            .by_ref()
-            .map_while(Result::ok)
-            .find_map(|line| line.strip_prefix("Listening on ").map(|address| format!("http://{address}")));
-        // It goes on writing, and must not be held up.
-        std::thread::spawn(move || lines.for_each(drop));
-        let Some(url) = listening else {
-            let _ = child.kill();
-            return Err(eyre!("anvil ended before it listened"));
-        };
+        let url = format!("http://127.0.0.1:{port}");
         let rpc = Rpc::new(&url);
-        let accounts: Vec<Address> = rpc.request("eth_accounts", json!([])).await?;
-        let deployer = *accounts.first().ok_or_else(|| eyre!("anvil has no account"))?;
-        Ok(Self { child, url, rpc, deployer })
+        let mut anvil = Self { child, url, rpc, _reservation: reservation, deployer: Address::ZERO };
+        anvil.deployer = *anvil.accounts().await?.first().ok_or_else(|| eyre!("anvil has no account"))?;
+        Ok(anvil)
+    }
+
+    /// The accounts that it signs for, once it answers.
+    async fn accounts(&mut self) -> Result<Vec<Address>> {
+        let give_up = Instant::now() + READY_TIMEOUT;
+        loop {
+            if let Ok(accounts) = self.rpc.request("eth_accounts", json!([])).await {
+                return Ok(accounts);
+            }
+            ensure!(self.child.try_wait()?.is_none(), "anvil ended before it listened");
+            ensure!(Instant::now() < give_up, "anvil did not listen within {READY_TIMEOUT:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Its JSON-RPC endpoint.

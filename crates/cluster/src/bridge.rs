@@ -1,8 +1,8 @@
 //! A bridge of real processes between an anvil and a network: attestors, which share no key, and a carrier.
 
-use crate::Cluster;
 use crate::anvil::{Anvil, CARRIER_KEY, CHAIN_ID, Hyperlane};
 use crate::process::Process;
+use crate::{Cluster, Reservation};
 use alloy_primitives::{Address, B256};
 use bridge_service::{AttestorSettings, CarrierSettings};
 use chains::chain::Finality;
@@ -10,7 +10,6 @@ use eyre::{Result, WrapErr, eyre};
 use host::network::RouteEntry;
 use proof::SecretKey;
 use std::fmt::Write as _;
-use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 /// How many attestors there are.
@@ -60,24 +59,34 @@ pub struct Bridge {
     program: PathBuf,
     attestors: Vec<Option<Process>>,
     carrier: Option<Process>,
+    /// Keeps the ports of whoever was killed.
+    _reservation: Reservation,
 }
 
 impl Bridge {
     /// Starts all of it for a network that has the [`route`], with what it keeps under `dir`; anvil is asked at `endpoints`.
     pub fn start(cluster: &Cluster, program: &Path, endpoints: &[String], anvil: &Anvil, dir: &Path) -> Result<Self> {
         std::fs::create_dir_all(dir)?;
-        let mut bridge =
-            Self { dir: dir.to_owned(), program: program.to_owned(), attestors: Vec::new(), carrier: None };
+        let mut reservation = Reservation::default();
+        let carriers_metrics = reservation.port()?;
+        let attestors = (0..ATTESTORS_COUNT).map(|_| reservation.ports()).collect::<Result<Vec<_>>>()?;
+        let mut bridge = Self {
+            dir: dir.to_owned(),
+            program: program.to_owned(),
+            attestors: Vec::new(),
+            carrier: None,
+            _reservation: reservation,
+        };
         let mut urls = Vec::new();
-        for number in 0..ATTESTORS_COUNT {
-            let listen = free_port()?;
+        for (number, ports) in (0..ATTESTORS_COUNT).zip(attestors) {
+            let listen = ports.serving;
             urls.push(format!("http://{listen}"));
             let (key, checkpoint_key) = (bridge.key(number, 0)?, bridge.key(number, 1)?);
             let settings = AttestorSettings {
                 network: cluster.network_path(),
                 domain: CHAIN_ID as u32,
                 listen,
-                metrics_listen: free_port()?,
+                metrics_listen: ports.metrics,
                 data: dir.join(format!("attestor-{number}")),
                 key,
                 checkpoint_key,
@@ -95,7 +104,7 @@ impl Bridge {
         let settings = CarrierSettings {
             network: cluster.network_path(),
             domain: CHAIN_ID as u32,
-            metrics_listen: free_port()?,
+            metrics_listen: carriers_metrics,
             data: dir.join("carrier"),
             attestors: urls,
             validators: validators()?,
@@ -172,8 +181,4 @@ pub async fn deploy(anvil: &Anvil) -> Result<Hyperlane> {
 
 fn write_key(path: &Path, key: &SecretKey) -> Result<()> {
     if path.exists() { Ok(()) } else { Ok(host::keys::write_file(path, key)?) }
-}
-
-fn free_port() -> Result<SocketAddr> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?)
 }

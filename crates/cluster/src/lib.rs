@@ -139,7 +139,8 @@ impl fmt::Display for Node {
 /// Where a node listens.
 #[derive(Debug, Clone, Copy)]
 struct Ports {
-    grpc: SocketAddr,
+    /// What it is for: gRPC, or an attestor's words.
+    serving: SocketAddr,
     metrics: SocketAddr,
 }
 
@@ -203,7 +204,7 @@ impl Cluster {
 
     /// A node's gRPC endpoint.
     pub fn endpoint(&self, node: Node) -> String {
-        format!("http://{}", self.ports[&node].grpc)
+        format!("http://{}", self.ports[&node].serving)
     }
 
     /// A coordinator's Ethereum JSON-RPC endpoint.
@@ -343,7 +344,7 @@ impl Cluster {
             Node::Executor(shard) => toml::to_string(&executor_service::Settings {
                 network,
                 shard,
-                listen: ports.grpc,
+                listen: ports.serving,
                 metrics_listen: ports.metrics,
                 data,
                 mark: None,
@@ -354,7 +355,7 @@ impl Cluster {
             }),
             Node::Coordinator(number) => toml::to_string(&coordinator_service::Settings {
                 network,
-                listen: ports.grpc,
+                listen: ports.serving,
                 rpc_listen: self.rpc[&number],
                 metrics_listen: ports.metrics,
                 data,
@@ -363,7 +364,7 @@ impl Cluster {
             }),
             Node::Relay(_) => toml::to_string(&relay_service::Settings {
                 network,
-                listen: ports.grpc,
+                listen: ports.serving,
                 metrics_listen: ports.metrics,
                 data,
                 settled: Settled::default(),
@@ -434,7 +435,7 @@ impl Reservation {
     }
 
     fn ports(&mut self) -> Result<Ports> {
-        Ok(Ports { grpc: self.port()?, metrics: self.port()? })
+        Ok(Ports { serving: self.port()?, metrics: self.port()? })
     }
 
     /// Where this coordinator serves JSON-RPC: the first one where it was asked to.
@@ -448,12 +449,11 @@ impl Reservation {
 
 fn write_network(plan: &Plan, ports: &BTreeMap<Node, Ports>, dir: &Path) -> Result<Network> {
     let entry = |shard: u32| -> Result<ShardEntry> {
-        let path = key_path(dir, shard);
         // A network that comes back keeps its keys.
-        let key = if path.exists() { host::keys::read_file(&path)?.public() } else { host::keys::generate(&path)? };
+        let key = host::keys::read_or_generate(&key_path(dir, shard))?;
         Ok(ShardEntry {
             shard,
-            endpoint: format!("http://{}", ports[&Node::Executor(shard)].grpc),
+            endpoint: format!("http://{}", ports[&Node::Executor(shard)].serving),
             epoch: 1,
             validators: vec![key.to_string()],
         })

@@ -189,18 +189,9 @@ impl Coordinator {
         self.again(turn, salt(id), Refusal::Contended { tries, shard, last }, draft);
     }
 
-    fn attempt_of(&mut self, id: AttemptId) -> Option<&mut Attempt> {
+    pub(crate) fn attempt_of(&mut self, id: AttemptId) -> Option<&mut Attempt> {
         let turn = self.attempts.get(&id)?;
         self.pending.get_mut(turn)?.attempt()
-    }
-
-    /// Gas that the run of an attempt was charged; none if nobody here waits for it any more.
-    pub(crate) fn gas_of(&self, id: AttemptId) -> u64 {
-        let pending = self.attempts.get(&id).and_then(|turn| self.pending.get(turn));
-        match pending.map(|pending| &pending.stage) {
-            Some(Stage::Attempt(attempt)) => attempt.executed.gas(),
-            _ => 0,
-        }
     }
 
     /// Forgets what a run read of `shard`: it is not so any more.

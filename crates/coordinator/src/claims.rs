@@ -33,19 +33,12 @@ pub(crate) struct Turn(pub(crate) u64);
 /// The keys that a submission claims, and how it uses them.
 pub(crate) type Uses = BTreeMap<StateKey, Usage>;
 
-#[derive(Debug)]
-struct Waiting {
-    uses: Uses,
-    /// The key that it watches; none once it was told that its turn has come.
-    watches: Option<StateKey>,
-}
-
 /// The keys that submissions of this coordinator hold and wait for.
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
     keys: BTreeMap<StateKey, Queue>,
     holding: BTreeMap<Turn, Uses>,
-    waiting: BTreeMap<Turn, Waiting>,
+    waiting: BTreeMap<Turn, Uses>,
 }
 
 /// What a claim comes to.
@@ -61,7 +54,7 @@ impl Claims {
     /// Claims `uses` instead of whatever `turn` held or waited for; says also whose turn has come.
     pub(crate) fn claim(&mut self, turn: Turn, uses: &Uses) -> (Claim, BTreeSet<Turn>) {
         let touched = self.remove(turn);
-        let stopped_at = self.stopped_at(turn, uses);
+        let stopped_at = stopped_at(&self.keys, turn, uses);
         match stopped_at {
             None => self.hold(turn, uses),
             Some(key) => self.wait(turn, uses, key),
@@ -114,7 +107,7 @@ impl Claims {
         for (key, usage) in uses {
             self.keys.entry(*key).or_default().wait(turn, *usage);
         }
-        self.waiting.insert(turn, Waiting { uses: uses.clone(), watches: None });
+        self.waiting.insert(turn, uses.clone());
         self.watch(turn, stopped_at);
     }
 
@@ -126,7 +119,7 @@ impl Claims {
             }
             touched.push(key);
         }
-        for (key, usage) in self.waiting.remove(&turn).into_iter().flat_map(|waiting| waiting.uses) {
+        for (key, usage) in self.waiting.remove(&turn).into_iter().flatten() {
             if let Some(queue) = self.keys.get_mut(&key) {
                 queue.leave(turn, usage);
             }
@@ -151,9 +144,8 @@ impl Claims {
 
     /// Whether the key that `turn` watched was the last to stop it; else it watches the next from here on.
     fn is_free(&mut self, turn: Turn) -> bool {
-        let Some(waiting) = self.waiting.get_mut(&turn) else { return false };
-        waiting.watches = None;
-        let next = waiting.uses.iter().find(|(key, usage)| stops(&self.keys, key, turn, **usage)).map(|(key, _)| *key);
+        let Some(uses) = self.waiting.get(&turn) else { return false };
+        let next = stopped_at(&self.keys, turn, uses);
         if let Some(key) = next {
             self.watch(turn, key);
         }
@@ -161,33 +153,22 @@ impl Claims {
     }
 
     fn watch(&mut self, turn: Turn, key: StateKey) {
-        let Some(waiting) = self.waiting.get_mut(&turn) else { return };
-        let (Some(usage), Some(queue)) = (waiting.uses.get(&key), self.keys.get_mut(&key)) else { return };
-        queue.watch(turn, *usage);
-        waiting.watches = Some(key);
-    }
-
-    /// The first key that `turn` may not hold now.
-    fn stopped_at(&self, turn: Turn, uses: &Uses) -> Option<StateKey> {
-        uses.iter().find(|(key, usage)| stops(&self.keys, key, turn, **usage)).map(|(key, _)| *key)
+        let usage = self.waiting.get(&turn).and_then(|uses| uses.get(&key));
+        if let (Some(usage), Some(queue)) = (usage, self.keys.get_mut(&key)) {
+            queue.watch(turn, *usage);
+        }
     }
 
     #[cfg(debug_assertions)]
     pub(crate) fn assert_valid(&self) {
-        for (key, queue) in &self.keys {
-            queue.assert_valid(key);
-        }
-        for (turn, waiting) in &self.waiting {
-            if let Some(key) = &waiting.watches {
-                let is_stopped = waiting.uses.get(key).is_some_and(|usage| stops(&self.keys, key, *turn, *usage));
-                assert!(is_stopped, "{turn:?} waits for {key}, which is free");
-            }
-        }
+        self.keys.iter().for_each(|(key, queue)| queue.assert_valid(key));
     }
 }
 
-fn stops(keys: &BTreeMap<StateKey, Queue>, key: &StateKey, turn: Turn, usage: Usage) -> bool {
-    keys.get(key).is_some_and(|queue| queue.stops(turn, usage))
+/// The first key that `turn` may not hold now.
+fn stopped_at(keys: &BTreeMap<StateKey, Queue>, turn: Turn, uses: &Uses) -> Option<StateKey> {
+    let stops = |key: &StateKey, usage: Usage| keys.get(key).is_some_and(|queue| queue.stops(turn, usage));
+    uses.iter().find(|(key, usage)| stops(key, **usage)).map(|(key, _)| *key)
 }
 
 #[cfg(test)]

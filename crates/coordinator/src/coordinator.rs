@@ -360,10 +360,11 @@ impl Coordinator {
         }
     }
 
-    fn send(&self, send: CommitSend, draft: &mut Draft) {
+    fn send(&mut self, send: CommitSend, draft: &mut Draft) {
         match send {
             CommitSend::Prepare { to, descriptor, payload, homes } => {
-                let gas = self.gas_of(descriptor.id());
+                // None if nobody here waits for it any more.
+                let gas = self.attempt_of(descriptor.id()).map_or(0, |attempt| attempt.executed.gas());
                 draft.prepares.entry(to).or_default().push(Prepare { descriptor, payload, homes, gas });
             }
             CommitSend::RequestAbort { to, descriptor } => draft.aborts.entry(to).or_default().push(descriptor),

@@ -91,7 +91,7 @@ impl Coordinator {
         let Some(first) = self.ready.iter().copied().find(|turn| self.is_long(*turn)) else { return };
         let run = RunId(self.runs_count);
         self.run_some(vec![first], &mut Budget { runs: 1, gas: GAS_PER_STEP_MAX }, draft);
-        self.first_beside = Some(run);
+        self.first_beside = self.jobs.contains_key(&run).then_some(run);
     }
 
     /// Whether there is room for its run, in this step or beside it.

@@ -132,6 +132,14 @@ pub fn generate(path: &Path) -> Result<PublicKey, KeyFileError> {
     Ok(key.public())
 }
 
+/// The public key of the file at `path`, which is made if it is not there: whoever comes back keeps its key.
+///
+/// # Errors
+/// Those of [`read_file`] and [`generate`].
+pub fn read_or_generate(path: &Path) -> Result<PublicKey, KeyFileError> {
+    if path.exists() { Ok(read_file(path)?.public()) } else { generate(path) }
+}
+
 /// Writes `key` to `path`, which must not exist, for its owner alone.
 ///
 /// # Errors

@@ -46,7 +46,8 @@ struct Stage {
 /// # Errors
 /// If a step does not come about, or the ledgers differ.
 pub async fn run() -> Result<()> {
-    let binary = anvil::program().ok_or_else(|| eyre!("there is no anvil: run `npm ci` in tests/e2e"))?;
+    let binary = anvil::program()
+        .ok_or_else(|| eyre!("there is no anvil: run scripts/setup tests, or name one as DOVETAIL_ANVIL"))?;
     let dir = tempfile::Builder::new().prefix("dovetail-bridge-").tempdir()?;
     let anvil = Anvil::start(&binary, &[]).await?;
     let hyperlane = bridge::deploy(&anvil).await?;

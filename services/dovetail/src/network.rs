@@ -110,9 +110,8 @@ fn init(arguments: &Arguments) -> Result<PathBuf> {
 }
 
 fn entry(arguments: &Arguments, shard: u32) -> Result<ShardEntry> {
-    let path = arguments.dir.join(key_name(shard));
     // One that an earlier try left is as good as a new one.
-    let key = if path.exists() { host::keys::read_file(&path)?.public() } else { host::keys::generate(&path)? };
+    let key = host::keys::read_or_generate(&arguments.dir.join(key_name(shard)))?;
     let endpoint = arguments.endpoint.replace(SHARD_MARK, &shard.to_string());
     Ok(ShardEntry { shard, endpoint, epoch: 1, validators: vec![key.to_string()] })
 }

@@ -106,6 +106,8 @@ impl Queue {
         assert!(alone, "{key} is held by several that write");
         assert!(!self.is_empty(), "{key} has an empty queue");
         assert!(self.watchers.is_subset(&self.waiters), "{key} is watched by one that does not wait for it");
+        let free = self.watchers.iter().find(|(usage, turn)| !self.stops(*turn, *usage));
+        assert!(free.is_none(), "{free:?} waits for {key}, which is free");
     }
 }
 
