@@ -12,6 +12,7 @@ use crate::limits::{JSONRPC_REQUEST_BYTES_MAX, JSONRPC_RESPONSE_BYTES_MAX};
 use crate::server::{HttpRequest, Seat};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
+use http_body::Body as _;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use jsonrpsee::Methods;
 use jsonrpsee::server::http::response::{malformed, ok_response, too_large};
@@ -27,6 +28,9 @@ use tower_http::cors::CorsLayer;
 
 /// The answer to JSON that is no request.
 const NO_REQUEST: &str = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"Invalid request"}}"#;
+
+/// What notifications alone come to.
+const UNANSWERED: &str = "null";
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -90,6 +94,7 @@ impl Service<HttpRequest> for Door {
             };
             let answer = service.call(request).await?;
             match ids {
+                _ if is_unanswered(&answer) => Ok(answer.map(|_| HttpBody::empty())),
                 None => Ok(answer),
                 Some(ids) => with_ids(answer, &ids).await,
             }
@@ -141,6 +146,12 @@ async fn whole(request: HttpRequest) -> Whole {
     let mut request = Request::from_parts(parts, Full::new(body));
     request.headers_mut().insert(header::CONTENT_LENGTH, length.into());
     Whole::Request(request, ids)
+}
+
+/// Whether there were notifications alone, which JSON-RPC answers with nothing at all: what they come to is `null`, and no
+/// answer else, an object or a list, is so short.
+fn is_unanswered(answer: &HttpResponse) -> bool {
+    answer.status() == StatusCode::OK && answer.body().size_hint().exact() == Some(UNANSWERED.len() as u64)
 }
 
 /// An answer with the ids that its request came with.

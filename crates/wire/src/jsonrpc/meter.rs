@@ -81,8 +81,25 @@ where
     }
 
     fn notification<'a>(&self, notification: Notification<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
-        self.service.notification(notification)
+        let call = called(notification).map(|request| self.call(request));
+        async move {
+            if let Some(call) = call {
+                call.await;
+            }
+            MethodResponse::notification()
+        }
     }
+}
+
+/// What a notification asks for: it is carried out, and nobody hears how it went. A subscription is for who can be told of it.
+fn called(notification: Notification<'_>) -> Option<Request<'_>> {
+    let Notification { jsonrpc, method, params, extensions } = notification;
+    let is_of_subscriptions = is_of_subscriptions(&method);
+    (!is_of_subscriptions).then_some(Request { jsonrpc, id: Id::Null, method, params, extensions })
+}
+
+fn is_of_subscriptions(method: &str) -> bool {
+    matches!(method, "eth_subscribe" | "eth_unsubscribe")
 }
 
 /// Answers one call, within its client's share.
@@ -104,9 +121,9 @@ where
 
 /// Why a subscription cannot be: there is nothing to tell it by.
 fn unnotified(request: &Request<'_>) -> Option<ErrorObjectOwned> {
-    let is_of_subscriptions = matches!(request.method_name(), "eth_subscribe" | "eth_unsubscribe");
     let is_told_by_nothing = seat(request.extensions()).is_some_and(|seat| !seat.is_standing());
-    (is_of_subscriptions && is_told_by_nothing).then(|| error(METHOD_NOT_FOUND_CODE, "notifications not supported"))
+    (is_of_subscriptions(request.method_name()) && is_told_by_nothing)
+        .then(|| error(METHOD_NOT_FOUND_CODE, "notifications not supported"))
 }
 
 /// Answers the calls of a batch, in its order, [`JSONRPC_BATCH_AT_ONCE_COUNT_MAX`] of them in work at once.
@@ -147,18 +164,27 @@ where
     S: RpcServiceT<MethodResponse = MethodResponse> + Send + Sync + 'a,
 {
     match entry {
-        Ok(BatchEntry::Call(request)) => {
-            let turn = if Heavy::is(request.method_name()) { Some(heavy_line.lock().await) } else { None };
-            let answer = answered(service, shares, request).await;
-            drop(turn);
-            Some(answer)
+        Ok(BatchEntry::Call(request)) => Some(in_line(service, shares, heavy_line, request).await),
+        Ok(BatchEntry::Notification(notification)) => {
+            if let Some(request) = called(notification) {
+                in_line(service, shares, heavy_line, request).await;
+            }
+            None
         }
-        Ok(BatchEntry::Notification(_)) => None,
         Err(error) => {
             let (error, id) = error.into_parts();
             Some(MethodResponse::error(id, error))
         }
     }
+}
+
+/// Answers one call of a batch; a heavy one after those before it.
+async fn in_line<S>(service: S, shares: Shares, heavy_line: Arc<Mutex<()>>, request: Request<'_>) -> MethodResponse
+where
+    S: RpcServiceT<MethodResponse = MethodResponse> + Send + Sync,
+{
+    let _turn = if Heavy::is(request.method_name()) { Some(heavy_line.lock().await) } else { None };
+    answered(service, shares, request).await
 }
 
 fn client(extensions: &Extensions) -> Client {

@@ -1145,6 +1145,31 @@ async fn a_batch_is_answered_in_its_order_with_ids_as_they_came() {
     server.stop.cancel();
 }
 
+/// Notifications that install filters: as many as a client may have push out the one that is idle longest.
+#[tokio::test]
+async fn a_notification_is_carried_out_and_not_answered() {
+    let server = serving(chain()).await;
+    let install = json!({"jsonrpc": "2.0", "id": 1, "method": "eth_newBlockFilter"});
+    let first = body(&post(server.address, &install.to_string()).await)["result"].take();
+    let silent = json!({"jsonrpc": "2.0", "method": "eth_newBlockFilter"});
+    let half = FILTERS_PER_CLIENT_COUNT_MAX / 2;
+    for batch in [half, half - 1] {
+        let answer = post(server.address, &json!(vec![silent.clone(); batch]).to_string()).await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\n"), "{answer}");
+    }
+    let changes = json!({"jsonrpc": "2.0", "id": 1, "method": "eth_getFilterChanges", "params": [first]}).to_string();
+    assert_eq!(body(&post(server.address, &changes).await)["result"], json!([]), "it has its place yet");
+    for batch in [half, half - 1] {
+        post(server.address, &json!(vec![silent.clone(); batch]).to_string()).await;
+    }
+    let answer = post(server.address, &silent.to_string()).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\n"), "{answer}");
+    assert_eq!(body(&post(server.address, &changes).await)["error"]["message"], "filter not found");
+    let unheard = r#"{"jsonrpc":"2.0","method":"no_such"}"#;
+    assert!(post(server.address, unheard).await.ends_with("\r\n\r\n"), "not even that there is no such method");
+    server.stop.cancel();
+}
+
 #[tokio::test]
 async fn what_is_no_request_is_told_from_what_is_no_json() {
     let server = serving(chain()).await;
