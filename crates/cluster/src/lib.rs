@@ -34,6 +34,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 use tokio::net::TcpSocket;
+use wire::server::{Networks, ProxyHeader};
 
 /// How long all nodes together may take to be ready.
 const READY_TIMEOUT: Duration = Duration::from_mins(1);
@@ -360,6 +361,8 @@ impl Cluster {
                 metrics_listen: ports.metrics,
                 data,
                 settled: Settled::default(),
+                trusted_proxies: Networks::default(),
+                proxy_header: ProxyHeader::default(),
                 attempt_ms: coordinator_service::attempt_ms_default(),
             }),
             Node::Relay(_) => toml::to_string(&relay_service::Settings {

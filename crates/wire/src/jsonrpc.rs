@@ -50,7 +50,7 @@ use crate::limits::{
     JSONRPC_BATCH_COUNT_MAX, JSONRPC_BUFFER_COUNT_MAX, JSONRPC_CONNECTIONS_COUNT_MAX, JSONRPC_REQUEST_BYTES_MAX,
     JSONRPC_RESPONSE_BYTES_MAX, JSONRPC_SUBSCRIPTIONS_COUNT_MAX, KEEPALIVE_INTERVAL,
 };
-use crate::server::{Listener, ServerError, serve_http};
+use crate::server::{Listener, Proxies, ServerError, serve_http};
 use door::{Door, Ready};
 use heavy::Heavy;
 use jsonrpsee::Methods;
@@ -87,6 +87,7 @@ pub struct JsonRpc {
     methods: Methods,
     heavy: Heavy,
     readiness: Ready,
+    proxies: Proxies,
 }
 
 impl JsonRpc {
@@ -95,7 +96,13 @@ impl JsonRpc {
         let listener = Listener::bind_for(address, JSONRPC_CONNECTIONS_COUNT_MAX as usize).await?;
         let heavy = Heavy::default();
         let methods = methods::module(Node::new(Arc::clone(&chain), heavy.clone()))?.into();
-        Ok(Self { listener, methods, heavy, readiness: Ready::of(chain) })
+        Ok(Self { listener, methods, heavy, readiness: Ready::of(chain), proxies: Proxies::default() })
+    }
+
+    /// Behind `proxies`, which say whom a request is from.
+    #[must_use]
+    pub fn behind(self, proxies: Proxies) -> Self {
+        Self { proxies, ..self }
     }
 
     /// Where it listens.
@@ -112,7 +119,8 @@ impl JsonRpc {
             .set_http_middleware(ServiceBuilder::new().layer(cors))
             .set_rpc_middleware(RpcServiceBuilder::new().layer(MeterLayer(self.heavy, Shares::default())))
             .to_service_builder();
-        let door = Door { builder, methods: self.methods, stop, readiness: self.readiness };
+        let proxies = Arc::new(self.proxies);
+        let door = Door { builder, methods: self.methods, stop, readiness: self.readiness, proxies };
         let shutdown = async {
             shutdown.await;
             // An error means that it has stopped already.

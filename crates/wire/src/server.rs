@@ -20,14 +20,16 @@ mod http;
 mod lanes;
 mod listener;
 mod load;
+mod proxies;
 mod seats;
 
 pub use self::http::{HttpRequest, serve as serve_http};
 pub use auth::Access;
-pub(crate) use client::Client;
+pub(crate) use client::{Client, FromAddress};
 pub use descriptors::raise as raise_descriptors;
 pub use listener::Listener;
 pub(crate) use load::refusal;
+pub use proxies::{NetworkSyntax, Networks, Proxies, ProxyHeader};
 #[cfg(test)]
 pub(crate) use seats::Seats;
 pub(crate) use seats::{Dismissal, InWork, Seat};

@@ -142,7 +142,7 @@ pub async fn run(config: &Path) -> Result<(), Error> {
         head,
     });
     node.resume(kept).await;
-    let rpc = JsonRpc::bind(settings.rpc_listen, Arc::clone(&node)).await?;
+    let rpc = JsonRpc::bind(settings.rpc_listen, Arc::clone(&node)).await?.behind(settings.proxies());
     tracing::info!(address = %rpc.address(), "JSON-RPC served");
     let server = ServerBuilder::new(ServerSettings::default()).map_err(ProcessError::from)?.coordinator(node);
     let stop = process.stop.clone();

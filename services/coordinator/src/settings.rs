@@ -6,6 +6,7 @@ use primitives::Millis;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use wire::server::{Networks, Proxies, ProxyHeader};
 
 /// The shortest time to an attempt's deadline: votes take two round trips and two synced writes.
 pub const ATTEMPT_MS_MIN: u64 = 100;
@@ -33,6 +34,13 @@ pub struct Settings {
     /// `dovetail evidence` show it: these shards are believed again.
     #[serde(default, skip_serializing_if = "Settled::is_empty")]
     pub settled: Settled,
+    /// The networks of the proxies that stand before `rpc_listen` and are believed when they say whom a request is from, as in
+    /// `["10.0.0.0/8"]`; none where nothing is said, and then every connection is a client.
+    #[serde(default, skip_serializing_if = "Networks::is_empty")]
+    pub trusted_proxies: Networks,
+    /// The header in which they all say it: `x-forwarded-for` or `forwarded`.
+    #[serde(default)]
+    pub proxy_header: ProxyHeader,
     /// From the begin of an attempt to its deadline, in milliseconds: how long participants wait for a coordinator that is gone.
     #[serde(default = "attempt_ms_default")]
     pub attempt_ms: u64,
@@ -44,6 +52,11 @@ pub fn attempt_ms_default() -> u64 {
 }
 
 impl Settings {
+    /// Whom JSON-RPC believes about clients.
+    pub(crate) fn proxies(&self) -> Proxies {
+        Proxies { trusted: self.trusted_proxies.clone(), header: self.proxy_header }
+    }
+
     /// The machine's patience.
     ///
     /// # Errors

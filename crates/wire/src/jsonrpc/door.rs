@@ -4,12 +4,14 @@
 //! GET /health -> whether the node takes work      GET /, HEAD / -> that something listens
 //! upgrade     -> a WebSocket                      POST          -> JSON-RPC, ids given back as they came
 //! ```
+//!
+//! Who asks is told here, once for all that bounds each client: the connection's address, or what a trusted proxy says.
 
 use super::chain::{Chain, Readiness};
 use super::ids::{self, Body, Ids};
 use super::meter::MeterLayer;
 use crate::limits::{JSONRPC_REQUEST_BYTES_MAX, JSONRPC_RESPONSE_BYTES_MAX};
-use crate::server::{HttpRequest, Seat};
+use crate::server::{FromAddress, HttpRequest, Proxies, Seat};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body::Body as _;
@@ -58,6 +60,7 @@ pub(super) struct Door {
     pub(super) methods: Methods,
     pub(super) stop: StopHandle,
     pub(super) readiness: Ready,
+    pub(super) proxies: Arc<Proxies>,
 }
 
 impl Service<HttpRequest> for Door {
@@ -69,7 +72,11 @@ impl Service<HttpRequest> for Door {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: HttpRequest) -> Self::Future {
+    fn call(&mut self, mut request: HttpRequest) -> Self::Future {
+        if let Some(FromAddress(peer)) = request.extensions().get().copied() {
+            let client = self.proxies.client(peer, request.headers());
+            request.extensions_mut().insert(client);
+        }
         let mut builder = self.builder.clone();
         let is_upgrade = ws::is_upgrade_request(&request);
         if let Some(seat) = request.extensions().get::<Arc<Seat>>() {

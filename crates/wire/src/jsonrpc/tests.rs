@@ -11,7 +11,7 @@ use super::methods::module;
 use super::node::Node;
 use crate::limits::{FILTERS_PER_CLIENT_COUNT_MAX, HEAVY_READS_COUNT_MAX, UNREAD_BYTES_CHECKED_MIN, UNREAD_BYTES_MAX};
 use crate::rejection::{Reason, Rejection};
-use crate::server::Seats;
+use crate::server::{Networks, Proxies, ProxyHeader, Seats};
 use crate::state::{LeafPlace, OutcomeRecord};
 use alloy_consensus::{EthereumTxEnvelope, SignableTransaction, TxEip1559, TxEip4844};
 use alloy_eips::eip2718::Encodable2718;
@@ -1075,9 +1075,14 @@ fn json_params(params: &Value) -> jsonrpsee::core::params::ArrayParams {
 
 /// Posts `body` to a server and gives back the whole HTTP answer.
 async fn post(address: std::net::SocketAddr, body: &str) -> String {
+    post_with(address, "origin: https://wallet.example", body).await
+}
+
+/// The same with a header of its own.
+async fn post_with(address: std::net::SocketAddr, header: &str, body: &str) -> String {
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let request = format!(
-        "POST / HTTP/1.1\r\nhost: x\r\norigin: https://wallet.example\r\ncontent-type: application/json\r\n\
+        "POST / HTTP/1.1\r\nhost: x\r\n{header}\r\ncontent-type: application/json\r\n\
          content-length: {}\r\nconnection: close\r\n\r\n{body}",
         body.len()
     );
@@ -1096,7 +1101,11 @@ struct Serving {
 }
 
 async fn serving(chain: MemoryChain) -> Serving {
-    let server = super::JsonRpc::bind("127.0.0.1:0".parse().unwrap(), Arc::new(chain)).await.unwrap();
+    serving_behind(chain, Proxies::default()).await
+}
+
+async fn serving_behind(chain: MemoryChain, proxies: Proxies) -> Serving {
+    let server = super::JsonRpc::bind("127.0.0.1:0".parse().unwrap(), Arc::new(chain)).await.unwrap().behind(proxies);
     let (address, seats, stop) = (server.address(), server.listener.seats(), CancellationToken::new());
     Serving { address, seats, served: tokio::spawn(server.serve(stop.clone().cancelled_owned())), stop }
 }
@@ -1187,6 +1196,32 @@ async fn what_is_no_request_is_told_from_what_is_no_json() {
         assert_eq!((&answer["error"]["code"], &answer["id"]), (&json!(code), id), "{text}");
     }
     server.stop.cancel();
+}
+
+/// Whether the filter that one client installed is there still when another has installed as many as a client may have.
+async fn are_two_clients(proxies: Proxies, first: &str, second: &str) -> bool {
+    let server = serving_behind(chain(), proxies).await;
+    let install = json!({"jsonrpc": "2.0", "id": 1, "method": "eth_newBlockFilter"});
+    let filter = body(&post_with(server.address, first, &install.to_string()).await)["result"].take();
+    for _ in 0..2 {
+        let batch = json!(vec![install.clone(); FILTERS_PER_CLIENT_COUNT_MAX / 2]).to_string();
+        post_with(server.address, second, &batch).await;
+    }
+    let changes = json!({"jsonrpc": "2.0", "id": 1, "method": "eth_getFilterChanges", "params": [filter]}).to_string();
+    let answer = body(&post_with(server.address, first, &changes).await);
+    server.stop.cancel();
+    answer["error"].is_null()
+}
+
+#[tokio::test]
+async fn clients_behind_a_trusted_proxy_are_told_apart_and_others_are_not() {
+    let trusted = || Networks::try_from(vec!["127.0.0.0/8".to_owned()]).unwrap();
+    let behind = |header| Proxies { trusted: trusted(), header };
+    let (one, other) = ("x-forwarded-for: 198.51.100.7", "x-forwarded-for: 198.51.100.8");
+    assert!(are_two_clients(behind(ProxyHeader::XForwardedFor), one, other).await);
+    assert!(!are_two_clients(behind(ProxyHeader::XForwardedFor), one, "x-forwarded-for: 1.1.1.1, 198.51.100.7").await);
+    assert!(!are_two_clients(behind(ProxyHeader::Forwarded), one, other).await, "not where the proxies say it");
+    assert!(!are_two_clients(Proxies::default(), one, other).await, "nobody is trusted");
 }
 
 #[tokio::test]

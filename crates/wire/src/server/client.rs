@@ -5,18 +5,32 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 /// Bits of an IPv6 address that a client cannot choose: it has the rest of its network to itself.
 const IPV6_NETWORK_BITS: u32 = 64;
 
-/// A client: an IPv4 address, or an IPv6 network of 64 bits. Whoever comes through one proxy is one.
+/// An address that nobody has.
+const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+/// The address at the other end of a connection that a request came over: a client's, or a proxy's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FromAddress(pub(crate) IpAddr);
+
+/// A client: an IPv4 address, or an IPv6 network of 64 bits. Whoever comes through a proxy that is not trusted to say whom it heard
+/// is one with all others that do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Client(IpAddr);
 
 impl Client {
     /// Who asks without a connection: one client.
-    pub(crate) const LOCAL: Self = Self(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    pub(crate) const LOCAL: Self = Self(NOBODY);
 }
 
 impl From<SocketAddr> for Client {
     fn from(address: SocketAddr) -> Self {
-        match address.ip().to_canonical() {
+        address.ip().into()
+    }
+}
+
+impl From<IpAddr> for Client {
+    fn from(address: IpAddr) -> Self {
+        match address.to_canonical() {
             IpAddr::V4(address) => Self(address.into()),
             IpAddr::V6(address) => {
                 let network = u128::from(address) & (u128::MAX << (u128::BITS - IPV6_NETWORK_BITS));

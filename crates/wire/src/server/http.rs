@@ -8,7 +8,7 @@
 
 use super::Listener;
 use super::body::{Counted, Patient};
-use super::client::Client;
+use super::client::FromAddress;
 use super::listener::Connection;
 use super::seats::Seat;
 use crate::limits::{DRAIN_TIMEOUT, HEADER_BUFFER_BYTES_MAX, HEADER_TIMEOUT};
@@ -90,8 +90,8 @@ where
     S: Service<HttpRequest, Response = Response<B>, Error: Into<BoxError>, Future: Send> + Clone + Send + 'static,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin + Send + 'static,
 {
-    let (seat, client) = (Arc::clone(connection.seat()), connection.client());
-    let answer = service_fn(move |request| answer(Arc::clone(&seat), client, service.clone(), request));
+    let (seat, from) = (Arc::clone(connection.seat()), connection.from());
+    let answer = service_fn(move |request| answer(Arc::clone(&seat), from, service.clone(), request));
     let conversation = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
@@ -113,7 +113,7 @@ where
 
 async fn answer<S, B>(
     seat: Arc<Seat>,
-    client: Client,
+    from: Option<FromAddress>,
     mut service: S,
     request: Request<Incoming>,
 ) -> Result<Response<Counted<B>>, BoxError>
@@ -123,7 +123,9 @@ where
     let in_work = seat.begin();
     let mut request = request.map(|body| HttpBody(Patient::new(body)));
     request.extensions_mut().insert(seat);
-    request.extensions_mut().insert(client);
+    if let Some(from) = from {
+        request.extensions_mut().insert(from);
+    }
     std::future::poll_fn(|context| service.poll_ready(context)).await.map_err(Into::into)?;
     let response = service.call(request).await.map_err(Into::into)?;
     Ok(response.map(|body| Counted::new(body, Some(in_work))))

@@ -8,7 +8,7 @@
 //! Every listener of every process is one of these: gRPC, JSON-RPC, metrics.
 
 use super::ServerError;
-use super::client::Client;
+use super::client::FromAddress;
 use super::descriptors;
 use super::seats::{Held, LOOK_INTERVAL, Seat, Seats};
 use crate::limits::{CONNECTIONS_COUNT_MAX, HANDSHAKE_TIMEOUT, WRITE_STALL_TIMEOUT};
@@ -124,9 +124,9 @@ impl Connection {
         Self { stream, patience, stalled: None, held_back: None, look: Box::pin(sleep(LOOK_INTERVAL)), dismissed, held }
     }
 
-    /// Who is at the other end. One that has gone already is nobody in particular.
-    pub(crate) fn client(&self) -> Client {
-        self.stream.peer_addr().map_or(Client::LOCAL, Client::from)
+    /// Who is at the other end; none that has gone already.
+    pub(crate) fn from(&self) -> Option<FromAddress> {
+        self.stream.peer_addr().ok().map(|address| FromAddress(address.ip()))
     }
 
     /// Its place.
