@@ -12,8 +12,10 @@ mod block;
 mod call;
 mod filter;
 mod overrides;
+mod traces;
 mod value;
 
+pub(super) use traces::TraceQuery;
 pub(super) use value::{Count, Height, Json, Patience, StorageKey, StorageKeys};
 
 use value::object;

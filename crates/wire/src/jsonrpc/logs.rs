@@ -63,7 +63,7 @@ impl<C: Chain> Node<C> {
     }
 
     /// The slot at one end of a range; a number stands for itself, closed or not.
-    async fn edge(&self, tag: BlockNumberOrTag) -> Result<Slot, ErrorObjectOwned> {
+    pub(super) async fn edge(&self, tag: BlockNumberOrTag) -> Result<Slot, ErrorObjectOwned> {
         match tag {
             BlockNumberOrTag::Number(number) => Ok(Slot(number)),
             tag => Ok(self.slot_of_tag(tag).await?.unwrap_or(self.chain.earliest())),

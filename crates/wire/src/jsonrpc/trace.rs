@@ -9,7 +9,7 @@
 //! have no input that is kept, and no trace.
 //! Source: geth, "debug namespace"; `OpenEthereum`, "JSONRPC trace module"; Erigon for `trace_filter`.
 
-use super::arguments::{Json, read};
+use super::arguments::{Json, TraceQuery, read};
 use super::call::{call_of, overrides_of};
 use super::chain::{Chain, Found, Moment, SlotBlock, running};
 use super::error::{Answer, SERVER_ERROR_CODE, error, invalid_params};
@@ -20,7 +20,6 @@ use crate::state::OutcomeRecord;
 use alloy_primitives::B256;
 use alloy_primitives::map::HashSet;
 use alloy_rpc_types_eth::{BlockId, BlockNumberOrTag, TransactionRequest};
-use alloy_rpc_types_trace::filter::TraceFilter;
 use alloy_rpc_types_trace::geth::{GethDebugTracingCallOptions, GethDebugTracingOptions};
 use alloy_rpc_types_trace::parity::TraceResultsWithTransactionHash;
 use evm::trace::{
@@ -136,10 +135,10 @@ impl<C: Chain> Node<C> {
 
     /// Traces of many blocks by who called and who was called, as Erigon and Blockscout have it.
     async fn trace_filter(&self, params: Params<'static>) -> Answer<Vec<LocalizedTransactionTrace>> {
-        let (Json(filter),): (Json<TraceFilter>,) = read(&params)?;
+        let (TraceQuery { from, to, after, count, filter },) = read(&params)?;
         let head = self.chain.head().await?;
-        let from = filter.from_block.map_or(self.chain.earliest(), Slot);
-        let to = filter.to_block.map_or(head, Slot);
+        let from = self.edge(from.unwrap_or(BlockNumberOrTag::Earliest)).await?;
+        let to = self.edge(to.unwrap_or(BlockNumberOrTag::Latest)).await?;
         if to > head || from > to {
             return Err(invalid_params(format!("blocks {from} to {to} are no range up to the head, which is {head}")));
         }
@@ -151,7 +150,6 @@ impl<C: Chain> Node<C> {
             );
             return Err(Rejection::new(Reason::RangeTooWide, text).into());
         }
-        let (after, count) = (filter.after.unwrap_or(0) as usize, filter.count.unwrap_or(u64::MAX) as usize);
         let (matcher, mut found) = (filter.matcher(), Vec::new());
         for slot in occupied {
             let traces = self.flat(slot, Wanted::All).await?;
