@@ -110,6 +110,7 @@ fn status() -> v1::GetStatusResponse {
         head_time: sample::START,
         attested: sample::START,
         open: primitives::Slot(3),
+        history: primitives::Slot(1),
         clock: Some(sample::START),
         header: Some(speaker().blocks[0].0.clone()),
         placement_version: 1,

@@ -19,8 +19,6 @@ const ABSENT = {
   eth_getProof: "shards commit to state by sparse Merkle trees, not by Ethereum's trie",
   eth_getBlockAccessList: 'it is of a fork that no network here has (EIP-7928)',
   debug_getRawBlockAccessList: 'it is of a fork that no network here has (EIP-7928)',
-  eth_config: 'a network has one fork from its genesis on, and no header that a fork id could be of',
-  eth_capabilities: 'how far back state is kept is a setting of each shard',
   debug_getRawHeader: "a block's hash is not that of a header",
   debug_getRawBlock: "a block's hash is not that of a header",
 };

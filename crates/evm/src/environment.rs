@@ -282,7 +282,7 @@ impl BlockEnvironment {
     }
 
     /// The most blobs a transaction may name (EIP-4844, EIP-7691, EIP-7594).
-    fn blobs_count_max(&self) -> u64 {
+    pub fn blobs_count_max(&self) -> u64 {
         if self.spec.id() == SpecId::PRAGUE { 9 } else { 6 }
     }
 

@@ -154,6 +154,11 @@ fn prune<R: Read>(staged: &mut Staged<'_, R>, state: &mut Kept, kept: u64) {
     }
 }
 
+/// The first slot after which the state is known still.
+pub fn kept_from(read: &impl Read) -> Slot {
+    Kept::read(read).from
+}
+
 /// The stored values of own `keys` after `slot`, which must be closed here; `None` for nothing there.
 ///
 /// # Errors

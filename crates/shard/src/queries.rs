@@ -26,7 +26,7 @@ pub use crate::applied::applied;
 pub use crate::attempts::{attempt, locked_by};
 pub use crate::ledger::{account, account_of, code, fees, slot, stored_value, word};
 pub use crate::outcomes::outcome;
-pub use crate::past::values_after;
+pub use crate::past::{kept_from, values_after};
 
 /// Most blocks that one outbox page looks through.
 pub const OUTBOX_BLOCKS_PER_PAGE_COUNT_MAX: usize = 256;

@@ -41,6 +41,8 @@ pub struct ShardStatus {
     pub attested: Time,
     /// The first network block that is not closed there: what the shard decides later is shown in it or after.
     pub open: Slot,
+    /// The first network block after which its state is kept for readers.
+    pub history: Slot,
     /// What its node's own clock shows; none where it does not say.
     pub clock: Option<Time>,
     /// Header of the last block; none before the first.

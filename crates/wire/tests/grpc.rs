@@ -89,6 +89,7 @@ fn status() -> ShardStatus {
         head_time: header.time,
         attested: Time(header.time.0 + 1),
         open: Slot(3),
+        history: Slot(1),
         clock: Some(Time(7)),
         header: Some(header),
         placement_version: 1,

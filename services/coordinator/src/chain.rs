@@ -45,6 +45,10 @@ impl Chain for Node {
         (*later).ok_or_else(stopping)
     }
 
+    async fn oldest_state(&self) -> Result<Slot, Rejection> {
+        self.reads.oldest().await
+    }
+
     async fn block(&self, slot: Slot) -> Result<Arc<SlotBlock>, Rejection> {
         self.blocks.block(slot).map_err(unread)
     }

@@ -227,6 +227,15 @@ impl Reads {
         Ok((keys.to_vec(), whole))
     }
 
+    /// The first slot after which every shard keeps its state.
+    pub(crate) async fn oldest(&self) -> Result<Slot, Rejection> {
+        let asks = self.shards.ids().map(|shard| async move {
+            let status = self.shards.sound(shard)?.shard.status().await;
+            status.map(|status| status.history).map_err(|rejection| named(shard, rejection))
+        });
+        Ok(try_join_all(asks).await?.into_iter().max().unwrap_or(Slot(0)))
+    }
+
     /// What a transaction did, from whichever of `shards` has it.
     pub(crate) async fn outcome(
         &self,

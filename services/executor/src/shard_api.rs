@@ -33,6 +33,7 @@ impl ShardApi for Node {
             head_time: newest.as_ref().map_or(Time(0), |(header, _)| header.time),
             attested,
             open,
+            history: queries::kept_from(&reader.snapshot()),
             clock: Some(host::wall()),
             header: newest.map(|(header, _)| header),
             placement_version: self.network.placement.version(),

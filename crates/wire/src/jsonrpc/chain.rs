@@ -189,6 +189,11 @@ pub trait Chain: Send + Sync + 'static {
         async move { Ok(Slot(self.head().await?.0.saturating_add(1))) }
     }
 
+    /// The first slot after which all of the state is kept still. By default it is after every slot.
+    fn oldest_state(&self) -> impl Future<Output = Result<Slot, Rejection>> + Send {
+        async { Ok(self.earliest()) }
+    }
+
     /// What `slot`, which is closed, shows.
     fn block(&self, slot: Slot) -> impl Future<Output = Result<Arc<SlotBlock>, Rejection>> + Send;
 

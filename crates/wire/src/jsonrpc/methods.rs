@@ -1,17 +1,18 @@
 //! Every method by its name; the rooms beside this file take parameters in and answer out. What is not here is answered -32601,
 //! as wallets expect.
 
+mod about;
 mod blocks;
 mod events;
 mod filling;
 mod pool;
 mod raw;
+mod refused;
 mod state;
 mod transactions;
 
 use super::arguments::read;
 use super::chain::Chain;
-use super::error::error;
 use super::node::Node;
 use super::subscriptions::subscribe;
 use super::view::{blob_price, hex};
@@ -21,14 +22,9 @@ use alloy_primitives::{Address, Bytes, U256, keccak256};
 use http::Extensions;
 use jsonrpsee::RpcModule;
 use jsonrpsee::core::RegisterMethodError;
-use jsonrpsee::types::error::METHOD_NOT_FOUND_CODE;
 use primitives::Slot;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// Why there is no `eth_getProof`: an empty proof is worse than none.
-const PROOF_REFUSAL: &str = "the method eth_getProof is not available: shards commit to their state by sparse Merkle trees, not by \
-                             Ethereum's trie; ShardService.ProveState proves accounts and slots against certified headers";
 
 /// Registers async methods, each by its name and the function of [`Node`] that serves it.
 macro_rules! serve {
@@ -51,9 +47,11 @@ macro_rules! of_client {
 pub(super) fn module<C: Chain>(node: Node<C>) -> Result<RpcModule<Node<C>>, RegisterMethodError> {
     let mut module = RpcModule::new(node);
     constants(&mut module)?;
+    refused::register(&mut module)?;
     of_pool(&mut module)?;
     serve! { module:
         "eth_blockNumber" => block_number,
+        "eth_capabilities" => get_capabilities,
         "eth_getBalance" => get_balance,
         "eth_getTransactionCount" => get_transaction_count,
         "eth_getCode" => get_code,
@@ -153,6 +151,6 @@ fn constants<C: Chain>(module: &mut RpcModule<Node<C>>) -> Result<(), RegisterMe
     module
         .register_method("eth_getUncleByBlockNumberAndIndex", |params, _, _| Node::<C>::get_uncle_by_number(&params))?;
     module.register_method("eth_getUncleByBlockHashAndIndex", |params, _, _| Node::<C>::get_uncle_by_hash(&params))?;
-    module.register_method("eth_getProof", |_, _, _| Err::<(), _>(error(METHOD_NOT_FOUND_CODE, PROOF_REFUSAL)))?;
+    module.register_method("eth_config", |params, node, _| node.config(&params))?;
     Ok(())
 }

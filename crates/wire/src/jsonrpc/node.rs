@@ -1,8 +1,6 @@
 //! What the methods share: the chain, the installed filters, the turns of heavy reads.
 //!
-//! State is the latest only. A question about an older block's state is answered when that is the same, and refused
-//! otherwise: never answered with another state than was asked for, but for the last few slots, where a wallet that asks
-//! for the head it saw a moment ago means `latest`.
+//! Knows nothing of connections and clients.
 
 use super::chain::Chain;
 use super::filters::Filters;

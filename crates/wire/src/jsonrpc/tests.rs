@@ -944,10 +944,57 @@ async fn what_blobs_cost_is_told_in_the_receipt_and_the_block() {
 }
 
 #[tokio::test]
-async fn a_proof_of_ethereums_trie_is_not_made_up() {
+async fn what_cannot_be_true_here_is_refused_with_its_reason() {
     let (code, message) = refusal("eth_getProof", json!([TOKEN, ["0x5", "0x0"], "latest"])).await;
     assert_eq!(code, -32601);
     assert!(message.contains("sparse Merkle trees") && message.contains("ProveState"), "{message}");
+    for (method, why) in [
+        ("eth_sendTransaction", "holds no keys"),
+        ("debug_getRawHeader", "not that of a header"),
+        ("debug_getRawBlock", "not that of a header"),
+        ("eth_getBlockAccessList", "EIP-7928"),
+    ] {
+        let (code, message) = refusal(method, json!(["latest"])).await;
+        assert_eq!(code, -32601);
+        assert!(message.starts_with(&format!("the method {method} is not available: ")), "{message}");
+        assert!(message.contains(why), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_router_hears_of_which_blocks_there_is_what() {
+    let capabilities = answer("eth_capabilities", json!([])).await;
+    let head = json!({"number": "0x7d0", "hash": params().block_hash(2_000)});
+    let all = json!({"disabled": false, "oldestBlock": "0x3e8"});
+    assert_eq!((&capabilities["head"], &capabilities["logs"], &capabilities["state"]), (&head, &all, &all));
+    assert_eq!(capabilities["stateproofs"], json!({"disabled": true}));
+}
+
+#[tokio::test]
+async fn the_configuration_is_that_of_the_networks_only_fork() {
+    let config = answer("eth_config", json!([])).await;
+    let current = &config["current"];
+    assert_eq!((&config["next"], &config["last"]), (&Value::Null, &Value::Null));
+    assert_eq!((&current["activationTime"], &current["chainId"]), (&json!(0), &json!("0x539")));
+    assert_eq!(current["precompiles"]["P256VERIFY"], "0x0000000000000000000000000000000000000100");
+    assert_eq!(current["precompiles"].as_object().unwrap().len(), 18);
+    assert_eq!(current["blobSchedule"]["baseFeeUpdateFraction"], 5_007_716);
+    assert_eq!(current["forkId"].as_str().unwrap().len(), 10);
+}
+
+#[tokio::test]
+async fn traces_are_looked_for_between_blocks_that_are_named_by_tags_too() {
+    for empty in [
+        json!({"fromBlock": "latest", "toBlock": "latest"}),
+        json!({"fromBlock": "0x3f3", "toBlock": "0x3f4"}),
+        json!({"fromBlock": "finalized"}),
+    ] {
+        assert_eq!(answer("trace_filter", json!([empty])).await, json!([]), "{empty}");
+    }
+    let (code, message) = refusal("trace_filter", json!([{"fromBlock": "0x7d1"}])).await;
+    assert_eq!(code, -32602);
+    assert!(message.contains("which is 2000"), "{message}");
+    assert_eq!(refusal("trace_filter", json!([{"fromBlock": "earliest", "toBlock": "safe"}])).await.0, -32603);
 }
 
 /// Parameters that a method answers, and how often it is tried with each written wrongly.
