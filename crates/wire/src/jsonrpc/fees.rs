@@ -1,9 +1,12 @@
-//! Fees. The base fee is a parameter of the network and never changes, so the history says just that.
+//! Fees. The base fee is a parameter of the network and never changes, and so it is with what blobs cost: the history says just that.
+//! A block has no limit of blobs; what they used is told as a part of what one transaction may name.
 
 use super::chain::{Chain, SlotBlock};
 use super::error::invalid_params;
 use super::node::Node;
+use super::view::{blob_gas, blob_price};
 use crate::limits::{FEE_HISTORY_SLOTS_MAX, FEE_PERCENTILES_COUNT_MAX};
+use alloy_eips::eip4844::DATA_GAS_PER_BLOB;
 use alloy_rpc_types_eth::{BlockNumberOrTag, FeeHistory};
 use jsonrpsee::types::ErrorObjectOwned;
 use primitives::Slot;
@@ -40,6 +43,9 @@ impl<C: Chain> Node<C> {
         let blocks = self.blocks_between(Slot(oldest), newest, count as usize).await?;
         let gas_limit = float(self.chain.params().gas_limit);
         let gas_used = |slot| blocks.get(&slot).map_or(0, |block| gas_used(block));
+        let blob_price = blob_price(self.chain.params(), newest);
+        let blob_gas_limit = float(self.chain.params().block_of(newest).blobs_count_max() * DATA_GAS_PER_BLOB);
+        let blobs_ratio = |slot| float(blocks.get(&slot).map_or(0, |block| blob_gas_used(block))) / blob_gas_limit;
         let reward = percentiles.map(|percentiles| {
             (oldest..=newest.0)
                 .map(|slot| rewards(blocks.get(&slot).map(|block| &**block), self.base_fee(), &percentiles))
@@ -48,8 +54,8 @@ impl<C: Chain> Node<C> {
         Ok(FeeHistory {
             base_fee_per_gas: vec![self.base_fee(); count as usize + 1],
             gas_used_ratio: (oldest..=newest.0).map(|slot| float(gas_used(slot)) / gas_limit).collect(),
-            base_fee_per_blob_gas: Vec::new(),
-            blob_gas_used_ratio: Vec::new(),
+            base_fee_per_blob_gas: blob_price.map(|price| vec![price; count as usize + 1]).unwrap_or_default(),
+            blob_gas_used_ratio: blob_price.map(|_| (oldest..=newest.0).map(blobs_ratio).collect()).unwrap_or_default(),
             oldest_block: oldest,
             reward,
         })
@@ -88,6 +94,10 @@ fn float(gas: u64) -> f64 {
 
 fn gas_used(block: &SlotBlock) -> u64 {
     block.outcomes.iter().map(|record| record.outcome.gas_used).sum()
+}
+
+fn blob_gas_used(block: &SlotBlock) -> u64 {
+    block.outcomes.iter().filter_map(blob_gas).sum()
 }
 
 /// The priority fees paid at the percentiles of a block's gas; zeros of an empty block.

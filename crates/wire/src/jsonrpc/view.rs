@@ -243,7 +243,7 @@ pub(super) fn blob_price(params: &NetworkParams, slot: Slot) -> Option<u128> {
 }
 
 /// The gas of the blobs that a transaction names.
-fn blob_gas(record: &OutcomeRecord) -> Option<u64> {
+pub(super) fn blob_gas(record: &OutcomeRecord) -> Option<u64> {
     if record.outcome.kind == EIP4844_TX_TYPE_ID { decode(&record.bytes).ok()?.blob_gas_used() } else { None }
 }
 

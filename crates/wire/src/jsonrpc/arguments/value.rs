@@ -24,7 +24,7 @@ pub(crate) struct StorageKeys(pub(crate) BTreeMap<Address, Vec<StorageKey>>);
 #[derive(Debug)]
 pub(crate) struct Patience(pub(crate) Duration);
 
-/// A number of JSON or a quantity: explorers write either.
+/// A number of JSON or a quantity: explorers write either, and older clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Count(pub(crate) u64);
 

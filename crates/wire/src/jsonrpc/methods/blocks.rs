@@ -1,6 +1,6 @@
 //! Blocks, their receipts and their fees.
 
-use crate::jsonrpc::arguments::read;
+use crate::jsonrpc::arguments::{Count, read};
 use crate::jsonrpc::chain::Chain;
 use crate::jsonrpc::error::Answer;
 use crate::jsonrpc::node::Node;
@@ -19,7 +19,7 @@ impl<C: Chain> Node<C> {
     }
 
     pub(super) async fn get_fee_history(&self, params: Params<'static>) -> Answer<FeeHistory> {
-        let (count, newest, percentiles) = read(&params)?;
+        let (Count(count), newest, percentiles) = read(&params)?;
         self.fee_history(count, newest, percentiles).await
     }
 
