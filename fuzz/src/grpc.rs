@@ -5,7 +5,7 @@ use crate::jsonrpc::runtime;
 use crate::sample;
 use alloy_primitives::{Address, B256, U256, keccak256};
 use commit::Descriptor;
-use evm::{Data, Payload, StateKey};
+use evm::{Data, Payload, StateKey, SystemTransaction};
 use http_body_util::{BodyExt, Full};
 use primitives::{AttemptId, Height, ShardId, Slot};
 use proof::{ForeignReceipt, LeafKind, MessageId, Receipt};
@@ -60,6 +60,7 @@ const METHODS: &[&str] = &[
     "RelayService/RetryDeadLetter",
     "RelayService/PauseRoute",
     "RelayService/ResumeRoute",
+    "ShardService/GetOwnCall",
 ];
 
 thread_local! {
@@ -190,6 +191,10 @@ impl ShardApi for Strict {
     }
 
     async fn outcome(&self, _: B256) -> Result<OutcomeRecord, Rejection> {
+        unknown()
+    }
+
+    async fn own_call(&self, _: B256) -> Result<SystemTransaction, Rejection> {
         unknown()
     }
 

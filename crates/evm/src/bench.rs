@@ -13,14 +13,16 @@ use crate::execute::refused;
 use crate::handler::{RunError, reward};
 use crate::overrides::{AccountOverride, StorageOverride};
 use crate::precompiles::{MovedPrecompiles, Moves};
-use crate::recorder::{Curiosity, Recorder, Stop};
-use crate::{BlockEnvironment, Environment, EnvironmentError, ExecuteError, NetworkParams, Placement, View};
+use crate::recorder::{Curiosity, Draft, Recorder, Stop};
+use crate::{
+    AccountState, BlockEnvironment, Environment, EnvironmentError, ExecuteError, NetworkParams, Placement, View,
+};
 use alloy_primitives::{Address, B256, U256};
 use primitives::Slot;
 use revm::bytecode::Bytecode;
 use revm::context::{BlockEnv, CfgEnv, Context, ContextSetters, ContextTr, Evm, JournalTr, TxEnv};
 use revm::context_interface::journaled_state::account::JournaledAccountTr;
-use revm::context_interface::result::{HaltReason, ResultAndState};
+use revm::context_interface::result::{ExecutionResult, HaltReason, ResultAndState};
 use revm::database_interface::{Database, DatabaseRef};
 use revm::handler::instructions::EthInstructions;
 use revm::handler::{EthFrame, FrameResult, Handler, MainnetContext, pre_execution, validation};
@@ -54,6 +56,8 @@ pub(crate) enum Rules {
     /// A call's: nobody signed it, so nonce and code of the sender do not matter, nor how much a block holds. It pays what price
     /// it names.
     Call,
+    /// The protocol's own call: it has no sender, no fee and no nonce, and no phase but the execution itself.
+    Own,
 }
 
 /// The network and the block that runs are made in.
@@ -170,6 +174,20 @@ impl<'a> Bench<'a> {
         if missing.is_empty() { Ok(()) } else { Err(ExecuteError::Missing(missing)) }
     }
 
+    /// Lets wei come into being with `address`. Says how all was before, for [`Bench::restore`].
+    pub(crate) fn mint(&mut self, address: Address, wei: U256) -> Result<Draft, ExecuteError> {
+        let before = self.recorder.draft();
+        let account = self.account(address)?.unwrap_or(AccountState::EMPTY);
+        let after = AccountState { balance: account.balance.saturating_add(wei), ..account };
+        self.recorder.set_account(address, Some(after));
+        Ok(before)
+    }
+
+    /// Back to how all was.
+    pub(crate) fn restore(&mut self, before: Draft) {
+        self.recorder.restore(before);
+    }
+
     /// Lets the runs to come see what a run did.
     pub(crate) fn keep(&mut self, state: EvmState) {
         self.recorder.absorb(state);
@@ -193,7 +211,7 @@ impl<'a> Bench<'a> {
     }
 
     /// An account as the next run finds it.
-    pub(crate) fn account(&mut self, address: Address) -> Result<Option<crate::AccountState>, ExecuteError> {
+    pub(crate) fn account(&mut self, address: Address) -> Result<Option<AccountState>, ExecuteError> {
         let account = self.recorder.account(address);
         self.whole()?;
         account.map_err(|stop| ExecuteError::Evm { reason: stop.to_string() })
@@ -230,7 +248,11 @@ fn go<'a>(
     let mut evm: WatchedEvm<'_, 'a> = context.build_mainnet_with_inspector(watcher).with_precompiles(precompiles);
     evm.ctx.set_tx(tx);
     let mut handler = BenchHandler { rules, lives: PhantomData };
-    let result = if is_watched { handler.inspect_run(&mut evm) } else { handler.run(&mut evm) };
+    let result = match (rules, is_watched) {
+        (Rules::Own, is_watched) => handler.run_own(&mut evm, is_watched),
+        (Rules::Signed | Rules::Call, true) => handler.inspect_run(&mut evm),
+        (Rules::Signed | Rules::Call, false) => handler.run(&mut evm),
+    };
     let ran = result.map(|result| ResultAndState { result, state: evm.ctx.journal_mut().finalize() });
     (evm.ctx.journaled_state.database, ran)
 }
@@ -294,6 +316,23 @@ impl<'p, 'a: 'p> Handler for BenchHandler<'p, 'a> {
 
 impl<'p, 'a: 'p> InspectorHandler for BenchHandler<'p, 'a> {
     type IT = EthInterpreter;
+}
+
+impl<'p, 'a: 'p> BenchHandler<'p, 'a> {
+    /// Runs a call of the protocol itself, as its shard did.
+    fn run_own(
+        &mut self,
+        evm: &mut WatchedEvm<'p, 'a>,
+        is_watched: bool,
+    ) -> Result<ExecutionResult<HaltReason>, RunError> {
+        let (caller, pays) = (evm.ctx.tx.caller, !evm.ctx.tx.value.is_zero());
+        pre_execution::load_accounts::<_, RunError>(evm)?;
+        if pays {
+            // The transfer takes it for granted that the caller is loaded; a sender's validation would have done it.
+            evm.ctx.journal_mut().load_account(caller)?;
+        }
+        if is_watched { self.inspect_run_system_call(evm) } else { self.run_system_call(evm) }
+    }
 }
 
 /// The state before a run, for those who compare.

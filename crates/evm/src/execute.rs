@@ -207,8 +207,13 @@ fn run_counted(
     Ok(Executed::new(payload.digest, (witness, Effects { changes, outcomes }), senders, owners))
 }
 
+/// A call of the protocol itself, as revm takes it.
+pub(crate) fn call_env((caller, target): (Address, Address), input: &Data, gas_limit: u64, value: U256) -> TxEnv {
+    TxEnv { caller, kind: TxKind::Call(target), data: input.0.clone(), gas_limit, value, ..TxEnv::default() }
+}
+
 /// What a transaction will surely, or by its own word, read.
-fn foreseen(step: &Step) -> Vec<StateKey> {
+pub(crate) fn foreseen(step: &Step) -> Vec<StateKey> {
     match step {
         Step::Signed(transaction) => foreseen_signed(&transaction.env),
         Step::System(SystemTransaction::Call { caller, target, value, .. }) => {
@@ -271,15 +276,7 @@ impl<'a> Run<'a> {
         match step {
             Step::Signed(transaction) => self.signed(transaction),
             Step::System(SystemTransaction::Call { caller, target, input, gas_limit, value, funding }) => {
-                let call = TxEnv {
-                    caller: *caller,
-                    kind: TxKind::Call(*target),
-                    data: input.0.clone(),
-                    gas_limit: *gas_limit,
-                    value: *value,
-                    ..TxEnv::default()
-                };
-                self.call(call, *funding)
+                self.call(call_env((*caller, *target), input, *gas_limit, *value), *funding)
             }
             Step::System(SystemTransaction::Increase { balances }) => {
                 balances.iter().try_for_each(|(address, wei)| self.increase(*address, *wei))?;

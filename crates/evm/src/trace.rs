@@ -16,11 +16,11 @@
 mod gauge;
 
 use crate::bench::{Bench, Ran, Rules};
-use crate::execute::{finished, foreseen_signed};
+use crate::execute::{call_env, finished, foreseen};
 use crate::simulate::{prepared, tx_env};
-use crate::{CallRequest, ExecuteError, Ground, Outcome, RecoveredTransaction, View};
-use alloy_primitives::B256;
+use crate::{CallRequest, ExecuteError, Funding, Ground, Outcome, Step, SystemTransaction, View};
 use alloy_primitives::map::HashSet;
+use alloy_primitives::{B256, U256};
 use alloy_rpc_types_eth::TransactionInfo;
 use gauge::Gauge;
 use primitives::Slot;
@@ -29,6 +29,7 @@ use revm::context_interface::result::{ExecutionResult, HaltReason};
 use revm_inspectors::tracing::{
     DebugInspector, TraceLimitBehavior, TraceLimits, TracingInspector, TracingInspectorConfig, TransactionContext,
 };
+use std::borrow::Cow;
 
 pub use alloy_rpc_types_trace::geth::{GethDebugTracingOptions, GethTrace};
 pub use alloy_rpc_types_trace::parity::{LocalizedTransactionTrace, TraceResults, TraceType};
@@ -65,15 +66,15 @@ pub enum TraceError {
     /// Too much would have to run again.
     #[error("the block's transactions up to it used too much gas: at most {REPLAY_GAS_MAX} are run again for a trace")]
     TooMuch,
-    /// Nobody signed it: what it was called with is not kept.
-    #[error("transaction {transaction} is the protocol's own, which has no input to be run again with")]
+    /// It is the protocol's own, and what it called is not known.
+    #[error("transaction {transaction} is the protocol's own, and its shard does not say what it called")]
     System {
         /// Its id.
         transaction: B256,
     },
     /// Runs came to something else than receipts say.
     #[error("transaction {transaction} did not come to its receipt when it was run again{}", if *.after_system {
-        ", after a delivery in its block that cannot be run again"
+        ", after a call of the protocol's own in its block that cannot be run again"
     } else {
         ""
     })]
@@ -96,8 +97,24 @@ pub struct Committed {
     pub slot: Slot,
     /// What its receipt says.
     pub outcome: Outcome,
-    /// Its bytes and sender; none if nobody signed it.
-    pub transaction: Option<RecoveredTransaction>,
+    /// What ran; none of the protocol's own where that is not known.
+    pub transaction: Option<Step>,
+}
+
+impl Committed {
+    /// What revm runs of it, by which rules, and the wei that come into being with it; none if it cannot be run.
+    fn runnable(&self) -> Option<(Cow<'_, TxEnv>, Rules, U256)> {
+        match self.transaction.as_ref()? {
+            Step::Signed(signed) => Some((Cow::Borrowed(&signed.env), Rules::Signed, U256::ZERO)),
+            Step::System(SystemTransaction::Call { caller, target, input, gas_limit, value, funding }) => {
+                let call = call_env((*caller, *target), input, *gas_limit, *value);
+                let minted = if *funding == Funding::Minted { *value } else { U256::ZERO };
+                Some((Cow::Owned(call), Rules::Own, minted))
+            }
+            // Nothing is told of what moves wei alone: no block shows it.
+            Step::System(_) => None,
+        }
+    }
 }
 
 /// Who looks at a run.
@@ -156,7 +173,7 @@ pub fn trace_call(
 
 /// What `tracer` sees of the `wanted` ones of `block`, which is all that ran at one slot, in order, over the state before it.
 ///
-/// The answer has one trace for each that was wanted and that somebody signed, by its place.
+/// The answer has one trace for each that was wanted and of which it is known what ran, by its place.
 pub fn trace_block(
     ground: &Ground<'_>,
     block: &[Committed],
@@ -165,13 +182,13 @@ pub fn trace_block(
     view: &dyn View,
 ) -> Result<Vec<(usize, Trace)>, TraceError> {
     if let Wanted::One(index) = wanted
-        && let Some(Committed { hash, transaction: None, .. }) = block.get(index)
+        && let Some(lost) = block.get(index).filter(|committed| committed.runnable().is_none())
     {
-        return Err(TraceError::System { transaction: *hash });
+        return Err(TraceError::System { transaction: lost.hash });
     }
     let mut replay = Replay { bench: Bench::new(ground, view), tracer, wanted, after_system: false, gas: 0 };
-    let signed = block.iter().take(PREFETCHED_COUNT_MAX).filter_map(|committed| committed.transaction.as_ref());
-    replay.bench.prefetch(signed.flat_map(|transaction| foreseen_signed(&transaction.env)))?;
+    let known = block.iter().take(PREFETCHED_COUNT_MAX).filter_map(|committed| committed.transaction.as_ref());
+    replay.bench.prefetch(known.flat_map(foreseen))?;
     let mut seen = replay.all(block)?;
     seen.sort_by_key(|(place, _)| *place);
     Ok(seen)
@@ -210,7 +227,7 @@ impl Replay<'_, '_> {
     fn first_of(&mut self, block: &[Committed], waiting: &[usize]) -> Result<(usize, Option<Trace>), TraceError> {
         for (place, index) in waiting.iter().take(REORDERED_COUNT_MAX + 1).enumerate() {
             // What cannot be run is passed over in its own place, not before.
-            if place > 0 && block[*index].transaction.is_none() {
+            if place > 0 && block[*index].runnable().is_none() {
                 continue;
             }
             if let Came::Back(trace) = self.one(*index, &block[*index])? {
@@ -222,7 +239,7 @@ impl Replay<'_, '_> {
     }
 
     fn one(&mut self, index: usize, committed: &Committed) -> Result<Came, TraceError> {
-        let Some(transaction) = &committed.transaction else {
+        let Some((tx, rules, minted)) = committed.runnable() else {
             self.after_system = true;
             return Ok(Came::Back(None));
         };
@@ -231,25 +248,38 @@ impl Replay<'_, '_> {
             return Err(TraceError::TooMuch);
         }
         self.bench.block = self.bench.ground().params.block_of(committed.slot).block_env();
-        let ran = if self.wanted.includes(index) {
-            let (hash, index) = (Some(committed.hash), Some(committed.place as u64));
-            let info = TransactionInfo { hash, index, ..TransactionInfo::default() };
-            let ran = watched(&mut self.bench, &transaction.env, Rules::Signed, self.tracer, info);
-            ran.map(|(ran, trace)| (ran, Some(trace)))
-        } else {
-            let ran = self.bench.run(&transaction.env, Rules::Signed);
-            ran.map(|ran| (ran, None)).map_err(TraceError::from)
-        };
-        match ran {
-            Ok((Ran { result, .. }, _)) if !is_as_committed(&result, &committed.outcome) => Ok(Came::Elsewhere),
+        let unminted = if minted.is_zero() { None } else { Some(self.bench.mint(tx.caller, minted)?) };
+        let came = match self.run(index, committed, &tx, rules) {
+            Ok((Ran { result, .. }, _)) if !is_as_committed(&result, &committed.outcome) => Came::Elsewhere,
             Ok((Ran { state, .. }, trace)) => {
                 self.bench.keep(state);
-                Ok(Came::Back(trace))
+                Came::Back(trace)
             }
             // What was committed was valid: if it is not here, the state is another.
-            Err(TraceError::Execute(ExecuteError::Invalid { .. })) => Ok(Came::Elsewhere),
-            Err(error) => Err(error),
+            Err(TraceError::Execute(ExecuteError::Invalid { .. })) => Came::Elsewhere,
+            Err(error) => return Err(error),
+        };
+        if let (Came::Elsewhere, Some(before)) = (&came, unminted) {
+            self.bench.restore(before);
         }
+        Ok(came)
+    }
+
+    /// Runs one, before the tracer's eyes if it is wanted.
+    fn run(
+        &mut self,
+        index: usize,
+        committed: &Committed,
+        tx: &TxEnv,
+        rules: Rules,
+    ) -> Result<(Ran, Option<Trace>), TraceError> {
+        if !self.wanted.includes(index) {
+            return Ok((self.bench.run(tx, rules)?, None));
+        }
+        let (hash, index) = (Some(committed.hash), Some(committed.place as u64));
+        let info = TransactionInfo { hash, index, ..TransactionInfo::default() };
+        let (ran, trace) = watched(&mut self.bench, tx, rules, self.tracer, info)?;
+        Ok((ran, Some(trace)))
     }
 }
 

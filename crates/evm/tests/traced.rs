@@ -6,8 +6,8 @@ mod fixture;
 use dovetail_evm as evm;
 use evm::trace::{Committed, GethDebugTracingOptions, Trace, TraceError, Tracer, Wanted, trace_block, trace_call};
 use evm::{
-    AccountState, Address, B256, Bytecode, CallRequest, ExecuteError, FeesKey, Ground, Lookup, Missing, Outcome,
-    Payload, RecoveredTransaction, State, StateKey, Status, SystemTransaction, U256, View,
+    AccountState, Address, B256, Bytecode, CallRequest, ExecuteError, FeesKey, Funding, Ground, Lookup, Missing,
+    Outcome, Payload, RecoveredTransaction, State, StateKey, Status, Step, SystemTransaction, U256, View,
 };
 use fixture::{World, signed, wei};
 use primitives::Slot;
@@ -37,7 +37,8 @@ fn json_of(trace: &Trace) -> Value {
 
 fn committed(place: usize, payload: &Payload, sender: Address, outcome: Outcome) -> Committed {
     let transaction = RecoveredTransaction::committed(signed(payload).0.clone(), sender).unwrap();
-    Committed { place, hash: transaction.hash(), slot: Slot(1000), outcome, transaction: Some(transaction) }
+    let (hash, transaction) = (transaction.hash(), Some(Step::Signed(Box::new(transaction))));
+    Committed { place, hash, slot: Slot(1000), outcome, transaction }
 }
 
 /// A world after a block of which each transaction depends on those before it, the block, and the state before it.
@@ -177,7 +178,43 @@ fn a_run_that_comes_to_another_receipt_is_not_told() {
 }
 
 #[test]
-fn the_protocols_own_transaction_is_not_traced_and_what_follows_it_only_if_it_comes_to_its_receipt() {
+fn the_protocols_own_call_is_traced_like_any_other() {
+    let mut world = World::new(4);
+    world.deploy(COUNTER, COUNTS);
+    let (mailbox, before) = (Address::repeat_byte(0xbb), world.state.clone());
+    let call = SystemTransaction::Call {
+        caller: mailbox,
+        target: COUNTER,
+        input: vec![1, 2].into(),
+        gas_limit: 100_000,
+        value: U256::from(5),
+        funding: Funding::Minted,
+    };
+    let called = |world: &mut World, place| {
+        let payload = world.call(0, COUNTER);
+        let outcome = world.commit(payload.clone()).effects.outcomes[0].clone();
+        committed(place, &payload, world.sender(0), outcome)
+    };
+    let first = called(&mut world, 0);
+    let (outcome, hash) = (world.commit_system(call.clone()).effects.outcomes[0].clone(), B256::repeat_byte(9));
+    let own = Committed { place: 1, hash, slot: Slot(1000), outcome, transaction: Some(Step::System(call)) };
+    let block = [first, own, called(&mut world, 2)];
+    let told = trace(&world, &block, Wanted::All, &calls(), &before).unwrap();
+    assert_eq!(told.iter().map(|(place, _)| *place).collect::<Vec<_>>(), [0, 1, 2]);
+    let own = json_of(&told[1].1);
+    assert_eq!((&own["from"], &own["to"], &own["input"]), (&json!(mailbox), &json!(COUNTER), &json!("0x0102")));
+    assert_eq!((number(&own["value"]), number(&own["gas"])), (5, 100_000));
+    assert_eq!(number(&own["gasUsed"]), block[1].outcome.gas_used);
+    assert_eq!(number(&own["logs"][0]["data"]), 2, "the count between those of the others: {own}");
+    assert_eq!(number(&json_of(&told[2].1)["logs"][0]["data"]), 3);
+    let mut changed = block.clone();
+    changed[1].outcome.gas_used += 1;
+    let refused = trace(&world, &changed, Wanted::One(1), &calls(), &before).unwrap_err();
+    assert!(matches!(refused, TraceError::Differs { transaction, .. } if transaction == block[1].hash), "{refused}");
+}
+
+#[test]
+fn the_protocols_own_transaction_that_is_not_known_is_not_traced_and_what_follows_it_only_if_it_comes_to_its_receipt() {
     let (mut world, mut block, before) = block(4);
     let burn = SystemTransaction::Burn { account: world.sender(1), value: wei(1) };
     let outcome = world.commit_system(burn).effects.outcomes[0].clone();

@@ -34,6 +34,7 @@ mod locks;
 mod messages;
 mod order;
 mod outcomes;
+mod own_calls;
 mod past;
 pub mod queries;
 mod recency;

@@ -26,6 +26,7 @@ pub use crate::applied::applied;
 pub use crate::attempts::{attempt, locked_by};
 pub use crate::ledger::{account, account_of, code, fees, slot, stored_value, word};
 pub use crate::outcomes::outcome;
+pub use crate::own_calls::own_call;
 pub use crate::past::{kept_from, values_after};
 
 /// Most blocks that one outbox page looks through.

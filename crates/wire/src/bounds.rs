@@ -143,6 +143,8 @@ const FIELDS: &[(&str, &[FieldBound])] = &[
     ),
     ("StateProof", &[("value", 1, STATE_VALUE_BYTES_MAX), ("proof", 1, STATE_PROOF_BYTES_MAX)]),
     ("GetOutcomeRequest", &[("transaction_hash", 1, WORD_BYTES)]),
+    ("GetOwnCallRequest", &[("transaction_hash", 1, WORD_BYTES)]),
+    ("GetOwnCallResponse", &[("call", 1, PREPARED_BYTES_MAX)]),
     ("ListOutcomesResponse", &[("outcomes", OUTCOMES_COUNT_MAX, PARTS)]),
     ("Block", &[("header", 1, HEADER_BYTES_MAX), ("certificate", 1, CERTIFICATE_BYTES_MAX)]),
     ("GetBlocksResponse", &[("blocks", BLOCKS_COUNT_MAX, PARTS)]),

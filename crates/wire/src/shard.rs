@@ -16,7 +16,7 @@ use crate::participant::Answers;
 use crate::rejection::Rejection;
 use crate::state::{LeafPlace, OutcomeRecord, ReadValue};
 use alloy_primitives::{Address, B256, U256};
-use evm::{Data, Environments, Payload, StateKey};
+use evm::{Data, Environments, Payload, StateKey, SystemTransaction};
 use primitives::{Digest, Height, NetworkId, ShardId, Slot, Time};
 use proof::{
     Certificate, Certified, DeliveryStatus, ForeignReceipt, Header, LeafKind, Message, MessageId, Receipt, ValidatorSet,
@@ -254,6 +254,9 @@ pub trait ShardApi: Send + Sync + 'static {
 
     /// What a transaction did; [`crate::Reason::NotFound`] without a record.
     fn outcome(&self, transaction: B256) -> impl Future<Output = Result<OutcomeRecord, Rejection>> + Send;
+
+    /// What a transaction of the protocol itself called; [`crate::Reason::NotFound`] without a record.
+    fn own_call(&self, transaction: B256) -> impl Future<Output = Result<SystemTransaction, Rejection>> + Send;
 
     /// Outcomes of a range of network blocks.
     fn outcomes(&self, query: OutcomeQuery) -> impl Future<Output = Result<OutcomePage, Rejection>> + Send;

@@ -10,7 +10,8 @@ use dovetail_wire as wire;
 use alloy_primitives::{Address, B256, U256, keccak256};
 use commit::{Descriptor, Refusal, Verdict};
 use evm::{
-    AccountState, Data, Environment, Environments, NetworkParams, Outcome, Payload, Placement, Spec, StateKey, Status,
+    AccountState, Data, Environment, Environments, Funding, NetworkParams, Outcome, Payload, Placement, Spec, StateKey,
+    Status, SystemTransaction,
 };
 use futures_util::StreamExt;
 use primitives::{AttemptId, Digest, Height, Millis, ShardId, Slot, Time};
@@ -76,6 +77,17 @@ fn record() -> OutcomeRecord {
         leaf: LeafPlace { height: Height(1), index: 0 },
         attempt: Some(attempt()),
         participants: vec![ShardId(0), ShardId(1)],
+    }
+}
+
+fn own_call() -> SystemTransaction {
+    SystemTransaction::Call {
+        caller: Address::repeat_byte(4),
+        target: Address::repeat_byte(5),
+        input: vec![6].into(),
+        gas_limit: 7,
+        value: U256::from(8),
+        funding: Funding::Minted,
     }
 }
 
@@ -180,6 +192,13 @@ impl ShardApi for Everything {
             return Ok(record());
         }
         Err(Rejection::new(Reason::NotFound, format!("no outcome of {transaction}")).with("transaction", transaction))
+    }
+
+    async fn own_call(&self, transaction: B256) -> Result<SystemTransaction, Rejection> {
+        if transaction == record().transaction {
+            return Ok(own_call());
+        }
+        Err(Rejection::new(Reason::NotFound, "no call of the protocol's own"))
     }
 
     async fn outcomes(&self, query: OutcomeQuery) -> Result<OutcomePage, Rejection> {
@@ -457,6 +476,8 @@ async fn a_shard_answers_every_call() {
     assert_eq!((read.height, after.height), (Height(1), Height(0)), "slot 0 is one, and none is another thing");
     assert_eq!(client.prove_state(Address::ZERO, &[U256::ZERO]).await.unwrap().proofs.len(), 2);
     assert_eq!(client.outcome(record().transaction).await.unwrap(), record());
+    assert_eq!(client.own_call(record().transaction).await.unwrap(), own_call());
+    assert_eq!(client.own_call(B256::repeat_byte(2)).await.unwrap_err().reason, Reason::NotFound);
     let query = OutcomeQuery { from: Slot(1), to: Some(Slot(2)), cursor: None, count_max: 3 };
     let page = client.outcomes(query).await.unwrap();
     assert_eq!(page.next, Some(OutcomeCursor { shown: Slot(1), height: Height(1), index: 3 }));

@@ -2,7 +2,7 @@
 
 use crate::api::Node;
 use alloy_primitives::{Address, B256, U256};
-use evm::{Data, FeesKey, NetworkParams, StateKey};
+use evm::{Data, FeesKey, NetworkParams, StateKey, SystemTransaction};
 use host::{Clock, PEER_SILENT_MAX, Standing};
 use primitives::{Slot, Time};
 use std::collections::BTreeSet;
@@ -47,6 +47,10 @@ impl Chain for Node {
 
     async fn oldest_state(&self) -> Result<Slot, Rejection> {
         self.reads.oldest().await
+    }
+
+    async fn own_call(&self, record: &OutcomeRecord) -> Result<Option<SystemTransaction>, Rejection> {
+        self.reads.own_call(record).await
     }
 
     async fn block(&self, slot: Slot) -> Result<Arc<SlotBlock>, Rejection> {

@@ -14,7 +14,9 @@
 use crate::calls::Calls;
 use crate::shards::{Shards, named};
 use alloy_primitives::{Address, B256, U256};
-use evm::{AccountState, Bytecode, CodeCache, Data, FeesKey, Ground, Lookup, Missing, StateKey, View};
+use evm::{
+    AccountState, Bytecode, CodeCache, Data, FeesKey, Ground, Lookup, Missing, StateKey, SystemTransaction, View,
+};
 use futures_util::future::{join_all, try_join_all};
 use host::network::Network;
 use primitives::{ShardId, Slot};
@@ -234,6 +236,17 @@ impl Reads {
             status.map(|status| status.history).map_err(|rejection| named(shard, rejection))
         });
         Ok(try_join_all(asks).await?.into_iter().max().unwrap_or(Slot(0)))
+    }
+
+    /// What the protocol's own transaction `record` called, as the shard says that ran it.
+    pub(crate) async fn own_call(&self, record: &OutcomeRecord) -> Result<Option<SystemTransaction>, Rejection> {
+        // Nobody takes part in it but the shard itself.
+        let [shard] = record.participants[..] else { return Ok(None) };
+        match self.shards.sound(shard)?.shard.own_call(record.transaction).await {
+            Ok(call) => Ok(Some(call)),
+            Err(rejection) if rejection.reason == Reason::NotFound => Ok(None),
+            Err(rejection) => Err(named(shard, rejection)),
+        }
     }
 
     /// What a transaction did, from whichever of `shards` has it.

@@ -4,7 +4,7 @@ use crate::checks;
 use crate::convert;
 use crate::node::{Node, unexpected};
 use alloy_primitives::{Address, B256, U256};
-use evm::{Environments, Payload, StateKey};
+use evm::{Environments, Payload, StateKey, SystemTransaction};
 use host::Class;
 use primitives::{Height, Millis, Read, ShardId, Slot, Time, Verified};
 use proof::{Fact, ForeignReceipt, LeafKind, MessageId, Receipt};
@@ -102,6 +102,11 @@ impl ShardApi for Node {
 
     async fn outcome(&self, transaction: B256) -> Result<OutcomeRecord, Rejection> {
         queries::outcome(&self.handle.reader().snapshot(), transaction).ok_or_else(|| not_found("the transaction"))
+    }
+
+    async fn own_call(&self, transaction: B256) -> Result<SystemTransaction, Rejection> {
+        let call = queries::own_call(&self.handle.reader().snapshot(), transaction);
+        call.ok_or_else(|| not_found("a call of the protocol's own"))
     }
 
     async fn outcomes(&self, query: OutcomeQuery) -> Result<OutcomePage, Rejection> {

@@ -3,9 +3,10 @@
 use super::world::{ETHER, NETWORK, S0, S1, World, artifact, user};
 use crate::spaces::CONSUMED;
 use crate::{AcknowledgeRefusal, Answer, Busy, DeliverRefusal, HandlerEnd, Input, LocalRefusal, Novelty, queries};
-use alloy_primitives::{Address, TxKind, U256, keccak256};
+use alloy_primitives::{Address, B256, TxKind, U256, keccak256};
 use commit::{Refusal, Verdict};
-use primitives::{Time, Verified};
+use evm::SystemTransaction;
+use primitives::{Slot, Time, Verified};
 use proof::{DeliveryStatus, Fact, LeafKind, MessageId, domain_of};
 
 /// A network with a Ping on shard 0 and a Pong on shard 1, deployed by ordinary transactions.
@@ -100,6 +101,38 @@ fn a_message_runs_once_however_often_it_is_delivered() {
     };
     assert_eq!(receipts(&first), receipts(&again));
     assert_eq!(post.received_count(), U256::from(1));
+}
+
+#[test]
+fn what_a_delivery_and_an_acknowledgement_called_is_found_by_their_ids() {
+    let mut post = post();
+    let deadline = post.soon();
+    for _ in 0..3 {
+        let fact = post.send(post.pong, ETHER, deadline);
+        let answer = post.world.deliver(S1, &fact);
+        let delivery = post.world.delivery_fact(&answer);
+        post.world.acknowledge(S0, &delivery);
+    }
+    for (shard, target, function) in
+        [(S1, post.pong, "handle(uint32,bytes32,bytes)"), (S0, post.ping, "handleDelivery(bytes32,uint8)")]
+    {
+        let store = post.world.store(shard);
+        let page = queries::outcomes(store, queries::OutcomeCursor::at(Slot(0)), Slot(u64::MAX), 1_000);
+        let own: Vec<_> = page.outcomes.iter().filter(|record| record.bytes.is_empty()).collect();
+        assert_eq!(own.len(), 3);
+        for record in own {
+            match queries::own_call(store, record.transaction) {
+                Some(SystemTransaction::Call { caller, target: called, input, .. }) => {
+                    assert_eq!((caller, called), (evm::mailbox_address(shard), target));
+                    assert_eq!(input[..4], selector(function));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        let signed = page.outcomes.iter().find(|record| !record.bytes.is_empty()).unwrap();
+        assert_eq!(queries::own_call(store, signed.transaction), None);
+        assert_eq!(queries::own_call(store, B256::repeat_byte(9)), None);
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::rejection::{Reason, Rejection};
 use crate::state::OutcomeRecord;
 use alloy_primitives::{Address, B256, U256};
 use evm::trace::TraceError;
-use evm::{Data, ExecuteError, Ground, Missing, NetworkParams, View};
+use evm::{Data, ExecuteError, Ground, Missing, NetworkParams, SystemTransaction, View};
 use primitives::{ShardId, Slot, Time};
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -192,6 +192,14 @@ pub trait Chain: Send + Sync + 'static {
     /// The first slot after which all of the state is kept still. By default it is after every slot.
     fn oldest_state(&self) -> impl Future<Output = Result<Slot, Rejection>> + Send {
         async { Ok(self.earliest()) }
+    }
+
+    /// What the protocol's own transaction `record` called, if that is known. By default it is not.
+    fn own_call(
+        &self,
+        _record: &OutcomeRecord,
+    ) -> impl Future<Output = Result<Option<SystemTransaction>, Rejection>> + Send {
+        async { Ok(None) }
     }
 
     /// What `slot`, which is closed, shows.

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! A transaction that a later block shows is run again at its own slot, after what that slot's block shows: it held its keys from
-//! then on, so nothing that it depends on ran after it. What comes to another receipt is not told. The protocol's own transactions
-//! have no input that is kept, and no trace.
+//! then on, so nothing that it depends on ran after it. What comes to another receipt is not told. What a transaction of the
+//! protocol itself called, a delivery's say, is asked of its shard.
 //! Source: geth, "debug namespace"; `OpenEthereum`, "JSONRPC trace module"; Erigon for `trace_filter`.
 
 use super::arguments::{Json, TraceQuery, read};
@@ -25,7 +25,9 @@ use alloy_rpc_types_trace::parity::TraceResultsWithTransactionHash;
 use evm::trace::{
     Committed, LocalizedTransactionTrace, Trace, TraceResults, TraceType, Tracer, Wanted, trace_block, trace_call,
 };
-use evm::{CallRequest, Environments, RecoveredTransaction};
+use evm::{CallRequest, Environments, RecoveredTransaction, Step};
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::{StreamExt, TryStreamExt, iter};
 use jsonrpsee::RpcModule;
 use jsonrpsee::core::RegisterMethodError;
 use jsonrpsee::types::error::INTERNAL_ERROR_CODE;
@@ -36,6 +38,9 @@ use std::sync::Arc;
 
 /// The most blocks with transactions that one `trace_filter` runs again.
 pub(super) const TRACE_FILTER_BLOCKS_COUNT_MAX: usize = 100;
+
+/// How many shards' answers about the protocol's own transactions are waited for at once.
+const OWN_CALLS_AT_ONCE_COUNT: usize = 16;
 
 /// Adds these methods.
 pub(super) fn register<C: Chain>(module: &mut RpcModule<Node<C>>) -> Result<(), RegisterMethodError> {
@@ -225,9 +230,7 @@ impl<C: Chain> Node<C> {
         };
         let mut pasts = Vec::new();
         if let Some(wanted) = here {
-            let transactions =
-                prompt.into_iter().map(|(place, record)| committed(place, record)).collect::<Answer<_>>()?;
-            pasts.push(Past { slot, transactions, wanted });
+            pasts.push(Past { slot, transactions: self.committed(prompt).await?, wanted });
         }
         for (place, record) in late {
             if [Wanted::All, Wanted::One(place)].contains(&wanted) {
@@ -243,9 +246,33 @@ impl<C: Chain> Node<C> {
         let own = self.told(slot).await?;
         let before =
             own.outcomes.iter().filter(|before| before.number == slot.0 && before.transaction != record.transaction);
-        let before = before.enumerate().map(|(place, before)| committed(place, before));
-        let transactions = before.chain([committed(place, record)]).collect::<Answer<Vec<_>>>()?;
+        let transactions = self.committed(before.enumerate().chain([(place, record)]).collect()).await?;
         Ok(Past { slot, wanted: Wanted::One(transactions.len() - 1), transactions })
+    }
+
+    /// What a block shows at these places, with what is needed to run it again.
+    async fn committed(&self, shown: Vec<(usize, &OutcomeRecord)>) -> Answer<Vec<Committed>> {
+        let mut all: Vec<BoxFuture<'_, Answer<Committed>>> = Vec::with_capacity(shown.len());
+        for (place, record) in shown {
+            all.push(self.committed_at(place, record).boxed());
+        }
+        iter(all).buffered(OWN_CALLS_AT_ONCE_COUNT).try_collect().await
+    }
+
+    async fn committed_at(&self, place: usize, record: &OutcomeRecord) -> Answer<Committed> {
+        let (hash, slot) = (record.transaction, Slot(record.number));
+        let transaction = self.step(record).await?;
+        Ok(Committed { place, hash, slot, outcome: record.outcome.clone(), transaction })
+    }
+
+    /// What ran: the signed transaction, or the call of the protocol's own that its shard names.
+    async fn step(&self, record: &OutcomeRecord) -> Answer<Option<Step>> {
+        if record.bytes.is_empty() {
+            return Ok(self.chain.own_call(record).await?.map(Step::System));
+        }
+        let broken = |reason: evm::TransactionError| error(INTERNAL_ERROR_CODE, reason.to_string());
+        let signed = RecoveredTransaction::committed(record.bytes.clone(), record.sender).map_err(broken)?;
+        Ok(Some(Step::Signed(Box::new(signed))))
     }
 
     /// The block of a closed slot, if it is one that can be run again.
@@ -281,15 +308,6 @@ impl<C: Chain> Node<C> {
         };
         self.slot_of(id).await?.ok_or_else(|| error(SERVER_ERROR_CODE, missing))
     }
-}
-
-fn committed(place: usize, record: &OutcomeRecord) -> Answer<Committed> {
-    let broken = |reason: evm::TransactionError| error(INTERNAL_ERROR_CODE, reason.to_string());
-    let is_signed = !record.bytes.is_empty();
-    let recovered = is_signed.then(|| RecoveredTransaction::committed(record.bytes.clone(), record.sender));
-    let transaction = recovered.transpose().map_err(broken)?;
-    let (hash, slot) = (record.transaction, Slot(record.number));
-    Ok(Committed { place, hash, slot, outcome: record.outcome.clone(), transaction })
 }
 
 fn geth(trace: &Trace) -> Answer<Value> {

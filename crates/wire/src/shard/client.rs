@@ -6,15 +6,17 @@ use super::{
 };
 use crate::batch::{runs, same_count};
 use crate::client::{Connection, Repeat, Transport};
-use crate::convert::{bytes_of, encoded, number_bytes, required};
-use crate::limits::{BATCH_BYTES_TARGET, RECEIPTS_COUNT_MAX, SHARD_MESSAGE_BYTES_MAX, TRANSACTIONS_COUNT_MAX};
+use crate::convert::{bytes_of, canonical, encoded, number_bytes, required};
+use crate::limits::{
+    BATCH_BYTES_TARGET, PREPARED_BYTES_MAX, RECEIPTS_COUNT_MAX, SHARD_MESSAGE_BYTES_MAX, TRANSACTIONS_COUNT_MAX,
+};
 use crate::participant::Answers;
 use crate::proto::v1;
 use crate::proto::v1::shard_service_client::ShardServiceClient;
 use crate::rejection::Rejection;
 use crate::state::{LeafPlace, OutcomeRecord};
 use alloy_primitives::{Address, B256, U256};
-use evm::{Payload, StateKey};
+use evm::{Payload, StateKey, SystemTransaction};
 use futures_util::stream::{Stream, StreamExt};
 use primitives::{Height, ShardId, Slot};
 use proof::{ForeignReceipt, LeafKind, MessageId, Receipt};
@@ -109,6 +111,13 @@ impl ShardClient {
         let request = v1::GetOutcomeRequest { transaction_hash: bytes_of(transaction.as_slice()) };
         let response = self.connection.read(request, call!(self, get_outcome)).await?;
         Ok(required("outcome", response.outcome)?.try_into()?)
+    }
+
+    /// What a transaction of the protocol itself called.
+    pub async fn own_call(&self, transaction: B256) -> Result<SystemTransaction, Rejection> {
+        let request = v1::GetOwnCallRequest { transaction_hash: bytes_of(transaction.as_slice()) };
+        let response = self.connection.read(request, call!(self, get_own_call)).await?;
+        Ok(canonical("call", &response.call, PREPARED_BYTES_MAX)?)
     }
 
     /// Outcomes of a range of network blocks.

@@ -2,7 +2,7 @@
 
 use super::convert::{foreign_receipt, leaf_kind, payload, receipt};
 use super::{OutcomeQuery, ShardApi};
-use crate::convert::{ConvertError, address, hash, number, page, required};
+use crate::convert::{ConvertError, address, encoded, hash, number, page, required};
 use crate::limits::{BLOCKS_COUNT_MAX, OUTBOX_COUNT_MAX, OUTCOMES_COUNT_MAX, WATCHERS_COUNT_MAX};
 use crate::proto::v1;
 use crate::proto::v1::shard_service_server::ShardService;
@@ -87,6 +87,15 @@ impl<A: ShardApi> ShardService for ShardServer<A> {
         let transaction = hash("transaction_hash", &request.into_inner().transaction_hash).map_err(refused)?;
         let outcome = self.api.outcome(transaction).await?;
         Ok(Response::new(v1::GetOutcomeResponse { outcome: Some(outcome.into()) }))
+    }
+
+    async fn get_own_call(
+        &self,
+        request: Request<v1::GetOwnCallRequest>,
+    ) -> Result<Response<v1::GetOwnCallResponse>, Status> {
+        let transaction = hash("transaction_hash", &request.into_inner().transaction_hash).map_err(refused)?;
+        let call = self.api.own_call(transaction).await?;
+        Ok(Response::new(v1::GetOwnCallResponse { call: encoded(&call) }))
     }
 
     async fn list_outcomes(
