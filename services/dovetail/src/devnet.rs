@@ -4,8 +4,9 @@ use alloy_primitives::Address;
 use cluster::{Cluster, Node, Plan};
 use evm::mailbox_address;
 use eyre::{Result, WrapErr, ensure, eyre};
+use fixtures::usual;
 use fixtures::wallet::{ACCOUNTS_COUNT, Wallet};
-use host::network::Network;
+use host::network::{Genesis, Network};
 use primitives::ShardId;
 use serde::Serialize;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -18,15 +19,18 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(200);
 /// The chain id: of its own, for tools take anvil's and hardhat's 31337 for a chain that has those two's methods.
 const CHAIN_ID: u64 = 0xd07e;
 
+/// How many shards a network has where nothing is said.
+const SHARDS_COUNT: u32 = 4;
+
 /// Most funded accounts.
 const ACCOUNTS_COUNT_MAX: u32 = 1_000;
 
 /// Starts a network of real processes on loopback, prints its endpoints, and keeps it up until it is stopped.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// How many shards.
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=i64::from(evm::SHARDS_COUNT_MAX)))]
-    shards: u32,
+    /// How many shards. Without it, as many as the network in `--dir` has, or 4.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(evm::SHARDS_COUNT_MAX)))]
+    shards: Option<u32>,
     /// How many relays.
     #[arg(long, default_value_t = 2)]
     relays: u32,
@@ -48,10 +52,11 @@ pub struct Arguments {
     /// The EIP-155 chain id. Without it, that which the network in `--dir` has, or 53374.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     chain_id: Option<u64>,
-    /// How many funded accounts.
-    #[arg(long, default_value_t = ACCOUNTS_COUNT, value_parser = clap::value_parser!(u32).range(1..=i64::from(ACCOUNTS_COUNT_MAX)))]
-    accounts: u32,
-    /// Leaves out the contracts that tools expect at the same address of every chain, such as Multicall3.
+    /// How many funded accounts. Without it, as many as the network in `--dir` has, or 10.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(ACCOUNTS_COUNT_MAX)))]
+    accounts: Option<u32>,
+    /// Leaves out the contracts that tools expect at the same address of every chain, such as Multicall3. A network in `--dir` that
+    /// began without them has none either way.
     #[arg(long)]
     no_usual_contracts: bool,
     /// Prints the endpoints as one line of JSON.
@@ -84,14 +89,50 @@ struct Shard {
     grpc: String,
 }
 
+/// What a network begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shape {
+    shards: u32,
+    accounts: u32,
+    has_usual_contracts: bool,
+}
+
+impl Shape {
+    /// As it is asked for, where it is, else as the network in the folder began, if there is one.
+    fn of(arguments: &Arguments, began: Option<Self>) -> Self {
+        let began = began.unwrap_or(Self { shards: SHARDS_COUNT, accounts: ACCOUNTS_COUNT, has_usual_contracts: true });
+        Self {
+            shards: arguments.shards.unwrap_or(began.shards),
+            accounts: arguments.accounts.unwrap_or(began.accounts),
+            has_usual_contracts: began.has_usual_contracts && !arguments.no_usual_contracts,
+        }
+    }
+
+    /// As a network of `shards` with this genesis began.
+    fn began(network: u64, shards: u32, genesis: &Genesis) -> Result<Self> {
+        let has = |address| genesis.accounts.contains_key(&address);
+        let mut accounts = 0;
+        while accounts < ACCOUNTS_COUNT_MAX && has(Wallet::development(network, accounts)?.address()) {
+            accounts += 1;
+        }
+        let has_usual_contracts = usual::accounts()?.into_iter().all(|(address, _)| has(address));
+        Ok(Self { shards, accounts, has_usual_contracts })
+    }
+}
+
 /// Does it.
 pub async fn run(arguments: Arguments) -> Result<()> {
     // Before anything is started, so that a signal meanwhile stops it all in order too.
     let stop = host::shutdown::on_signal()?;
     let temporary = tempfile::Builder::new().prefix("dovetail-devnet-").tempdir()?;
     let dir = arguments.dir.as_deref().unwrap_or(temporary.path());
-    let mut cluster = Cluster::start(plan(&arguments, dir)?, dir)?;
-    let endpoints = endpoints(&cluster, &arguments)?;
+    let kept = Cluster::kept_network(dir)?;
+    let began = kept
+        .as_ref()
+        .map(|network| Shape::began(network.params.network.0, network.endpoints.len() as u32, &network.genesis));
+    let shape = Shape::of(&arguments, began.transpose()?);
+    let mut cluster = Cluster::start(plan(&arguments, shape, kept, dir)?, dir)?;
+    let endpoints = endpoints(&cluster, &arguments, shape)?;
     if arguments.json {
         host::say!("{}", serde_json::to_string(&endpoints)?);
     } else {
@@ -110,10 +151,9 @@ pub async fn run(arguments: Arguments) -> Result<()> {
     casualty.map_or(stopped, Err)
 }
 
-fn plan(arguments: &Arguments, dir: &Path) -> Result<Plan> {
-    let kept = Cluster::kept_network(dir)?;
+fn plan(arguments: &Arguments, shape: Shape, kept: Option<Network>, dir: &Path) -> Result<Plan> {
     let before = kept.as_ref().map(|network| &network.params);
-    let development = Plan::new(arguments.shards)?;
+    let development = Plan::new(shape.shards)?;
     let plan = Plan {
         network: arguments.chain_id.or(before.map(|params| params.network.0)).unwrap_or(CHAIN_ID),
         relays: arguments.relays,
@@ -123,12 +163,12 @@ fn plan(arguments: &Arguments, dir: &Path) -> Result<Plan> {
         rpc: Some(rpc_address(arguments, Cluster::kept_rpc(dir)?)),
         ..development
     };
-    let plan = plan.with_accounts(arguments.accounts)?;
-    let plan = if arguments.no_usual_contracts { plan } else { plan.with_usual_contracts()? };
+    let plan = plan.with_accounts(shape.accounts)?;
+    let plan = if shape.has_usual_contracts { plan.with_usual_contracts()? } else { plan };
     ensure!(
         kept.is_none_or(|network| is_of(&network, &plan)),
-        "the network in {} began otherwise: start it with the --shards, --slot-ms, --chain-id, --accounts and --no-usual-contracts it \
-         began with, or give another --dir",
+        "the network in {} began otherwise: leave out --shards, --slot-ms, --chain-id, --accounts and --no-usual-contracts, then they \
+         are as it began, or give another --dir",
         dir.display()
     );
     Ok(plan)
@@ -149,7 +189,7 @@ fn rpc_address(arguments: &Arguments, before: Option<SocketAddr>) -> SocketAddr 
     SocketAddr::new(host, port)
 }
 
-fn endpoints(cluster: &Cluster, arguments: &Arguments) -> Result<Endpoints> {
+fn endpoints(cluster: &Cluster, arguments: &Arguments, shape: Shape) -> Result<Endpoints> {
     let network = cluster.network().params.network.0;
     let account = |number| -> Result<Account> {
         let wallet = Wallet::development(network, number)?;
@@ -161,10 +201,10 @@ fn endpoints(cluster: &Cluster, arguments: &Arguments) -> Result<Endpoints> {
         rpc: cluster.rpc(0),
         coordinator_grpc: cluster.endpoint(Node::Coordinator(0)),
         network_file: cluster.network_path(),
-        accounts: (0..arguments.accounts).map(account).collect::<Result<_>>()?,
-        shards: (0..arguments.shards).map(shard).collect(),
+        accounts: (0..shape.accounts).map(account).collect::<Result<_>>()?,
+        shards: (0..shape.shards).map(shard).collect(),
         relays: (0..arguments.relays).map(|relay| cluster.endpoint(Node::Relay(relay))).collect(),
-        mailboxes: (0..arguments.shards).map(|shard| mailbox_address(ShardId(shard))).collect(),
+        mailboxes: (0..shape.shards).map(|shard| mailbox_address(ShardId(shard))).collect(),
     })
 }
 
@@ -210,6 +250,26 @@ mod tests {
     fn address(line: &[&str], before: Option<&str>) -> String {
         let line = Line::try_parse_from([&["devnet"], line].concat()).unwrap();
         rpc_address(&line.arguments, before.map(|address| address.parse().unwrap())).to_string()
+    }
+
+    #[test]
+    fn a_folder_keeps_its_shape_unless_another_is_asked_for() {
+        let shape = |line: &[&str], began| {
+            Shape::of(&Line::try_parse_from([&["devnet"], line].concat()).unwrap().arguments, began)
+        };
+        let usual = Shape { shards: 4, accounts: 10, has_usual_contracts: true };
+        assert_eq!(shape(&[], None), usual);
+        let plan = Plan::new(3).unwrap().with_accounts(12).unwrap();
+        let began = Shape::began(plan.network, 3, &plan.genesis).unwrap();
+        assert_eq!(began, Shape { shards: 3, accounts: 12, has_usual_contracts: false });
+        assert_eq!(shape(&[], Some(began)), began);
+        assert_eq!(
+            shape(&["--shards", "2", "--accounts", "5"], Some(began)),
+            Shape { shards: 2, accounts: 5, ..began }
+        );
+        let plan = plan.with_usual_contracts().unwrap();
+        assert!(Shape::began(plan.network, 3, &plan.genesis).unwrap().has_usual_contracts);
+        assert!(!shape(&["--no-usual-contracts"], Some(usual)).has_usual_contracts);
     }
 
     #[test]
