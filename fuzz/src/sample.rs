@@ -249,5 +249,5 @@ pub(crate) fn transactions() -> Vec<Vec<u8>> {
 pub(crate) fn payload(transactions: impl IntoIterator<Item = Vec<u8>>) -> Payload {
     let kind = |bytes: Vec<u8>| TransactionKind::Signed(SignedTransaction(bytes.into()));
     let environment = Environment::Slot(params().slot_at(START));
-    Payload { environment, transactions: transactions.into_iter().map(kind).collect() }
+    Payload::bundle(environment, transactions.into_iter().map(kind).collect())
 }

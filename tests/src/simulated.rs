@@ -121,7 +121,7 @@ impl Cluster for Simulated {
     fn submit(&mut self, coordinator: usize, transactions: &[Bytes]) -> Result<Submission> {
         let signed = |bytes: &Bytes| TransactionKind::Signed(SignedTransaction(Data(bytes.clone())));
         let transactions = transactions.iter().map(signed).collect();
-        let payload = Payload { environment: Environment::Slot(Slot(0)), transactions };
+        let payload = Payload::bundle(Environment::Slot(Slot(0)), transactions);
         let ticket = self.world.submit(coordinator, payload).map_err(|error| error.to_string());
         self.submissions.push(ticket);
         Ok(Submission(self.submissions.len() - 1))

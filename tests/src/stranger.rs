@@ -37,10 +37,8 @@ impl Attempt {
     pub fn at<C: Cluster>(cluster: &mut C, transactions: &[Bytes], life: Millis) -> Result<Self> {
         let params = cluster.params().clone();
         let signed = |bytes: &Bytes| TransactionKind::Signed(SignedTransaction(Data(bytes.clone())));
-        let payload = Payload {
-            environment: Environment::Slot(params.slot_at(cluster.now())),
-            transactions: transactions.iter().map(signed).collect(),
-        };
+        let slot = Environment::Slot(params.slot_at(cluster.now()));
+        let payload = Payload::bundle(slot, transactions.iter().map(signed).collect());
         let recovered = Verified::by(&PayloadVerifier::new(params.clone()), payload.clone())?;
         let mut seen = Seen::default();
         let executed = seen.run(cluster, &recovered)?;

@@ -24,7 +24,7 @@ use cluster::client::{Client, Ended};
 use cluster::{Cluster, Node, Plan};
 use commit::VoteProof;
 use dovetail_tests::testnet::{DESTINATION, SOURCE, Testnet, program};
-use evm::{Data, Environment, Payload, SignedTransaction, Status, TransactionKind};
+use evm::{Data, Environment, Payload, Status};
 use eyre::Result;
 use fixtures::contracts::Ping;
 use fixtures::wallet::{Call, Wallet};
@@ -154,14 +154,9 @@ async fn nonce_too_high(case: &Case) {
     let late = user.sign(&swap_of(case, &user)).unwrap();
     let network = case.net.cluster.network();
     let millis = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
-    let local = Payload {
-        environment: Environment::Slot(network.params.slot_at(Time(millis))),
-        transactions: vec![TransactionKind::Signed(SignedTransaction(Data({
-            // To itself: one participant.
-            let mut own = user.clone();
-            own.sign(&Call::to(user.address(), Vec::new())).unwrap()
-        })))],
-    };
+    // To itself: one participant.
+    let own = user.clone().sign(&Call::to(user.address(), Vec::new())).unwrap();
+    let local = Payload::signed(Environment::Slot(network.params.slot_at(Time(millis))), Data(own));
     let home = case.client.shard(network.placement.shard_of(user.address()));
     let rejection = home.submit_local(&[local]).await.unwrap().remove(0).unwrap_err();
     assert_eq!(rejection.reason, Reason::NonceTooHigh, "{rejection}");

@@ -80,6 +80,13 @@ impl Descriptor {
         self.participants.get(&shard).copied()
     }
 
+    /// The only participant that is no home, if there is just one: it is asked last and is shown every other's yes, so its own
+    /// yes is the decision (R1), and it commits in the batch of that vote. Known as *last agent* in the literature.
+    pub fn last_agent(&self) -> Option<ShardId> {
+        let mut rest = self.participants.keys().filter(|shard| !self.homes.contains(shard));
+        rest.next().copied().filter(|_| rest.next().is_none())
+    }
+
     /// Whether these fields describe an attempt at all; who may vote on it is [`crate::Participant::admit`].
     pub fn check(&self) -> Result<(), DescriptorError> {
         if self.network.0 == 0 {

@@ -3,8 +3,10 @@
 //! ```text
 //!                    prepare, ready            all yes
 //!       (nothing) ------------------> Prepared ---------> Decided(Commit)   apply, release
-//!           |                            |     some no
-//!           |                            '--------------> Decided(Abort)    release
+//!           | |                          |     some no         ^
+//!           | |                          '--------------> Decided(Abort)    release
+//!           | |  prepare, ready, last agent                    |
+//!           | '------------------------------------------------'   its yes is the last: apply at once
 //!           |  prepare, not ready | abort request | past the deadline
 //!           '--------------------> Refused   (may go after the deadline: R5)
 //! ```
@@ -120,6 +122,8 @@ pub enum Action {
     Apply,
     /// Drops the effects and releases the locks.
     Release,
+    /// Applies the effects of the prepare itself, for which nothing was locked. Asked for once per attempt (I5).
+    Commit,
 }
 
 /// What a transition asks for: one batch with `write` and `action`, then `answer`.
@@ -324,12 +328,15 @@ impl Participant {
         }
     }
 
+    /// A yes. R1: that of the last agent, which has seen all others', decides, so it commits where others lock.
     fn accept(&self, descriptor: &Descriptor) -> Step {
-        Step {
-            write: Some(Record::Prepared { descriptor: descriptor.clone() }),
-            answer: Some(Answer::New(self.vote(descriptor, Verdict::Yes))),
-            action: Action::Lock,
-        }
+        let vote = self.vote(descriptor, Verdict::Yes);
+        let (record, action) = if descriptor.last_agent() == Some(self.shard) {
+            (Record::Decided { vote: vote.clone(), decision: Decision::Commit }, Action::Commit)
+        } else {
+            (Record::Prepared { descriptor: descriptor.clone() }, Action::Lock)
+        };
+        Step { write: Some(record), answer: Some(Answer::New(vote)), action }
     }
 
     fn refuse(&self, descriptor: &Descriptor, refusal: Refusal) -> Step {

@@ -51,6 +51,11 @@ fn crossed() -> System {
     System { two: Two::Crossed, kept: 3, ..anyone(0b100) }
 }
 
+/// The same where the shard at which the first reads and the second writes is asked last, and commits with its vote.
+fn crossed_at_the_last() -> System {
+    System { homes: 0b110, ..crossed() }
+}
+
 /// Explores all of it and says what it found: every `always` holds everywhere, every `sometimes` somewhere.
 fn assert_holds(name: &str, system: System) {
     let begun = Instant::now();
@@ -102,18 +107,21 @@ fn one_coordinator_that_crashes_or_dies_strands_nobody() {
 
 #[test]
 fn two_coordinators_race_one_attempt_and_agree() {
-    let without_keeping = System { clock_max: 1, ..honest(ONE_HOME, 2, 1) };
-    assert_holds("two honest, one home", without_keeping);
+    let without_keeping = |homes| System { clock_max: 1, ..honest(homes, 2, 1) };
+    assert_holds("two honest, one home", without_keeping(ONE_HOME));
+    assert_holds("two honest, two homes and a last agent", without_keeping(TWO_HOMES));
 }
 
 #[test]
 fn of_two_tries_at_one_payload_one_commits_at_most() {
     assert_holds("retry, one home", retry(ONE_HOME));
+    assert_holds("retry, two homes and a last agent", retry(TWO_HOMES));
 }
 
 #[test]
 fn two_attempts_that_could_skew_writes_have_an_order() {
     assert_holds("crossed", crossed());
+    assert_holds("crossed, with a last agent", crossed_at_the_last());
 }
 
 #[test]
@@ -163,6 +171,11 @@ fn a_decision_carried_out_twice_is_caught() {
 #[test]
 fn a_lock_before_the_fee_is_caught() {
     assert_caught(Broken::HomesNotAwaited, anyone(ONE_HOME), &["I15"]);
+}
+
+#[test]
+fn a_last_agent_that_has_not_seen_all_votes_is_caught() {
+    assert_caught(Broken::HomesNotAwaited, anyone(TWO_HOMES), &["I1", "I3", "I15"]);
 }
 
 #[test]

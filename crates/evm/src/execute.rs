@@ -192,7 +192,7 @@ fn run_counted(
         block: &block,
         handler: FragmentHandler::default(),
     };
-    let outcomes = run.all(&payload.steps);
+    let outcomes = run.all(payload);
     *gas = run.handler.burnt();
     let outcomes = outcomes?;
     run.recorder().fix();
@@ -253,14 +253,17 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn all(&mut self, steps: &[Step]) -> Result<Vec<Outcome>, ExecuteError> {
+    fn all(
+        &mut self,
+        RecoveredPayload { payload, steps, .. }: &RecoveredPayload,
+    ) -> Result<Vec<Outcome>, ExecuteError> {
         let mut outcomes = Vec::with_capacity(steps.len());
         for (index, step) in steps.iter().enumerate() {
             let outcome = self.step(step).map_err(|error| self.refusal(index, step, error))?;
             if !self.recorder().missing().is_empty() {
                 return Err(ExecuteError::Missing(self.recorder().take_missing()));
             }
-            if steps.len() > 1 && outcome.status != Status::Success {
+            if payload.is_undone_by(outcome.status) {
                 return Err(ExecuteError::BundleReverted { index, outcome: Box::new(outcome) });
             }
             outcomes.push(outcome);

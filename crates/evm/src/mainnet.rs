@@ -248,7 +248,7 @@ impl MainnetBlock {
         let opening = self.opening().into_iter().map(TransactionKind::System);
         let closing = self.closing().into_iter().map(TransactionKind::System);
         let environment = self.environment();
-        let payload = |kind| Payload { environment: environment.clone(), transactions: vec![kind] };
+        let payload = |kind| Payload::bundle(environment.clone(), vec![kind]);
         opening.chain(signed).chain(closing).map(payload).collect()
     }
 

@@ -1,16 +1,19 @@
 //! What an attempt executes: transactions in order, at one place in time.
 
 use crate::{
-    Data, Environment, EnvironmentError, Environments, NetworkParams, RecoveredTransaction, SignedTransaction,
+    Data, Environment, EnvironmentError, Environments, NetworkParams, RecoveredTransaction, SignedTransaction, Status,
     TransactionError, TransactionVerifier,
 };
 use alloy_primitives::{Address, U256};
 use borsh::{BorshDeserialize, BorshSerialize};
 use primitives::{Digest, Domain, Verified, Verifier};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 /// The most transactions a bundle may have.
 pub const BUNDLE_COUNT_MAX: usize = 16;
+
+/// The most transactions a batch may have.
+pub const BATCH_COUNT_MAX: usize = 64;
 
 /// The most bytes a payload may have.
 pub const PAYLOAD_BYTES_MAX: usize = 1 << 20;
@@ -77,19 +80,50 @@ pub enum TransactionKind {
     System(SystemTransaction),
 }
 
-/// Transactions in order. One alone may revert, and that is a commit; of several all must succeed (a bundle).
+/// What the transactions of a payload have to do with each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Grouping {
+    /// Sent as one: all must succeed, or nothing of it happens. One alone may revert, and that is a commit.
+    Bundle,
+    /// Put together by whoever coordinates, to share one attempt: each may revert, and that is a commit.
+    Batch,
+}
+
+impl Grouping {
+    /// The most transactions of such a payload.
+    pub fn count_max(self) -> usize {
+        match self {
+            Self::Bundle => BUNDLE_COUNT_MAX,
+            Self::Batch => BATCH_COUNT_MAX,
+        }
+    }
+}
+
+/// Transactions in order, each on what those before it left.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Payload {
     /// Where in time they run.
     pub environment: Environment,
-    /// One, or a bundle.
+    /// What they have to do with each other.
+    pub grouping: Grouping,
+    /// At least one.
     pub transactions: Vec<TransactionKind>,
 }
 
 impl Payload {
     /// One signed transaction at `environment`.
     pub fn signed(environment: Environment, bytes: impl Into<Data>) -> Self {
-        Self { environment, transactions: vec![TransactionKind::Signed(SignedTransaction(bytes.into()))] }
+        Self::bundle(environment, vec![TransactionKind::Signed(SignedTransaction(bytes.into()))])
+    }
+
+    /// One transaction, or several of which all must succeed.
+    pub fn bundle(environment: Environment, transactions: Vec<TransactionKind>) -> Self {
+        Self { environment, grouping: Grouping::Bundle, transactions }
+    }
+
+    /// Whether it is as if none of its transactions had been sent once one of them ends like this.
+    pub fn is_undone_by(&self, status: Status) -> bool {
+        self.grouping == Grouping::Bundle && self.transactions.len() > 1 && status != Status::Success
     }
 
     /// The digest of the payload alone.
@@ -111,11 +145,13 @@ pub(crate) fn bind(payload: Digest, witness: Digest, effects: Digest) -> Digest 
 /// Why a payload is refused before it runs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PayloadError {
-    /// No transaction, or more than a bundle may have.
-    #[error("{actual} transactions where 1 to {BUNDLE_COUNT_MAX} are allowed")]
+    /// No transaction, or more than a bundle or batch may have.
+    #[error("{actual} transactions where 1 to {max} are allowed")]
     Count {
         /// How many came.
         actual: usize,
+        /// How many may come.
+        max: usize,
     },
     /// A system transaction from outside, on a network that is no replay.
     #[error("transaction {index} is a system transaction, which only replay networks take")]
@@ -157,7 +193,7 @@ impl RecoveredPayload {
     /// A payload of the shard's own making: one system transaction, such as the delivery of a message.
     pub fn system(environment: Environment, transaction: SystemTransaction) -> Self {
         let transactions = vec![TransactionKind::System(transaction.clone())];
-        let payload = Payload { environment, transactions };
+        let payload = Payload::bundle(environment, transactions);
         Self { digest: payload.digest(), payload, steps: vec![Step::System(transaction)] }
     }
 
@@ -221,10 +257,7 @@ impl Verifier<Payload> for PayloadVerifier {
     type Error = PayloadError;
 
     fn verify(&self, payload: Payload) -> Result<RecoveredPayload, PayloadError> {
-        let actual = payload.transactions.len();
-        if actual == 0 || actual > BUNDLE_COUNT_MAX {
-            return Err(PayloadError::Count { actual });
-        }
+        check_count(payload.grouping, payload.transactions.len())?;
         let block = self.params.block(&payload.environment)?;
         let verifier = TransactionVerifier::new(&self.params, block.spec);
         let kinds = payload.transactions.iter().enumerate();
@@ -245,10 +278,32 @@ impl Verifier<(&Verified<RecoveredPayload>, Environment)> for PayloadVerifier {
     ) -> Result<RecoveredPayload, PayloadError> {
         let spec_at = |environment| self.params.block(environment).map(|block| block.spec);
         let is_same_fork = spec_at(&known.payload.environment)? == spec_at(&environment)?;
-        let payload = Payload { environment, transactions: known.payload.transactions.clone() };
+        let payload = Payload { environment, ..known.payload.clone() };
         if !is_same_fork {
             return self.verify(payload);
         }
         Ok(RecoveredPayload { digest: payload.digest(), payload, steps: known.steps.clone() })
     }
+}
+
+/// Payloads of one place in time put together as a batch, in this order: nothing is recovered again.
+impl Verifier<&[Arc<Verified<RecoveredPayload>>]> for PayloadVerifier {
+    type Fact = RecoveredPayload;
+    type Error = PayloadError;
+
+    fn verify(&self, members: &[Arc<Verified<RecoveredPayload>>]) -> Result<RecoveredPayload, PayloadError> {
+        let steps: Vec<Step> = members.iter().flat_map(|member| member.steps.iter().cloned()).collect();
+        let grouping = Grouping::Batch;
+        let first = members.first().ok_or(PayloadError::Count { actual: 0, max: grouping.count_max() })?;
+        let transactions: Vec<_> =
+            members.iter().flat_map(|member| member.payload.transactions.iter().cloned()).collect();
+        check_count(grouping, transactions.len())?;
+        let payload = Payload { environment: first.payload.environment.clone(), grouping, transactions };
+        Ok(RecoveredPayload { digest: payload.digest(), payload, steps })
+    }
+}
+
+fn check_count(grouping: Grouping, actual: usize) -> Result<(), PayloadError> {
+    let max = grouping.count_max();
+    if (1..=max).contains(&actual) { Ok(()) } else { Err(PayloadError::Count { actual, max }) }
 }

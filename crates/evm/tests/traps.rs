@@ -3,7 +3,7 @@
 mod fixture;
 
 use dovetail_evm as evm;
-use evm::{Address, ExecuteError, LockMode, StateKey, Status, U256};
+use evm::{Address, ExecuteError, Grouping, LockMode, Payload, StateKey, Status, U256};
 use fixture::{World, create_address, key, wei};
 use primitives::ShardId;
 use std::collections::BTreeSet;
@@ -279,6 +279,20 @@ fn a_bundle_with_a_failing_transaction_leaves_nothing() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn one_that_reverts_in_a_batch_reverts_alone_and_the_next_runs_on_what_the_others_left() {
+    let mut world = World::new(4);
+    // With call data it reverts; without, slot 0 += 1.
+    world.deploy(CONTRACT, "36600e57600160005401600055005b60006000fd");
+    let calls = [world.call(0, CONTRACT), world.call_with(1, 0, CONTRACT, "01"), world.call(2, CONTRACT)];
+    let batch = Payload { grouping: Grouping::Batch, ..World::bundle(calls) };
+    let executed = world.commit(batch);
+    let statuses: Vec<_> = executed.effects.outcomes.iter().map(|outcome| outcome.status).collect();
+    assert_eq!(statuses, [Status::Success, Status::Reverted, Status::Success]);
+    assert_eq!(world.slot(CONTRACT, 0), U256::from(2));
+    assert_eq!(world.state.accounts[&world.sender(1)].nonce, 1, "what reverts is paid for");
 }
 
 #[test]

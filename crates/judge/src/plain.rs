@@ -168,7 +168,7 @@ impl Plain {
                 Step::Signed(transaction) => self.signed(index, environment, &block, transaction)?,
                 Step::System(system) => self.system(index, environment, &block, system)?,
             };
-            if steps.len() > 1 && outcome.status != Status::Success {
+            if payload.payload().is_undone_by(outcome.status) {
                 return Err(PlainError::Bundle { index, status: outcome.status });
             }
             outcomes.push(outcome);

@@ -114,7 +114,7 @@ impl World {
     fn payload(&self, transactions: Vec<alloy_primitives::Bytes>) -> Verified<RecoveredPayload> {
         let environment = Environment::Slot(self.params.slot_at(self.now));
         let kinds = transactions.into_iter().map(|bytes| TransactionKind::Signed(SignedTransaction(bytes.into())));
-        let payload = Payload { environment, transactions: kinds.collect() };
+        let payload = Payload::bundle(environment, kinds.collect());
         Verified::by(&PayloadVerifier::new(self.params.clone()), payload).unwrap()
     }
 
@@ -357,7 +357,7 @@ fn record(name: u8, key: u8, environment: Environment) -> Applied {
         locks: [(StateKey::Account(Address::repeat_byte(key)), evm::LockMode::Exclusive)].into(),
         deployed: BTreeSet::new(),
         lent: BTreeSet::new(),
-        payload: Some(Payload { environment, transactions: Vec::new() }),
+        payload: Some(Payload::bundle(environment, Vec::new())),
     }
 }
 

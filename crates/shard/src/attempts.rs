@@ -2,6 +2,7 @@
 //!
 //!   Prepare ---> derived? lagging? ---> commit ---> ready: slot, own slice current, sendable, locks free
 //!                     | refused            | yes: locks + part + record + vote leaf in one batch (R2)
+//!                                          | yes of the last agent: changes + record + vote leaf in one batch (R1, R2)
 //!                                          | no:  record + vote leaf
 //!   Decision --> commit ---> apply the stored part (I5) or drop it; release locks either way
 //!   late ------> ask all others for votes ---> Votes ---> Decision, without a coordinator (R8)
@@ -26,7 +27,7 @@ use crate::votes::VoteVerifier;
 use alloy_primitives::Address;
 use borsh::{BorshDeserialize, BorshSerialize};
 use commit::participant::{Action, Answer as VoteAnswer, Record, Step, ask_at};
-use commit::{DecisionProof, Descriptor, Participant, Refusal, Rejection, VoteProof, counts};
+use commit::{Decision, DecisionProof, Descriptor, Participant, Refusal, Rejection, VoteProof, counts};
 use evm::{Environments, LockMode, StateKey, Witness};
 use primitives::{AttemptId, Digest, Height, Read, ShardId, Time, Verified, encode};
 use proof::LeafKind;
@@ -279,10 +280,14 @@ impl<R: Read> Work<'_, '_, R> {
             self.time,
             || self.ready(id, prepare, &mut hint).map(|ready| part = Some(ready)),
         )?;
-        if let (Action::Lock, Some(part)) = (step.action, part) {
-            self.lock(id, descriptor, part, prepare);
+        let action = step.action;
+        let answer = self.answer_vote(id, known, step, Ground::Voted, hint);
+        match (action, part) {
+            (Action::Lock, Some(part)) => self.lock(id, descriptor, part, prepare),
+            (Action::Commit, Some(part)) => self.commit(id, part),
+            _ => {}
         }
-        self.answer_vote(id, known, step, Ground::Voted, hint)
+        answer
     }
 
     /// Votes no if there is no vote yet, and answers with the vote that stands (R4, R5).
@@ -507,6 +512,12 @@ impl<R: Read> Work<'_, '_, R> {
         self.ledger.staged.put_value(PREPARED, spaces::attempt_key(id), &prepared);
     }
 
+    /// Does in the batch of the yes vote what others do at the decision: this vote was the last (R1).
+    fn commit(&mut self, id: AttemptId, part: Part) {
+        self.draft.push_entry(Entry::Decided { attempt: id, decision: Decision::Commit });
+        self.apply(part);
+    }
+
     /// Records a new vote, or finds the one that stands.
     fn answer_vote(
         &mut self,
@@ -524,7 +535,8 @@ impl<R: Read> Work<'_, '_, R> {
                     if let Some(until) = record.kept_until(self.time) {
                         self.shard.tombstones.keep(until, id, ground, &mut self.ledger.staged);
                     }
-                    let record = AttemptRecord { record, vote: place, decided: None };
+                    let decided = matches!(record, Record::Decided { .. }).then_some(place.height);
+                    let record = AttemptRecord { record, vote: place, decided };
                     self.ledger.staged.put_value(ATTEMPTS, spaces::attempt_key(id), &record);
                 }
                 Ok(Pending::Vote { vote, place, hint })

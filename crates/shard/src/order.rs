@@ -220,7 +220,7 @@ mod tests {
             locks: locks.iter().map(|(key, mode)| (StateKey::Account(Address::repeat_byte(*key)), *mode)).collect(),
             deployed: BTreeSet::new(),
             lent: BTreeSet::new(),
-            payload: Some(Payload { environment: Environment::Slot(Slot(1)), transactions: Vec::new() }),
+            payload: Some(Payload::bundle(Environment::Slot(Slot(1)), Vec::new())),
         }
     }
 
@@ -286,7 +286,7 @@ mod tests {
 
     /// The same record at another slot.
     fn at(slot: u64, record: Applied) -> Applied {
-        let payload = Payload { environment: Environment::Slot(Slot(slot)), transactions: Vec::new() };
+        let payload = Payload::bundle(Environment::Slot(Slot(slot)), Vec::new());
         Applied { payload: Some(payload), ..record }
     }
 

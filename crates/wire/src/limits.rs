@@ -64,8 +64,10 @@ pub const DECISIONS_COUNT_MAX: usize = 256;
 pub const ABORTS_COUNT_MAX: usize = 256;
 /// Payloads in one local submission.
 pub const TRANSACTIONS_COUNT_MAX: usize = 1024;
-/// Transactions of one bundle or payload.
+/// Transactions of one bundle.
 pub const BUNDLE_COUNT_MAX: usize = evm::BUNDLE_COUNT_MAX;
+/// Transactions of one payload, bundle or batch.
+pub const BATCH_COUNT_MAX: usize = evm::BATCH_COUNT_MAX;
 /// State keys in one read.
 pub const STATE_KEYS_COUNT_MAX: usize = 4096;
 /// Codes in one read.

@@ -80,10 +80,10 @@ fn a_shard_that_starts_again_goes_on_where_its_disk_is() {
     let payload = transfer(&world, 0, user(1).address(), ETHER, 0);
     let ticket = world.submit(0, payload).unwrap();
     let limit = world.now().after(Millis(120_000));
-    assert!(world.run_until(limit, |world| world.shard(ShardId(1)).machine().unwrap().live_count() == 1));
-    world.crash(dovetail_world::Party::Shard(ShardId(1)));
+    assert!(world.run_until(limit, |world| world.shard(ShardId(0)).machine().unwrap().live_count() == 1));
+    world.crash(dovetail_world::Party::Shard(ShardId(0)));
     world.run_for(Millis(500));
-    world.restart(dovetail_world::Party::Shard(ShardId(1))).unwrap();
+    world.restart(dovetail_world::Party::Shard(ShardId(0))).unwrap();
     run(&mut world);
     assert!(world.end(ticket).unwrap().is_ok());
 }

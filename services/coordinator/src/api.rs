@@ -173,7 +173,7 @@ fn is_little(payload: &Payload) -> bool {
 fn signed(transactions: Vec<Data>) -> Payload {
     let transactions =
         transactions.into_iter().map(|bytes| TransactionKind::Signed(SignedTransaction(bytes))).collect();
-    Payload { environment: Environment::Slot(Slot(0)), transactions }
+    Payload::bundle(Environment::Slot(Slot(0)), transactions)
 }
 
 fn signed_of(payload: &RecoveredPayload) -> Vec<Signed> {

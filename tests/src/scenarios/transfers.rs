@@ -113,8 +113,11 @@ pub fn a_cross_shard_credit_survives_a_later_local_credit<C: Cluster>(
     let before = value(cluster, bob)?;
     let pay = |wei: u64| Call::to(stage.people.bob.address(), Vec::new()).with_value(U256::from(wei));
     let (from_afar, from_near) = (pay(1_000), pay(70));
-    let mut credit = Attempt::at(cluster, &[stage.people.alice.sign(&from_afar)?], Millis(10_000))?;
-    ensure!(credit.participants() == BTreeSet::from([ShardId(0), ShardId(1)]), "{:?}", credit.participants());
+    // Carol's shard takes part too, so no vote is the last and bob's shard waits for the decision.
+    let to_carol = Call::to(stage.people.carol.address(), Vec::new()).with_value(U256::from(1));
+    let both = [stage.people.alice.sign(&from_afar)?, stage.people.alice.sign(&to_carol)?];
+    let mut credit = Attempt::at(cluster, &both, Millis(10_000))?;
+    ensure!(credit.participants().len() == 3, "{:?}", credit.participants());
     let votes = credit.prepare_all(cluster)?;
     ensure!(votes.values().all(commit::Verdict::is_yes), "the credit is not prepared: {votes:?}");
     let local = cluster.submit(0, &[stage.people.dave.sign(&from_near)?])?;
@@ -132,6 +135,18 @@ pub fn a_cross_shard_credit_survives_a_later_local_credit<C: Cluster>(
     let after = value(cluster, bob)?;
     ensure!(after == before + U256::from(1_070), "{before} wei and 1070 make {after}");
 
+    // Of two shards the one that is no home commits with its vote, and locks nothing.
+    let mut credit = Attempt::at(cluster, &[stage.people.alice.sign(&from_afar)?], Millis(10_000))?;
+    ensure!(credit.participants() == BTreeSet::from([ShardId(0), ShardId(1)]), "{:?}", credit.participants());
+    credit.prepare_all(cluster)?;
+    let local = cluster.submit(0, &[stage.people.dave.sign(&from_near)?])?;
+    committed(cluster, local, PROMPT)?;
+    ensure!(value(cluster, bob)? == before + U256::from(2_140), "a vote that was the last was no commit");
+    for shard in credit.participants() {
+        let decided = credit.decide(cluster, shard)?;
+        ensure!(decided.is_ok(), "shard {shard} refused the decision: {decided:?}");
+    }
+
     // And the other way round: the local one first, while the coordinator believes the older balance.
     let (local, afar) = (stage.people.dave.sign(&from_near)?, stage.people.alice.sign(&from_afar)?);
     let local = cluster.submit(1, &[local])?;
@@ -139,6 +154,6 @@ pub fn a_cross_shard_credit_survives_a_later_local_credit<C: Cluster>(
     let afar = cluster.submit(0, &[afar])?;
     committed(cluster, afar, PROMPT)?;
     let after = value(cluster, bob)?;
-    ensure!(after == before + U256::from(2_140), "{before} wei and 2140 make {after}");
+    ensure!(after == before + U256::from(3_210), "{before} wei and 3210 make {after}");
     Ok(())
 }

@@ -140,6 +140,8 @@ impl Attempt {
             // Whoever said no holds no lock; whoever said yes holds one, whoever asked for it.
             waiting.retain(|shard| votes.get(shard).is_none_or(|proof| proof.vote.verdict.is_yes()));
             waiting.extend(votes.values().filter(|proof| proof.vote.verdict.is_yes()).map(|proof| proof.vote.shard));
+            // The last agent's yes was its commit; its no locked nothing.
+            waiting.retain(|shard| self.descriptor.last_agent() != Some(*shard) || !votes.contains_key(shard));
         }
         self.stage = Stage::Deciding { proof, waiting };
     }

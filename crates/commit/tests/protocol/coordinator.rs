@@ -39,6 +39,14 @@ pub struct Shards {
     pub homes: u8,
 }
 
+impl Shards {
+    /// The only participant that is no home, as a mask: nobody if there are several or none.
+    pub fn last_agent(self) -> u8 {
+        let rest = self.all & !self.homes;
+        if rest.is_power_of_two() { rest } else { 0 } // One bit is set.
+    }
+}
+
 /// What a coordinator sends, by whom it sends it to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Says {
@@ -123,8 +131,9 @@ impl Coordinator {
 
     fn decided(self, shards: Shards, decision: Decision, no: u8) -> Self {
         let asked = if self.all_asked { shards.all } else { shards.homes };
-        // Whoever said yes holds a lock, whoever asked for it.
-        let outcome = Outcome { commit: decision == Decision::Commit, waiting: asked | self.yes };
+        // Whoever said yes holds a lock, whoever asked for it; but the last agent's yes was its commit.
+        let locked = (asked | self.yes) & !(self.yes & shards.last_agent());
+        let outcome = Outcome { commit: decision == Decision::Commit, waiting: locked };
         Self { yes: 0, ..self }.waiting(outcome, no)
     }
 

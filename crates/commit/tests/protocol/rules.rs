@@ -4,6 +4,7 @@
 //!                    prepare, ready          all yes
 //!       Nothing ------------------> Prepared ------> Committed   apply, release
 //!          |                            '----------> Aborted     release
+//!          |--- prepare, ready, the last of all ---> Committed   apply
 //!          '--- not ready, asked to abort, expired ---> Refused  (may go long after the deadline)
 //! ```
 //!
@@ -64,10 +65,12 @@ pub struct Outcome {
 
 /// What a shard's answer to a prepare depends on beside its record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(clippy::struct_excessive_bools, reason = "four independent facts")]
+#[allow(clippy::struct_excessive_bools, reason = "five independent facts")]
 pub struct Prepare {
     /// Whether it is a home.
     pub home: bool,
+    /// Whether all others are homes: then it is the last to vote.
+    pub last: bool,
     /// Whether the prepare carries every home's certified yes.
     pub reserved: bool,
     /// Whether block time has reached the deadline.
@@ -116,7 +119,11 @@ impl Rules {
         if !prepare.home && !prepare.reserved && !self.breaks(Broken::HomesNotAwaited) {
             return None; // R11: the fee first.
         }
-        Some(if prepare.ready { prepared() } else { refused() })
+        Some(match prepare.ready {
+            true if prepare.last => committed(), // R1: its yes makes the votes complete.
+            true => prepared(),
+            false => refused(),
+        })
     }
 
     /// A request to abort, of a coordinator or of a participant that waits.
@@ -179,6 +186,10 @@ pub fn decide(yes: u8, no: u8, participants: u8) -> Option<Decision> {
 
 fn prepared() -> Outcome {
     Outcome { record: Record::Prepared, says: Some(Vote::Yes), does: Does::Lock }
+}
+
+fn committed() -> Outcome {
+    Outcome { record: Record::Committed, says: Some(Vote::Yes), does: Does::Apply }
 }
 
 fn refused() -> Outcome {

@@ -249,6 +249,7 @@ impl System {
             Action::Prepare { attempt, shard, ready, leaves } => {
                 let circumstances = Prepare {
                     home: self.is_home(shard),
+                    last: self.shards().last_agent() == 1 << shard,
                     reserved: self.homes & !state.attempts[attempt].yes == 0,
                     expired: expired(attempt, shard),
                     ready,

@@ -1,5 +1,6 @@
 //! Every situation that a reachable state of the model puts a participant in, put to the participant that runs.
 
+use crate::protocol::coordinator::Shards;
 use crate::protocol::rules::{Decision, Does, Outcome, Prepare, Record, Rules, Vote};
 use crate::protocol::state::{ALL, SHARDS, State};
 use crate::protocol::system::{System, Two, Who};
@@ -167,7 +168,8 @@ fn by_text(rules: Rules, at: Situation, event: Event) -> Seen {
         Event::Prepare { ready } => {
             let home = at.homes >> at.shard & 1 == 1;
             let reserved = at.homes & !at.yes == 0;
-            step(rules.prepare(at.record, Prepare { home, reserved, expired, ready }))
+            let last = Shards { all: ALL, homes: at.homes }.last_agent() == 1 << at.shard;
+            step(rules.prepare(at.record, Prepare { home, last, reserved, expired, ready }))
         }
         Event::RequestAbort => step(Some(rules.abort_request(at.record, expired))),
         Event::Decide(decision) => {
@@ -245,7 +247,7 @@ pub fn done(action: Action) -> Does {
     match action {
         Action::Nothing => Does::Nothing,
         Action::Lock => Does::Lock,
-        Action::Apply => Does::Apply,
+        Action::Apply | Action::Commit => Does::Apply,
         Action::Release => Does::Release,
     }
 }

@@ -13,7 +13,8 @@ use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
 use commit::{Decision, DecisionProof, VoteProof};
 use dovetail_coordinator::{
-    Committed, Coordinator, Event, Input, LocalAnswer, Refusal, Reply, Send, Settings, Ticket, Timing, Votes, kept,
+    Committed, Coordinator, Event, Input, LocalAnswer, Prepare, Refusal, Reply, Send, Settings, Ticket, Timing, Votes,
+    kept,
 };
 use evm::{
     AccountState, Environment, Environments, NetworkParams, Payload, PayloadVerifier, Placement, SignedTransaction,
@@ -218,7 +219,7 @@ impl World {
     /// A payload of signed transactions at the slot that it is now.
     pub fn payload(&self, transactions: Vec<Vec<u8>>) -> Payload {
         let kinds = transactions.into_iter().map(|bytes| TransactionKind::Signed(SignedTransaction(bytes.into())));
-        Payload { environment: Environment::Slot(self.params.slot_at(self.now)), transactions: kinds.collect() }
+        Payload::bundle(Environment::Slot(self.params.slot_at(self.now)), kinds.collect())
     }
 
     /// Hands transactions to a coordinator: one, or a bundle.
@@ -417,7 +418,8 @@ impl World {
                 .collect(),
             Send::Prepare { batch, .. } => {
                 self.prepared_gas.extend(batch.iter().map(|prepare| prepare.gas));
-                batch.iter().map(|prepare| self.shards[place].prepare(prepare, self.now)).collect()
+                let answers = batch.iter().map(|prepare| self.prepare(place, prepare));
+                answers.collect()
             }
             Send::RequestAbort { batch, .. } => {
                 batch.iter().map(|descriptor| self.shards[place].request_abort(descriptor, self.now)).collect()
@@ -427,6 +429,13 @@ impl World {
         for input in answers {
             self.post(&Message::ToCoordinator { to: from, input });
         }
+    }
+
+    /// Asks one shard for its vote; a last agent's is the commit.
+    fn prepare(&mut self, place: usize, prepare: &Prepare) -> Input {
+        let answer = self.shards[place].prepare(prepare, self.now);
+        self.history.extend(self.shards[place].committed_at_its_vote.take());
+        answer
     }
 
     /// Carries out a decision on one shard; the first to carry out a commit writes the history.

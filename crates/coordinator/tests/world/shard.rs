@@ -31,6 +31,8 @@ pub struct Shard {
     placement: Placement,
     participant: Participant,
     replayer: Replayer,
+    /// What the last vote was the commit of.
+    pub committed_at_its_vote: Option<(Payload, Vec<Outcome>)>,
     pub records: BTreeMap<AttemptId, Record>,
     staged: BTreeMap<AttemptId, Staged>,
     rounds: BTreeMap<AttemptId, (u32, Time)>,
@@ -62,6 +64,7 @@ impl Shard {
             replayer: Replayer::new(params.clone(), placement.clone(), Arc::new(CodeCache::default())),
             params,
             placement,
+            committed_at_its_vote: None,
             records: BTreeMap::new(),
             staged: BTreeMap::new(),
             rounds: BTreeMap::new(),
@@ -211,6 +214,10 @@ impl Shard {
             }
             (Action::Release, _) => {
                 self.staged.remove(&id).expect("it was locked");
+            }
+            (Action::Commit, Some(staged)) => {
+                self.state.apply(&staged.slice.changes).expect("its own codes");
+                self.committed_at_its_vote = Some((staged.payload, staged.executed.effects.outcomes.clone()));
             }
             _ => {}
         }

@@ -67,7 +67,7 @@ impl Sharded {
         self.participants = 0;
         let signed = |bytes: Vec<u8>| TransactionKind::Signed(SignedTransaction(bytes.into()));
         let transactions = transactions.into_iter().map(signed).collect();
-        let payload = Payload { environment: self.environment.clone(), transactions };
+        let payload = Payload::bundle(self.environment.clone(), transactions);
         let Ok(recovered) = Verified::by(&PayloadVerifier::new(self.params.clone()), payload) else {
             return Ok(Err(Refused::Invalid));
         };

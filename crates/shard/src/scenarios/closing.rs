@@ -10,7 +10,7 @@ use primitives::{ShardId, Slot, Verified};
 
 /// User 1 on shard 0, user 3 on shard 1.
 fn world() -> World {
-    World::new(2, [(user(1).address(), S0), (user(2).address(), S0), (user(3).address(), S1)])
+    World::new(2, [(1, S0), (2, S0), (3, S1), (4, S1)].map(|(seed, shard)| (user(seed).address(), shard)))
 }
 
 fn open(world: &mut World, shard: ShardId) -> Slot {
@@ -46,7 +46,7 @@ fn an_outcome_is_shown_in_the_slot_that_it_ran_at() {
 fn a_slot_is_open_while_something_of_it_is_undecided() {
     let mut world = world();
     let slot = world.params.slot_at(world.now);
-    let mut prepare = world.attempt(&world.transfer(&user(1), user(3).address(), ETHER), 1);
+    let mut prepare = world.attempt(&world.transfer_beside(&user(4), &user(1), user(3).address(), ETHER), 1);
     let votes = world.prepare_all(&mut prepare);
     world.wait(world.params.slot_length.0 + SLOT_BEHIND_MAX.0);
     assert_eq!(open(&mut world, S0), slot, "undecided, and its home will show it");
@@ -100,7 +100,7 @@ fn the_state_after_a_slot_has_all_that_ran_at_it_and_nothing_later_on_every_shar
 fn what_an_undecided_attempt_may_still_change_is_refused_by_its_name() {
     let mut world = world();
     let slot = world.params.slot_at(world.now);
-    let mut prepare = world.attempt(&world.transfer(&user(1), user(3).address(), ETHER), 1);
+    let mut prepare = world.attempt(&world.transfer_beside(&user(4), &user(1), user(3).address(), ETHER), 1);
     let votes = world.prepare_all(&mut prepare);
     world.wait(SLOT_CLOSED_MAX.0 + 5 * world.params.slot_length.0);
     assert!(open(&mut world, S1) > slot, "closed in any case");

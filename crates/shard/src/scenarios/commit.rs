@@ -296,6 +296,49 @@ fn nobody_locks_before_the_homes_have_voted() {
 }
 
 #[test]
+fn the_last_agent_commits_in_the_batch_of_its_vote_and_locks_nothing() {
+    let mut world = world();
+    let mut prepare = attempt(&world, 1, 3);
+    let home = world.prepare(S0, &prepare);
+    let home = world.vote(&home);
+    prepare.homes = vec![home.clone()];
+    let batches = world.batches;
+    let yes = world.prepare(S1, &prepare);
+    assert_eq!((verdict(&yes), world.batches), (&Verdict::Yes, batches + 1));
+    assert_eq!(world.balance(user(3).address()), ETHER * U256::from(101));
+    let machine = &world.nodes[&S1].machine;
+    assert_eq!((machine.locks_count(), machine.live_count(), world.store(S1).count(PREPARED)), (0, 0, 0));
+    // Its own shard waits for the decision; another payment to the same account does not.
+    world.local(S1, &world.transfer(&user(4), user(3).address(), ETHER));
+    world.restart(S1);
+    let descriptor = prepare.descriptor.clone();
+    let asked =
+        world.ask(S1, |ticket| Input::AbortRequest { ticket, descriptor: Box::new(descriptor.clone()), waits: None });
+    assert_eq!(asked, yes, "R7: whoever asks it hears the yes that was the commit");
+    let (batches, last) = (world.batches, world.vote(&yes));
+    for _ in 0..2 {
+        let told = world.decide(S1, &prepare.descriptor, &[home.clone(), last.clone()]);
+        assert!(matches!(told, Answer::Decided { decision: Decision::Commit, .. }), "{told:?}");
+    }
+    assert_eq!(world.batches, batches, "it has nothing left to do");
+    assert_eq!(world.balance(user(3).address()), ETHER * U256::from(102));
+    world.decide(S0, &prepare.descriptor, &[home, last]);
+    world.assert_quiet();
+}
+
+#[test]
+fn a_home_whose_coordinator_dies_learns_of_the_commit_from_the_last_agent() {
+    let mut world = world();
+    let mut prepare = attempt(&world, 1, 3);
+    world.prepare_all(&mut prepare);
+    world.wait(11_000);
+    world.step(S0, vec![Input::Tick]);
+    world.answer_questions(S0);
+    assert_eq!(world.balance(user(1).address()), ETHER * U256::from(99) - U256::from(21_000 * 10));
+    world.assert_quiet();
+}
+
+#[test]
 fn an_attempt_that_names_fewer_shards_than_it_touches_is_refused() {
     let mut world = world();
     let mut prepare = attempt(&world, 1, 3);
@@ -348,7 +391,8 @@ fn a_stale_witness_is_a_no_with_fresh_values() {
 #[test]
 fn a_conflict_is_an_immediate_no_and_the_next_attempt_succeeds() {
     let mut world = world();
-    let mut first = attempt(&world, 1, 3);
+    let paying = world.transfer_beside(&user(4), &user(1), user(3).address(), ETHER);
+    let mut first = world.attempt(&paying, 1);
     let second = attempt(&world, 2, 3);
     let votes = world.prepare_all(&mut first);
     // Both write user 3 on shard 1; their homes have different senders.
@@ -393,7 +437,7 @@ fn write_skew_is_refused() {
     // Each reads the counter it does not write: read locks held to the decision make one of them fail (R6).
     let (a, b) = (Address::repeat_byte(0xaa), Address::repeat_byte(0xbb));
     let mut world = skewed_world(a, b);
-    let mut first = world.attempt(&call(&world, 1, a), 1);
+    let mut first = world.attempt(&call_beside(&world, 4, (1, a)), 1);
     let second = world.attempt(&call(&world, 3, b), 1);
     assert_eq!(first.descriptor.participants.len(), 2);
     let votes = world.prepare_all(&mut first);
@@ -414,7 +458,7 @@ fn write_skew_is_refused() {
 fn read_locks_are_held_to_the_decision() {
     let (a, b) = (Address::repeat_byte(0xaa), Address::repeat_byte(0xbb));
     let mut world = skewed_world(a, b);
-    let mut first = world.attempt(&call(&world, 1, a), 1);
+    let mut first = world.attempt(&call_beside(&world, 3, (1, a)), 1);
     let votes = world.prepare_all(&mut first);
     // The first only reads b's slot on shard 1; a local write of it has to wait for the decision.
     let write = call(&world, 4, Address::repeat_byte(0xcc));
@@ -430,6 +474,11 @@ fn renumbered(prepare: &Prepare) -> commit::Descriptor {
 
 fn call(world: &World, seed: u8, to: Address) -> Verified<evm::RecoveredPayload> {
     world.payload(&[world.sign(&user(seed), TxKind::Call(to), U256::ZERO, Vec::new())])
+}
+
+/// The same with the shard of user `also` as a second home.
+fn call_beside(world: &World, also: u8, (seed, to): (u8, Address)) -> Verified<evm::RecoveredPayload> {
+    world.beside_home_of(&user(also), world.sign(&user(seed), TxKind::Call(to), U256::ZERO, Vec::new()))
 }
 
 /// `a` on shard 0 and `b` on shard 1 each set their own slot 0 to what the other returns plus one when called with no
@@ -569,7 +618,7 @@ fn a_system_payload_of_a_replay_network_is_executed_once() {
         let block = evm::BlockEnvironment { number, ..params.block_of(primitives::Slot(1)) };
         let increase = evm::SystemTransaction::Increase { balances: vec![(to, ETHER)] };
         let transactions = vec![evm::TransactionKind::System(increase)];
-        let payload = evm::Payload { environment: evm::Environment::Block(block), transactions };
+        let payload = evm::Payload::bundle(evm::Environment::Block(block), transactions);
         Verified::by(&evm::PayloadVerifier::new(params.clone()), payload).unwrap()
     };
     let payload = reward(miner, 7);

@@ -57,7 +57,7 @@ fn message(world: &mut World, sender: alloy_primitives::Address, receiver: alloy
 
 /// Two attempts on one account: the second is refused and aborted.
 fn aborted(world: &mut World) {
-    let mut first = world.attempt(&world.transfer(&user(3), user(4).address(), ETHER), 1);
+    let mut first = world.attempt(&world.transfer_beside(&user(2), &user(3), user(4).address(), ETHER), 1);
     let mut second = world.attempt(&world.transfer(&user(1), user(4).address(), ETHER), 1);
     let votes = world.prepare_all(&mut first);
     let refused = world.prepare_all(&mut second);
@@ -69,7 +69,7 @@ fn aborted(world: &mut World) {
 
 /// An attempt whose coordinator is gone after the votes: the participants ask each other.
 fn unfinished(world: &mut World) {
-    let mut prepare = world.attempt(&world.transfer(&user(3), user(4).address(), ETHER), 1);
+    let mut prepare = world.attempt(&world.transfer_beside(&user(2), &user(3), user(4).address(), ETHER), 1);
     world.prepare_all(&mut prepare);
     for _ in 0..4 {
         world.wait(11_000);

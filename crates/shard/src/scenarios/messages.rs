@@ -27,7 +27,8 @@ fn word(value: u64) -> [u8; 32] {
 fn post() -> Post {
     let (sender, receiver) = (user(1).address().create(0), user(2).address().create(0));
     let on = |seed, shard| (user(seed).address(), shard);
-    let mut world = World::new(2, [on(1, S0), on(2, S1), on(3, S0), (sender, S0), (receiver, S1)]);
+    let mut world =
+        World::new(2, [on(1, S0), on(2, S1), on(3, S0), on(4, S1), on(5, S1), (sender, S0), (receiver, S1)]);
     for (seed, shard, name) in [(1, S0, "Ping"), (2, S1, "Pong")] {
         let code = [artifact(name, "bytecode"), evm::mailbox_address(shard).into_word().to_vec()].concat();
         let payload = world.payload(&[world.sign(&user(seed), TxKind::Create, U256::ZERO, code)]);
@@ -372,7 +373,7 @@ fn a_locked_recipient_makes_the_relay_try_again_and_nothing_else() {
         post.world.decide(shard, &prepare.descriptor, &votes);
     }
     let fact = post.send(user(2).address(), U256::from(5), deadline);
-    let paying = post.world.transfer(&user(3), user(2).address(), ETHER);
+    let paying = post.world.transfer_beside(&user(4), &user(3), user(2).address(), ETHER);
     let mut prepare = post.world.attempt(&paying, 1);
     let votes = post.world.prepare_all(&mut prepare);
     let answer = post.world.deliver(S1, &fact);
@@ -389,7 +390,7 @@ fn a_message_that_met_a_lock_runs_in_the_step_that_frees_it() {
     let mut post = post();
     let deadline = post.soon();
     let fact = post.send(user(2).address(), U256::from(5), deadline);
-    let paying = post.world.transfer(&user(3), user(2).address(), ETHER);
+    let paying = post.world.transfer_beside(&user(4), &user(3), user(2).address(), ETHER);
     let mut prepare = post.world.attempt(&paying, 1);
     let votes = post.world.prepare_all(&mut prepare);
     post.world.deliver(S1, &fact);
@@ -408,7 +409,7 @@ fn an_acknowledgement_that_met_a_lock_settles_in_the_step_that_frees_it() {
     let answer = post.world.deliver(S1, &fact);
     let delivery = post.world.delivery_fact(&answer);
     // User 2 of shard 1 pays Ping, which is the sender that the value goes back to.
-    let paying = post.world.transfer(&user(2), post.ping, ETHER);
+    let paying = post.world.transfer_beside(&user(3), &user(2), post.ping, ETHER);
     let mut prepare = post.world.attempt(&paying, 1);
     let votes = post.world.prepare_all(&mut prepare);
     let refused = post.world.acknowledge(S0, &delivery);
@@ -426,8 +427,9 @@ fn a_message_is_not_starved_by_readers_that_follow_each_other_without_a_gap() {
     let mut standing = None;
     for round in 0..40 {
         let reader = user(if round % 2 == 0 { 1 } else { 3 });
-        let payload = post.world.payload(&[post.world.sign(&reader, TxKind::Call(post.pong), ETHER, Vec::new())]);
-        let mut prepare = post.world.attempt(&payload, 1);
+        let also = user(if round % 2 == 0 { 4 } else { 5 });
+        let read = post.world.sign(&reader, TxKind::Call(post.pong), ETHER, Vec::new());
+        let mut prepare = post.world.attempt(&post.world.beside_home_of(&also, read), 1);
         let votes = post.world.prepare_all(&mut prepare);
         if let Some((descriptor, votes)) = standing.replace((prepare.descriptor, votes)) {
             for shard in [S0, S1] {
@@ -452,8 +454,7 @@ fn what_waits_for_a_lock_that_never_goes_lets_others_have_its_keys_in_the_end() 
     let fact = post.send(post.pong, ETHER, deadline);
     let reading = |post: &Post, seed| {
         let bytes = post.world.sign(&user(seed), TxKind::Call(post.pong), ETHER, Vec::new());
-        let payload = post.world.payload(&[bytes]);
-        post.world.attempt(&payload, 1)
+        post.world.attempt(&post.world.beside_home_of(&user(if seed == 1 { 4 } else { 5 }), bytes), 1)
     };
     let mut stands = reading(&post, 1);
     post.world.prepare_all(&mut stands);
@@ -497,7 +498,8 @@ fn a_message_sent_by_a_cross_shard_transaction_leaves_with_its_commit() {
     call.extend(word(500_000_u64));
     call.extend(word(post.soon().0));
     call.extend(word(0_u64));
-    let payload = post.world.payload(&[post.world.sign(&user(2), TxKind::Call(post.ping), U256::ZERO, call)]);
+    let sending = post.world.sign(&user(2), TxKind::Call(post.ping), U256::ZERO, call);
+    let payload = post.world.beside_home_of(&user(3), sending);
     let mut prepare = post.world.attempt(&payload, 1);
     let votes = post.world.prepare_all(&mut prepare);
     assert_eq!(post.world.facts(S0, LeafKind::Message).len(), 0, "nothing is said before the decision");

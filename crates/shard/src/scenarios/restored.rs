@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 /// User 1 on shard 0, user 3 on shard 1.
 fn world() -> World {
-    World::new(2, [(user(1).address(), S0), (user(3).address(), S1)])
+    World::new(2, [(1, S0), (3, S1), (4, S1)].map(|(seed, shard)| (user(seed).address(), shard)))
 }
 
 fn pay(world: &mut World) {
@@ -117,7 +117,7 @@ fn a_vote_of_its_own_that_a_shard_does_not_have_stops_it_before_the_step_acts_on
 #[test]
 fn what_a_block_rests_on_is_remembered_in_its_batch() {
     let mut world = world();
-    let mut prepare = world.attempt(&world.transfer(&user(1), user(3).address(), ETHER), 1);
+    let mut prepare = world.attempt(&world.transfer_beside(&user(4), &user(1), user(3).address(), ETHER), 1);
     let votes = world.prepare_all(&mut prepare);
     let newest = queries::status(world.store(S0)).unwrap().newest.unwrap();
     let (batches, proof) = (world.batches, DecisionProof::new(prepare.descriptor, votes).unwrap());

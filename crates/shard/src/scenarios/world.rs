@@ -11,8 +11,8 @@ use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
 use commit::{DecisionProof, Descriptor, VoteProof};
 use evm::{
-    AccountState, Bytecode, CodeCache, Environment, Environments, Executed, FeesKey, Lookup, NetworkParams, Payload,
-    PayloadVerifier, Placement, RecoveredPayload, Replay, Replayer, Spec, State, View,
+    AccountState, Bytecode, CodeCache, Environment, Environments, Executed, FeesKey, Grouping, Lookup, NetworkParams,
+    Payload, PayloadVerifier, Placement, RecoveredPayload, Replay, Replayer, Spec, State, View,
 };
 use primitives::{Epoch, Machine, Memory, Millis, NetworkId, Read, ShardId, Time, Verified};
 use proof::{Fact, LeafKind, Receipt, ReceiptVerifier, SecretKey, Signer, ValidatorSet};
@@ -237,8 +237,28 @@ impl World {
         let environment = Environment::Slot(self.params.slot_at(self.now));
         let kinds =
             transactions.iter().map(|bytes| evm::TransactionKind::Signed(evm::SignedTransaction(bytes.clone().into())));
-        let payload = Payload { environment, transactions: kinds.collect() };
+        let payload = Payload::bundle(environment, kinds.collect());
         Verified::by(&PayloadVerifier::new(self.params.clone()), payload).unwrap()
+    }
+
+    /// The same with a transfer of nothing by `also` to itself beside it: so the shard of `also` is a home too, and votes with the
+    /// others instead of committing with its vote, as the last.
+    pub(super) fn beside_home_of(&self, also: &PrivateKeySigner, transaction: Vec<u8>) -> Verified<RecoveredPayload> {
+        let beside = self.sign(also, TxKind::Call(also.address()), U256::ZERO, Vec::new());
+        let bundle = self.payload(&[transaction, beside]).payload().clone();
+        let batch = Payload { grouping: Grouping::Batch, ..bundle };
+        Verified::by(&PayloadVerifier::new(self.params.clone()), batch).unwrap()
+    }
+
+    /// A transfer as a payload, with the shard of `also` as a second home.
+    pub(super) fn transfer_beside(
+        &self,
+        also: &PrivateKeySigner,
+        from: &PrivateKeySigner,
+        to: Address,
+        value: U256,
+    ) -> Verified<RecoveredPayload> {
+        self.beside_home_of(also, self.sign(from, TxKind::Call(to), value, Vec::new()))
     }
 
     /// A transfer as a payload.

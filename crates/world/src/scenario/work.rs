@@ -159,7 +159,7 @@ impl Work {
             TransactionKind::Signed(SignedTransaction(user.sign(nonce, to, value, input).into()))
         };
         let slot = town.params.slot_at(world.now());
-        Payload { environment: Environment::Slot(slot), transactions: (nonce..).zip(calls).map(sign).collect() }
+        Payload::bundle(Environment::Slot(slot), (nonce..).zip(calls).map(sign).collect())
     }
 
     /// How many nonces it takes.
