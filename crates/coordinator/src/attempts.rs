@@ -40,7 +40,9 @@ impl Coordinator {
             deadline: draft.now.after(self.settings.timing.attempt.min(longest)),
         };
         let id = descriptor.id();
-        draft.reply(pending.ticket, Event::Preparing { attempt: id, number: pending.tries });
+        let preparing = Event::Preparing { attempt: id, number: pending.tries };
+        self.tell(turn, &preparing, draft);
+        self.batches.begun(&executed.participants);
         draft.commit.push(CommitInput::Begin { descriptor, payload });
         let attempt = Attempt { id, executed, proof: None, voted: BTreeSet::new(), objection: None };
         self.enter(turn, Stage::Attempt(Box::new(attempt)), Some(draft.now.after(self.settings.timing.answer)));
@@ -54,15 +56,15 @@ impl Coordinator {
             let Some(turn) = self.attempts.get(attempt).copied() else { continue };
             let Some(pending) = self.pending.get_mut(&turn) else { continue };
             let (attempt, shard, verdict) = (*attempt, *shard, verdict.clone());
-            draft.reply(pending.ticket, Event::Voted { attempt, shard, verdict: verdict.clone() });
             if let Verdict::No(commit::Refusal::Slot { taken }) = verdict {
                 pending.slot_refused(taken);
             }
             if let Some(attempt) = pending.attempt() {
                 attempt.voted.insert(shard);
             }
+            self.tell(turn, &Event::Voted { attempt, shard, verdict: verdict.clone() }, draft);
             if let Verdict::No(commit::Refusal::Stale | commit::Refusal::Conflict { .. }) = verdict
-                && let Some(attempt) = pending.attempt()
+                && let Some(attempt) = self.attempt_of(attempt)
             {
                 let executed = attempt.executed.clone();
                 stale.insert(shard);
@@ -92,11 +94,15 @@ impl Coordinator {
         let tries = pending.tries;
         let decision = pending.attempt().and_then(|attempt| attempt.proof.as_ref()).map(|proof| proof.decide());
         if decision == Some(Decision::Commit) || (decision.is_some() && !keeps_claims(tries)) {
-            // The shard has released its locks: whoever waits for its keys alone need not wait for the other shards.
-            let placement = &self.settings.placement;
-            let free = self.claims.release_part(turn, |key| placement.owner(key) == shard);
-            self.wake(free);
+            self.release_keys_of(turn, shard);
         }
+    }
+
+    /// The shard has released its locks: whoever waits for its keys alone need not wait for the other shards.
+    fn release_keys_of(&mut self, turn: Turn, shard: ShardId) {
+        let placement = &self.settings.placement;
+        let free = self.claims.release_part(turn, |key| placement.owner(key) == shard);
+        self.wake(free);
     }
 
     pub(crate) fn commit_reply(&mut self, reply: CommitReply, draft: &mut Draft) {
@@ -140,14 +146,18 @@ impl Coordinator {
 
     fn decided(&mut self, proof: &Arc<DecisionProof>, draft: &mut Draft) {
         let Some(turn) = self.attempts.get(&proof.attempt()).copied() else { return };
-        let Some(pending) = self.pending.get_mut(&turn) else { return };
-        let (attempt, decision, proof) = (proof.attempt(), proof.decide(), proof.clone());
-        draft.reply(pending.ticket, Event::Decided { attempt, decision, proof: proof.clone() });
-        let Some(attempt) = pending.attempt() else { return };
+        let (id, decision, last_agent) = (proof.attempt(), proof.decide(), proof.descriptor().last_agent());
+        let proof = proof.clone();
+        self.tell(turn, &Event::Decided { attempt: id, decision, proof: proof.clone() }, draft);
+        let Some(attempt) = self.attempt_of(id) else { return };
         attempt.proof = Some(proof);
+        let executed = attempt.executed.clone();
+        self.batches.decided(&executed.participants);
         if decision == Decision::Commit {
-            let executed = attempt.executed.clone();
             self.learn_commit(&executed.effects.changes);
+        }
+        if let (Decision::Commit, Some(last)) = (decision, last_agent) {
+            self.release_keys_of(turn, last); // Its vote was its commit.
         }
         // A decision is a function of votes: whoever does not acknowledge it in time is not waited for.
         self.look_again(turn, draft.now.after(self.settings.timing.answer));

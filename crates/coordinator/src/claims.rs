@@ -21,8 +21,9 @@ mod model;
 #[cfg(test)]
 mod work;
 
-use evm::StateKey;
+use evm::{LockMode, StateKey};
 use queue::Queue;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 pub(crate) use usage::Usage;
 
@@ -61,6 +62,28 @@ impl Claims {
         }
         let free = self.free(touched);
         (stopped_at.map_or(Claim::Held, Claim::Waits), free)
+    }
+
+    /// Whether `turn` may hold these keys too as it is: nobody else stops it.
+    pub(crate) fn may_hold_more(&self, turn: Turn, uses: &Uses) -> bool {
+        let held = self.holding.get(&turn);
+        let has = |key: &StateKey, usage: Usage| {
+            let own = held.and_then(|held| held.get(key)).copied();
+            own == Some(usage) || own == Some(Usage::Locked(LockMode::Exclusive))
+        };
+        let more = uses.iter().filter(|(key, usage)| !has(key, **usage)).map(|(key, usage)| (*key, *usage)).collect();
+        stopped_at(&self.keys, turn, &more).is_none()
+    }
+
+    /// Holds these keys too, which [`Self::may_hold_more`] allows.
+    pub(crate) fn hold_more(&mut self, turn: Turn, uses: &Uses) {
+        let holding = self.holding.entry(turn).or_default();
+        for (key, usage) in uses {
+            if let Entry::Vacant(free) = holding.entry(*key) {
+                free.insert(*usage);
+                self.keys.entry(*key).or_default().hold(turn, *usage);
+            }
+        }
     }
 
     /// Gives up everything `turn` holds or waits for; says whose turn has come.
@@ -243,6 +266,20 @@ mod tests {
         assert_eq!(claims.claim(Turn(3), &locks([(1, Shared)])), (Claim::Held, [].into()));
         assert!(!claims.is_last_of_several(Turn(3), &key(1)), "there was a gap");
         assert_eq!(claims.release(Turn(3)), [Turn(4)].into());
+    }
+
+    #[test]
+    fn a_holder_may_hold_more_of_what_nobody_else_has() {
+        let mut claims = Claims::default();
+        claims.claim(Turn(1), &locks([(1, Exclusive), (2, Shared)]));
+        claims.claim(Turn(2), &locks([(3, Exclusive)]));
+        assert!(claims.may_hold_more(Turn(1), &locks([(1, Shared), (4, Exclusive)])), "it has the first already");
+        assert!(!claims.may_hold_more(Turn(1), &locks([(3, Shared)])), "another holds it");
+        assert!(!claims.may_hold_more(Turn(1), &locks([(2, Exclusive)])), "it only shares it");
+        claims.hold_more(Turn(1), &locks([(1, Shared), (4, Exclusive)]));
+        assert_eq!(claims.claim(Turn(3), &locks([(4, Shared)])).0, Claim::Waits(key(4)));
+        assert_eq!(claims.claim(Turn(4), &locks([(1, Shared)])).0, Claim::Waits(key(1)), "it still has it alone");
+        assert_eq!(claims.release(Turn(1)), [Turn(3), Turn(4)].into());
     }
 
     #[test]

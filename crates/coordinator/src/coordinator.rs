@@ -11,6 +11,7 @@
 //! and do not see each other, so they may be spread over threads; what follows from them is done in the order of arrival.
 
 use crate::attempts::jitter;
+use crate::batches::Batches;
 use crate::cache::{SharedCache, Stamp, ViewCache};
 use crate::claims::{Claims, Turn};
 use crate::fetch::Fetches;
@@ -45,6 +46,7 @@ pub struct Coordinator {
     pub(crate) first_beside: Option<RunId>,
     pub(crate) runs_count: u64,
     pub(crate) claims: Claims,
+    pub(crate) batches: Batches,
     pub(crate) fetches: Fetches,
     pub(crate) senders: Senders,
     pub(crate) pending: BTreeMap<Turn, Pending>,
@@ -122,6 +124,7 @@ impl Coordinator {
             first_beside: None,
             runs_count: 0,
             claims: Claims::default(),
+            batches: Batches::default(),
             fetches: Fetches::default(),
             senders: Senders::default(),
             pending: BTreeMap::new(),
@@ -140,7 +143,7 @@ impl Coordinator {
 
     /// How many submissions have not ended.
     pub fn pending_count(&self) -> usize {
-        self.pending.len()
+        self.tickets.len()
     }
 
     /// How many attempts are not yet acknowledged by all their participants, those of before a restart included.
@@ -173,7 +176,7 @@ impl Coordinator {
     }
 
     fn submit(&mut self, ticket: Ticket, payload: Verified<RecoveredPayload>, draft: &mut Draft) {
-        let mut pending = Pending::new(ticket, payload, draft.now);
+        let mut pending = Pending::new(ticket, Arc::new(payload), draft.now);
         let known = pending.hashes().find(|hash| self.hashes.contains_key(hash));
         if let Some(transaction) = known {
             return draft.reply(ticket, Event::Refused(Box::new(Refusal::AlreadyPending { transaction })));
@@ -181,18 +184,32 @@ impl Coordinator {
         if let Err(refusal) = self.replace(&pending, draft) {
             return draft.reply(ticket, Event::Refused(Box::new(refusal)));
         }
-        if self.pending.len() >= PENDING_COUNT_MAX {
+        if self.tickets.len() >= PENDING_COUNT_MAX {
             return draft.reply(ticket, Event::Refused(Box::new(Refusal::Busy)));
         }
         self.keeper.recall(&mut pending);
-        let turn = Turn(self.next);
-        self.next += 1;
+        let turn = self.next_turn();
         self.hashes.extend(pending.hashes().map(|hash| (hash, turn)));
         pending.nonces().for_each(|nonce| self.senders.arrive(nonce, turn));
         self.tickets.insert(ticket, turn);
         self.pending.insert(turn, pending);
         self.ready.insert(turn);
         draft.reply(ticket, Event::Accepted);
+    }
+
+    /// The next place in the order of arrival.
+    pub(crate) fn next_turn(&mut self) -> Turn {
+        self.next += 1;
+        Turn(self.next - 1)
+    }
+
+    /// Tells whoever brought a submission; of a batch, all of its members.
+    pub(crate) fn tell(&self, turn: Turn, event: &Event, draft: &mut Draft) {
+        let Some(pending) = self.pending.get(&turn) else { return };
+        let Some(batch) = &pending.batch else { return draft.reply(pending.ticket, event.clone()) };
+        for member in batch.members.iter().filter_map(|member| self.pending.get(member)) {
+            draft.reply(member.ticket, event.clone());
+        }
     }
 
     /// Moves a submission to another stage, and lets go of what it waited for in the last.
@@ -212,11 +229,19 @@ impl Coordinator {
             Stage::Nonce { sender, nonce } => self.senders.leave(sender, nonce, turn),
             Stage::Attempt(attempt) => {
                 self.attempts.remove(&attempt.id);
+                if attempt.proof.is_none() {
+                    self.batches.decided(&attempt.executed.participants);
+                }
             }
             Stage::Running(run) => {
                 self.jobs.remove(&run);
             }
-            Stage::Ready | Stage::Queued { .. } | Stage::Backoff | Stage::Local(_) => {}
+            Stage::Ready
+            | Stage::Queued { .. }
+            | Stage::Backoff
+            | Stage::Local(_)
+            | Stage::Member
+            | Stage::Gathering => {}
         }
     }
 
@@ -246,8 +271,12 @@ impl Coordinator {
     /// Those that waited for keys run again.
     pub(crate) fn wake(&mut self, turns: impl IntoIterator<Item = Turn>) {
         for turn in turns {
-            if matches!(self.pending.get(&turn).map(|pending| &pending.stage), Some(Stage::Queued { .. })) {
-                self.enter(turn, Stage::Ready, None);
+            match self.pending.get(&turn).map(|pending| &pending.stage) {
+                Some(Stage::Queued { .. }) => self.enter(turn, Stage::Ready, None),
+                Some(Stage::Gathering) => {
+                    self.claim_for_batch(turn);
+                }
+                _ => {}
             }
         }
     }
@@ -275,6 +304,9 @@ impl Coordinator {
     /// when its lifetime is over. `salt` differs between coordinators, so that two that collide do not collide again.
     pub(crate) fn again(&mut self, turn: Turn, salt: u64, last: Refusal, draft: &mut Draft) {
         let Some(pending) = self.pending.get_mut(&turn) else { return };
+        if pending.batch.is_some() && !is_of_its_slot(&last) {
+            return self.disband(turn, &last, draft);
+        }
         let timing = &self.settings.timing;
         if draft.now.since(pending.since) >= timing.lifetime {
             return self.refuse(turn, last, draft);
@@ -294,6 +326,9 @@ impl Coordinator {
 
     /// The submission's last event.
     pub(crate) fn finish(&mut self, turn: Turn, event: Event, draft: &mut Draft) {
+        if self.pending.get(&turn).is_some_and(|pending| pending.batch.is_some()) {
+            return self.finish_batch(turn, event, draft);
+        }
         self.enter(turn, Stage::Ready, None);
         self.ready.remove(&turn);
         if let Some(pending) = self.pending.remove(&turn) {
@@ -330,7 +365,8 @@ impl Coordinator {
                 Some(Stage::Local(_)) => self.local_is_late(turn, draft),
                 Some(Stage::Queued { .. }) => self.queue_is_long(turn, draft),
                 Some(Stage::Attempt(_)) => self.attempt_is_late(turn, draft),
-                Some(Stage::Ready | Stage::Fetching(_)) | None => {}
+                Some(Stage::Gathering) => self.disband(turn, &Refusal::Waited, draft),
+                Some(Stage::Ready | Stage::Fetching(_) | Stage::Member) | None => {}
             }
         }
         let due = self.fetches.due(draft.now, &self.settings.timing);
@@ -380,12 +416,14 @@ impl Coordinator {
     #[cfg(debug_assertions)]
     fn assert_valid(&self) {
         self.claims.assert_valid();
-        assert!(self.pending.len() <= PENDING_COUNT_MAX);
-        assert_eq!(self.tickets.len(), self.pending.len());
+        assert!(self.tickets.len() <= PENDING_COUNT_MAX);
+        assert_eq!(self.tickets.len(), self.pending.values().filter(|pending| pending.batch.is_none()).count());
         assert!(self.jobs.len() <= RUNS_BESIDE_COUNT_MAX);
         if self.pending.is_empty() {
             assert!(self.claims.is_empty() && self.senders.is_empty() && self.ready.is_empty());
-            assert!(self.hashes.is_empty() && self.attempts.is_empty() && self.timers.is_empty());
+            assert!(
+                self.batches.is_empty() && self.hashes.is_empty() && self.attempts.is_empty() && self.timers.is_empty()
+            );
         }
         for (turn, pending) in &self.pending {
             let is_ready = matches!(pending.stage, Stage::Ready);
@@ -393,6 +431,11 @@ impl Coordinator {
             assert!(pending.due.is_none_or(|due| self.timers.contains(&(due, *turn))));
         }
     }
+}
+
+/// Whether a try failed for nothing but the slot it ran at.
+fn is_of_its_slot(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::Contended { last: commit::Refusal::Slot { .. }, .. })
 }
 
 impl Machine for Coordinator {
@@ -409,6 +452,7 @@ impl Machine for Coordinator {
         self.commit(&mut draft, read);
         self.cache.write().age_proofs(now);
         self.look_at_what_is_due(&mut draft);
+        self.begin_batches(&mut draft);
         self.run_what_is_ready(&mut draft);
         self.commit(&mut draft, read);
         #[cfg(debug_assertions)]

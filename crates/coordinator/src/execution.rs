@@ -127,7 +127,11 @@ impl Coordinator {
 
     /// The payload at the slot that it is now, or one that the shards take: they refuse a slot gone by (R10), and one before
     /// what touched the same keys (R13).
-    fn payload_at(&self, pending: &Pending, now: Time) -> Result<Arc<Verified<RecoveredPayload>>, PayloadError> {
+    pub(crate) fn payload_at(
+        &self,
+        pending: &Pending,
+        now: Time,
+    ) -> Result<Arc<Verified<RecoveredPayload>>, PayloadError> {
         let payload = pending.payload.payload();
         let slot = Environment::Slot(pending.slots.at(self.settings.params.slot_at(now)));
         if payload.environment == slot || matches!(payload.environment, Environment::Block(_)) {
@@ -154,6 +158,9 @@ impl Coordinator {
     }
 
     fn failed(&mut self, turn: Turn, looked_at: &BTreeSet<StateKey>, error: ExecuteError, draft: &mut Draft) {
+        if self.pending.get(&turn).is_some_and(|pending| pending.batch.is_some()) {
+            return self.disband(turn, &Refusal::Execution(error), draft);
+        }
         if let Some((sender, transaction, state)) = nonce_too_high(&error)
             && transaction.saturating_sub(state) <= NONCE_AHEAD_MAX
             && self.awaits_nonce(turn, sender)
@@ -187,6 +194,9 @@ impl Coordinator {
     /// Claims the keys of a run, and goes on with it when they are free.
     fn claim(&mut self, turn: Turn, executed: Executed, draft: &mut Draft) {
         let Some(pending) = self.pending.get_mut(&turn) else { return };
+        if pending.batch.is_some() {
+            return self.claim_batch_run(turn, executed, draft);
+        }
         (pending.trust, pending.nonce_since) = (Trust::Guessed, None);
         let ticket = pending.ticket;
         let is_logged = is_local(&executed) && !pending.met_others;
@@ -198,6 +208,9 @@ impl Coordinator {
             return self.refuse(turn, refusal, draft);
         }
         draft.reply(ticket, Event::Executed { participants: executed.participants.clone() });
+        if self.may_gather(turn, &executed) {
+            return self.gather(turn, &executed, draft);
+        }
         let (claim, free) = self.claims.claim(turn, &uses);
         self.wake(free.into_iter().filter(|other| *other != turn));
         match claim {
@@ -381,7 +394,7 @@ fn is_local(executed: &Executed) -> bool {
 }
 
 /// The keys of a run, as its participants will lock them.
-fn locked(executed: &Executed) -> Uses {
+pub(crate) fn locked(executed: &Executed) -> Uses {
     uses(executed, Usage::Locked)
 }
 

@@ -31,8 +31,8 @@ pub const REFUSED: Space = Space("coordinator_refused");
 const SCAN_COUNT: usize = 256;
 /// Most bytes of the words of one refusal.
 const REASON_BYTES_MAX: usize = 512;
-/// Most bytes of one refusal: as many hashes as a bundle has transactions, and the words.
-const REFUSED_BYTES_MAX: usize = REASON_BYTES_MAX + 64 * evm::BUNDLE_COUNT_MAX + 64;
+/// Most bytes of one refusal: as many hashes as a payload has transactions, and the words.
+const REFUSED_BYTES_MAX: usize = REASON_BYTES_MAX + 64 * evm::BATCH_COUNT_MAX + 64;
 
 /// An accepted submission that ended without a commit.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]

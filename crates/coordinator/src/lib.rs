@@ -25,6 +25,7 @@
 //! guess that costs a retry when it is wrong, and can do no other harm.
 
 mod attempts;
+mod batches;
 mod cache;
 mod claims;
 mod coordinator;

@@ -1,5 +1,6 @@
 //! One submission on its way.
 
+use crate::batches::Batch;
 use crate::fetch::FetchId;
 use crate::input::Ticket;
 use crate::runs::RunId;
@@ -33,6 +34,8 @@ pub(crate) struct Pending {
     pub(crate) slots: SlotsTaken,
     /// Since when it has been waiting for its sender's earlier nonces.
     pub(crate) nonce_since: Option<Time>,
+    /// If it is no submission but several that share an attempt.
+    pub(crate) batch: Option<Box<Batch>>,
     pub(crate) stage: Stage,
     /// When it is looked at even if nothing comes.
     pub(crate) due: Option<Time>,
@@ -87,6 +90,10 @@ pub(crate) enum Stage {
     Nonce { sender: Address, nonce: u64 },
     /// A little time, after an abort.
     Backoff,
+    /// The batch it is a member of.
+    Member,
+    /// More members; and its keys, or room to begin.
+    Gathering,
     /// The shard it was handed to.
     Local(Box<Local>),
     /// An attempt.
@@ -135,10 +142,10 @@ impl Attempt {
 }
 
 impl Pending {
-    pub(crate) fn new(ticket: Ticket, payload: Verified<RecoveredPayload>, since: Time) -> Self {
+    pub(crate) fn new(ticket: Ticket, payload: Arc<Verified<RecoveredPayload>>, since: Time) -> Self {
         Self {
             ticket,
-            payload: Arc::new(payload),
+            payload,
             since,
             kept: None,
             tries: 0,
@@ -149,9 +156,16 @@ impl Pending {
             trust: Trust::Guessed,
             slots: SlotsTaken::ANY,
             nonce_since: None,
+            batch: None,
             stage: Stage::Ready,
             due: None,
         }
+    }
+
+    /// A batch that gathers; what it will run is known when it begins.
+    pub(crate) fn batch(payload: Arc<Verified<RecoveredPayload>>, since: Time, batch: Batch) -> Self {
+        let alone = Self::new(Ticket(u64::MAX), payload, since);
+        Self { batch: Some(Box::new(batch)), stage: Stage::Gathering, ..alone }
     }
 
     /// The hashes of its signed transactions.
@@ -176,13 +190,16 @@ impl Pending {
         matches!(self.payload.payload().environment, Environment::Slot(_))
     }
 
-    /// Who signed its first transaction, and pays if it commits.
+    /// Who signed its first transaction, and pays if it commits; nobody for a batch, whose members have paid for themselves.
     pub(crate) fn payer(&self) -> Option<Address> {
-        self.nonces().next().map(|(sender, _)| sender)
+        self.nonces().next().filter(|_| self.batch.is_none()).map(|(sender, _)| sender)
     }
 
-    /// The most gas that one run may burn.
+    /// The most gas that one run may burn; of a batch, what its members burnt alone.
     pub(crate) fn gas_limit(&self) -> u64 {
+        if let Some(batch) = &self.batch {
+            return batch.gas;
+        }
         let limits = self.payload.signed().map(evm::RecoveredTransaction::gas_limit);
         limits.fold(0, u64::saturating_add)
     }

@@ -53,7 +53,7 @@ fn single(pending: &Pending) -> Option<&RecoveredTransaction> {
 
 /// Whether shards may be about to commit it.
 fn is_before_shards(pending: &Pending) -> bool {
-    matches!(pending.stage, Stage::Attempt(_) | Stage::Local(_))
+    matches!(pending.stage, Stage::Attempt(_) | Stage::Local(_) | Stage::Member)
 }
 
 /// Whether `new` pays enough more than `old`: more at most, and a tenth more of both its fees.

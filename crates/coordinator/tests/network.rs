@@ -146,8 +146,50 @@ fn fifty_transactions_on_one_key_all_commit_in_their_order() {
         assert_eq!(world.attempts(*ticket), 1, "nothing here aborts another");
         order.extend(committed.outcomes[0].transaction);
     }
-    let history: Vec<_> = world.history.iter().filter_map(|(_, outcomes)| outcomes[0].transaction).collect();
+    let outcomes = world.history.iter().flat_map(|(_, outcomes)| outcomes);
+    let history: Vec<_> = outcomes.filter_map(|outcome| outcome.transaction).collect();
     assert!(history.ends_with(&order), "first come, first served");
+    world.assert_one_evm();
+}
+
+/// How many attempts committed, and how many transactions with them.
+fn attempted(world: &World) -> (usize, usize) {
+    (world.history.len(), world.history.iter().map(|(_, outcomes)| outcomes.len()).sum())
+}
+
+#[test]
+fn what_comes_while_an_attempt_is_undecided_shares_the_next() {
+    let mut world = deployed(4, 1, 60);
+    let before = attempted(&world);
+    let tickets: Vec<_> = (2..52)
+        .map(|seed| world.submit(0, vec![call(&user(seed), 0, contract(CALLER), increment_all(&COUNTERS))]))
+        .collect();
+    world.run();
+    for ticket in tickets {
+        assert_eq!(world.committed(ticket).outcomes.len(), 1, "its own, of all");
+    }
+    let (attempts, transactions) = attempted(&world);
+    assert_eq!(transactions - before.1, 50);
+    assert!(attempts - before.0 <= 12, "{} attempts for 50 that all want one key", attempts - before.0);
+    world.assert_one_evm();
+}
+
+#[test]
+fn a_batch_that_is_refused_is_tried_one_by_one() {
+    let mut world = deployed(4, 1, 20);
+    let first = world.submit(0, vec![call(&user(2), 0, contract(CALLER), increment_all(&COUNTERS))]);
+    let others: Vec<_> = (3..9)
+        .map(|seed| world.submit(0, vec![call(&user(seed), 0, contract(CALLER), increment_all(&COUNTERS))]))
+        .collect();
+    world.run_for(first, Millis(10_000));
+    world.committed(first);
+    // Whatever comes next there is refused for good, once: it is the batch.
+    world.shards[0].moods = vec![NoVote::invalid(7, "in a bad mood")];
+    world.run();
+    for ticket in others {
+        world.committed(ticket);
+    }
+    assert!(world.shards[0].moods.is_empty());
     world.assert_one_evm();
 }
 
@@ -740,7 +782,7 @@ fn a_coordinator_that_crashes_at_any_write_leaves_nothing_undecided() {
             node.crash = crash(node.writes + nth);
             for seed in 2..7 {
                 world.submit(0, vec![call(&user(seed), 0, contract(CALLER), increment_all(&COUNTERS))]);
-                world.wait(3);
+                world.wait(8);
             }
             world.run();
             crashes += world.nodes[0].crashes;
