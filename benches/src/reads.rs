@@ -14,7 +14,8 @@ use cluster::anvil::{self, Anvil};
 use cluster::client::{Client, until};
 use cluster::rpc::Rpc;
 use cluster::{Cluster, Node};
-use eyre::{Result, WrapErr, eyre};
+use evm::Status;
+use eyre::{Result, WrapErr, ensure, eyre};
 use fixtures::contracts::{Artifact, Token};
 use fixtures::wallet::{Call, Wallet};
 use futures_util::future::try_join_all;
@@ -31,11 +32,16 @@ const USERS_COUNT: u32 = 64;
 /// Clients that ask at once.
 const CLIENTS_COUNT: usize = 16;
 
+/// Transactions of one user that are submitted together, where the history is long, so that it is made sooner.
+const BUNDLE_COUNT: u64 = 16;
+/// From how many transactions on a history is long.
+const LONG_COUNT: u64 = 200_000;
+
 /// Transactions that are asked for again.
 const SAMPLES_COUNT: u64 = 1_000;
 
 /// Transactions of one user on their way to anvil at once: it keeps a pool.
-const UNDER_WAY_COUNT: u64 = 64;
+const UNDER_WAY_COUNT: u64 = 128;
 
 /// Who gets a single token, before all others.
 const RARE: Address = Address::repeat_byte(0xa1);
@@ -57,8 +63,10 @@ pub(crate) struct Reads {
     /// Transactions of the history.
     pub(crate) history: u64,
     pub(crate) ours: Rates,
-    /// anvil's, or why there are none.
-    pub(crate) anvil: Result<Rates, String>,
+    /// anvil's, and how long it took to make its history; or why there are none.
+    pub(crate) anvil: Result<(Rates, Duration), String>,
+    /// How long it took to make the history.
+    pub(crate) filled: Duration,
     /// Of the chain index.
     pub(crate) index_bytes: u64,
     /// Of the shard's store: state, outcomes, blocks, and the state after each block.
@@ -87,20 +95,24 @@ pub(crate) async fn run(settings: &Settings, history: u64) -> Result<Reads> {
     let id = plan.network;
     let mut cluster = Cluster::start(plan, dir.path())?;
     let client = cluster.client(0)?;
-    let filled = fill_ours(&client, id, history).await.wrap_err("the network was not filled")?;
-    let ours = rates(client.rpc(), &filled, settings).await?;
+    let begun = Instant::now();
+    let told = fill_ours(&client, id, history).await.wrap_err("the network was not filled")?;
+    let filled = begun.elapsed();
+    let ours = rates(client.rpc(), &told, settings).await?;
     let index = dir.path().join(Node::Coordinator(0).to_string()).join("index");
     let (index_bytes, shard_bytes) = (bytes(&index)?, bytes(&dir.path().join(Node::Executor(0).to_string()))?);
-    let caught_up = catch_up(&mut cluster, &index, &filled).await?;
+    let caught_up = catch_up(&mut cluster, &index, &told).await?;
     cluster.stop()?;
     let anvil = match start_anvil(id).await? {
         Ok(anvil) => {
-            let filled = fill_anvil(anvil.rpc(), id, history).await.wrap_err("anvil was not filled")?;
-            Ok(rates(anvil.rpc(), &filled, settings).await?)
+            let begun = Instant::now();
+            let told = fill_anvil(anvil.rpc(), id, history).await.wrap_err("anvil was not filled")?;
+            let filled = begun.elapsed();
+            Ok((rates(anvil.rpc(), &told, settings).await?, filled))
         }
         Err(reason) => Err(reason),
     };
-    Ok(Reads { history, ours, anvil, index_bytes, shard_bytes, caught_up })
+    Ok(Reads { history, ours, anvil, filled, index_bytes, shard_bytes, caught_up })
 }
 
 /// What both begin with.
@@ -142,14 +154,24 @@ async fn fill_ours(client: &Client, id: u64, history: u64) -> Result<History> {
         client.succeed(&mut deployer, call).await?;
     }
     let (each, step) = shares(history);
+    let at_once = if history < LONG_COUNT { 1 } else { BUNDLE_COUNT };
     let fill = users.into_iter().map(|(mut wallet, call)| {
         let client = client.clone();
         tokio::spawn(async move {
             let mut samples = Vec::new();
-            for number in 0..each {
-                let settled = client.succeed(&mut wallet, &call).await?;
-                if let (0, Some(hash)) = (number % step, settled.first()?.transaction) {
-                    samples.push(Sample { hash, sender: wallet.address() });
+            for first in (0..each).step_by(at_once as usize) {
+                let count = at_once.min(each - first);
+                let mut signed = (0..count).map(|_| wallet.sign(&call)).collect::<Result<Vec<_>>>()?;
+                let ended = match signed.pop() {
+                    Some(only) if signed.is_empty() => client.submit(only).await?,
+                    last => client.submit_bundle(signed.into_iter().chain(last).collect()).await?,
+                };
+                let settled = ended.committed()?;
+                for (number, outcome) in (first..).zip(&settled.outcomes) {
+                    ensure!(outcome.status == Status::Success, "a transfer ended as {:?}", outcome.status);
+                    if let (0, Some(hash)) = (number % step, outcome.transaction) {
+                        samples.push(Sample { hash, sender: wallet.address() });
+                    }
                 }
             }
             Ok::<_, eyre::Report>(samples)

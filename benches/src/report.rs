@@ -3,6 +3,7 @@
 use crate::load::Load;
 use crate::reads::{self, Reads};
 use std::fs;
+use std::time::Duration;
 
 /// Prints as it goes.
 #[derive(Debug)]
@@ -93,10 +94,14 @@ impl Report {
         }
         for (number, question) in reads::QUESTIONS.iter().enumerate() {
             let ours = reads.ours[number];
-            let beside = reads.anvil.as_ref().ok().map(|anvil| anvil[number]);
+            let beside = reads.anvil.as_ref().ok().map(|(rates, _)| rates[number]);
             let beside = beside.map(|rate| format!("   anvil {rate:>8.0}/s  x{:.2}", ours / rate)).unwrap_or_default();
             self.line(format!("    {question:<44} {ours:>8.0}/s{beside}"));
         }
+        let made = |filled: Duration| history / filled.as_secs_f64();
+        let beside =
+            reads.anvil.as_ref().map(|(_, filled)| format!(", anvil {:.0}/s", made(*filled))).unwrap_or_default();
+        self.line(format!("    the history was made at {:.0} transactions/s{beside}", made(reads.filled)));
         self.line(format!(
             "    chain index {:.0} bytes a transaction, shard {:.0}; an index that was deleted is whole again after {:.1} s, {:.0} transactions/s",
             reads.index_bytes as f64 / history,
