@@ -6,7 +6,7 @@ use evm::{AccountState, Bytecode, Data, Ground, Log, NetworkParams, Outcome, Pla
 use primitives::{Height, ShardId, Slot, Time};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use wire::jsonrpc::{AccountView, Chain, Found, Moment, Run, RunFailure, SlotBlock};
+use wire::jsonrpc::{AccountView, Chain, Entry, Found, Moment, Run, RunFailure, SlotBlock};
 use wire::state::{LeafPlace, OutcomeRecord};
 use wire::{Reason, Rejection};
 
@@ -105,11 +105,9 @@ impl Chain for MemoryChain {
     }
 
     async fn transaction(&self, hash: B256) -> Result<Option<Found>, Rejection> {
-        let placed = |block: &Arc<SlotBlock>| {
-            let index = block.outcomes.iter().position(|record| record.transaction == hash)?;
-            Some(Found::Placed { slot: block.slot, index })
-        };
-        Ok(self.blocks.values().find_map(placed))
+        let shown = self.blocks.values().flat_map(|block| Entry::all(block));
+        let found = shown.into_iter().find(|entry| entry.record.transaction == hash);
+        Ok(found.map(|entry| Found::Placed(Box::new(entry))))
     }
 
     async fn account(&self, address: Address, _: Moment) -> Result<AccountView, Rejection> {

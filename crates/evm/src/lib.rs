@@ -16,6 +16,7 @@
 
 mod account;
 mod bench;
+mod brief;
 mod code;
 mod data;
 mod effects;
@@ -44,6 +45,7 @@ mod witness;
 
 pub use account::AccountState;
 pub use bench::Ground;
+pub use brief::answer_briefly;
 pub use code::{CODES_COUNT_MAX, CodeCache, WrongCode};
 pub use data::Data;
 pub use effects::{Changes, Effects, Log, Outcome, Status};

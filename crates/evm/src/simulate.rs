@@ -232,7 +232,7 @@ fn affordable(bench: &mut Bench<'_>, call: &CallRequest) -> Result<u64, ExecuteE
     Ok(u64::try_from(left / U256::from(price)).unwrap_or(u64::MAX))
 }
 
-fn gas_limit(call: &CallRequest, most: u64) -> u64 {
+pub(crate) fn gas_limit(call: &CallRequest, most: u64) -> u64 {
     call.gas_limit.map_or(most, |limit| limit.min(most))
 }
 

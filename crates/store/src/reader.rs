@@ -5,7 +5,7 @@
 
 use crate::Fault;
 use primitives::{Read, Space};
-use rocksdb::{ColumnFamily, DB, Direction, IteratorMode, ReadOptions};
+use rocksdb::{ColumnFamily, DB, DBPinnableSlice, Direction, IteratorMode, ReadOptions};
 use std::fmt;
 use std::fs::File;
 use std::path::PathBuf;
@@ -37,6 +37,11 @@ impl Shared {
     fn get(&self, space: Space, key: &[u8], options: &ReadOptions) -> Result<Option<Vec<u8>>, Fault> {
         let family = self.family(space)?;
         self.db.get_cf_opt(family, key, options).map_err(|error| self.poison("reading a value", &error))
+    }
+
+    fn pinned(&self, space: Space, key: &[u8]) -> Result<Option<DBPinnableSlice<'_>>, Fault> {
+        let family = self.family(space)?;
+        self.db.get_pinned_cf(family, key).map_err(|error| self.poison("reading a value", &error))
     }
 
     fn scan(&self, space: Space, range: &Range<'_>, mut options: ReadOptions) -> Result<Vec<Entry>, Fault> {
@@ -118,6 +123,11 @@ impl Reader {
     /// Up to `count_max` entries with keys up to `to` (inclusive) that start with `prefix`, the last key first.
     pub fn scan_back(&self, space: Space, prefix: &[u8], to: &[u8], count_max: usize) -> Vec<Entry> {
         self.shared.scan_back(space, prefix, to, count_max).unwrap_or_default()
+    }
+
+    /// What `look` makes of the value of `key`, which is not copied for it: for values of which little is wanted.
+    pub fn look<T>(&self, space: Space, key: &[u8], look: impl FnOnce(Option<&[u8]>) -> T) -> T {
+        look(self.shared.pinned(space, key).ok().flatten().as_deref())
     }
 
     /// The first failure of the store or of any of its readers. Once there is one, nothing read since may leave the process.

@@ -18,6 +18,7 @@ mod block_id;
 mod call;
 pub mod chain;
 mod door;
+mod entry;
 mod error;
 mod fees;
 mod filters;
@@ -43,6 +44,7 @@ mod tests;
 pub use chain::{
     AccountView, Candidates, Chain, Ended, Found, LogQuery, Moment, Readiness, Run, RunFailure, SlotBlock, UnderWay,
 };
+pub use entry::Entry;
 pub use intake::{ARRIVALS_COUNT_MAX, Arrival, Intake, Page};
 pub use parties::{Order, nonce, parties};
 

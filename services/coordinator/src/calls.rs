@@ -5,8 +5,9 @@
 //!         '----------------------------- all of it within CALL_DURATION_MAX ------------------------------'
 //! ```
 //!
-//! Promise: reads that run code cannot take the threads that serve, nor more than half of the cores from what decides; a call
-//! whose client has gone runs to the end of its present run at most, which its gas bounds, and no further.
+//! Promise: reads that run code for more than a moment cannot take the threads that serve, nor more than half of the cores
+//! from what decides; a call whose client has gone runs to the end of its present run at most, which its gas bounds, and no
+//! further.
 //! Knows nothing of what runs.
 
 use std::sync::Arc;

@@ -12,7 +12,8 @@ use store::Fault;
 use tokio::sync::watch;
 use wire::coordinator::CoordinatorApi;
 use wire::jsonrpc::{
-    AccountView, Candidates, Chain, Ended, Found, Intake, LogQuery, Moment, Order, Readiness, Run, SlotBlock, UnderWay,
+    AccountView, Candidates, Chain, Ended, Entry, Found, Intake, LogQuery, Moment, Order, Readiness, Run, SlotBlock,
+    UnderWay,
 };
 use wire::state::{OutcomeRecord, StateValue};
 use wire::{Reason, Rejection};
@@ -65,6 +66,10 @@ impl Chain for Node {
         self.blocks.index().search(query, from, to, count_max).map_err(unread)
     }
 
+    async fn excerpt(&self, query: &LogQuery, slot: Slot) -> Result<Vec<Entry>, Rejection> {
+        self.blocks.index().excerpt(query, slot).map_err(unread)
+    }
+
     async fn involving(
         &self,
         address: Address,
@@ -90,8 +95,8 @@ impl Chain for Node {
     }
 
     async fn transaction(&self, hash: B256) -> Result<Option<Found>, Rejection> {
-        if let Some(record) = self.blocks.index().outcome(hash).map_err(unread)? {
-            return self.place_of(record).await.map(Some);
+        if let Some(found) = self.shown(hash).await? {
+            return Ok(Some(found));
         }
         let pending = self.lives.look(hash, |life| {
             let signed = life.transactions.iter().find(|transaction| transaction.hash == hash);
@@ -104,10 +109,10 @@ impl Chain for Node {
             ended => ended.map(|(pending, _)| pending),
         };
         let shards = self.shards.ids().collect();
-        match self.reads.outcome(hash, &shards).await? {
-            Some(record) => self.place_of(record).await.map(Some),
-            None => Ok(pending),
-        }
+        let Some(record) = self.reads.outcome(hash, &shards).await? else { return Ok(pending) };
+        // Not told yet, also where its shard was away and is just telling; unless that came while it was asked for.
+        let untold = Found::Pending { bytes: record.bytes, sender: record.sender };
+        Ok(Some(self.shown(hash).await?.unwrap_or(untold)))
     }
 
     async fn refusal(&self, hash: B256) -> Result<Option<Ended>, Rejection> {
@@ -147,11 +152,19 @@ impl Chain for Node {
     }
 
     async fn over<T: Send + 'static>(&self, moment: Moment, run: Run<T>) -> Result<T, Rejection> {
-        let slot = match moment {
-            Moment::After(slot) => slot,
-            Moment::Newest => self.current(),
-        };
-        self.reads.over(moment, slot, run).await
+        self.reads.over(moment, self.block_of(moment), run).await
+    }
+
+    async fn over_soon<T: Send + 'static>(
+        &self,
+        moment: Moment,
+        brief: Run<Option<T>>,
+        run: Run<T>,
+    ) -> Result<T, Rejection> {
+        match self.reads.briefly(moment, self.block_of(moment), &brief).await? {
+            Some(told) => Ok(told),
+            None => self.over(moment, run).await,
+        }
     }
 
     async fn send_raw(&self, transaction: Data) -> Result<B256, Rejection> {
@@ -187,21 +200,24 @@ impl Node {
     async fn told(&self, hash: Option<B256>) -> Result<Option<B256>, Rejection> {
         let Some(hash) = hash else { return Ok(None) };
         let found = Chain::transaction(self, hash).await?;
-        Ok(matches!(found, Some(Found::Placed { .. })).then_some(hash))
+        Ok(matches!(found, Some(Found::Placed(_))).then_some(hash))
     }
 
-    /// Where a transaction that some shard shows is.
-    async fn place_of(&self, record: OutcomeRecord) -> Result<Found, Rejection> {
-        let slot = record.shown;
-        if slot <= self.head().await? {
-            let block = self.block(slot).await?;
-            let index = block.outcomes.iter().position(|outcome| outcome.transaction == record.transaction);
-            if let Some(index) = index {
-                return Ok(Found::Placed { slot, index });
-            }
+    /// A transaction of the index, which is not told before its block is.
+    async fn shown(&self, hash: B256) -> Result<Option<Found>, Rejection> {
+        let Some(entry) = self.blocks.index().entry(hash).map_err(unread)? else { return Ok(None) };
+        if entry.slot <= self.head().await? {
+            return Ok(Some(Found::Placed(Box::new(entry))));
         }
-        // Not told yet, also where its shard was away and is just telling.
-        Ok(Found::Pending { bytes: record.bytes, sender: record.sender })
+        Ok(Some(Found::Pending { bytes: entry.record.bytes, sender: entry.record.sender }))
+    }
+
+    /// The slot whose block a run on the state of `moment` sees.
+    fn block_of(&self, moment: Moment) -> Slot {
+        match moment {
+            Moment::After(slot) => slot,
+            Moment::Newest => self.current(),
+        }
     }
 
     /// The slot that the newest state is of: ahead of the head, as that is, wherever this machine's clock stands.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   a page of a shard's outcomes --one batch--> BLOCKS[slot, place] -> outcome      SLOTS[slot]
+//!                                               OUTLINES[slot] -> its transactions in short
 //!                                               PLACES[transaction] -> its key in BLOCKS
 //!                                               LOGS[address, topic or party, slot]
 //!                                               SENT[sender, nonce] -> transaction    CREATED[contract] -> transaction
@@ -14,24 +15,28 @@
 //! which is also why it is not synced.
 //! Knows nothing of connections, of heads, and of who is silent.
 
+mod outline;
 mod postings;
 
 use crate::blocks::{Place, place};
 use alloy_primitives::{Address, B256};
 use evm::NetworkParams;
+use outline::{Line, Outline, PLACE_BYTES, Sum, Wanted, place_key};
 use postings::Union;
 use primitives::{Read, ShardId, Slot, Space, Write, encode};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use store::{Durability, Fault, Identity, Reader, Store, StoreError};
-use wire::jsonrpc::{Candidates, LogQuery, Order, nonce, parties};
+use wire::jsonrpc::{Candidates, Entry, LogQuery, Order, SlotBlock, nonce, parties};
 use wire::state::OutcomeRecord;
 
 /// Slot, time, shard, height, index -> outcome.
 const BLOCKS: Space = Space("index_blocks");
 /// Slot -> nothing: those that show anything.
 const SLOTS: Space = Space("index_slots");
+/// Slot -> its [`Outline`].
+const OUTLINES: Space = Space("index_outlines");
 /// Transaction -> its key in [`BLOCKS`].
 const PLACES: Space = Space("index_places");
 /// What is looked for, slot -> nothing.
@@ -44,10 +49,10 @@ const CREATED: Space = Space("index_created");
 const HASHES: Space = Space("index_hashes");
 /// Shard -> the first slot of which not everything is here. Of another name since there are rows that older indexes lack: those
 /// are read from the shards again.
-const CURSORS: Space = Space("index_cursors_3");
+const CURSORS: Space = Space("index_cursors_4");
 
 /// All of them.
-const SPACES: [Space; 8] = [BLOCKS, SLOTS, PLACES, LOGS, SENT, CREATED, HASHES, CURSORS];
+const SPACES: [Space; 9] = [BLOCKS, SLOTS, OUTLINES, PLACES, LOGS, SENT, CREATED, HASHES, CURSORS];
 
 /// The index's folder in that of the coordinator's store.
 const FOLDER: &str = "index";
@@ -61,6 +66,9 @@ const CURSOR_SLOTS_MAX: u64 = 16;
 
 /// How many outcomes of a block are read at a time.
 const BLOCK_PAGE_COUNT: usize = 256;
+
+/// Of a block of which more than one transaction in so many is wanted all are read: that is one scan.
+const WANTED_SHARE_MAX: usize = 8;
 
 /// The index, open.
 #[derive(Debug)]
@@ -93,12 +101,14 @@ impl Index {
         }
         let mut writes: Vec<Write> = outcomes.iter().flat_map(|record| rows(shard, record)).collect();
         let shown: BTreeSet<Slot> = outcomes.iter().map(|record| record.shown).collect();
-        writes.extend(shown.into_iter().map(|slot| self.hash_row(slot)));
+        writes.extend(shown.iter().map(|slot| self.hash_row(*slot)));
         if further > 0 {
             writes.push(Write::put(CURSORS, shard.0.to_be_bytes(), open.0.to_be_bytes().to_vec()));
         }
         // A batch is whole or not there.
         let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        // What other shards show in the same blocks is in them by now, or waits for the lock.
+        writes.extend(shown.iter().map(|slot| self.outline_row(shard, *slot, outcomes)));
         // What is under way is told on a disk that takes no new work, too; this gives up the store's reserve when it must.
         store.room()?;
         store.commit(&writes).map(drop)
@@ -124,10 +134,48 @@ impl Index {
         self.checked(slots.collect())
     }
 
-    /// What is here of a transaction.
-    pub(crate) fn outcome(&self, transaction: B256) -> Result<Option<OutcomeRecord>, Fault> {
-        let record = self.reader.get(PLACES, transaction.as_slice()).and_then(|key| self.reader.get(BLOCKS, &key));
-        self.checked(record.and_then(|bytes| decoded(&bytes)))
+    /// A transaction, with its place in its block.
+    pub(crate) fn entry(&self, transaction: B256) -> Result<Option<Entry>, Fault> {
+        let found = self.reader.get(PLACES, transaction.as_slice()).and_then(|key| {
+            let (slot, place) = (slot_of(&key), key.get(key.len().checked_sub(PLACE_BYTES)?..)?);
+            self.outlined(slot, |outline| self.told(slot, &outline.find(place)?))
+        });
+        self.checked(found)
+    }
+
+    /// What block `slot` shows that may have written logs which `query` looks for, in order.
+    pub(crate) fn excerpt(&self, query: &LogQuery, slot: Slot) -> Result<Vec<Entry>, Fault> {
+        let wanted = Wanted::of(query);
+        let is_wanted = |line: &Line<'_>| !line.sieve.is_empty() && line.sieve.lets_through(&wanted);
+        let few = self.outlined(slot, |outline| {
+            let lines: Vec<_> = outline.lines().filter(is_wanted).collect();
+            let are_few = lines.len() * WANTED_SHARE_MAX <= outline.count();
+            are_few.then(|| lines.iter().filter_map(|line| self.told(slot, line)).collect())
+        });
+        if let Some(few) = few {
+            return self.checked(few);
+        }
+        let block = SlotBlock { outcomes: self.block(slot)?, ..SlotBlock::empty(slot) };
+        Ok(Entry::all(&block).collect())
+    }
+
+    /// The transaction of a line.
+    fn told(&self, slot: Slot, line: &Line<'_>) -> Option<Entry> {
+        let key = [&slot.0.to_be_bytes()[..], line.place].concat();
+        let record = self.reader.get(BLOCKS, &key).and_then(|bytes| decoded(&bytes))?;
+        let Sum { gas: gas_before, logs } = line.before;
+        Some(Entry { slot, index: line.index, gas_before, logs_before: logs as usize, record })
+    }
+
+    /// What `see` makes of a block in short, which is large in a busy network and so is not copied.
+    fn outlined<T>(&self, slot: Slot, see: impl FnOnce(Outline<'_>) -> T) -> T {
+        self.reader.look(OUTLINES, &slot.0.to_be_bytes(), |bytes| see(Outline::of(bytes.unwrap_or_default())))
+    }
+
+    fn outline_row(&self, shard: ShardId, slot: Slot, outcomes: &[OutcomeRecord]) -> Write {
+        let of_slot = outcomes.iter().filter(|record| record.shown == slot);
+        let outline = self.outlined(slot, |old| old.with(of_slot.map(|record| (place(shard, record), record))));
+        Write::put(OUTLINES, slot.0.to_be_bytes(), outline)
     }
 
     /// The slots from `from` to `to` that may have logs which `query` looks for: up to `count_max` of them, or fewer where the
@@ -137,9 +185,9 @@ impl Index {
         let topics = topics.map(|(position, topics)| topics.iter().map(|topic| topic_key(position, topic)).collect());
         let addresses: Vec<Vec<u8>> = query.addresses.iter().map(address_key).collect();
         let wanted = std::iter::once(addresses).chain(topics).filter(|keys| !keys.is_empty());
-        let mut unions: Vec<Union<'_>> = wanted.map(|keys| Union::new(&self.reader, LOGS, keys)).collect();
+        let mut unions: Vec<Union<'_>> = wanted.map(|keys| Union::new(&self.reader, LOGS, keys, to)).collect();
         if unions.is_empty() {
-            unions.push(Union::new(&self.reader, SLOTS, vec![Vec::new()]));
+            unions.push(Union::new(&self.reader, SLOTS, vec![Vec::new()], to));
         }
         let found = postings::common(&mut unions, from, to, count_max, SEARCH_STEPS_COUNT_MAX);
         self.checked(found)
@@ -220,15 +268,8 @@ fn rows(shard: ShardId, record: &OutcomeRecord) -> Vec<Write> {
 }
 
 /// All outcomes of one block together, in the order in which it shows them.
-fn block_key(slot: Slot, (time, shard, height, index): Place) -> Vec<u8> {
-    [
-        &slot.0.to_be_bytes()[..],
-        &time.0.to_be_bytes(),
-        &shard.0.to_be_bytes(),
-        &height.0.to_be_bytes(),
-        &index.to_be_bytes(),
-    ]
-    .concat()
+fn block_key(slot: Slot, place: Place) -> Vec<u8> {
+    [&slot.0.to_be_bytes()[..], &place_key(place)].concat()
 }
 
 /// The kind of key that whoever took part in a transaction is under: behind those of a log's address and its four topics.

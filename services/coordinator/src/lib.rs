@@ -17,6 +17,7 @@ mod blocks;
 mod calls;
 mod carrier;
 mod chain;
+mod closed;
 mod follow;
 mod index;
 mod lives;

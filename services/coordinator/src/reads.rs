@@ -2,16 +2,17 @@
 //!
 //! ```text
 //! run over what is known --missing--> fetch from the owners --> run again … --> complete
-//!     after a closed block:  the answer
+//!     after a closed block:  the answer; what was fetched is remembered
 //!     the newest state:      fetch all again; nothing changed, nothing about to change --> the answer
 //! ```
 //!
 //! Promise (I17): a read shows all or none of an attempt. After a closed block nothing changes any more, so whatever is
 //! fetched when is of one moment. Of the newest state, values that were all the same before and after a moment, and that
 //! no undecided attempt may change, held together at that moment.
-//! Nothing is kept between two reads but codes, which never change.
+//! Kept between two reads are codes and the state after closed blocks, which never change.
 
 use crate::calls::Calls;
+use crate::closed::{Closed, State};
 use crate::shards::{Shards, named};
 use alloy_primitives::{Address, B256, U256};
 use evm::{
@@ -44,21 +45,30 @@ pub(crate) struct Reads {
     network: Arc<Network>,
     shards: Arc<Shards>,
     codes: Arc<CodeCache>,
+    closed: Closed,
     calls: Calls,
 }
 
-/// What one read has fetched so far.
+/// What one read may look at: what it has fetched so far, and what is known anyway.
 #[derive(Debug, Default)]
 struct Known {
     values: BTreeMap<StateKey, StateValue>,
     codes: BTreeMap<B256, Bytecode>,
     locked: bool,
+    /// Of the closed block that is read, if one is.
+    closed: Arc<State>,
+    cached: Arc<CodeCache>,
 }
 
 impl Reads {
     /// Over the shards of `network`.
     pub(crate) fn new(network: Arc<Network>, shards: Arc<Shards>) -> Self {
-        Self { network, shards, codes: Arc::default(), calls: Calls::new() }
+        Self { network, shards, codes: Arc::default(), closed: Closed::new(), calls: Calls::new() }
+    }
+
+    /// Nothing fetched yet.
+    fn nothing(&self) -> Known {
+        Known { cached: Arc::clone(&self.codes), ..Known::default() }
     }
 
     /// The values of `keys` at `moment`.
@@ -69,12 +79,10 @@ impl Reads {
     ) -> Result<BTreeMap<StateKey, StateValue>, Rejection> {
         let missing: BTreeSet<Missing> = keys.iter().map(|key| Missing::Key(*key)).collect();
         let run = |known: Known| {
-            let is_whole = keys.iter().all(|key| known.values.contains_key(key));
-            let result = if is_whole { Ok(()) } else { Err(Failure::Missing(missing.clone())) };
-            std::future::ready((known, result))
+            let values: Option<BTreeMap<_, _>> = keys.iter().map(|key| Some((*key, known.value(key)?))).collect();
+            std::future::ready((known, values.ok_or_else(|| Failure::Missing(missing.clone()))))
         };
-        let ((), values) = self.at(moment, run).await?;
-        Ok(values)
+        self.at(moment, run).await
     }
 
     /// A code by its hash, from a shard that should have it.
@@ -119,36 +127,48 @@ impl Reads {
                 self.calls.run(once).await.unwrap_or_else(refused)
             }
         };
-        Ok(self.calls.within(self.at(moment, in_turn)).await?.0)
+        self.calls.within(self.at(moment, in_turn)).await
     }
 
-    /// Runs `run` over the state of `moment`; gives what it read, too.
-    async fn at<T, R>(
+    /// What `brief` comes to on the state of `moment`, in the block of `slot`: here, since it takes a bounded time; within a
+    /// deadline.
+    pub(crate) async fn briefly<T: Send + 'static>(
         &self,
         moment: Moment,
-        run: impl Fn(Known) -> R,
-    ) -> Result<(T, BTreeMap<StateKey, StateValue>), Rejection>
+        slot: Slot,
+        brief: &Run<T>,
+    ) -> Result<T, Rejection> {
+        let here = |known| {
+            let ground = Ground::of_slot(&self.network.params, &self.network.placement, slot);
+            let ran = brief(&ground, &known).map_err(Failure::from);
+            std::future::ready((known, ran))
+        };
+        self.calls.within(self.at(moment, here)).await
+    }
+
+    /// Runs `run` over the state of `moment`.
+    async fn at<T, R>(&self, moment: Moment, run: impl Fn(Known) -> R) -> Result<T, Rejection>
     where
         R: Future<Output = (Known, Result<T, Failure>)>,
     {
-        let Moment::After(slot) = moment else { return self.newest(run).await };
-        let mut known = Known::default();
-        let value = self.complete(&mut known, Some(slot), run).await?;
-        Ok((value, known.values))
+        match moment {
+            Moment::After(slot) => self.complete(&mut self.nothing(), Some(slot), run).await,
+            Moment::Newest => self.newest(run).await,
+        }
     }
 
     /// Runs `run` until it lacks nothing and all it read held at one moment.
-    async fn newest<T, R>(&self, run: impl Fn(Known) -> R) -> Result<(T, BTreeMap<StateKey, StateValue>), Rejection>
+    async fn newest<T, R>(&self, run: impl Fn(Known) -> R) -> Result<T, Rejection>
     where
         R: Future<Output = (Known, Result<T, Failure>)>,
     {
-        let mut known = Known::default();
+        let mut known = self.nothing();
         for _ in 0..TRIES_COUNT_MAX {
             let result = self.complete(&mut known, None, &run).await;
-            let (before, mut again) = (known.values.clone(), Known::default());
+            let (before, mut again) = (known.values.clone(), self.nothing());
             self.fetch(&mut again, before.keys().map(|key| Missing::Key(*key)).collect(), None).await?;
             if again.values == before && !again.locked {
-                return Ok((result?, before));
+                return result;
             }
             known.values = again.values;
             tokio::time::sleep(TRY_PAUSE).await;
@@ -166,6 +186,7 @@ impl Reads {
         R: Future<Output = (Known, Result<T, Failure>)>,
     {
         for _ in 0..FETCH_ROUNDS_COUNT_MAX {
+            known.closed = after.map(|slot| self.closed.state(slot)).unwrap_or_default();
             let (back, result) = run(std::mem::take(known)).await;
             *known = back;
             match result {
@@ -200,7 +221,12 @@ impl Reads {
         });
         for (asked, read) in try_join_all(asks).await? {
             known.locked |= read.values.iter().any(|value| value.locked_by.is_some());
-            known.values.extend(asked.into_iter().zip(read.values.into_iter().map(|value| value.value)));
+            let values = asked.into_iter().zip(read.values.into_iter().map(|value| value.value));
+            let values: Vec<(StateKey, StateValue)> = values.collect();
+            if let Some(slot) = after {
+                self.closed.add(slot, values.iter().copied());
+            }
+            known.values.extend(values);
             for (hash, code) in read.codes {
                 let code = self
                     .codes
@@ -288,29 +314,36 @@ impl From<RunFailure> for Failure {
     }
 }
 
+impl Known {
+    fn value(&self, key: &StateKey) -> Option<StateValue> {
+        self.values.get(key).copied().or_else(|| self.closed.get(key))
+    }
+}
+
 impl View for Known {
     fn account(&self, address: Address) -> Lookup<Option<AccountState>> {
-        match self.values.get(&StateKey::Account(address)) {
-            Some(StateValue::Account(account)) => Lookup::Known(*account),
+        match self.value(&StateKey::Account(address)) {
+            Some(StateValue::Account(account)) => Lookup::Known(account),
             _ => Lookup::Unknown,
         }
     }
 
     fn slot(&self, address: Address, slot: U256) -> Lookup<U256> {
-        match self.values.get(&StateKey::Slot(address, slot)) {
-            Some(StateValue::Slot(number)) => Lookup::Known(*number),
+        match self.value(&StateKey::Slot(address, slot)) {
+            Some(StateValue::Slot(number)) => Lookup::Known(number),
             _ => Lookup::Unknown,
         }
     }
 
     fn fees(&self, key: FeesKey) -> Lookup<U256> {
-        match self.values.get(&StateKey::Fees(key)) {
-            Some(StateValue::Fees(wei)) => Lookup::Known(*wei),
+        match self.value(&StateKey::Fees(key)) {
+            Some(StateValue::Fees(wei)) => Lookup::Known(wei),
             _ => Lookup::Unknown,
         }
     }
 
     fn code(&self, hash: B256) -> Lookup<Bytecode> {
-        self.codes.get(&hash).cloned().map_or(Lookup::Unknown, Lookup::Known)
+        let code = self.codes.get(&hash).cloned().or_else(|| self.cached.get(hash));
+        code.map_or(Lookup::Unknown, Lookup::Known)
     }
 }

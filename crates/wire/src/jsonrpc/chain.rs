@@ -1,5 +1,6 @@
 //! What a node offers to the JSON-RPC: the one trait between them.
 
+use super::entry::Entry;
 use super::intake::{Arrival, Intake};
 use super::parties::{self, Order, involves};
 use crate::rejection::{Reason, Rejection};
@@ -66,12 +67,7 @@ pub enum Found {
         sender: Address,
     },
     /// In a closed slot.
-    Placed {
-        /// Which.
-        slot: Slot,
-        /// Its place among the slot's outcomes.
-        index: usize,
-    },
+    Placed(Box<Entry>),
 }
 
 /// A transaction that was taken in and has not ended.
@@ -229,6 +225,11 @@ pub trait Chain: Send + Sync + 'static {
         }
     }
 
+    /// What `slot`, which is closed, shows that may have written logs which `query` looks for, in order. By default all of it.
+    fn excerpt(&self, _query: &LogQuery, slot: Slot) -> impl Future<Output = Result<Vec<Entry>, Rejection>> + Send {
+        async move { Ok(Entry::all(&*self.block(slot).await?).collect()) }
+    }
+
     /// Up to `count_max` closed slots between the two, both included, that show a transaction which `address` took part in, in
     /// `order`. By default every block that shows anything is looked at.
     fn involving(
@@ -306,6 +307,17 @@ pub trait Chain: Send + Sync + 'static {
     /// the head. It is run off the threads that serve, again whenever it lacked values. Nothing changes.
     fn over<T: Send + 'static>(&self, moment: Moment, run: Run<T>)
     -> impl Future<Output = Result<T, Rejection>> + Send;
+
+    /// The same, where `brief` tells it if that is soon done: it takes a bounded time, and may be run on a thread that serves. By
+    /// default it is not tried.
+    fn over_soon<T: Send + 'static>(
+        &self,
+        moment: Moment,
+        _brief: Run<Option<T>>,
+        run: Run<T>,
+    ) -> impl Future<Output = Result<T, Rejection>> + Send {
+        self.over(moment, run)
+    }
 
     /// Takes a signed transaction in; answers its hash once it is accepted.
     fn send_raw(&self, transaction: Data) -> impl Future<Output = Result<B256, Rejection>> + Send;

@@ -1,9 +1,9 @@
 //! Queries for logs: over closed slots, bounded in slots read and logs returned.
 
 use super::chain::{Chain, LogQuery};
+use super::entry::Entry;
 use super::error::{LIMIT_CODE, SERVER_ERROR_CODE, error, invalid_params};
 use super::node::Node;
-use super::view::BlockView;
 use crate::limits::{FILTER_VALUES_COUNT_MAX, LOGS_BYTES_MAX, LOGS_COUNT_MAX, LOGS_SLOTS_MAX};
 use alloy_rpc_types_eth::{BlockNumberOrTag, Filter, FilterBlockOption, Log, Topic};
 use jsonrpsee::types::ErrorObjectOwned;
@@ -98,7 +98,7 @@ impl<C: Chain> Node<C> {
                     page.next = slot;
                     return Ok(page);
                 }
-                let logs = self.logs_in(filter, slot).await?;
+                let logs = self.logs_in(filter, &query, slot).await?;
                 bytes += logs.iter().map(|log| LOG_BYTES + log.inner.data.data.len()).sum::<usize>();
                 page.logs.extend(logs);
                 read += 1;
@@ -109,9 +109,10 @@ impl<C: Chain> Node<C> {
     }
 
     /// Matching logs of one closed slot.
-    async fn logs_in(&self, filter: &Filter, slot: Slot) -> Result<Vec<Log>, ErrorObjectOwned> {
-        let block = self.chain.block(slot).await?;
-        let view = BlockView { params: self.chain.params(), block: &block };
-        Ok(view.logs_where(|log| filter.matches(log)))
+    async fn logs_in(&self, filter: &Filter, query: &LogQuery, slot: Slot) -> Result<Vec<Log>, ErrorObjectOwned> {
+        let entries = self.chain.excerpt(query, slot).await?;
+        let is_wanted = |address, topics: &[_]| filter.matches_address(address) && filter.matches_topics(topics);
+        let logs = |entry: &Entry| entry.view(self.chain.params()).logs_where(is_wanted).collect::<Vec<_>>();
+        Ok(entries.iter().flat_map(logs).collect())
     }
 }

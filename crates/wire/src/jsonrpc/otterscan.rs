@@ -14,6 +14,7 @@ mod shapes;
 use super::arguments::{Count, Height, read};
 use super::block_id::unknown_block;
 use super::chain::{Chain, Moment};
+use super::entry::EntryView;
 use super::error::{Answer, invalid_params};
 use super::methods::serve;
 use super::node::Node;
@@ -118,10 +119,11 @@ impl<C: Chain> Node<C> {
             let mut block = view.block(Detail::Hashes)?;
             shapes::without(&mut block, &["logsBloom"]);
             block["transactionCount"] = hex(count as u64).into();
-            let cut = |index| Ok(shapes::cut_input(view.transaction(index)?));
-            block["transactions"] = range.clone().map(cut).collect::<Answer<Vec<Value>>>()?.into();
-            let receipt = |index| Ok(shapes::without_logs(view.receipt(index)?));
-            let receipts = range.map(receipt).collect::<Answer<Vec<Value>>>()?;
+            let entries = || view.entries().skip(range.start).take(range.len());
+            let cut = |entry: EntryView<'_>| Ok(shapes::cut_input(entry.transaction()?));
+            block["transactions"] = entries().map(cut).collect::<Answer<Vec<Value>>>()?.into();
+            let receipt = |entry: EntryView<'_>| Ok(shapes::without_logs(entry.receipt()?));
+            let receipts = entries().map(receipt).collect::<Answer<Vec<Value>>>()?;
             Ok(json!({ "fullblock": block, "receipts": receipts }))
         };
         self.viewed(slot, paged).await
@@ -177,11 +179,11 @@ impl<C: Chain> Node<C> {
     async fn of_block(&self, address: Address, slot: Slot) -> Answer<Vec<(Value, Value)>> {
         self.viewed(slot, |view| {
             let time = hex(self.chain.params().start_of(slot).seconds());
-            let its = view.block.outcomes.iter().enumerate().filter(|(_, record)| involves(record, address));
-            let told = |(index, _)| {
-                let mut receipt = view.receipt(index)?;
+            let its = view.entries().filter(|entry| involves(entry.record, address));
+            let told = |entry: EntryView<'_>| {
+                let mut receipt = entry.receipt()?;
                 receipt["timestamp"] = time.clone().into();
-                Ok((view.transaction(index)?, receipt))
+                Ok((entry.transaction()?, receipt))
             };
             its.map(told).collect()
         })

@@ -17,6 +17,7 @@ use jsonrpsee::RpcModule;
 use jsonrpsee::core::RegisterMethodError;
 use jsonrpsee::types::Params;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// Adds these methods.
 pub(super) fn register<C: Chain>(module: &mut RpcModule<Node<C>>) -> Result<(), RegisterMethodError> {
@@ -31,8 +32,11 @@ pub(super) fn register<C: Chain>(module: &mut RpcModule<Node<C>>) -> Result<(), 
 impl<C: Chain> Node<C> {
     async fn call(&self, params: Params<'static>) -> Answer<Bytes> {
         let (call, _, moment) = self.call_request(&params).await?;
+        let call = Arc::new(call);
+        let brief = Arc::clone(&call);
+        let brief = running(move |ground, view| evm::answer_briefly(ground, &brief, view));
         let run = running(move |ground, view| evm::answer(ground, &call, view));
-        let answered: Answered = self.chain.over(moment, run).await?;
+        let answered: Answered = self.chain.over_soon(moment, brief, run).await?;
         output(answered)
     }
 

@@ -188,7 +188,7 @@ fn overwrite(value: &mut Value, plan: &BlockPlan) {
 
 fn result(view: &BlockView<'_>, index: usize, call: &SimulatedCall, plan: &BlockPlan) -> Answer<Value> {
     let outcome = &call.answered.outcome;
-    let mut logs = view.logs_of(index)?;
+    let mut logs: Vec<_> = view.entry(index)?.logs().collect();
     for log in &mut logs {
         log.block_timestamp = plan.block.timestamp;
     }

@@ -5,6 +5,7 @@ mod otterscan;
 use super::chain::{
     AccountView, Chain, Ended, Found, HASH_SEARCH_SLOTS_MAX, Moment, Readiness, Run, RunFailure, SlotBlock, UnderWay,
 };
+use super::entry::Entry;
 use super::heavy::Heavy;
 use super::intake::{Arrival, Intake};
 use super::methods::module;
@@ -209,11 +210,9 @@ impl Chain for MemoryChain {
             let (bytes, sender) = signed(3);
             return Ok(Some(Found::Pending { bytes, sender }));
         }
-        let places = self.blocks.values().flat_map(|block| {
-            block.outcomes.iter().enumerate().map(move |(index, record)| (record.transaction, block.slot, index))
-        });
-        let mut found = places.filter(|(known, ..)| *known == hash);
-        Ok(found.next().map(|(_, slot, index)| Found::Placed { slot, index }))
+        let found =
+            self.blocks.values().flat_map(|block| Entry::all(block)).find(|entry| entry.record.transaction == hash);
+        Ok(found.map(|entry| Found::Placed(Box::new(entry))))
     }
 
     async fn refusal(&self, hash: B256) -> Result<Option<Ended>, Rejection> {

@@ -296,7 +296,7 @@ impl<C: Chain> Node<C> {
 
     pub(super) async fn placed(&self, hash: B256) -> Answer<Option<(Slot, usize)>> {
         Ok(match self.chain.transaction(hash).await? {
-            Some(Found::Placed { slot, index }) => Some((slot, index)),
+            Some(Found::Placed(entry)) => Some((entry.slot, entry.index)),
             Some(Found::Pending { .. }) | None => None,
         })
     }

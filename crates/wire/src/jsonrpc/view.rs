@@ -1,6 +1,7 @@
 //! A slot as an Ethereum block: header, transactions, receipts, logs.
 
 use super::chain::SlotBlock;
+use super::entry::{EntryView, lost};
 use super::error::error;
 use crate::state::OutcomeRecord;
 use alloy_consensus::proofs::ordered_trie_root_with_encoder;
@@ -14,12 +15,12 @@ use alloy_eips::eip4844::{BLOB_TX_MIN_BLOB_GASPRICE, fake_exponential};
 use alloy_eips::eip4895::Withdrawals;
 use alloy_eips::eip7685::EMPTY_REQUESTS_HASH;
 use alloy_primitives::{Address, B64, B256, Bloom, Bytes, Signature, U256};
-use alloy_rpc_types_eth::{Block, BlockTransactions, Header, Log, Transaction, TransactionReceipt};
-use evm::{Environments, NetworkParams, Outcome, SpecId, Status};
+use alloy_rpc_types_eth::{Block, BlockTransactions, Header, Transaction};
+use evm::{NetworkParams, Outcome, SpecId, Status};
 use jsonrpsee::types::ErrorObjectOwned;
 use jsonrpsee::types::error::INTERNAL_ERROR_CODE;
 use primitives::Slot;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// The type that transactions of the protocol itself are shown with.
 pub(super) const SYSTEM_TYPE: &str = "0x7e";
@@ -50,17 +51,12 @@ impl BlockView<'_> {
         self.params.block_hash(self.block.slot.0)
     }
 
-    fn timestamp(&self) -> u64 {
-        self.params.start_of(self.block.slot).seconds()
-    }
-
     /// The block, with its header. One that was told without a shard says so.
     pub(super) fn block(&self, detail: Detail) -> Result<Value, ErrorObjectOwned> {
         let transactions = match detail {
             Detail::Hashes => BlockTransactions::Hashes(self.block.outcomes.iter().map(|o| o.transaction).collect()),
             Detail::Full => {
-                let full = (0..self.block.outcomes.len()).map(|index| self.transaction(index));
-                BlockTransactions::Full(full.collect::<Result<_, _>>()?)
+                BlockTransactions::Full(self.entries().map(|entry| entry.transaction()).collect::<Result<_, _>>()?)
             }
         };
         let block: Block<Value, Header> =
@@ -131,108 +127,21 @@ impl BlockView<'_> {
         self.block.outcomes.iter().map(receipt).collect()
     }
 
-    /// Transaction `index` in bytes.
-    pub(super) fn raw_transaction(&self, index: usize) -> Result<Bytes, ErrorObjectOwned> {
-        self.record(index).map(raw)
-    }
-
-    /// Transaction `index` with all fields.
-    pub(super) fn transaction(&self, index: usize) -> Result<Value, ErrorObjectOwned> {
-        let record = self.record(index)?;
-        if record.bytes.is_empty() {
-            return Ok(self.system_transaction(index, record));
-        }
-        let transaction = Transaction {
-            inner: Recovered::new_unchecked(decode(&record.bytes)?, record.sender),
-            block_hash: Some(self.hash()),
-            block_number: Some(self.block.slot.0),
-            transaction_index: Some(index as u64),
-            effective_gas_price: Some(record.outcome.gas_price),
-            block_timestamp: Some(self.timestamp()),
-        };
-        to_value(&transaction)
-    }
-
-    /// A transaction that nobody signed. What it was called with is not part of its outcome, and is not made up.
-    fn system_transaction(&self, index: usize, record: &OutcomeRecord) -> Value {
-        json!({
-            "type": SYSTEM_TYPE, "hash": record.transaction, "from": record.sender, "to": null,
-            "blockHash": self.hash(), "blockNumber": hex(self.block.slot.0), "transactionIndex": hex(index as u64),
-            "gas": hex(record.outcome.gas_used), "gasPrice": "0x0", "value": "0x0", "nonce": "0x0", "input": "0x",
-            "chainId": hex(self.params.network.0), "v": "0x0", "r": "0x0", "s": "0x0",
+    /// What it shows, in order, each with what stands before it.
+    pub(super) fn entries(&self) -> impl Iterator<Item = EntryView<'_>> {
+        let (mut gas_before, mut logs_before) = (0, 0);
+        self.block.outcomes.iter().enumerate().map(move |(index, record)| {
+            let entry =
+                EntryView { params: self.params, slot: self.block.slot, index, gas_before, logs_before, record };
+            gas_before += record.outcome.gas_used;
+            logs_before += record.outcome.logs.len();
+            entry
         })
     }
 
-    /// The receipt of transaction `index`.
-    pub(super) fn receipt(&self, index: usize) -> Result<Value, ErrorObjectOwned> {
-        let record = self.record(index)?;
-        let outcome = &record.outcome;
-        let before = self.block.outcomes.iter().take(index).map(|record| record.outcome.gas_used).sum::<u64>();
-        let receipt = TransactionReceipt {
-            inner: envelope(outcome, before + outcome.gas_used, self.logs_of(index)?),
-            transaction_hash: record.transaction,
-            transaction_index: Some(index as u64),
-            block_hash: Some(self.hash()),
-            block_number: Some(self.block.slot.0),
-            gas_used: outcome.gas_used,
-            effective_gas_price: outcome.gas_price,
-            blob_gas_used: blob_gas(record),
-            blob_gas_price: blob_gas(record).and_then(|_| blob_price(self.params, self.block.slot)),
-            from: record.sender,
-            to: target(record)?,
-            contract_address: outcome.created,
-        };
-        let mut value = to_value(&receipt)?;
-        if record.bytes.is_empty() {
-            value["type"] = SYSTEM_TYPE.into();
-        }
-        if let Some(number) = self.ran_before(record) {
-            value["ranAtBlock"] = hex(number).into();
-        }
-        Ok(value)
-    }
-
-    /// The slot that a transaction ran at, where that is not this one: its decision was late.
-    fn ran_before(&self, record: &OutcomeRecord) -> Option<u64> {
-        let is_late = self.params.environments == Environments::Slots && record.number != self.block.slot.0;
-        is_late.then_some(record.number)
-    }
-
-    /// The logs of transaction `index`, numbered within the block.
-    pub(super) fn logs_of(&self, index: usize) -> Result<Vec<Log>, ErrorObjectOwned> {
-        let record = self.record(index)?;
-        let first = self.block.outcomes.iter().take(index).map(|record| record.outcome.logs.len()).sum::<usize>();
-        let logs = (first..).zip(&record.outcome.logs);
-        Ok(logs.map(|(number, log)| self.log(index, record, number, log.clone().into())).collect())
-    }
-
-    /// The logs of the block that `is_wanted`, numbered within it.
-    pub(super) fn logs_where(&self, is_wanted: impl Fn(&alloy_primitives::Log) -> bool) -> Vec<Log> {
-        let outcomes = self.block.outcomes.iter().enumerate();
-        let all = outcomes.flat_map(|(index, record)| record.outcome.logs.iter().map(move |log| (index, record, log)));
-        let numbered =
-            all.enumerate().map(|(number, (index, record, log))| (number, index, record, log.clone().into()));
-        let wanted = numbered.filter(|(.., log)| is_wanted(log));
-        wanted.map(|(number, index, record, log)| self.log(index, record, number, log)).collect()
-    }
-
-    fn log(&self, index: usize, record: &OutcomeRecord, number: usize, inner: alloy_primitives::Log) -> Log {
-        Log {
-            inner,
-            block_hash: Some(self.hash()),
-            block_number: Some(self.block.slot.0),
-            block_timestamp: Some(self.timestamp()),
-            transaction_hash: Some(record.transaction),
-            transaction_index: Some(index as u64),
-            log_index: Some(number as u64),
-            removed: false,
-        }
-    }
-
-    fn record(&self, index: usize) -> Result<&OutcomeRecord, ErrorObjectOwned> {
-        let slot: Slot = self.block.slot;
-        let lost = || error(INTERNAL_ERROR_CODE, format!("block {slot} has no transaction {index}"));
-        self.block.outcomes.get(index).ok_or_else(lost)
+    /// What it shows at `index`.
+    pub(super) fn entry(&self, index: usize) -> Result<EntryView<'_>, ErrorObjectOwned> {
+        self.entries().nth(index).ok_or_else(|| lost(self.block.slot, index))
     }
 }
 
@@ -248,7 +157,7 @@ pub(super) fn blob_gas(record: &OutcomeRecord) -> Option<u64> {
 }
 
 /// Whom a transaction called; none where it created a contract or nobody signed it.
-fn target(record: &OutcomeRecord) -> Result<Option<Address>, ErrorObjectOwned> {
+pub(super) fn target(record: &OutcomeRecord) -> Result<Option<Address>, ErrorObjectOwned> {
     if record.bytes.is_empty() { Ok(None) } else { Ok(decode(&record.bytes)?.to()) }
 }
 
@@ -280,7 +189,7 @@ fn transactions_root(outcomes: &[OutcomeRecord]) -> B256 {
 
 /// A transaction in bytes (EIP-2718). Nobody signed one of the protocol's own, and what it was called with is not kept: behind
 /// its type stands its hash, which binds all of it.
-fn raw(record: &OutcomeRecord) -> Bytes {
+pub(super) fn raw(record: &OutcomeRecord) -> Bytes {
     if record.bytes.is_empty() {
         return [&[SYSTEM_TYPE_ID], record.transaction.as_slice()].concat().into();
     }
@@ -304,7 +213,7 @@ fn bloom_of(outcome: &Outcome) -> Bloom {
 }
 
 /// The receipt's consensus part, of the transaction's type.
-fn envelope<L>(outcome: &Outcome, cumulative_gas_used: u64, logs: Vec<L>) -> ReceiptEnvelope<L> {
+pub(super) fn envelope<L>(outcome: &Outcome, cumulative_gas_used: u64, logs: Vec<L>) -> ReceiptEnvelope<L> {
     let status = (outcome.status == Status::Success).into();
     let receipt = Receipt { status, cumulative_gas_used, logs };
     let receipt = ReceiptWithBloom { receipt, logs_bloom: bloom_of(outcome) };

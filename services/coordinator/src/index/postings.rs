@@ -7,14 +7,19 @@ use std::collections::VecDeque;
 use store::Reader;
 use wire::jsonrpc::Candidates;
 
-/// Slots of one list read at a time.
-const PAGE_COUNT: usize = 256;
+/// Slots of one list read at a time, at most.
+const PAGE_COUNT_MAX: usize = 256;
+
+/// How many are read at first: most searches end within a few.
+const PAGE_COUNT_FIRST: usize = 4;
 
 /// One list: the slots in the keys that begin with `prefix`.
 #[derive(Debug)]
 struct List {
     prefix: Vec<u8>,
     page: VecDeque<Slot>,
+    /// How many are read next.
+    page_count: usize,
     /// Whether there is nothing after the page.
     is_last: bool,
 }
@@ -25,31 +30,37 @@ pub(super) struct Union<'a> {
     reader: &'a Reader,
     space: Space,
     lists: Vec<List>,
+    /// Nothing after this slot is looked for.
+    to: Slot,
 }
 
 impl<'a> Union<'a> {
-    /// Of the lists in `space` that have these prefixes.
-    pub(super) fn new(reader: &'a Reader, space: Space, prefixes: Vec<Vec<u8>>) -> Self {
-        let list = |prefix| List { prefix, page: VecDeque::new(), is_last: false };
-        Self { reader, space, lists: prefixes.into_iter().map(list).collect() }
+    /// Of the lists in `space` that have these prefixes, up to slot `to`.
+    pub(super) fn new(reader: &'a Reader, space: Space, prefixes: Vec<Vec<u8>>, to: Slot) -> Self {
+        let list = |prefix| List { prefix, page: VecDeque::new(), page_count: PAGE_COUNT_FIRST, is_last: false };
+        Self { reader, space, lists: prefixes.into_iter().map(list).collect(), to }
     }
 
     /// The first slot from `slot` on that is in one of the lists. What lies before is not asked for again.
     fn seek(&mut self, slot: Slot) -> Option<Slot> {
-        let (reader, space) = (self.reader, self.space);
-        self.lists.iter_mut().filter_map(|list| list.seek(reader, space, slot)).min()
+        let (reader, space, to) = (self.reader, self.space, self.to);
+        self.lists.iter_mut().filter_map(|list| list.seek(reader, space, slot, to)).min()
     }
 }
 
 impl List {
-    fn seek(&mut self, reader: &Reader, space: Space, slot: Slot) -> Option<Slot> {
+    fn seek(&mut self, reader: &Reader, space: Space, slot: Slot, to: Slot) -> Option<Slot> {
         while self.page.front().is_some_and(|front| *front < slot) {
             self.page.pop_front();
         }
         if self.page.is_empty() && !self.is_last {
             let from = [&self.prefix[..], &slot.0.to_be_bytes()].concat();
-            let rows = reader.scan(space, &self.prefix, &from, PAGE_COUNT);
-            self.is_last = rows.len() < PAGE_COUNT;
+            // A list has one row for each slot at most.
+            let left = usize::try_from(to.0.saturating_sub(slot.0).saturating_add(1)).unwrap_or(usize::MAX);
+            let count = self.page_count.min(left);
+            let rows = reader.scan(space, &self.prefix, &from, count);
+            self.page_count = PAGE_COUNT_MAX.min(4 * self.page_count);
+            self.is_last = rows.len() < count;
             self.page = rows.iter().map(|(key, _)| super::slot_of(&key[self.prefix.len()..])).collect();
         }
         self.page.front().copied()

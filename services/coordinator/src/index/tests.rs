@@ -144,8 +144,8 @@ fn a_search_that_is_long_says_how_far_it_came() {
         topics: [vec![B256::repeat_byte(1)], vec![], vec![], vec![]],
     };
     let mut unions = vec![
-        Union::new(&index.reader, LOGS, vec![address_key(&query.addresses[0])]),
-        Union::new(&index.reader, LOGS, vec![topic_key(0, &query.topics[0][0])]),
+        Union::new(&index.reader, LOGS, vec![address_key(&query.addresses[0])], Slot(199)),
+        Union::new(&index.reader, LOGS, vec![topic_key(0, &query.topics[0][0])], Slot(199)),
     ];
     let turn = postings::common(&mut unions, Slot(0), Slot(199), 9, 10);
     assert!(turn.slots.is_empty() && turn.next > Slot(0) && turn.next < Slot(199), "{turn:?}");
@@ -162,8 +162,8 @@ fn a_page_that_was_not_followed_by_its_cursor_is_brought_again_and_kept_once() {
     index.add(A, &[with_logs(1, 5, &[(1, vec![2])]), with_logs(2, 6, &[])], Slot(9)).unwrap();
     assert_eq!(index.block(Slot(5)).unwrap().len(), 1);
     assert_eq!(index.occupied(Slot(0), Slot(9), 9).unwrap(), [Slot(5), Slot(6)]);
-    assert_eq!(index.outcome(B256::repeat_byte(2)).unwrap().map(|record| record.shown), Some(Slot(6)));
-    assert_eq!(index.outcome(B256::repeat_byte(3)).unwrap(), None);
+    assert_eq!(index.entry(B256::repeat_byte(2)).unwrap().map(|entry| entry.slot), Some(Slot(6)));
+    assert_eq!(index.entry(B256::repeat_byte(3)).unwrap(), None);
 }
 
 #[test]

@@ -76,7 +76,7 @@ impl<C: Chain> Node<C> {
     pub(super) async fn get_block_receipts(&self, params: Params<'static>) -> Answer<Option<Vec<Value>>> {
         let (id,): (BlockId,) = read(&params)?;
         let Some(slot) = self.slot_of(id).await? else { return Ok(None) };
-        let receipts = |view: BlockView<'_>| (0..view.block.outcomes.len()).map(|index| view.receipt(index)).collect();
+        let receipts = |view: BlockView<'_>| view.entries().map(|entry| entry.receipt()).collect();
         self.viewed(slot, receipts).await.map(Some)
     }
 

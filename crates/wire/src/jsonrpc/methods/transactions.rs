@@ -45,8 +45,8 @@ impl<C: Chain> Node<C> {
     async fn receipt_of(&self, hash: B256) -> Answer<Value> {
         loop {
             let head = self.chain.head().await?;
-            if let Some(Found::Placed { slot, index }) = self.chain.transaction(hash).await? {
-                return self.viewed(slot, |view| view.receipt(index)).await;
+            if let Some(Found::Placed(entry)) = self.chain.transaction(hash).await? {
+                return entry.view(self.chain.params()).receipt();
             }
             if let Some(ended) = self.chain.refusal(hash).await? {
                 return Err(error(SERVER_ERROR_CODE, ended.reason));
@@ -60,7 +60,7 @@ impl<C: Chain> Node<C> {
         match self.chain.transaction(hash).await? {
             None => Ok(None),
             Some(Found::Pending { bytes, sender }) => pending(&bytes, sender).map(Some),
-            Some(Found::Placed { slot, index }) => self.viewed(slot, |view| view.transaction(index)).await.map(Some),
+            Some(Found::Placed(entry)) => entry.view(self.chain.params()).transaction().map(Some),
         }
     }
 
@@ -68,7 +68,7 @@ impl<C: Chain> Node<C> {
         let (hash,): (B256,) = read(&params)?;
         match self.chain.transaction(hash).await? {
             None | Some(Found::Pending { .. }) => Ok(None),
-            Some(Found::Placed { slot, index }) => self.viewed(slot, |view| view.receipt(index)).await.map(Some),
+            Some(Found::Placed(entry)) => entry.view(self.chain.params()).receipt().map(Some),
         }
     }
 
@@ -77,7 +77,7 @@ impl<C: Chain> Node<C> {
         let (hash,): (B256,) = read(&params)?;
         let (found, refusal) = (self.chain.transaction(hash).await?, self.chain.refusal(hash).await?);
         Ok(match (found, refusal) {
-            (Some(Found::Placed { slot, .. }), _) => json!({ "status": "committed", "blockNumber": hex(slot.0) }),
+            (Some(Found::Placed(entry)), _) => json!({ "status": "committed", "blockNumber": hex(entry.slot.0) }),
             (Some(Found::Pending { .. }), _) => json!({ "status": "pending" }),
             (None, Some(ended)) => {
                 json!({ "status": "refused", "reason": ended.reason, "timestampMs": hex(ended.time.0) })
@@ -100,10 +100,7 @@ impl<C: Chain> Node<C> {
         let Some(slot) = slot else { return Ok(None) };
         // An index beyond what fits is beyond what a block has.
         let index = usize::try_from(index).unwrap_or(usize::MAX);
-        let transaction = |view: BlockView<'_>| match view.block.outcomes.get(index) {
-            Some(_) => view.transaction(index).map(Some),
-            None => Ok(None),
-        };
+        let transaction = |view: BlockView<'_>| view.entries().nth(index).map(|entry| entry.transaction()).transpose();
         self.viewed(slot, transaction).await
     }
 }
