@@ -363,6 +363,7 @@ impl Cluster {
                 settled: Settled::default(),
                 trusted_proxies: Networks::default(),
                 proxy_header: ProxyHeader::default(),
+                index_keep_s: None,
                 attempt_ms: coordinator_service::attempt_ms_default(),
             }),
             Node::Relay(_) => toml::to_string(&relay_service::Settings {

@@ -130,6 +130,15 @@ impl Reader {
         look(self.shared.pinned(space, key).ok().flatten().as_deref())
     }
 
+    /// Gives back the disk that deleted and replaced entries of `space` took: writes its tables anew, while others read and write.
+    ///
+    /// # Errors
+    /// [`Fault`] if the space is none of the store's, or the store has failed.
+    pub fn reclaim(&self, space: Space) -> Result<(), Fault> {
+        self.shared.db.compact_range_cf(self.shared.family(space)?, None::<&[u8]>, None::<&[u8]>);
+        self.fault().map_or(Ok(()), Err)
+    }
+
     /// The first failure of the store or of any of its readers. Once there is one, nothing read since may leave the process.
     pub fn fault(&self) -> Option<Fault> {
         self.shared.fault.get().cloned()

@@ -43,6 +43,7 @@ mod tests;
 
 pub use chain::{
     AccountView, Candidates, Chain, Ended, Found, LogQuery, Moment, Readiness, Run, RunFailure, SlotBlock, UnderWay,
+    pruned,
 };
 pub use entry::Entry;
 pub use intake::{ARRIVALS_COUNT_MAX, Arrival, Intake, Page};

@@ -123,6 +123,8 @@ reasons! {
     RangeTooWide "RANGE_TOO_WIDE" OutOfRange never;
     /// State of a past block, which is not kept.
     HistoryUnavailable "HISTORY_UNAVAILABLE" OutOfRange never;
+    /// What past blocks show, which is not kept.
+    Pruned "PRUNED" OutOfRange never;
     /// No credentials, or wrong ones.
     Unauthenticated "UNAUTHENTICATED" Unauthenticated never;
     /// Credentials without the right.

@@ -93,6 +93,12 @@ impl Blocks {
         Ok(if silent.is_empty() { told } else { Arc::new(SlotBlock { silent, ..(*told).clone() }) })
     }
 
+    /// The last block that is known: the head, or before there is one what all shards' outcomes have been read to.
+    pub(crate) fn known_to(&self) -> Slot {
+        let head = *self.head.borrow();
+        head.unwrap_or_else(|| self.lock().open.values().min().copied().unwrap_or(Slot(0)))
+    }
+
     /// Where what is older is looked up.
     pub(crate) fn index(&self) -> &Index {
         &self.index

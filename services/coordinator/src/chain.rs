@@ -6,6 +6,7 @@ use evm::{Data, FeesKey, NetworkParams, StateKey, SystemTransaction};
 use host::{Clock, PEER_SILENT_MAX, Standing};
 use primitives::{Slot, Time};
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Fault;
@@ -13,7 +14,7 @@ use tokio::sync::watch;
 use wire::coordinator::CoordinatorApi;
 use wire::jsonrpc::{
     AccountView, Candidates, Chain, Ended, Entry, Found, Intake, LogQuery, Moment, Order, Readiness, Run, SlotBlock,
-    UnderWay,
+    UnderWay, pruned,
 };
 use wire::state::{OutcomeRecord, StateValue};
 use wire::{Reason, Rejection};
@@ -28,6 +29,10 @@ impl Chain for Node {
 
     fn earliest(&self) -> Slot {
         Slot(0)
+    }
+
+    fn oldest(&self) -> Slot {
+        self.blocks.index().first()
     }
 
     async fn head(&self) -> Result<Slot, Rejection> {
@@ -55,19 +60,23 @@ impl Chain for Node {
     }
 
     async fn block(&self, slot: Slot) -> Result<Arc<SlotBlock>, Rejection> {
-        self.blocks.block(slot).map_err(unread)
+        let block = self.blocks.block(slot).map_err(unread)?;
+        self.kept(slot, block)
     }
 
     async fn occupied(&self, from: Slot, to: Slot, count_max: usize) -> Result<Vec<Slot>, Rejection> {
-        self.blocks.index().occupied(from, to, count_max).map_err(unread)
+        let slots = self.blocks.index().occupied(from, to, count_max).map_err(unread)?;
+        self.kept(from, slots)
     }
 
     async fn search(&self, query: &LogQuery, from: Slot, to: Slot, count_max: usize) -> Result<Candidates, Rejection> {
-        self.blocks.index().search(query, from, to, count_max).map_err(unread)
+        let found = self.blocks.index().search(query, from, to, count_max).map_err(unread)?;
+        self.kept(from, found)
     }
 
     async fn excerpt(&self, query: &LogQuery, slot: Slot) -> Result<Vec<Entry>, Rejection> {
-        self.blocks.index().excerpt(query, slot).map_err(unread)
+        let entries = self.blocks.index().excerpt(query, slot).map_err(unread)?;
+        self.kept(slot, entries)
     }
 
     async fn involving(
@@ -77,16 +86,21 @@ impl Chain for Node {
         order: Order,
         count_max: usize,
     ) -> Result<Vec<Slot>, Rejection> {
-        self.blocks.index().involving(address, between, order, count_max).map_err(unread)
+        let slots = self.blocks.index().involving(address, between, order, count_max).map_err(unread)?;
+        // From the end those that are kept come first, and may be all that is asked for.
+        let end = if order == Order::Descending && slots.len() >= count_max { slots.last().copied() } else { None };
+        self.kept(end.unwrap_or(between.0), slots)
     }
 
     async fn sent(&self, sender: Address, nonce: u64) -> Result<Option<B256>, Rejection> {
         let hash = self.blocks.index().sent(sender, nonce).map_err(unread)?;
+        let hash = self.known(hash, format_args!("no transaction {nonce} of {sender}"))?;
         self.told(hash).await
     }
 
     async fn creation(&self, address: Address) -> Result<Option<B256>, Rejection> {
         let hash = self.blocks.index().creation(address).map_err(unread)?;
+        let hash = self.known(hash, format_args!("no creation of {address}"))?;
         self.told(hash).await
     }
 
@@ -110,6 +124,7 @@ impl Chain for Node {
         };
         let shards = self.shards.ids().collect();
         let Some(record) = self.reads.outcome(hash, &shards).await? else { return Ok(pending) };
+        self.kept(record.shown, ())?;
         // Not told yet, also where its shard was away and is just telling; unless that came while it was asked for.
         let untold = Found::Pending { bytes: record.bytes, sender: record.sender };
         Ok(Some(self.shown(hash).await?.unwrap_or(untold)))
@@ -203,9 +218,22 @@ impl Node {
         Ok(matches!(found, Some(Found::Placed(_))).then_some(hash))
     }
 
+    /// What was read of `slot` and later ones, unless that is not kept any more.
+    fn kept<T>(&self, slot: Slot, read: T) -> Result<T, Rejection> {
+        let oldest = self.oldest();
+        if slot < oldest { Err(pruned(format_args!("nothing of block {slot}"), oldest)) } else { Ok(read) }
+    }
+
+    /// What was found, unless it may be missing only because it is not kept any more.
+    fn known<T>(&self, found: Option<T>, what: impl fmt::Display) -> Result<Option<T>, Rejection> {
+        let oldest = self.oldest();
+        if found.is_none() && oldest > self.earliest() { Err(pruned(what, oldest)) } else { Ok(found) }
+    }
+
     /// A transaction of the index, which is not told before its block is.
     async fn shown(&self, hash: B256) -> Result<Option<Found>, Rejection> {
         let Some(entry) = self.blocks.index().entry(hash).map_err(unread)? else { return Ok(None) };
+        let entry = self.kept(entry.slot, entry)?;
         if entry.slot <= self.head().await? {
             return Ok(Some(Found::Placed(Box::new(entry))));
         }

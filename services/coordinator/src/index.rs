@@ -8,6 +8,7 @@
 //!                                               SENT[sender, nonce] -> transaction    CREATED[contract] -> transaction
 //!                                               HASHES[block hash] -> slot, of those that show anything
 //!                                               CURSORS[shard] -> the first slot that is not whole
+//!                                               CURSORS["first"] -> the first slot that is kept
 //! ```
 //!
 //! Promise: a page and the cursor behind it are one batch, so a process that is killed anywhere goes on where it was, and what
@@ -15,6 +16,7 @@
 //! which is also why it is not synced.
 //! Knows nothing of connections, of heads, and of who is silent.
 
+mod forgetting;
 mod outline;
 mod postings;
 
@@ -26,6 +28,7 @@ use postings::Union;
 use primitives::{Read, ShardId, Slot, Space, Write, encode};
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use store::{Durability, Fault, Identity, Reader, Store, StoreError};
 use wire::jsonrpc::{Candidates, Entry, LogQuery, Order, SlotBlock, nonce, parties};
@@ -50,6 +53,9 @@ const HASHES: Space = Space("index_hashes");
 /// Shard -> the first slot of which not everything is here. Of another name since there are rows that older indexes lack: those
 /// are read from the shards again.
 const CURSORS: Space = Space("index_cursors_4");
+
+/// Under which the first slot that is kept stands in [`CURSORS`]: no shard's key, which has four bytes.
+const FIRST: &[u8] = b"first";
 
 /// All of them.
 const SPACES: [Space; 9] = [BLOCKS, SLOTS, OUTLINES, PLACES, LOGS, SENT, CREATED, HASHES, CURSORS];
@@ -76,6 +82,8 @@ pub(crate) struct Index {
     store: Mutex<Store>,
     reader: Reader,
     params: NetworkParams,
+    /// The first slot that is kept.
+    first: AtomicU64,
 }
 
 impl Index {
@@ -85,12 +93,19 @@ impl Index {
             Identity { kind: "index".to_owned(), network: params.network, name: "coordinator".to_owned(), key: None };
         let settings = store::Settings { durability: Durability::Buffered, ..store::Settings::default() };
         let store = Store::open(&data.join(FOLDER), &SPACES, &identity, settings)?;
-        Ok(Self { reader: store.reader(), store: Mutex::new(store), params })
+        let reader = store.reader();
+        let first = AtomicU64::new(reader.get(CURSORS, FIRST).map_or(0, |bytes| slot_of(&bytes).0));
+        Ok(Self { reader, store: Mutex::new(store), params, first })
     }
 
     /// The first slot of `shard` of which not everything is here.
     pub(crate) fn cursor(&self, shard: ShardId) -> Slot {
         self.reader.get(CURSORS, &shard.0.to_be_bytes()).map_or(Slot(0), |bytes| slot_of(&bytes))
+    }
+
+    /// The first slot that is kept. What is read of one before it may be incomplete, so it is asked for after the reading.
+    pub(crate) fn first(&self) -> Slot {
+        Slot(self.first.load(Ordering::Acquire))
     }
 
     /// Takes over what `shard` shows; everything that it shows before `open` is here then.

@@ -21,12 +21,15 @@ mod closed;
 mod follow;
 mod index;
 mod lives;
+mod pruning;
 mod reads;
 mod refusal;
 mod settings;
 mod shards;
 
-pub use settings::{ATTEMPT_MS_MAX, ATTEMPT_MS_MIN, AttemptOutOfBounds, Settings, attempt_ms_default};
+pub use settings::{
+    ATTEMPT_MS_MAX, ATTEMPT_MS_MIN, AttemptOutOfBounds, BLOCKS_KEPT_COUNT_MIN, Settings, attempt_ms_default,
+};
 pub use shards::ForeignShard;
 
 use api::Node;
@@ -131,6 +134,9 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     process.tasks.spawn("the carrier", carrier.carry(running.handouts));
     let head = blocks.head();
     follow::follow(&process, &network, &shards, &blocks);
+    if let Some(slots_kept) = settings.slots_kept(&network.params) {
+        pruning::prune(&process, slots_kept, &blocks);
+    }
     let reads = Reads::new(Arc::clone(&network), Arc::clone(&shards));
     let node = Arc::new(Node {
         handle: running.handle,

@@ -1,6 +1,7 @@
 //! What a coordinator node is told.
 
 use coordinator::Timing;
+use evm::NetworkParams;
 use host::evidence::Settled;
 use primitives::Millis;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,9 @@ pub const ATTEMPT_MS_MIN: u64 = 100;
 
 /// The longest: shards refuse what lies [`commit::participant::DEADLINE_AHEAD_MAX`] ahead of their own clocks.
 pub const ATTEMPT_MS_MAX: u64 = 25_000;
+
+/// The fewest blocks back that the chain index keeps.
+pub const BLOCKS_KEPT_COUNT_MIN: u64 = 128;
 
 /// The coordinator's TOML file; each field may also come from the environment as `DOVETAIL_COORDINATOR_<FIELD>`.
 ///
@@ -41,6 +45,9 @@ pub struct Settings {
     /// The header in which they all say it: `x-forwarded-for` or `forwarded`.
     #[serde(default)]
     pub proxy_header: ProxyHeader,
+    /// For how many seconds the chain index keeps what blocks show; [`BLOCKS_KEPT_COUNT_MIN`] blocks in any case. None: for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index_keep_s: Option<u64>,
     /// From the begin of an attempt to its deadline, in milliseconds: how long participants wait for a coordinator that is gone.
     #[serde(default = "attempt_ms_default")]
     pub attempt_ms: u64,
@@ -55,6 +62,12 @@ impl Settings {
     /// Whom JSON-RPC believes about clients.
     pub(crate) fn proxies(&self) -> Proxies {
         Proxies { trusted: self.trusted_proxies.clone(), header: self.proxy_header }
+    }
+
+    /// How many slots back the chain index keeps; none for all.
+    pub(crate) fn slots_kept(&self, params: &NetworkParams) -> Option<u64> {
+        let slots = self.index_keep_s?.saturating_mul(1_000).div_ceil(params.slot_length.0.max(1));
+        Some(slots.max(BLOCKS_KEPT_COUNT_MIN))
     }
 
     /// The machine's patience.

@@ -10,6 +10,7 @@ use evm::trace::TraceError;
 use evm::{Data, ExecuteError, Ground, Missing, NetworkParams, SystemTransaction, View};
 use primitives::{ShardId, Slot, Time};
 use std::collections::BTreeSet;
+use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, LazyLock};
 
@@ -163,6 +164,11 @@ pub struct AccountView {
     pub code: Data,
 }
 
+/// What is not kept any more, or may be: never told as if it had not been.
+pub fn pruned(what: impl fmt::Display, oldest: Slot) -> Rejection {
+    Rejection::new(Reason::Pruned, format!("{what} is kept here: block {oldest} is the oldest that this node has"))
+}
+
 /// The network as one chain; a service implements it.
 ///
 /// # Errors
@@ -173,6 +179,12 @@ pub trait Chain: Send + Sync + 'static {
 
     /// The first slot this network has.
     fn earliest(&self) -> Slot;
+
+    /// The first slot of which it is kept what it shows; a question about one before it is refused, by [`pruned`]. By default all
+    /// are kept.
+    fn oldest(&self) -> Slot {
+        self.earliest()
+    }
 
     /// The last block that is told: closed on every shard that answers.
     fn head(&self) -> impl Future<Output = Result<Slot, Rejection>> + Send;
@@ -352,6 +364,15 @@ pub trait Chain: Send + Sync + 'static {
         async { Ok(None) }
     }
 
+    /// Fails where a block that is not known may be one that is not kept.
+    fn unknown_hash(&self, hash: B256) -> Result<(), Rejection> {
+        if self.oldest() > self.earliest() {
+            Err(pruned(format_args!("no block of hash {hash}"), self.oldest()))
+        } else {
+            Ok(())
+        }
+    }
+
     /// The slot whose block has this hash. Hashes are those of numbers: of blocks that show nothing, the last
     /// [`HASH_SEARCH_SLOTS_MAX`] are tried.
     fn slot_of_hash(&self, hash: B256) -> impl Future<Output = Result<Option<Slot>, Rejection>> + Send {
@@ -369,7 +390,7 @@ pub trait Chain: Send + Sync + 'static {
                     return Ok(Some(Slot(slot)));
                 }
                 if first <= oldest {
-                    return Ok(None);
+                    return self.unknown_hash(hash).map(|()| None);
                 }
                 last = first - 1;
                 tokio::task::yield_now().await;

@@ -14,6 +14,8 @@ pub(super) const UNAVAILABLE_CODE: i32 = -32_002;
 pub(super) const UNSUPPORTED_CODE: i32 = -32_004;
 /// EIP-1474: the request is over a limit.
 pub(super) const LIMIT_CODE: i32 = -32_005;
+/// EIP-4444: what an old block shows is not kept any more.
+pub(super) const PRUNED_CODE: i32 = 4444;
 /// A call reverted; the data is its output.
 pub(super) const REVERTED_CODE: i32 = 3;
 
@@ -61,6 +63,7 @@ fn geth_text(reason: Reason) -> Option<&'static str> {
         Reason::Unprotected => Some("only replay-protected (EIP-155) transactions allowed over RPC"),
         Reason::UnsupportedTransaction => Some("transaction type not supported"),
         Reason::ExecutionReverted => Some("execution reverted"),
+        Reason::Pruned => Some("pruned history unavailable"),
         _ => None,
     }
 }
@@ -74,6 +77,7 @@ fn code(reason: Reason) -> i32 {
         }
         Reason::Unsupported => UNSUPPORTED_CODE,
         Reason::ExecutionReverted => REVERTED_CODE,
+        Reason::Pruned => PRUNED_CODE,
         Reason::Internal | Reason::PeerFault | Reason::Contradiction => INTERNAL_ERROR_CODE,
         Reason::WrongNetwork
         | Reason::WrongShard

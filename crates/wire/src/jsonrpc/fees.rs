@@ -1,7 +1,7 @@
 //! Fees. The base fee is a parameter of the network and never changes, and so it is with what blobs cost: the history says just that.
 //! A block has no limit of blobs; what they used is told as a part of what one transaction may name.
 
-use super::chain::{Chain, SlotBlock};
+use super::chain::{Chain, SlotBlock, pruned};
 use super::error::invalid_params;
 use super::node::Node;
 use super::view::{blob_gas, blob_price};
@@ -34,7 +34,11 @@ impl<C: Chain> Node<C> {
         let percentiles = percentiles.map(checked).transpose()?;
         let unknown = || invalid_params("the newest block is not closed yet");
         let newest = self.slot_of_tag(newest).await?.ok_or_else(unknown)?;
-        let available = newest.0 - self.chain.earliest().0 + 1;
+        let first = self.chain.oldest().max(self.chain.earliest());
+        if newest < first {
+            return Err(pruned(format_args!("nothing of block {newest}"), first).into());
+        }
+        let available = newest.0 - first.0 + 1;
         let count = count.min(FEE_HISTORY_SLOTS_MAX).min(available);
         if count == 0 {
             return Ok(FeeHistory { oldest_block: newest.0, ..FeeHistory::default() });

@@ -191,7 +191,8 @@ impl<C: Chain> Node<C> {
     }
 
     async fn any(&self, address: Address, from: Slot, to: Slot) -> Answer<bool> {
-        Ok(!self.chain.involving(address, (from, to), Order::Ascending, 1).await?.is_empty())
+        // From the end, where a node that does not keep all blocks still knows them.
+        Ok(!self.chain.involving(address, (from, to), Order::Descending, 1).await?.is_empty())
     }
 
     async fn transaction_by_sender_and_nonce(&self, params: Params<'static>) -> Answer<Option<B256>> {

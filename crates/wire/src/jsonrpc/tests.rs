@@ -45,6 +45,7 @@ const TOKEN: Address = address!("00000000000000000000000000000000000000aa");
 
 /// Slots with outcomes, and a head that moves.
 struct MemoryChain {
+    oldest: Slot,
     params: NetworkParams,
     blocks: BTreeMap<Slot, Arc<SlotBlock>>,
     head: watch::Sender<u64>,
@@ -163,6 +164,7 @@ fn chain() -> MemoryChain {
         blocks.map(|(slot, outcomes)| (Slot(slot), Arc::new(SlotBlock { outcomes, ..SlotBlock::empty(Slot(slot)) })));
     let head = watch::Sender::new(2_000);
     MemoryChain {
+        oldest: Slot(EARLIEST),
         params: params(),
         blocks: blocks.into(),
         head,
@@ -181,6 +183,10 @@ impl Chain for MemoryChain {
 
     fn earliest(&self) -> Slot {
         Slot(EARLIEST)
+    }
+
+    fn oldest(&self) -> Slot {
+        self.oldest
     }
 
     async fn head(&self) -> Result<Slot, Rejection> {
@@ -306,6 +312,23 @@ async fn constants_are_what_wallets_expect() {
     let hash = answer("web3_sha3", json!(["0x68656c6c6f"])).await;
     assert_eq!(hash, json!(keccak256(b"hello")));
     assert!(answer("web3_clientVersion", json!([])).await.as_str().unwrap().starts_with("dovetail/v"));
+}
+
+#[tokio::test]
+async fn a_hash_that_is_not_known_may_be_of_a_block_that_is_not_kept() {
+    let unknown = json!([B256::repeat_byte(9), false]);
+    assert!(answer("eth_getBlockByHash", unknown.clone()).await.is_null(), "all blocks are kept");
+    let module = module(Node::new(Arc::new(MemoryChain { oldest: Slot(1_400), ..chain() }), Heavy::default())).unwrap();
+    let refused = ask(&module, "eth_getBlockByHash", unknown).await;
+    assert_eq!(refused["error"]["code"], 4444, "{refused}");
+    let text = refused["error"]["message"].as_str().unwrap();
+    assert!(text.starts_with("pruned history unavailable: ") && text.contains("block 1400 is the oldest"), "{text}");
+    let fees = ask(&module, "eth_feeHistory", json!(["0x400", "0x5dc", []])).await;
+    assert_eq!(fees["result"]["oldestBlock"], "0x578", "as far back as blocks are kept: {fees}");
+    let capabilities = ask(&module, "eth_capabilities", json!([])).await;
+    assert_eq!(capabilities["result"]["logs"]["oldestBlock"], "0x578", "{capabilities}");
+    let fees = ask(&module, "eth_feeHistory", json!(["0x1", "0x500", []])).await;
+    assert_eq!(fees["error"]["code"], 4444, "{fees}");
 }
 
 #[tokio::test]

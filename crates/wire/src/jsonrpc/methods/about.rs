@@ -47,7 +47,7 @@ impl<C: Chain> Node<C> {
         read::<()>(&params)?;
         let (head, state) = (self.chain.head().await?, self.chain.oldest_state().await?);
         let since = |slot: Slot| json!({ "disabled": false, "oldestBlock": hex(slot.0) });
-        let all = since(self.chain.earliest());
+        let all = since(self.chain.oldest());
         Ok(json!({
             "head": { "number": hex(head.0), "hash": self.chain.params().block_hash(head.0) },
             "state": since(state),
