@@ -18,6 +18,14 @@ use wire::jsonrpc::{Arrival, Ended, Intake, UnderWay};
 /// How many lives are remembered after their end.
 const ENDED_COUNT_MAX: usize = 100_000;
 
+/// Most bytes of them, about: a bundle has many transactions, and each of them may have done much.
+const ENDED_BYTES_MAX: usize = 256 << 20;
+
+/// What a life takes besides its transactions and what they did, about, what a transaction does, and what a log does.
+const LIFE_BYTES: usize = 1 << 10;
+const TRANSACTION_BYTES: usize = 512;
+const LOG_BYTES: usize = 256;
+
 /// Tries within which a shard's refusal may yet turn out to be for good: until then there is nothing to tell.
 const TRIES_UNTOLD_COUNT_MAX: u32 = 3;
 
@@ -103,6 +111,16 @@ impl Life {
             is_settled: false,
             is_ahead: false,
         }
+    }
+
+    /// What it takes of memory, about.
+    fn bytes_count(&self) -> usize {
+        let log = |log: &evm::Log| LOG_BYTES + log.data.len();
+        let outcome = |outcome: &Outcome| outcome.output.len() + outcome.logs.iter().map(log).sum::<usize>();
+        let transaction = |transaction: &Signed| TRANSACTION_BYTES + transaction.bytes.len();
+        LIFE_BYTES
+            + self.transactions.iter().map(transaction).sum::<usize>()
+            + self.outcomes.iter().map(outcome).sum::<usize>()
     }
 
     fn accept(&mut self) {
@@ -212,7 +230,9 @@ struct Registry {
     last: u64,
     tickets: BTreeMap<B256, Ticket>,
     lives: BTreeMap<Ticket, Life>,
-    ended: VecDeque<Ticket>,
+    /// Those that have ended, the oldest first, and what each takes of memory.
+    ended: VecDeque<(Ticket, usize)>,
+    ended_bytes: usize,
     /// Signed transactions under way, by sender and nonce, which several may have.
     nonces: BTreeSet<(Address, u64, Ticket)>,
     /// Why accepted ones ended without a commit.
@@ -368,20 +388,28 @@ impl Registry {
 
     fn end(&mut self, ticket: Ticket, time: Time) -> Option<Lost> {
         let life = self.lives.get(&ticket)?;
-        let transactions = life.transactions.clone();
+        let (transactions, bytes) = (life.transactions.clone(), life.bytes_count());
         let refusal = life.refusal.as_ref().filter(|_| life.is_accepted);
         let lost = refusal.map(|refusal| Lost { transactions: transactions.clone(), reason: refusal.to_string() });
         self.free_nonces(ticket, &transactions);
         for (transaction, lost) in transactions.iter().zip(lost.iter().cycle()) {
             self.refuse(transaction.hash, Ended { time, reason: lost.reason.clone() });
         }
-        self.ended.push_back(ticket);
-        if self.ended.len() > ENDED_COUNT_MAX
-            && let Some(oldest) = self.ended.pop_front()
-        {
+        self.ended.push_back((ticket, bytes));
+        self.ended_bytes += bytes;
+        self.forget_oldest();
+        lost
+    }
+
+    /// Forgets the oldest that have ended while there is too much of them; the last one stays.
+    fn forget_oldest(&mut self) {
+        let is_too_much =
+            |registry: &Self| registry.ended.len() > ENDED_COUNT_MAX || registry.ended_bytes > ENDED_BYTES_MAX;
+        while is_too_much(self) && self.ended.len() > 1 {
+            let Some((oldest, bytes)) = self.ended.pop_front() else { return };
+            self.ended_bytes -= bytes;
             self.remove(oldest);
         }
-        lost
     }
 
     fn remove(&mut self, ticket: Ticket) {

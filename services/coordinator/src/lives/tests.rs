@@ -163,3 +163,17 @@ async fn a_wait_for_a_life_that_is_unknown_or_forgotten_ends() {
     lives.forget(ticket);
     waiting.await.unwrap();
 }
+
+#[test]
+fn lives_that_have_ended_are_forgotten_when_they_take_too_much_memory() {
+    let (lives, large) = (Lives::default(), Data::from(vec![0; ENDED_BYTES_MAX / 2]));
+    let ids = [1, 2, 3].map(B256::repeat_byte);
+    for (id, byte) in ids.into_iter().zip(1..) {
+        let ticket = lives.begin(id, vec![Signed { bytes: large.clone(), ..signed(byte, byte.into()) }]).unwrap();
+        lives.note(told(ticket, refusal()));
+    }
+    let is_known = ids.map(|id| lives.look(id, |_| ()).is_some());
+    assert_eq!(is_known, [false, false, true], "two of them are too much, with what belongs to them");
+    let registry = lives.lock();
+    assert_eq!((registry.ended.len(), registry.lives.len(), registry.tickets.len()), (1, 1, 1));
+}
