@@ -66,6 +66,11 @@ impl Spec {
     pub fn includes(self, other: SpecId) -> bool {
         self.0.is_enabled_in(other)
     }
+
+    /// Whether a contract that was there before a transaction is there after it: from EIP-6780 on, and as far as the rules are settled.
+    pub fn keeps_contracts(self) -> bool {
+        self.includes(SpecId::CANCUN) && !self.includes(SpecId::AMSTERDAM)
+    }
 }
 
 impl From<SpecId> for Spec {

@@ -50,6 +50,7 @@ impl<R: Read> Work<'_, '_, R> {
     /// Tells the sender and settles the value, or is busy before anything has happened.
     fn settle(&mut self, id: MessageId, message: &Message, status: DeliveryStatus) -> Result<HandlerEnd, Busy> {
         let sender = Address::from_word(message.sender);
+        self.check_read([StateKey::Account(sender)])?;
         if !message.value.is_zero() {
             // What follows the call touches these alone, so that it cannot meet a lock half way.
             self.check_free(&[self.shard.mailbox.address(), sender])?;

@@ -271,6 +271,7 @@ impl<R: Read> Work<'_, '_, R> {
         if known.is_none() {
             check_derived(prepare)?;
             self.check_room()?;
+            self.check_read(prepare.executed.witness.keys())?;
         }
         let (mut hint, mut part) = (Vec::new(), None);
         let step = self.shard.participant.prepare(

@@ -56,6 +56,11 @@ pub enum Entry {
         /// How it had ended.
         status: DeliveryStatus,
     },
+    /// Took values of the chain that the network was forked from.
+    Based {
+        /// Their digest.
+        values: Digest,
+    },
 }
 
 /// A leaf's place in this shard's outboxes: enough to make its receipt again, for ever (R7).

@@ -4,6 +4,7 @@
 //! it was written in; a mismatch names both sides.
 
 use crate::advance::advance;
+use crate::base;
 use crate::blocks::Tip;
 use crate::freshness::Start;
 use crate::ledger::Ledger;
@@ -43,6 +44,8 @@ pub struct ShardConfig {
     pub settled: BTreeSet<Digest>,
     /// The foreign chains that messages come from and go to.
     pub routes: Vec<Route>,
+    /// Whether what genesis does not have is that of another chain, and read when it is needed.
+    pub forked: bool,
     /// The rule that is broken, in tests of checkers.
     #[cfg(feature = "twins")]
     pub twin: Option<commit::Twin>,
@@ -79,6 +82,14 @@ pub enum OpenError {
     /// Parameters or placement are not those it was made with.
     #[error("the store was made with other network parameters or another placement")]
     Agreement,
+    /// It began otherwise: forked from another chain, or not.
+    #[error("the store {}, the network {}", forked_words(*.store), forked_words(*.network))]
+    Forked {
+        /// The store.
+        store: bool,
+        /// What it is opened for.
+        network: bool,
+    },
     /// A shard of the placement has no validators.
     #[error("no validators are configured for shard {shard}")]
     NoValidators {
@@ -129,6 +140,7 @@ impl ShardConfig {
             start: Start::Vouched,
             settled: BTreeSet::new(),
             routes: Vec::new(),
+            forked: false,
             #[cfg(feature = "twins")]
             twin: None,
         }
@@ -213,7 +225,15 @@ pub(crate) fn check_store(config: &ShardConfig, read: &impl Read) -> Result<(), 
     if actual.agreement != expected.agreement {
         return Err(OpenError::Agreement);
     }
+    let (store, network) = (base::is_forked(read), config.forked);
+    if store != network {
+        return Err(OpenError::Forked { store, network });
+    }
     check_newest_block(&config.verifier(), read)
+}
+
+fn forked_words(forked: bool) -> &'static str {
+    if forked { "was forked from another chain" } else { "was not forked from another chain" }
 }
 
 /// A store whose newest block was signed by others is not this validator's to go on with.
@@ -258,6 +278,10 @@ pub(crate) fn genesis(config: &ShardConfig, accounts: &GenesisAccounts) -> Resul
         staged.extend(advance.writes);
     }
     stage_identity(config, &mut staged);
+    if config.forked {
+        let own = accounts.keys().filter(|address| config.placement.shard_of(**address) == config.me);
+        base::stage_genesis(&mut staged, own);
+    }
     Ok(staged.into_writes())
 }
 

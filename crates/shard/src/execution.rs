@@ -94,13 +94,15 @@ impl<R: Read> Work<'_, '_, R> {
     /// Runs `payload` on this shard's own state; changes nothing.
     pub(crate) fn run_own(&self, payload: &RecoveredPayload) -> Result<OwnRun, RunRefusal> {
         let shard = &*self.shard;
-        let view =
-            OwnView { read: &self.ledger.staged, placement: &shard.placement, me: shard.me, codes: &shard.codes };
-        let executed =
-            evm::execute_alone(&shard.params, &shard.placement, payload, &view).map_err(|error| match error {
-                ExecuteError::Missing(missing) => RunRefusal::NotLocal(missing),
-                error => RunRefusal::Execute(error),
-            })?;
+        let view = OwnView {
+            read: &self.ledger.staged,
+            placement: &shard.placement,
+            me: shard.me,
+            codes: &shard.codes,
+            forked: shard.forked,
+        };
+        let executed = evm::execute_alone(&shard.params, &shard.placement, payload, &view);
+        let executed = executed.map_err(|error| self.refusal_of(error))?;
         if executed.participants.iter().any(|participant| *participant != shard.me) {
             return Err(RunRefusal::NotLocal(BTreeSet::new()));
         }
@@ -114,6 +116,15 @@ impl<R: Read> Work<'_, '_, R> {
         let messages = shard.mailbox.messages(&executed.effects.outcomes, &shard.placement);
         let messages = messages.map_err(RunRefusal::Dispatch)?;
         Ok(OwnRun { executed, slice, messages })
+    }
+
+    fn refusal_of(&self, error: ExecuteError) -> RunRefusal {
+        let ExecuteError::Missing(missing) = error else { return RunRefusal::Execute(error) };
+        let keys = missing.iter().filter_map(|missing| if let Missing::Key(key) = missing { Some(*key) } else { None });
+        match self.check_read(keys) {
+            Ok(()) => RunRefusal::NotLocal(missing),
+            Err(busy) => RunRefusal::Busy(busy),
+        }
     }
 
     /// Runs what this shard itself brings about, at [`Work::own_environment`].

@@ -4,6 +4,7 @@
 //! exactly one reply with that ticket, in the step that took it.
 
 use crate::advance::Advance;
+use crate::base::{BASE_VALUES_COUNT_MAX, BaseValue};
 use crate::blocks::LeafPlace;
 use crate::dispatch::DispatchError;
 use crate::freshness::Behind;
@@ -91,6 +92,13 @@ pub enum Input {
         /// Which.
         shard: ShardId,
     },
+    /// Take values of the chain that the network was forked from; of a slot with its account, if that is not read.
+    Base {
+        /// For the reply.
+        ticket: Ticket,
+        /// At most [`BASE_VALUES_COUNT_MAX`].
+        values: Vec<BaseValue>,
+    },
     /// Attest up to when all is told, even if nothing happens. Nothing is written.
     Attest {
         /// For the reply.
@@ -98,6 +106,27 @@ pub enum Input {
     },
     /// Look at what is late. No reply.
     Tick,
+}
+
+impl Input {
+    /// The same for another reply.
+    #[must_use]
+    pub fn with_ticket(mut self, another: Ticket) -> Self {
+        match &mut self {
+            Self::Local { ticket, .. }
+            | Self::Prepare { ticket, .. }
+            | Self::AbortRequest { ticket, .. }
+            | Self::Decision { ticket, .. }
+            | Self::Deliver { ticket, .. }
+            | Self::Admit { ticket, .. }
+            | Self::Acknowledge { ticket, .. }
+            | Self::Recall { ticket, .. }
+            | Self::Base { ticket, .. }
+            | Self::Attest { ticket } => *ticket = another,
+            Self::Votes(_) | Self::StateRoots(_) | Self::Sighting { .. } | Self::Tick => {}
+        }
+        self
+    }
 }
 
 /// An attempt to vote on, and everything the vote needs.
@@ -208,11 +237,28 @@ pub enum Answer {
         /// The newest block.
         height: Height,
     },
+    /// The values of the forked chain are read, now or since before.
+    BaseTaken,
+    /// They were not taken; nothing changed.
+    BaseRefused(BaseRefusal),
     /// What this shard has seen of another.
     Sighting {
         /// The newest certified header.
         newest: Option<Box<Certified>>,
     },
+}
+
+impl Answer {
+    /// The own key that an input needs, and that has to be read from the forked chain before it comes again.
+    pub fn not_read(&self) -> Option<StateKey> {
+        let busy = match self {
+            Self::LocalRefused(LocalRefusal::Busy(busy)) | Self::AttemptRefused(AttemptRefusal::Busy(busy)) => *busy,
+            Self::DeliverRefused(refusal) => refusal.busy()?,
+            Self::AcknowledgeRefused(refusal) => refusal.busy()?,
+            _ => return None,
+        };
+        if let Busy::NotRead { key } = busy { Some(key) } else { None }
+    }
 }
 
 /// Whether an input did something or found it done.
@@ -281,6 +327,12 @@ pub enum Busy {
     /// The store is not the newest (R14).
     #[error(transparent)]
     Behind(#[from] Behind),
+    /// A key's value has to be read from the forked chain first.
+    #[error("{key} is not read from the forked chain yet")]
+    NotRead {
+        /// Which.
+        key: StateKey,
+    },
     /// A shard that takes part certified two blocks of one height.
     #[error("shard {shard} certified two blocks of one height: nothing it says is believed until an operator decides")]
     Disbelieved {
@@ -412,6 +464,35 @@ pub enum AcknowledgeRefusal {
         expected: u32,
         /// Who speaks.
         actual: u32,
+    },
+}
+
+/// Why values of a forked chain were not taken. The host's own fault unless it says busy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BaseRefusal {
+    /// Not now.
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    /// The network began with its genesis and nothing else.
+    #[error("this network was not forked from another chain")]
+    NotForked,
+    /// Another shard's.
+    #[error("{key} belongs to another shard")]
+    Foreign {
+        /// Which.
+        key: StateKey,
+    },
+    /// Too many at once.
+    #[error("{actual} values at once where at most {BASE_VALUES_COUNT_MAX} are allowed")]
+    TooMany {
+        /// How many.
+        actual: usize,
+    },
+    /// A slot, without the account whose it is.
+    #[error("a slot of {address}, and that account is not read")]
+    NoAccount {
+        /// Whose.
+        address: alloy_primitives::Address,
     },
 }
 

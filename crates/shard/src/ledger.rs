@@ -1,12 +1,13 @@
 //! A shard's part of the network's state: accounts, slots, codes, fragments of fees.
 //!
 //!   view ----> own keys: the value as this step sees it      apply ----> the step's batch
-//!              others': unknown, so an execution stops             '---> what the block changed, for the state tree
+//!              others', and what a forked network has not read: unknown             '---> what the block changed, for the state tree
 //!
 //! Promise: an empty slot and an absent account take no space, so that equal states have equal bytes (I11); every change
 //! goes through [`Ledger::apply`], so none is missing in the state tree.
 //! Knows nothing of attempts, locks and messages.
 
+use crate::base;
 use crate::spaces::{self, ACCOUNTS, CODES, FEES, SLOTS};
 use crate::staged::{Staged, get_value, own_value};
 use crate::state_tree::{BlockChanges, ValueAt};
@@ -147,17 +148,19 @@ pub(crate) struct OwnView<'a, R> {
     pub(crate) me: ShardId,
     /// Codes analysed before.
     pub(crate) codes: &'a evm::CodeCache,
+    /// Whether there are keys that are not read from another chain yet.
+    pub(crate) forked: bool,
 }
 
 impl<R: Read> OwnView<'_, R> {
-    fn is_own(&self, key: StateKey) -> bool {
-        self.placement.owner(key) == self.me
+    fn is_known(&self, key: StateKey) -> bool {
+        self.placement.owner(key) == self.me && (!self.forked || base::read_at(self.read, key).is_some())
     }
 }
 
 impl<R: Read> View for OwnView<'_, R> {
     fn account(&self, address: Address) -> Lookup<Option<AccountState>> {
-        if self.is_own(StateKey::Account(address)) {
+        if self.is_known(StateKey::Account(address)) {
             Lookup::Known(account(self.read, address))
         } else {
             Lookup::Unknown
@@ -166,7 +169,7 @@ impl<R: Read> View for OwnView<'_, R> {
 
     fn slot(&self, address: Address, index: U256) -> Lookup<U256> {
         let key = StateKey::Slot(address, index);
-        if self.is_own(key) { Lookup::Known(slot(self.read, address, index)) } else { Lookup::Unknown }
+        if self.is_known(key) { Lookup::Known(slot(self.read, address, index)) } else { Lookup::Unknown }
     }
 
     fn fees(&self, key: FeesKey) -> Lookup<U256> {

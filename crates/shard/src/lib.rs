@@ -17,6 +17,7 @@ mod acknowledgements;
 mod advance;
 mod applied;
 mod attempts;
+mod base;
 mod blocks;
 mod checks;
 mod closing;
@@ -55,6 +56,7 @@ mod scenarios;
 pub use advance::{Advance, advance};
 pub use applied::{Applied, Cause, outcome_digest, system_id};
 pub use attempts::{AttemptRecord, invalid};
+pub use base::{BASE_VALUES_COUNT_MAX, BaseValue};
 pub use blocks::{Entry, LeafPlace, OutcomeLeaf, Tip};
 pub use checks::{CheckError, Checks};
 pub use closing::{first_open, shown_in};
@@ -66,8 +68,8 @@ pub use dispatch::DispatchError;
 pub use execution::oldest_slot_taken;
 pub use freshness::{Behind, SIGHTINGS_WAIT, Start};
 pub use input::{
-    AcknowledgeRefusal, Answer, AttemptRefusal, Busy, DeliverRefusal, FreshValue, Input, LocalRefusal, Novelty,
-    Prepare, Reply, Send, SlotRefused, Ticket,
+    AcknowledgeRefusal, Answer, AttemptRefusal, BaseRefusal, Busy, DeliverRefusal, FreshValue, Input, LocalRefusal,
+    Novelty, Prepare, Reply, Send, SlotRefused, Ticket,
 };
 pub use locks::{Conflict, LOCKS_PER_ATTEMPT_COUNT_MAX, LockTable};
 pub use messages::{Acknowledgement, ConsumedRecord, HandlerEnd, SentRecord, ValueTotals};

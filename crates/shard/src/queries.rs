@@ -24,6 +24,7 @@ use std::collections::BTreeSet;
 
 pub use crate::applied::applied;
 pub use crate::attempts::{attempt, locked_by};
+pub use crate::base::{read_at, unread};
 pub use crate::ledger::{account, account_of, code, fees, slot, stored_value, word};
 pub use crate::outcomes::outcome;
 pub use crate::own_calls::own_call;

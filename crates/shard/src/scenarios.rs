@@ -1,5 +1,6 @@
 //! Whole journeys over several shards: real signatures, real revm, stores in memory, and a crash wherever one is asked for.
 
+mod base;
 mod blocks;
 mod closing;
 mod code;

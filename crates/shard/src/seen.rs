@@ -83,6 +83,7 @@ fn certified_in(input: &Input) -> Vec<Certified> {
         | Input::Admit { .. }
         | Input::AbortRequest { .. }
         | Input::StateRoots(_)
+        | Input::Base { .. }
         | Input::Attest { .. }
         | Input::Recall { .. }
         | Input::Tick => Vec::new(),

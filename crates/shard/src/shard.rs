@@ -8,6 +8,7 @@
 
 use crate::advance::Advance;
 use crate::attempts::Attempts;
+use crate::base;
 use crate::blocks::{Draft, LeafPlace, Sealed, Surroundings, Tip};
 use crate::closing;
 use crate::config::{self, OpenError, ShardConfig};
@@ -62,6 +63,8 @@ pub struct Shard {
     pub(crate) applied_count: u64,
     pub(crate) recency: Recency,
     pub(crate) codes: CodeCache,
+    /// Whether there are values of another chain to be read.
+    pub(crate) forked: bool,
     pub(crate) freshness: Freshness,
     pub(crate) seen: Seen,
     steps_count: u64,
@@ -108,6 +111,7 @@ impl Shard {
             applied_count: get_value(read, META, APPLIED_COUNT).unwrap_or(0),
             recency: Recency::open(get_value(read, META, NEWEST_SLOT).unwrap_or(Slot(0))),
             codes: CodeCache::default(),
+            forked: base::is_forked(read),
             freshness: Freshness::open(start, config.placement.shards().filter(|shard| *shard != me)),
             seen: Seen::open(read, &config.settled),
             steps_count: 0,
@@ -335,6 +339,10 @@ impl<'s, 'a, R: Read> Work<'s, 'a, R> {
                 self.reply(ticket, answer.unwrap_or_else(Answer::AcknowledgeRefused));
             }
             Input::StateRoots(advance) => self.state_roots(advance),
+            Input::Base { ticket, values } => {
+                let answer = self.take_base(values).unwrap_or_else(Answer::BaseRefused);
+                self.reply(ticket, answer);
+            }
             Input::Attest { ticket } => {
                 let answer = self.attest();
                 self.reply(ticket, answer);
@@ -358,6 +366,7 @@ impl<'s, 'a, R: Read> Work<'s, 'a, R> {
                 (ticket, Answer::DeliverRefused(busy.into()))
             }
             Input::Acknowledge { ticket, .. } => (ticket, Answer::AcknowledgeRefused(busy.into())),
+            Input::Base { ticket, .. } => (ticket, Answer::BaseRefused(busy.into())),
             Input::Attest { ticket } => (ticket, self.attest()),
             Input::Recall { ticket, .. } => (ticket, Answer::Sighting { newest: None }),
             Input::Votes(_) | Input::StateRoots(_) | Input::Sighting { .. } | Input::Tick => return,

@@ -19,6 +19,8 @@ pub const SLOTS: Space = Space("shard_slots");
 pub const CODES: Space = Space("shard_codes");
 /// Beneficiary -> wei: this shard's fragments of fees.
 pub const FEES: Space = Space("shard_fees");
+/// State key -> when it was read from the forked chain; only in a network that was forked.
+pub const BASE: Space = Space("shard_base");
 /// Height -> what the block changed in the state, until the state tree has it.
 pub const CHANGES: Space = Space("shard_changes");
 /// Version, path -> node of the state tree.
@@ -65,12 +67,13 @@ pub const SIGHTINGS: Space = Space("shard_sightings");
 pub const EVIDENCE: Space = Space("shard_evidence");
 
 /// All of them: what a store for a shard is opened with.
-pub const SPACES: [Space; 27] = [
+pub const SPACES: [Space; 28] = [
     META,
     ACCOUNTS,
     SLOTS,
     CODES,
     FEES,
+    BASE,
     CHANGES,
     TREE_NODES,
     TREE_ROOTS,
@@ -107,6 +110,8 @@ pub(crate) const VALUE: &[u8] = b"value";
 pub(crate) const APPLIED_COUNT: &[u8] = b"applied count";
 /// In [`META`]: the newest slot that was committed ([`crate::recency`]).
 pub(crate) const NEWEST_SLOT: &[u8] = b"newest slot";
+/// In [`META`]: there if the network was forked from another chain.
+pub(crate) const FORKED: &[u8] = b"forked";
 /// In [`TREE_ROOTS`] and [`PAST_ROWS`]: the newest. Sorts after every height.
 pub(crate) const NEWEST: &[u8] = b"newest root";
 
@@ -153,6 +158,11 @@ pub(crate) fn code_key(hash: B256) -> [u8; 32] {
 /// A state key's canonical bytes at a slot: all slots of one key together, the oldest first.
 pub(crate) fn past_key(key: &[u8], slot: Slot) -> Vec<u8> {
     [key, &slot.0.to_be_bytes()].concat()
+}
+
+/// Where it is said that a state key is read.
+pub(crate) fn base_key(key: &StateKey) -> Vec<u8> {
+    primitives::encode(key)
 }
 
 /// A fragment's key: the shard is this one.

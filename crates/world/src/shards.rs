@@ -421,6 +421,8 @@ fn told(answer: &Answer) -> String {
         Answer::AcknowledgeRefused(refusal) => format!("does not settle a message: {refusal}"),
         Answer::Attested { open, time, .. } => format!("attests {time}, slot {open} is open"),
         Answer::Sighting { .. } => "says what it has seen".to_owned(),
+        Answer::BaseTaken => "took values of a forked chain".to_owned(),
+        Answer::BaseRefused(refusal) => format!("does not take values of a forked chain: {refusal}"),
     }
 }
 
@@ -438,7 +440,7 @@ fn done(answer: Answer) -> Option<Result<Done, Rejection>> {
         Answer::DeliverRefused(refusal) => Err(refusal.into()),
         Answer::Acknowledged { novelty, .. } => Ok(Done::Delivered { novelty, receipt: None }),
         Answer::AcknowledgeRefused(refusal) => Err(refusal.into()),
-        Answer::Attested { .. } | Answer::Sighting { .. } => return None,
+        Answer::Attested { .. } | Answer::Sighting { .. } | Answer::BaseTaken | Answer::BaseRefused(_) => return None,
     })
 }
 

@@ -8,11 +8,10 @@
 //! Source: EIP-6780, EIP-7702, EIP-3541; `docs/decisions/0012-fixed-code.md`.
 
 use super::{Curiosity, Missing, Recorder};
-use crate::{Lookup, Spec, StateKey};
+use crate::{Lookup, StateKey};
 use alloy_primitives::{Address, B256};
 use primitives::ShardId;
 use revm::bytecode::eip7702::EIP7702_MAGIC_BYTES;
-use revm::primitives::hardfork::SpecId;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Recorder<'_> {
@@ -94,9 +93,8 @@ impl Recorder<'_> {
     /// behind Cancun. Not under Amsterdam, whose instructions nothing has tried here yet. Not of the beneficiary, whose account
     /// is more than its key, and not of a mailbox, whose logs are its owner's business.
     fn may_lend(&self, address: Address) -> bool {
-        let stays = |spec: Spec| spec.includes(SpecId::CANCUN) && !spec.includes(SpecId::AMSTERDAM);
         let is_plain = address != self.block.beneficiary && self.placement.mailbox_shard(address).is_none();
-        is_plain && stays(self.params.spec) && stays(self.block.spec)
+        is_plain && self.params.spec.keeps_contracts() && self.block.spec.keeps_contracts()
     }
 
     /// Whether the code was read and is no delegation, which its account's owner may change (EIP-7702).

@@ -10,8 +10,8 @@ use primitives::{Slot, Time, Verified};
 use proof::{DeliveryStatus, Fact, LeafKind, MessageId, domain_of};
 
 /// A network with a Ping on shard 0 and a Pong on shard 1, deployed by ordinary transactions.
-struct Post {
-    world: World,
+pub(super) struct Post {
+    pub(super) world: World,
     ping: Address,
     pong: Address,
 }
@@ -27,8 +27,12 @@ fn word(value: u64) -> [u8; 32] {
 fn post() -> Post {
     let (sender, receiver) = (user(1).address().create(0), user(2).address().create(0));
     let on = |seed, shard| (user(seed).address(), shard);
-    let mut world =
-        World::new(2, [on(1, S0), on(2, S1), on(3, S0), on(4, S1), on(5, S1), (sender, S0), (receiver, S1)]);
+    post_in(World::new(2, [on(1, S0), on(2, S1), on(3, S0), on(4, S1), on(5, S1), (sender, S0), (receiver, S1)]))
+}
+
+/// The same in this network, where user 1 and the Ping are on shard 0, user 2 and the Pong on shard 1.
+pub(super) fn post_in(mut world: World) -> Post {
+    let (sender, receiver) = (user(1).address().create(0), user(2).address().create(0));
     for (seed, shard, name) in [(1, S0, "Ping"), (2, S1, "Pong")] {
         let code = [artifact(name, "bytecode"), evm::mailbox_address(shard).into_word().to_vec()].concat();
         let payload = world.payload(&[world.sign(&user(seed), TxKind::Create, U256::ZERO, code)]);
@@ -40,7 +44,7 @@ fn post() -> Post {
 
 impl Post {
     /// Ping sends `body` to `to` on shard 1 with value; the message leaf as a fact.
-    fn send(&mut self, to: Address, value: U256, deadline: Time) -> Verified<Fact> {
+    pub(super) fn send(&mut self, to: Address, value: U256, deadline: Time) -> Verified<Fact> {
         let sent = self.world.facts(S0, LeafKind::Message).len();
         let mut call = selector("send(uint32,bytes32,bytes,uint64,uint64)");
         call.extend(word(u64::from(domain_of(NETWORK, S1))));

@@ -3,8 +3,8 @@
 use crate::rejection::{Reason, Rejection};
 use shard::state_tree::StateTreeError;
 use shard::{
-    AcknowledgeRefusal, AttemptRefusal, Busy, CheckError, CodeProofError, DeliverRefusal, DispatchError, LocalRefusal,
-    SlotRefused, VoteError,
+    AcknowledgeRefusal, AttemptRefusal, BaseRefusal, Busy, CheckError, CodeProofError, DeliverRefusal, DispatchError,
+    LocalRefusal, SlotRefused, VoteError,
 };
 
 impl From<Busy> for Rejection {
@@ -16,6 +16,7 @@ impl From<Busy> for Rejection {
             | Busy::Attempts { .. }
             | Busy::Tombstones { .. }
             | Busy::Inputs
+            | Busy::NotRead { .. }
             | Busy::Early { .. } => Self::new(Reason::Busy, text),
             // Nothing was looked at: as if the shard were not there.
             Busy::Asking | Busy::Behind(_) | Busy::Disbelieved { .. } => Self::new(Reason::Unavailable, text),
@@ -79,6 +80,20 @@ impl From<DeliverRefusal> for Rejection {
             DeliverRefusal::Busy(busy) => busy.into(),
             DeliverRefusal::Message(error) => error.into(),
             DeliverRefusal::WrongDestination { .. } => Self::new(Reason::WrongShard, text),
+        }
+    }
+}
+
+impl From<BaseRefusal> for Rejection {
+    fn from(refusal: BaseRefusal) -> Self {
+        let text = refusal.to_string();
+        match refusal {
+            BaseRefusal::Busy(busy) => busy.into(),
+            // A node reads what is its own, with its accounts and within its bounds.
+            BaseRefusal::NotForked
+            | BaseRefusal::Foreign { .. }
+            | BaseRefusal::TooMany { .. }
+            | BaseRefusal::NoAccount { .. } => Self::new(Reason::Internal, text),
         }
     }
 }
