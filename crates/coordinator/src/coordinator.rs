@@ -163,6 +163,7 @@ impl Coordinator {
             Input::Fetched { fetch, values, codes } => self.fetched(fetch, values, &codes),
             Input::FetchedProofs { fetch, proofs } => self.fetched_proofs(fetch, proofs, draft.now),
             Input::FetchFailed { fetch } => self.fetches.failed(fetch, draft.now, &self.settings.timing),
+            Input::FetchRefused { fetch, reason } => self.fetch_refused(fetch, &reason, draft),
             Input::Votes(votes) => self.votes(votes, draft),
             Input::Ran(ran) => self.ran(*ran, draft),
             Input::Rejected { attempt, shard, objection } => self.rejected(attempt, shard, objection, draft),
@@ -377,7 +378,7 @@ impl Coordinator {
         draft.fetches.extend(due.sends);
         for ended in due.ended {
             for turn in ended.waiters {
-                self.not_fetched(turn, ended.shard, draft);
+                self.not_fetched(turn, Refusal::Unreachable { shard: ended.shard }, draft);
             }
         }
     }

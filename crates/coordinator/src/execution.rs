@@ -261,10 +261,20 @@ impl Coordinator {
         self.enter(turn, stage, None);
     }
 
-    /// A shard did not answer a fetch in all its patience. Whoever was promised nothing is told; the others try again.
-    pub(crate) fn not_fetched(&mut self, turn: Turn, shard: ShardId, draft: &mut Draft) {
+    /// A shard says that it cannot have what it is asked for.
+    pub(crate) fn fetch_refused(&mut self, fetch: FetchId, reason: &str, draft: &mut Draft) {
+        let Some(ended) = self.fetches.end(fetch) else { return };
+        for turn in ended.waiters {
+            let refusal = Refusal::NotRead { shard: ended.shard, reason: reason.to_owned() };
+            self.not_fetched(turn, refusal, draft);
+        }
+    }
+
+    /// What a submission waits for does not come: a shard did not answer in all its patience, or cannot. Whoever was promised
+    /// nothing is told; the others try again.
+    pub(crate) fn not_fetched(&mut self, turn: Turn, refusal: Refusal, draft: &mut Draft) {
         let Some(pending) = self.pending.get(&turn) else { return };
-        let (salt, refusal) = (pending.ticket.0, Refusal::Unreachable { shard });
+        let salt = pending.ticket.0;
         if pending.kept.is_none() {
             return self.refuse(turn, refusal, draft);
         }

@@ -55,6 +55,13 @@ pub enum Input {
         /// Which fetch.
         fetch: FetchId,
     },
+    /// A fetch that its shard answered: it cannot have these values now, since the chain it was forked from does not give them.
+    FetchRefused {
+        /// Which fetch.
+        fetch: FetchId,
+        /// In the shard's words.
+        reason: String,
+    },
     /// Participants' votes.
     Votes(Votes),
     /// A participant would not act on a prepare, a decision or an abort request.

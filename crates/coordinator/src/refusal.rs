@@ -118,6 +118,14 @@ pub enum Refusal {
         /// Which.
         shard: ShardId,
     },
+    /// A shard cannot have values that it needs: the chain it was forked from does not give them.
+    #[error("shard {shard}: {reason}")]
+    NotRead {
+        /// Which.
+        shard: ShardId,
+        /// In its own words.
+        reason: String,
+    },
     /// The shard it was handed to does not answer: it may have been executed there, or may yet be.
     #[error("shard {shard} took it and does not answer: look it up by its hash before sending it again")]
     Unknown {

@@ -25,7 +25,7 @@ impl Coordinator {
             return;
         }
         let heard: BTreeSet<ShardId> = match input {
-            Input::Fetched { fetch, .. } | Input::FetchedProofs { fetch, .. } => {
+            Input::Fetched { fetch, .. } | Input::FetchedProofs { fetch, .. } | Input::FetchRefused { fetch, .. } => {
                 self.fetches.shard_of(*fetch).into_iter().collect()
             }
             Input::Votes(votes) => votes.votes.iter().map(|proof| proof.vote.shard).collect(),

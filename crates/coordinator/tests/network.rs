@@ -708,6 +708,20 @@ fn a_shard_that_answers_no_fetch_is_named() {
 }
 
 #[test]
+fn what_a_shard_cannot_read_is_told_at_once_and_in_its_words() {
+    let mut world = deployed(4, 2, 3);
+    world.shards[1].cannot_read = Some("the forked chain does not answer".to_owned());
+    let ticket = world.submit(1, vec![call(&user(2), 0, contract(CALLER), increment_all(&COUNTERS))]);
+    assert!(world.run_for(ticket, Millis(1_000)) < Millis(1_000), "nobody waits for a shard that has answered");
+    let expected = Refusal::NotRead { shard: ShardId(1), reason: "the forked chain does not answer".to_owned() };
+    assert_eq!(world.refused(ticket), expected);
+    world.shards[1].cannot_read = None;
+    let again = world.submit(1, vec![call(&user(2), 0, contract(CALLER), increment_all(&COUNTERS))]);
+    world.run();
+    world.committed(again);
+}
+
+#[test]
 fn a_shard_that_is_silent_after_a_local_submission_leaves_it_unknown() {
     let (alice, bob) = (user(2), user(3));
     let pinned = [(alice.address(), ShardId(1)), (bob.address(), ShardId(1))];

@@ -151,6 +151,8 @@ reasons! {
     DiskFull "DISK_FULL" ResourceExhausted again;
     /// Stopping, starting, or cut off from a shard it needs.
     Unavailable "UNAVAILABLE" Unavailable again;
+    /// The chain that this network was forked from does not give a value that is needed.
+    ForkUnavailable "FORK_UNAVAILABLE" Unavailable again;
     /// It took too long; whether it happened is unknown.
     TimedOut "TIMED_OUT" DeadlineExceeded again;
 

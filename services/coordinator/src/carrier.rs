@@ -144,6 +144,9 @@ impl Carrier {
                 let values = keys.into_iter().zip(read.values.iter().map(|read| state_value(read.value))).collect();
                 self.tell(Input::Fetched { fetch, values, codes: read.codes.into_values().collect() }).await;
             }
+            Err(Rejection { reason: Reason::ForkUnavailable, message, .. }) => {
+                self.tell(Input::FetchRefused { fetch, reason: message }).await;
+            }
             Err(rejection) => {
                 tracing::debug!(%shard, %rejection, "values not fetched");
                 self.tell(Input::FetchFailed { fetch }).await;

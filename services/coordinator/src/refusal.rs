@@ -22,6 +22,7 @@ pub(crate) fn rejection(refusal: &Refusal) -> Rejection {
         Refusal::Unsettled => Rejection::new(Reason::Stale, text),
         Refusal::Voted { refusal, .. } => refusal.clone().into(),
         Refusal::Objected { .. } => Rejection::new(Reason::InvalidTransaction, text),
+        Refusal::NotRead { .. } => Rejection::new(Reason::ForkUnavailable, text),
         Refusal::Unreachable { .. } => Rejection::new(Reason::Unavailable, text),
         Refusal::Unknown { .. } | Refusal::Undecided { .. } => Rejection::new(Reason::TimedOut, text),
     }

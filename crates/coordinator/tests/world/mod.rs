@@ -401,7 +401,10 @@ impl World {
             Send::Run(_) => Vec::new(),
             Send::Fetch { fetch, keys, codes, .. } => {
                 let (values, codes) = self.shards[place].fetch(&keys, &codes);
-                vec![Input::Fetched { fetch, values, codes }]
+                match self.shards[place].cannot_read.clone() {
+                    Some(reason) => vec![Input::FetchRefused { fetch, reason }],
+                    None => vec![Input::Fetched { fetch, values, codes }],
+                }
             }
             Send::FetchProofs { fetch, accounts, .. } => {
                 vec![Input::FetchedProofs { fetch, proofs: self.shards[place].prove(&accounts) }]

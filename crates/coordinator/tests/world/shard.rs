@@ -43,6 +43,8 @@ pub struct Shard {
     pub taciturn: bool,
     /// Will not act on prepares.
     pub objects: Option<String>,
+    /// Why it cannot have the values it is asked for.
+    pub cannot_read: Option<String>,
     pub prepares: usize,
     /// Says of every code that it cannot prove it.
     pub proves_nothing: bool,
@@ -72,6 +74,7 @@ impl Shard {
             moods: Vec::new(),
             taciturn: false,
             objects: None,
+            cannot_read: None,
             prepares: 0,
             proves_nothing: false,
             proofs_asked: Cell::new(0),

@@ -72,9 +72,12 @@ fn code(reason: Reason) -> i32 {
     match reason {
         Reason::Malformed | Reason::OverBound | Reason::InvalidArgument => INVALID_PARAMS_CODE,
         Reason::RangeTooWide | Reason::Busy => LIMIT_CODE,
-        Reason::Unavailable | Reason::TimedOut | Reason::StoreFailed | Reason::DiskFull | Reason::Paused => {
-            UNAVAILABLE_CODE
-        }
+        Reason::Unavailable
+        | Reason::ForkUnavailable
+        | Reason::TimedOut
+        | Reason::StoreFailed
+        | Reason::DiskFull
+        | Reason::Paused => UNAVAILABLE_CODE,
         Reason::Unsupported => UNSUPPORTED_CODE,
         Reason::ExecutionReverted => REVERTED_CODE,
         Reason::Pruned => PRUNED_CODE,
