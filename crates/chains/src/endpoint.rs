@@ -5,7 +5,7 @@
 
 use futures_util::StreamExt;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -42,6 +42,9 @@ pub enum EndpointError {
     /// Not the JSON that was asked for.
     #[error("not an answer: {0}")]
     Garbage(String),
+    /// One answer where many calls were made at once.
+    #[error("it takes no batches")]
+    NoBatch,
     /// The node's own error.
     #[error("refused with code {code}: {message}")]
     Refused {
@@ -56,9 +59,28 @@ pub enum EndpointError {
 #[derive(Debug, Deserialize)]
 struct Answer {
     #[serde(default)]
+    id: Value,
+    #[serde(default)]
     result: Option<Value>,
     #[serde(default)]
     error: Option<AnswerError>,
+}
+
+impl Answer {
+    fn value(self) -> Result<Value, EndpointError> {
+        match self.error {
+            Some(AnswerError { code, message }) => Err(EndpointError::Refused { code, message: said(&message) }),
+            None => Ok(self.result.unwrap_or(Value::Null)),
+        }
+    }
+}
+
+/// What comes back for a batch.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Answers {
+    Many(Vec<Answer>),
+    One(IgnoredAny),
 }
 
 #[derive(Debug, Deserialize)]
@@ -99,18 +121,40 @@ impl Endpoint {
 
     /// Asks; `null` is an answer where `T` takes it.
     pub async fn call<T: DeserializeOwned>(&self, method: &str, params: Value) -> Result<T, EndpointError> {
-        let answer = tokio::time::timeout(self.timeout, self.post(method, params)).await;
+        let answer = tokio::time::timeout(self.timeout, self.post(&request(1, method, &params))).await;
         let bytes = answer.map_err(|_| EndpointError::Timeout)??;
         let answer: Answer = serde_json::from_slice(&bytes).map_err(|error| garbage(&error))?;
-        match answer.error {
-            Some(AnswerError { code, message }) => Err(EndpointError::Refused { code, message: said(&message) }),
-            None => serde_json::from_value(answer.result.unwrap_or(Value::Null)).map_err(|error| garbage(&error)),
-        }
+        serde_json::from_value(answer.value()?).map_err(|error| garbage(&error))
     }
 
-    async fn post(&self, method: &str, params: Value) -> Result<Vec<u8>, EndpointError> {
-        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-        let sent = self.http.post(self.url.clone()).json(&body).send().await;
+    /// Asks all at once; the results in the order of `calls`, `null` where that is one.
+    ///
+    /// # Errors
+    /// As [`Endpoint::call`], the first that there is of any call.
+    pub async fn batch(&self, calls: &[(&str, Value)]) -> Result<Vec<Value>, EndpointError> {
+        let call = |(id, (method, params)): (usize, &(&str, Value))| request(id, method, params);
+        let body = Value::Array(calls.iter().enumerate().map(call).collect());
+        let answer = tokio::time::timeout(self.timeout, self.post(&body)).await;
+        let bytes = answer.map_err(|_| EndpointError::Timeout)??;
+        // One that takes no batches answers with one error, not with many.
+        let answers: Answers = serde_json::from_slice(&bytes).map_err(|error| garbage(&error))?;
+        let answers = match answers {
+            Answers::Many(answers) => answers,
+            Answers::One(_) => return Err(EndpointError::NoBatch),
+        };
+        let mut results = vec![None; calls.len()];
+        for answer in answers {
+            let id = answer.id.as_u64().and_then(|id| usize::try_from(id).ok());
+            if let Some(result) = id.and_then(|id| results.get_mut(id)) {
+                *result = Some(answer.value()?);
+            }
+        }
+        let missing = || EndpointError::Garbage("a batch with an answer missing".to_owned());
+        results.into_iter().map(|result| result.ok_or_else(missing)).collect()
+    }
+
+    async fn post(&self, body: &Value) -> Result<Vec<u8>, EndpointError> {
+        let sent = self.http.post(self.url.clone()).json(body).send().await;
         let response = sent.map_err(|error| unreachable(&error))?;
         match response.status().as_u16() {
             429 => return Err(EndpointError::RateLimited),
@@ -128,6 +172,10 @@ impl Endpoint {
         }
         Ok(bytes)
     }
+}
+
+fn request(id: usize, method: &str, params: &Value) -> Value {
+    json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })
 }
 
 fn unreachable(error: &reqwest::Error) -> EndpointError {

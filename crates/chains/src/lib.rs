@@ -4,6 +4,7 @@
 //!   Chain: finalized, block, dispatched   <-- EvmChain: k of n JSON-RPC endpoints
 //!                                         <-- SimulatedChain: reorganises, halts; and serves endpoints that lie over real HTTP
 //!   Submitter: one delivery at a time, found again on the chain after a crash
+//!   Pinned: the state of a chain at one block, value by value
 //!   hyperlane: the bytes that Hyperlane's contracts take
 //! ```
 //!
@@ -14,5 +15,6 @@ pub mod endpoint;
 pub mod evidence;
 pub mod evm;
 pub mod hyperlane;
+pub mod pinned;
 pub mod simulated;
 pub mod submitter;
