@@ -68,6 +68,8 @@ pub struct Plan {
     pub routes: Vec<RouteEntry>,
     /// The state to start from.
     pub genesis: Genesis,
+    /// Where the chain is that the genesis was forked from.
+    pub fork_url: Option<String>,
     /// Extra environment of the child processes.
     pub environment: Vec<(String, String)>,
     /// When slot 0 began, in milliseconds since 1970. None: as the network file in the folder says, or else now.
@@ -92,6 +94,7 @@ impl Plan {
             pinned: BTreeMap::new(),
             routes: Vec::new(),
             genesis: Genesis::default(),
+            fork_url: None,
             environment: Vec::new(),
             genesis_ms: None,
             rpc: None,
@@ -137,6 +140,23 @@ impl fmt::Display for Node {
     }
 }
 
+/// How far the start of a network is.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    /// So many nodes are ready.
+    pub ready: usize,
+    /// Of so many.
+    pub count: usize,
+    /// The next to be.
+    pub waits_for: Node,
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} nodes are ready, waiting for {}", self.ready, self.count, self.waits_for)
+    }
+}
+
 /// Where a node listens.
 #[derive(Debug, Clone, Copy)]
 struct Ports {
@@ -163,8 +183,13 @@ pub struct Cluster {
 impl Cluster {
     /// Starts the network of `plan` with everything it keeps under `dir`, and waits until every node is ready.
     pub fn start(plan: Plan, dir: &Path) -> Result<Self> {
+        Self::start_watched(plan, dir, |_| {})
+    }
+
+    /// The same, and tells what it waits for whenever that changes.
+    pub fn start_watched(plan: Plan, dir: &Path, tell: impl FnMut(Progress)) -> Result<Self> {
         let mut cluster = Self::lay_out(plan, dir)?;
-        cluster.start_all()?;
+        cluster.start_all_watched(tell)?;
         Ok(cluster)
     }
 
@@ -183,9 +208,18 @@ impl Cluster {
 
     /// Starts every node, and waits until all are ready.
     pub fn start_all(&mut self) -> Result<()> {
+        self.start_all_watched(|_| {})
+    }
+
+    fn start_all_watched(&mut self, mut tell: impl FnMut(Progress)) -> Result<()> {
         let nodes = nodes(&self.plan);
+        let count = nodes.len();
         nodes.iter().try_for_each(|node| self.spawn(*node))?;
-        nodes.into_iter().try_for_each(|node| self.wait_ready(node))
+        for (ready, node) in nodes.into_iter().enumerate() {
+            tell(Progress { ready, count, waits_for: node });
+            self.wait_ready(node)?;
+        }
+        Ok(())
     }
 
     /// A node's settings file.
@@ -352,6 +386,7 @@ impl Cluster {
                 settled: Settled::default(),
                 history_s: executor_service::history_s_default(),
                 archive: false,
+                fork_url: self.plan.fork_url.clone(),
                 key: Some(key_path(&self.dir, shard)),
             }),
             Node::Coordinator(number) => toml::to_string(&coordinator_service::Settings {
@@ -523,6 +558,17 @@ impl Cluster {
         let settings: coordinator_service::Settings = toml::from_str(&std::fs::read_to_string(&path)?)
             .wrap_err_with(|| format!("{} is not a coordinator's settings", path.display()))?;
         Ok(Some(settings.rpc_listen))
+    }
+
+    /// Where the network kept under `dir` reads the chain it was forked from, if it was.
+    pub fn kept_fork_url(dir: &Path) -> Result<Option<String>> {
+        let path = settings_file(dir, Node::Executor(0));
+        if !path.exists() {
+            return Ok(None);
+        }
+        let settings: executor_service::Settings = toml::from_str(&std::fs::read_to_string(&path)?)
+            .wrap_err_with(|| format!("{} is not a shard's settings", path.display()))?;
+        Ok(settings.fork_url)
     }
 
     /// The network kept under `dir`, if there is one.

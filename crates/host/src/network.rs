@@ -12,6 +12,7 @@ use primitives::{Digest, Domain, Epoch, Millis, NetworkId, ShardId, Time};
 use proof::{ForeignVerifier, KeyError, PublicKey, Route, RouteError, RouteTerms, ValidatorSet, ValidatorSetError};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use wire::shard::Terms;
@@ -101,6 +102,16 @@ pub enum NetworkError {
     CodeHash {
         /// Which.
         account: Address,
+    },
+    /// A forked network by rules that let a contract go.
+    #[error(
+        "a network that is forked from another chain follows slots and the rules of cancun or later: spec {spec}, {environments:?}"
+    )]
+    ForkedBefore {
+        /// Its fork.
+        spec: Spec,
+        /// Where its environments come from.
+        environments: Environments,
     },
     /// The file names another genesis than it leads to.
     #[error(
@@ -315,6 +326,27 @@ pub struct Genesis {
     /// Further codes, known by hash without an account of their own.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub codes: BTreeMap<B256, Bytes>,
+    /// Whose block has all the rest. None: there is no rest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forked: Option<Forked>,
+}
+
+/// The block of another chain that a network was forked from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Forked {
+    /// That chain's EIP-155 id.
+    pub chain_id: u64,
+    /// The block's number.
+    pub block: u64,
+    /// The block's hash.
+    pub hash: B256,
+}
+
+impl fmt::Display for Forked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "block {} ({}) of chain {}", self.block, self.hash, self.chain_id)
+    }
 }
 
 impl Genesis {
@@ -380,6 +412,7 @@ impl Network {
         let pinned = file.pinned.iter().map(|(address, shard)| (*address, ShardId(*shard))).collect();
         let placement = Placement::new(file.placement_version, endpoints.len() as u32, pinned)?;
         let params = params(file)?;
+        check_forked(&params, &genesis)?;
         let genesis_digest = genesis.digest(&params, &placement);
         if let Some(stated) = file.genesis_digest.as_ref().filter(|stated| stated.parse() != Ok(genesis_digest)) {
             return Err(NetworkError::GenesisDigest { stated: stated.clone(), actual: genesis_digest });
@@ -403,10 +436,11 @@ impl Network {
     /// What its nodes have to agree on.
     pub fn terms(&self) -> Terms {
         let genesis = self.genesis.own_digest();
+        let forked = self.genesis.forked.map(|forked| format!(", forked from {forked}")).unwrap_or_default();
         let (params, placement) = (&self.params, &self.placement);
         let text = format!(
             "network {}, slots of {} from {}, base fee {} wei, gas limit {}, beneficiary {}, fork {}, {:?}, placement {} of {} \
-             shards {:?}, genesis {genesis:?}",
+             shards {:?}, genesis {genesis:?}{forked}",
             params.network,
             params.slot_length,
             params.genesis,
@@ -442,6 +476,13 @@ fn check_code_hashes(environments: EnvironmentSource, genesis: &Genesis) -> Resu
         Some((account, _)) => Err(NetworkError::CodeHash { account: *account }),
         None => Ok(()),
     }
+}
+
+/// What was read of another chain stays: no rule may empty a storage of which only a part was read.
+fn check_forked(params: &NetworkParams, genesis: &Genesis) -> Result<(), NetworkError> {
+    let NetworkParams { spec, environments, .. } = *params;
+    let keeps = spec.keeps_contracts() && environments == Environments::Slots;
+    if genesis.forked.is_none() || keeps { Ok(()) } else { Err(NetworkError::ForkedBefore { spec, environments }) }
 }
 
 fn params(file: &NetworkFile) -> Result<NetworkParams, NetworkError> {
@@ -538,6 +579,23 @@ mod tests {
         assert!(!matches!(routes(&[route(30_000_000)], 30_000_000), Err(NetworkError::RouteGas { .. })));
         let refusal = routes(&[route(30_000_001)], 30_000_000).unwrap_err().to_string();
         assert!(refusal.contains("30000001") && refusal.contains("30000000"), "{refusal}");
+    }
+
+    #[test]
+    fn a_forked_network_is_another_than_one_that_is_not_and_than_one_of_another_block() {
+        let key = proof::SecretKey::from_bytes(&[7; 32]).unwrap().public().to_string();
+        let shard = ShardEntry { shard: 0, endpoint: String::new(), epoch: 1, validators: vec![key] };
+        let file = NetworkFile { shards: vec![shard], ..file(EnvironmentSource::Slots) };
+        let of = |block| Forked { chain_id: 1, block, hash: B256::repeat_byte(3) };
+        let network = |forked| Network::new(&file, Genesis { forked, ..Genesis::default() }).unwrap();
+        let [none, first, second] = [None, Some(of(1)), Some(of(2))].map(network);
+        assert!(none.genesis_digest != first.genesis_digest && first.genesis_digest != second.genesis_digest);
+        assert!(first.terms().text.contains("forked from block 1 ("), "{}", first.terms().text);
+        let written = serde_json::to_string(&Genesis::default()).unwrap();
+        assert!(!written.contains("forked"), "a genesis without it is written as ever: {written}");
+        let old = NetworkFile { fork: "shanghai".to_owned(), ..file };
+        let refused = Network::new(&old, Genesis { forked: Some(of(1)), ..Genesis::default() }).unwrap_err();
+        assert!(matches!(refused, NetworkError::ForkedBefore { .. }), "{refused}");
     }
 
     fn is_refused(environments: EnvironmentSource, account: GenesisAccount) -> bool {

@@ -20,6 +20,9 @@ use wire::{Reason, Rejection};
 /// How long a call may take, fetches and waiting included. A single run is bounded by its gas, so one more run at most.
 pub(crate) const CALL_DURATION_MAX: Duration = Duration::from_secs(5);
 
+/// The same where values come from a chain that the network was forked from: each may take its endpoint a second.
+pub(crate) const FORKED_CALL_DURATION_MAX: Duration = Duration::from_mins(1);
+
 /// Calls in work at once, those included that wait for a turn or for a shard; more are refused.
 pub(crate) const CALLS_COUNT_MAX: usize = 128;
 
@@ -28,13 +31,18 @@ pub(crate) const CALLS_COUNT_MAX: usize = 128;
 pub(crate) struct Calls {
     places: Semaphore,
     turns: Arc<Semaphore>,
+    duration_max: Duration,
 }
 
 impl Calls {
-    /// With a turn for every other core.
-    pub(crate) fn new() -> Self {
+    /// With a turn for every other core, and at most so long for each.
+    pub(crate) fn new(duration_max: Duration) -> Self {
         let cores = available_parallelism().map_or(1, usize::from);
-        Self { places: Semaphore::new(CALLS_COUNT_MAX), turns: Arc::new(Semaphore::new(cores.div_ceil(2))) }
+        Self {
+            places: Semaphore::new(CALLS_COUNT_MAX),
+            turns: Arc::new(Semaphore::new(cores.div_ceil(2))),
+            duration_max,
+        }
     }
 
     /// What `call` comes to, if there is a place for it and it ends in time.
@@ -43,7 +51,7 @@ impl Calls {
     /// [`Reason::Busy`] or [`Reason::TimedOut`], each naming its bound, and what `call` refuses.
     pub(crate) async fn within<T>(&self, call: impl Future<Output = Result<T, Rejection>>) -> Result<T, Rejection> {
         let _place = self.place()?;
-        timeout(CALL_DURATION_MAX, call).await.unwrap_or_else(|_| Err(late()))
+        timeout(self.duration_max, call).await.unwrap_or_else(|_| Err(late(self.duration_max)))
     }
 
     fn place(&self) -> Result<SemaphorePermit<'_>, Rejection> {
@@ -73,9 +81,8 @@ impl Calls {
     }
 }
 
-fn late() -> Rejection {
-    let text =
-        format!("execution aborted: the call took more than {CALL_DURATION_MAX:?}, which is all that one may take");
+fn late(duration_max: Duration) -> Rejection {
+    let text = format!("execution aborted: the call took more than {duration_max:?}, which is all that one may take");
     Rejection::new(Reason::TimedOut, text)
 }
 
@@ -88,14 +95,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_call_that_does_not_end_is_told_the_time_it_had() {
-        let refusal = Calls::new().within(pending::<Result<(), _>>()).await.unwrap_err();
+        let refusal = Calls::new(CALL_DURATION_MAX).within(pending::<Result<(), _>>()).await.unwrap_err();
         assert_eq!(refusal.reason, Reason::TimedOut);
         assert!(refusal.message.contains("more than 5s"), "{refusal}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_call_too_many_is_told_how_many_there_are() {
-        let calls = Calls::new();
+        let calls = Calls::new(CALL_DURATION_MAX);
         let ended = join_all((0..=CALLS_COUNT_MAX).map(|_| calls.within(pending::<Result<(), _>>()))).await;
         let full: Vec<_> =
             ended.into_iter().filter_map(Result::err).filter(|error| error.reason == Reason::Busy).collect();
@@ -106,7 +113,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_run_whose_client_has_gone_keeps_its_turn_until_it_ends() {
-        let calls = Calls { places: Semaphore::new(1), turns: Arc::new(Semaphore::new(1)) };
+        let calls =
+            Calls { places: Semaphore::new(1), turns: Arc::new(Semaphore::new(1)), duration_max: CALL_DURATION_MAX };
         let (end, ended) = mpsc::channel::<()>();
         let abandoned = timeout(Duration::from_millis(1), calls.run(move || ended.recv())).await;
         assert!(abandoned.is_err());

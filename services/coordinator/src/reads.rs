@@ -11,7 +11,7 @@
 //! no undecided attempt may change, held together at that moment.
 //! Kept between two reads are codes and the state after closed blocks, which never change.
 
-use crate::calls::Calls;
+use crate::calls::{CALL_DURATION_MAX, Calls, FORKED_CALL_DURATION_MAX};
 use crate::closed::{Closed, State};
 use crate::shards::{Shards, named};
 use alloy_primitives::{Address, B256, U256};
@@ -63,7 +63,9 @@ struct Known {
 impl Reads {
     /// Over the shards of `network`.
     pub(crate) fn new(network: Arc<Network>, shards: Arc<Shards>) -> Self {
-        Self { network, shards, codes: Arc::default(), closed: Closed::new(), calls: Calls::new() }
+        let is_forked = network.genesis.forked.is_some();
+        let calls = Calls::new(if is_forked { FORKED_CALL_DURATION_MAX } else { CALL_DURATION_MAX });
+        Self { network, shards, codes: Arc::default(), closed: Closed::new(), calls }
     }
 
     /// Nothing fetched yet.

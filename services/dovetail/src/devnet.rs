@@ -1,13 +1,18 @@
 //! `dovetail devnet`: a network of real processes on loopback that stays up until it is stopped.
 
+mod fork;
+mod progress;
+
 use alloy_primitives::Address;
 use cluster::{Cluster, Node, Plan};
 use evm::mailbox_address;
 use eyre::{Result, WrapErr, ensure, eyre};
 use fixtures::usual;
 use fixtures::wallet::{ACCOUNTS_COUNT, Wallet};
-use host::network::{Genesis, Network};
+use fork::{Fork, ForkArguments};
+use host::network::{Forked, Genesis, Network};
 use primitives::ShardId;
+use progress::Line;
 use serde::Serialize;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -56,9 +61,11 @@ pub struct Arguments {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(ACCOUNTS_COUNT_MAX)))]
     accounts: Option<u32>,
     /// Leaves out the contracts that tools expect at the same address of every chain, such as Multicall3. A network in `--dir` that
-    /// began without them has none either way.
+    /// began without them has none either way, and a forked network has those of the other chain.
     #[arg(long)]
     no_usual_contracts: bool,
+    #[command(flatten)]
+    fork: ForkArguments,
     /// Prints the endpoints as one line of JSON.
     #[arg(long)]
     json: bool,
@@ -75,6 +82,15 @@ struct Endpoints {
     shards: Vec<Shard>,
     relays: Vec<String>,
     mailboxes: Vec<Address>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forked: Option<ForkedFrom>,
+}
+
+#[derive(Debug, Serialize)]
+struct ForkedFrom {
+    endpoint: String,
+    #[serde(flatten)]
+    block: Forked,
 }
 
 #[derive(Debug, Serialize)]
@@ -131,8 +147,12 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         .as_ref()
         .map(|network| Shape::began(network.params.network.0, network.endpoints.len() as u32, &network.genesis));
     let shape = Shape::of(&arguments, began.transpose()?);
-    let mut cluster = Cluster::start(plan(&arguments, shape, kept, dir)?, dir)?;
-    let endpoints = endpoints(&cluster, &arguments, shape)?;
+    let mut line = Line::new();
+    let fork = arguments.fork.fork(dir, kept.as_ref(), &mut line).await?;
+    let plan = plan(&arguments, shape, (kept, fork.as_ref()), dir)?;
+    let mut cluster = Cluster::start_watched(plan, dir, |progress| line.show(progress))?;
+    drop(line);
+    let endpoints = endpoints(&cluster, &arguments, shape, fork.as_ref())?;
     if arguments.json {
         host::say!("{}", serde_json::to_string(&endpoints)?);
     } else {
@@ -151,7 +171,12 @@ pub async fn run(arguments: Arguments) -> Result<()> {
     casualty.map_or(stopped, Err)
 }
 
-fn plan(arguments: &Arguments, shape: Shape, kept: Option<Network>, dir: &Path) -> Result<Plan> {
+fn plan(
+    arguments: &Arguments,
+    shape: Shape,
+    (kept, fork): (Option<Network>, Option<&Fork>),
+    dir: &Path,
+) -> Result<Plan> {
     let before = kept.as_ref().map(|network| &network.params);
     let development = Plan::new(shape.shards)?;
     let plan = Plan {
@@ -160,11 +185,13 @@ fn plan(arguments: &Arguments, shape: Shape, kept: Option<Network>, dir: &Path) 
         coordinators: arguments.coordinators,
         slot_ms: arguments.slot_ms.or(before.map(|params| params.slot_length.0)).unwrap_or(development.slot_ms),
         genesis_ms: before.map(|params| params.genesis.0),
+        fork_url: fork.map(|fork| fork.url.clone()),
         rpc: Some(rpc_address(arguments, Cluster::kept_rpc(dir)?)),
         ..development
     };
     let plan = plan.with_accounts(shape.accounts)?;
-    let plan = if shape.has_usual_contracts { plan.with_usual_contracts()? } else { plan };
+    let mut plan = if shape.has_usual_contracts && fork.is_none() { plan.with_usual_contracts()? } else { plan };
+    plan.genesis.forked = fork.map(|fork| fork.forked);
     ensure!(
         kept.is_none_or(|network| is_of(&network, &plan)),
         "the network in {} began otherwise: leave out --shards, --slot-ms, --chain-id, --accounts and --no-usual-contracts, then they \
@@ -189,7 +216,7 @@ fn rpc_address(arguments: &Arguments, before: Option<SocketAddr>) -> SocketAddr 
     SocketAddr::new(host, port)
 }
 
-fn endpoints(cluster: &Cluster, arguments: &Arguments, shape: Shape) -> Result<Endpoints> {
+fn endpoints(cluster: &Cluster, arguments: &Arguments, shape: Shape, fork: Option<&Fork>) -> Result<Endpoints> {
     let network = cluster.network().params.network.0;
     let account = |number| -> Result<Account> {
         let wallet = Wallet::development(network, number)?;
@@ -204,6 +231,7 @@ fn endpoints(cluster: &Cluster, arguments: &Arguments, shape: Shape) -> Result<E
         accounts: (0..shape.accounts).map(account).collect::<Result<_>>()?,
         shards: (0..shape.shards).map(shard).collect(),
         relays: (0..arguments.relays).map(|relay| cluster.endpoint(Node::Relay(relay))).collect(),
+        forked: fork.map(|fork| ForkedFrom { endpoint: fork.name(), block: fork.forked }),
         mailboxes: (0..shape.shards).map(|shard| mailbox_address(ShardId(shard))).collect(),
     })
 }
@@ -211,6 +239,10 @@ fn endpoints(cluster: &Cluster, arguments: &Arguments, shape: Shape) -> Result<E
 fn print(endpoints: &Endpoints) {
     print_accounts(&endpoints.accounts);
     host::say!("Chain Id\n==================\n{}\n", endpoints.chain_id);
+    if let Some(ForkedFrom { endpoint, block }) = &endpoints.forked {
+        host::say!("Fork\n==================\nEndpoint:       {endpoint}\nBlock number:   {}", block.block);
+        host::say!("Block hash:     {}\nChain ID:       {}\n", block.hash, block.chain_id);
+    }
     host::say!("Ethereum JSON-RPC   {}", endpoints.rpc);
     host::say!("coordinator gRPC    {}", endpoints.coordinator_grpc);
     for Shard { shard, grpc } in &endpoints.shards {

@@ -8,6 +8,7 @@
 //!
 //! Knows the order of starting and stopping, and nothing of what a shard decides.
 
+mod base;
 mod checks;
 mod convert;
 mod evidence;
@@ -24,9 +25,11 @@ mod shard_api;
 pub use floor::FloorError;
 pub use settings::{BLOCKS_KEPT_COUNT_MIN, Settings, history_s_default};
 
+use base::Base;
+use chains::pinned::{self, Pin, PinError, Pinned};
 use fate::Fate;
 use floor::Floor;
-use host::network::{Network, NetworkError};
+use host::network::{Forked, Network, NetworkError};
 use host::{Bounds, Clock, Host, OtherClocks, Process, ProcessError, keys};
 use node::Node;
 use primitives::ShardId;
@@ -72,6 +75,15 @@ pub enum Error {
     /// The store is an old copy (R14).
     #[error(transparent)]
     Behind(#[from] shard::Behind),
+    /// A forked network, and nothing said of where the other chain is.
+    #[error("the network was forked from {0}: say where that chain is, in `fork_url`")]
+    NoForkUrl(Forked),
+    /// A chain to read from, and nothing to read.
+    #[error("`fork_url` is set, and the network was not forked from another chain")]
+    NotForked,
+    /// The forked chain's endpoint is no endpoint.
+    #[error("`fork_url`: {0}")]
+    ForkUrl(#[from] PinError),
     /// A peer's endpoint is no endpoint.
     #[error("a peer's endpoint: {0}")]
     Peer(#[from] wire::client::ConnectError),
@@ -88,8 +100,21 @@ pub fn check(config: &Path) -> Result<(), Error> {
 fn load(config: &Path) -> Result<(Settings, Network, Signer), Error> {
     let settings: Settings = host::load_settings(config, "DOVETAIL_EXECUTOR")?;
     let network = Network::load(&settings.network)?;
+    forked_chain(&settings, &network)?;
     let signer = Signer::new(keys::read(settings.key.as_deref())?, network.validators(ShardId(settings.shard))?)?;
     Ok((settings, network, signer))
+}
+
+/// The chain that the network was forked from, if it was.
+fn forked_chain(settings: &Settings, network: &Network) -> Result<Option<Pinned>, Error> {
+    match (network.genesis.forked, &settings.fork_url) {
+        (None, None) => Ok(None),
+        (None, Some(_)) => Err(Error::NotForked),
+        (Some(forked), None) => Err(Error::NoForkUrl(forked)),
+        (Some(Forked { chain_id, block, hash }), Some(url)) => {
+            Ok(Some(Pinned::at(pinned::endpoint(url)?, Pin { chain_id, number: block, hash })))
+        }
+    }
 }
 
 /// Runs the shard node that the settings at `config` describe, until SIGTERM or SIGINT.
@@ -116,10 +141,15 @@ pub async fn run(config: &Path) -> Result<(), Error> {
         health: process.health.clone(),
         ticket_of: |reply: &shard::Reply| Some(host::Ticket(reply.ticket.0)),
     };
+    let forked_chain = forked_chain(&settings, &network)?;
     let running = host.spawn().map_err(ProcessError::from)?;
     let checks = Checks::new(&network.params, &network.placement, &network.validators);
     let checks = Arc::new(checks.with_routes(network.foreign_verifier()));
     let terms = network.terms();
+    let (base, reads) = forked_chain.map(|chain| Base::start(chain, running.handle.clone())).unzip();
+    if let Some(reads) = reads {
+        process.tasks.spawn("values of the forked chain", reads);
+    }
     let slots_kept = settings.slots_kept(&network.params);
     let node = Arc::new(Node {
         handle: running.handle,
@@ -131,6 +161,7 @@ pub async fn run(config: &Path) -> Result<(), Error> {
         slots_kept,
         open: AtomicU64::new(0),
         clocks: clocks.clone(),
+        base,
         replays: Replays::default(),
         fate: Fate::new(mark),
         evidence: host::evidence::folder(&settings.data),
@@ -184,6 +215,7 @@ fn open(settings: &Settings, network: &Network, me: ShardId, signer: Signer) -> 
         start: if mark.is_set() { Start::Marked } else { Start::Unmarked },
         settled: settings.settled.0.clone(),
         routes: network.routes.clone(),
+        forked: network.genesis.forked.is_some(),
         ..ShardConfig::new(params, me, placement, network.validators.clone(), signer)
     };
     if shard::queries::status(&store.reader()).is_none() {

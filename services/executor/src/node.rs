@@ -1,17 +1,22 @@
 //! What the service's calls share: the machine's handle, the checks before it, and the network.
 
+use crate::base::Base;
 use crate::fate::Fate;
 use crate::floor::Floor;
 use crate::replays::Replays;
+use evm::StateKey;
 use host::network::Network;
 use host::{Class, Handle, Instruments, OtherClocks};
 use primitives::ShardId;
-use shard::{Answer, Checks, Input, Reply, Ticket};
+use shard::{Answer, Checks, Input, Reply, Ticket, queries};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use wire::shard::Terms;
 use wire::{Reason, Rejection};
+
+/// Most values of a forked chain that one input may need beyond what was read for it before.
+const READS_PER_INPUT_COUNT_MAX: usize = 256;
 
 /// A running shard.
 #[derive(Debug)]
@@ -29,6 +34,8 @@ pub(crate) struct Node {
     pub(crate) open: AtomicU64,
     /// What the other shards' clocks show.
     pub(crate) clocks: OtherClocks,
+    /// Where values of a forked chain come from, in a network that was forked.
+    pub(crate) base: Option<Base>,
     /// Attempts that are being replayed.
     pub(crate) replays: Replays,
     /// Whether it may sign.
@@ -42,7 +49,36 @@ pub(crate) struct Node {
 impl Node {
     /// Gives the machine an input and waits for its answer, which comes after the step is synced (R2).
     pub(crate) async fn ask(&self, class: Class, input: impl FnOnce(Ticket) -> Input) -> Result<Answer, Rejection> {
-        Ok(self.handle.call(class, |ticket| input(Ticket(ticket.0))).await?.answer)
+        let Some(base) = &self.base else {
+            return Ok(self.handle.call(class, |ticket| input(Ticket(ticket.0))).await?.answer);
+        };
+        self.ask_until_read(base, class, &input(Ticket(0))).await
+    }
+
+    /// Asks again and again, each time with one more value of the forked chain read: a run on a shard's own state stops at the first.
+    async fn ask_until_read(&self, base: &Base, class: Class, input: &Input) -> Result<Answer, Rejection> {
+        for _ in 0..READS_PER_INPUT_COUNT_MAX {
+            let once_more = |ticket: host::Ticket| input.clone().with_ticket(Ticket(ticket.0));
+            let answer = self.handle.call(class, once_more).await?.answer;
+            let Some(key) = answer.not_read() else { return Ok(answer) };
+            self.read_base(base, [key]).await?;
+        }
+        let text =
+            format!("it reads more than {READS_PER_INPUT_COUNT_MAX} values of the forked chain, one after another");
+        Err(Rejection::new(Reason::Busy, text))
+    }
+
+    /// Waits until own keys are read from the forked chain; in a network that was not forked they all are.
+    pub(crate) async fn read(&self, keys: impl IntoIterator<Item = StateKey>) -> Result<(), Rejection> {
+        match &self.base {
+            Some(base) => self.read_base(base, keys).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn read_base(&self, base: &Base, keys: impl IntoIterator<Item = StateKey>) -> Result<(), Rejection> {
+        let unread = queries::unread(&self.handle.reader().snapshot(), keys);
+        base.read(unread).await
     }
 
     /// Asks with every fact, all at once so that they share a step, and puts rejections back in their places.

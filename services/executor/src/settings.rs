@@ -44,6 +44,9 @@ pub struct Settings {
     /// Whether the state after every block is kept, however old.
     #[serde(default)]
     pub archive: bool,
+    /// Where the chain is that the network was forked from, `http://` or `https://`. What was read of it is kept in `data`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fork_url: Option<String>,
     /// The validator's ed25519 secret key: a file of mode 0600. None: the key is in the environment variable
     /// [`host::keys::KEY_VARIABLE`].
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -65,6 +65,7 @@ impl ShardApi for Node {
             let text = format!("{key} belongs to shard {owner}, this is shard {}", self.me);
             return Err(Rejection::new(Reason::WrongShard, text));
         }
+        self.read(keys.iter().copied()).await?;
         // This first: what the slot holds is in the snapshot then.
         if let Some(slot) = after {
             self.check_closed(slot).await?;
@@ -85,10 +86,15 @@ impl ShardApi for Node {
     async fn prove_state(&self, address: Address, slots: Vec<U256>) -> Result<StateProofs, Rejection> {
         let slots = slots.into_iter().map(|slot| StateKey::Slot(address, slot));
         let keys: Vec<StateKey> = std::iter::once(StateKey::Account(address)).chain(slots).collect();
+        self.read(keys.iter().copied()).await?;
         let reader = self.handle.reader();
-        let proven = queries::prove_state(&reader.snapshot(), &keys)
+        let snapshot = reader.snapshot();
+        let proven = queries::prove_state(&snapshot, &keys)
             .map_err(|error| Rejection::new(Reason::StoreFailed, error.to_string()))?
             .ok_or_else(|| not_found("a certified block"))?;
+        if self.base.is_some() {
+            check_proven(&snapshot, &keys, proven.header.state_height)?;
+        }
         let proof = |value: queries::ProvenValue| StateProof {
             value: value.value.unwrap_or_default(),
             proof: primitives::encode(&value.proof),
@@ -280,6 +286,17 @@ fn values_after(read: &impl Read, keys: &[StateKey], slot: Slot) -> Result<Vec<R
     };
     let values = keys.iter().zip(stored).map(value);
     Ok(values.map(|value| ReadValue { value, locked_by: None }).collect())
+}
+
+/// Fails if one of `keys` was read from the forked chain after block `height`: the state then does not have it, and would show that
+/// nothing is there.
+fn check_proven(read: &impl Read, keys: &[StateKey], height: Height) -> Result<(), Rejection> {
+    match keys.iter().find(|key| queries::read_at(read, **key).is_none_or(|at| at > height)) {
+        Some(key) => {
+            Err(not_found(&format!("a state root with {key}, which was read from the forked chain just now,")))
+        }
+        None => Ok(()),
+    }
 }
 
 fn message_life(life: queries::MessageLife) -> MessageLife {

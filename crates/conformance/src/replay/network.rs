@@ -33,7 +33,7 @@ fn genesis(state: &State) -> Genesis {
         let (AccountState { nonce, balance, .. }, Known { code, code_hash }) = (*account, code(state, account));
         (*address, GenesisAccount { nonce, balance, code, code_hash, storage: storage(state, *address) })
     };
-    Genesis { accounts: state.accounts.iter().map(account).collect(), codes: BTreeMap::new() }
+    Genesis { accounts: state.accounts.iter().map(account).collect(), ..Genesis::default() }
 }
 
 /// The same, as a shard takes it.
