@@ -13,6 +13,8 @@ import { toHex } from 'viem';
 import { ANVIL_KEY, startAnvil } from '../../contracts/test/anvil.mjs';
 
 const SHARDS_COUNT = 4;
+/** One for each suite, and some more. */
+const ACCOUNTS_COUNT = 16;
 const START_MS_MAX = 60_000;
 const STOP_MS_MAX = 15_000;
 
@@ -21,7 +23,7 @@ export const HARDFORK = process.env.DOVETAIL_HARDFORK ?? 'osaka';
 
 /** Starts `binary devnet`; gives what it printed, and `stop()`, which fails unless SIGTERM ends it in order. */
 export async function startDevnet(binary) {
-  const child = spawn(binary, ['devnet', '--shards', `${SHARDS_COUNT}`, '--json'], {
+  const child = spawn(binary, ['devnet', '--shards', `${SHARDS_COUNT}`, '--accounts', `${ACCOUNTS_COUNT}`, '--json'], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const ended = new Promise((resolve) => child.once('exit', (code, signal) => resolve({ code, signal })));
@@ -56,8 +58,8 @@ function firstLine(child, ended) {
 
 /** An anvil in dovetail's place, to try the suites themselves. */
 export async function startBaseline() {
-  const { rpc, stop } = await startAnvil({ from: import.meta.url, args: ['--hardfork', HARDFORK] });
-  const accounts = Array.from({ length: 10 }, (_, addressIndex) => {
+  const { rpc, stop } = await startAnvil({ from: import.meta.url, args: ['--hardfork', HARDFORK, '--accounts', `${ACCOUNTS_COUNT}`] });
+  const accounts = Array.from({ length: ACCOUNTS_COUNT }, (_, addressIndex) => {
     const account = mnemonicToAccount('test test test test test test test test test test test junk', { addressIndex });
     return { address: account.address, private_key: toHex(account.getHdKey().privateKey) };
   });

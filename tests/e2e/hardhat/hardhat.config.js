@@ -13,6 +13,24 @@ const TEST_MS_MAX = 40_000;
 /** Files at once: their tests wait for the network most of the time. */
 const JOBS_COUNT = 3;
 
+/** The network that hardhat's own begins with, where a test asks for that. */
+const FORK = process.env.E2E_FORK && JSON.parse(process.env.E2E_FORK);
+const FORKED = FORK && {
+  networks: {
+    forked: {
+      type: 'edr-simulated',
+      chainType: 'l1',
+      chainId: FORK.chainId,
+      hardfork: 'osaka',
+      forking: { url: FORK.url, blockNumber: FORK.blockNumber },
+    },
+  },
+  // hardhat knows the forks of the chains it knows; this one has had one only.
+  chainDescriptors: {
+    [FORK.chainId]: { name: 'under test', chainType: 'l1', hardforkHistory: { osaka: { blockNumber: 0 } } },
+  },
+};
+
 export default defineConfig({
   plugins: [hardhatEthers, chaiMatchers, ignition, mocha],
   solidity: {
@@ -29,7 +47,9 @@ export default defineConfig({
   },
   // Where Ignition keeps what it has deployed.
   paths: { ignition: process.env.E2E_IGNITION ?? 'ignition' },
+  chainDescriptors: FORKED?.chainDescriptors,
   networks: {
+    ...FORKED?.networks,
     under: {
       type: 'http',
       url: process.env.E2E_RPC ?? 'http://127.0.0.1:8545',
