@@ -5,18 +5,21 @@
 
 use alloy_primitives::{Address, B256, Bytes, U64, U256, address, b256, hex};
 use cluster::anvil::{self, Anvil};
-use cluster::client::until;
+use cluster::client::{Client, until};
 use cluster::rpc::Rpc;
 use dovetail_tests::testnet::program;
+use evm::{Environment, Payload, Placement};
 use eyre::Result;
 use fixtures::wallet::{Call, Wallet};
+use host::network::Network;
+use primitives::Time;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 use tokio::io::copy_bidirectional;
 use tokio::net::TcpStream;
 
@@ -190,6 +193,32 @@ async fn a_devnet_begins_with_another_chain_and_goes_on_by_itself() {
     assert_eq!(devnet.balance(IDLE, json!(before)).await.unwrap(), rich);
     let carrier = address!("70997970C51812dc3A010C7d01b50e0d17dc79C8");
     assert_eq!(devnet.balance(carrier, json!(before)).await.unwrap(), rich);
+}
+
+// The client's connections are driven until the devnet has ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shard_reads_by_itself_what_a_transaction_needs_that_nobody_read_for_it() {
+    let Some((anvil, _)) = anvil(&[]).await else { return };
+    let mut wallet = Wallet::development(CHAIN_ID, 0).unwrap();
+    let placement = Placement::new(1, 2, [].into()).unwrap();
+    let home = placement.shard_of(wallet.address());
+    let stranger =
+        (1..=u8::MAX).map(Address::repeat_byte).find(|address| placement.shard_of(*address) == home).unwrap();
+    let _: Value = anvil.rpc().request("anvil_setBalance", json!([stranger, "0x7"])).await.unwrap();
+    let _: Value = anvil.rpc().request("evm_mine", json!([])).await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let devnet = Devnet::start(dir.path(), &["--fork-url", anvil.url()]);
+    let network = Network::load(Path::new(devnet.said["network_file"].as_str().unwrap())).unwrap();
+    let coordinator = devnet.said["coordinator_grpc"].as_str().unwrap();
+    let client = Client::open(&network, coordinator, devnet.said["rpc"].as_str().unwrap()).unwrap();
+    // Past the coordinator, which would have read them first.
+    let bytes = wallet.sign(&Call::to(stranger, Bytes::new()).with_value(U256::from(5))).unwrap();
+    let now = UNIX_EPOCH.elapsed().unwrap().as_millis() as u64;
+    let slot = network.params.slot_at(Time(now));
+    let payload = Payload::signed(Environment::Slot(slot), bytes.to_vec());
+    let executed = client.shard(home).submit_local(&[payload]).await.unwrap().remove(0).unwrap();
+    assert_eq!(executed.len(), 1);
+    assert_eq!(devnet.rpc.balance(stranger).await.unwrap(), U256::from(12));
 }
 
 #[tokio::test]
