@@ -43,8 +43,9 @@ pub const REPLAY_GAS_MAX: u64 = 1_000_000_000;
 /// Of how many transactions of a block all that they surely read is fetched at once.
 const PREFETCHED_COUNT_MAX: usize = 100;
 
-/// How far behind the first transaction that is still to run one may be that is run before it.
-pub const REORDERED_COUNT_MAX: usize = 16;
+/// How far behind the first transaction that is still to run one may be that is run before it: an attempt of several homes is shown
+/// home by home.
+pub const REORDERED_COUNT_MAX: usize = crate::BATCH_COUNT_MAX;
 
 /// Why there is no trace.
 #[derive(Debug, thiserror::Error)]
