@@ -452,6 +452,9 @@ fn depends_on_state(error: &ExecuteError) -> bool {
             reason,
             Invalid::NonceTooLow { .. } | Invalid::NonceTooHigh { .. } | Invalid::Funds { .. } | Invalid::SenderHasCode
         ),
-        ExecuteError::Missing(_) | ExecuteError::Environment(_) | ExecuteError::BlockHash { .. } => false,
+        ExecuteError::Missing(_)
+        | ExecuteError::Environment(_)
+        | ExecuteError::BlockHash { .. }
+        | ExecuteError::BatchGas { .. } => false,
     }
 }

@@ -3,8 +3,8 @@
 use crate::handler::{FragmentHandler, RunError, evm};
 use crate::recorder::{Curiosity, Missing, Recorder, Stop};
 use crate::{
-    AccountState, BlockEnvironment, Data, Effects, EnvironmentError, Executed, Funding, NetworkParams, Outcome,
-    Placement, RecoveredPayload, RecoveredTransaction, StateKey, Status, Step, SystemTransaction, View,
+    AccountState, BATCH_GAS_MAX, BlockEnvironment, Data, Effects, EnvironmentError, Executed, Funding, NetworkParams,
+    Outcome, Placement, RecoveredPayload, RecoveredTransaction, StateKey, Status, Step, SystemTransaction, View,
     WITNESS_BYTES_MAX, handler,
 };
 use alloy_primitives::{Address, TxKind, U256};
@@ -111,6 +111,12 @@ pub enum ExecuteError {
     BlockHash {
         /// Which block.
         number: u64,
+    },
+    /// The first transactions of a batch use more gas than all of it may.
+    #[error("{gas} gas where a batch may use {BATCH_GAS_MAX}")]
+    BatchGas {
+        /// What they use.
+        gas: u64,
     },
     /// It reads more than a witness may carry.
     #[error("the run reads more than {WITNESS_BYTES_MAX} bytes")]
@@ -257,7 +263,7 @@ impl<'a> Run<'a> {
         &mut self,
         RecoveredPayload { payload, steps, .. }: &RecoveredPayload,
     ) -> Result<Vec<Outcome>, ExecuteError> {
-        let mut outcomes = Vec::with_capacity(steps.len());
+        let (mut outcomes, mut gas) = (Vec::with_capacity(steps.len()), 0_u64);
         for (index, step) in steps.iter().enumerate() {
             let outcome = self.step(step).map_err(|error| self.refusal(index, step, error))?;
             if !self.recorder().missing().is_empty() {
@@ -265,6 +271,10 @@ impl<'a> Run<'a> {
             }
             if payload.is_undone_by(outcome.status) {
                 return Err(ExecuteError::BundleReverted { index, outcome: Box::new(outcome) });
+            }
+            gas = gas.saturating_add(outcome.gas_used);
+            if !payload.may_use(gas) {
+                return Err(ExecuteError::BatchGas { gas });
             }
             outcomes.push(outcome);
         }

@@ -57,8 +57,8 @@ pub use executed::{Executed, Slice};
 pub use key::{FEES_READ_DEADLINE_AHEAD_MAX, FeesKey, LockMode, StateKey};
 pub use overrides::{AccountOverride, BlockOverrides, Overrides, StorageOverride};
 pub use payload::{
-    BATCH_COUNT_MAX, BUNDLE_COUNT_MAX, Funding, Grouping, PAYLOAD_BYTES_MAX, Payload, PayloadError, PayloadVerifier,
-    RecoveredPayload, Step, SystemTransaction, TransactionKind,
+    BATCH_COUNT_MAX, BATCH_GAS_MAX, BUNDLE_COUNT_MAX, Funding, Grouping, PAYLOAD_BYTES_MAX, Payload, PayloadError,
+    PayloadVerifier, RecoveredPayload, Step, SystemTransaction, TransactionKind,
 };
 pub use placement::{Placement, PlacementError, SHARDS_COUNT_MAX, mailbox_address};
 pub use prepared::Prepared;

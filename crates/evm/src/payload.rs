@@ -15,6 +15,10 @@ pub const BUNDLE_COUNT_MAX: usize = 16;
 /// The most transactions a batch may have.
 pub const BATCH_COUNT_MAX: usize = 64;
 
+/// The most gas that the transactions of a batch may use in all: no replay of it keeps others waiting for long, or counts as a
+/// dear one.
+pub const BATCH_GAS_MAX: u64 = 999_999;
+
 /// The most bytes a payload may have.
 pub const PAYLOAD_BYTES_MAX: usize = 1 << 20;
 
@@ -119,6 +123,11 @@ impl Payload {
     /// One transaction, or several of which all must succeed.
     pub fn bundle(environment: Environment, transactions: Vec<TransactionKind>) -> Self {
         Self { environment, grouping: Grouping::Bundle, transactions }
+    }
+
+    /// Whether its transactions may use so much gas in all.
+    pub fn may_use(&self, gas: u64) -> bool {
+        self.grouping == Grouping::Bundle || gas <= BATCH_GAS_MAX
     }
 
     /// Whether it is as if none of its transactions had been sent once one of them ends like this.

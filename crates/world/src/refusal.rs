@@ -26,7 +26,10 @@ impl From<&ExecuteError> for Remedy {
             ExecuteError::Environment(_) | ExecuteError::BlockHash { .. } | ExecuteError::Evm { .. } => {
                 Self::Environment
             }
-            ExecuteError::Invalid { .. } | ExecuteError::BundleReverted { .. } | ExecuteError::TooMuch => Self::Never,
+            ExecuteError::Invalid { .. }
+            | ExecuteError::BundleReverted { .. }
+            | ExecuteError::BatchGas { .. }
+            | ExecuteError::TooMuch => Self::Never,
         }
     }
 }

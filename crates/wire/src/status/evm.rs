@@ -92,7 +92,7 @@ impl From<ExecuteError> for Rejection {
             }
             ExecuteError::Environment(error) => error.into(),
             ExecuteError::BlockHash { number } => Self::new(Reason::WrongEnvironment, text).with("number", number),
-            ExecuteError::TooMuch => Self::new(Reason::OverBound, text),
+            ExecuteError::TooMuch | ExecuteError::BatchGas { .. } => Self::new(Reason::OverBound, text),
             ExecuteError::Evm { .. } => Self::new(Reason::WrongEnvironment, text),
         }
     }
