@@ -3,11 +3,13 @@
 //! ```text
 //!   run, over several shards ── no attempt over these shards is undecided ──> an attempt of its own
 //!              │
-//!              └── else ──> gathers ── its keys are free, there is room ──> one payload, run and attempted as one
-//!                              ^                                                 │              │
-//!                              '── more over the same shards                 committed     anything else
-//!                                                                                v              v
-//!                                                                       to each its outcome   each is tried again alone
+//!              └── else ──> gathers ── its keys are free, and there is ──> one payload, run and attempted as one
+//!                              ^       room or it has waited enough           │           │             │
+//!                              │                                          committed  it spoils itself  others abort it
+//!                              '── more over the same shards                  v           v             v
+//!                                                              to each its outcome   without whoever   each is tried
+//!                                                                                    spoils it, or     again alone
+//!                                                                                    in halves
 //! ```
 //!
 //! An attempt costs each participant a descriptor, a vote, receipts, a decision and their calls, whatever it carries. What has to
@@ -17,16 +19,18 @@
 //! locked once for all of them. None depends on another's success ([`evm::Grouping::Batch`]).
 //!
 //! Promise: a batch changes neither what a member does nor whether it ends. It claims its members' keys in their place, all or
-//! none, in the order in which it was opened; and whatever goes wrong with it, its members are tried again one by one.
+//! none, in the order in which it was opened. It waits for no key that a member does not want, and for other attempts no longer
+//! than [`GATHERING_MAX`]. Whatever goes wrong with it, its members are tried again; one that spoils it for the others, though it
+//! is right alone, costs them a few attempts and not one for each.
 
-use crate::claims::{Claim, Turn, Uses};
+use crate::claims::{Claim, Turn, Usage, Uses};
 use crate::coordinator::{Coordinator, Draft};
 use crate::execution::locked;
 use crate::input::{Committed, Event};
 use crate::pending::{Pending, Stage};
 use crate::refusal::Refusal;
-use crate::settings::{BATCH_BYTES_MAX, BATCH_GAS_MAX, BATCHES_UNDER_WAY_COUNT_MAX};
-use evm::{BATCH_COUNT_MAX, Executed, LockMode, PayloadError, RecoveredPayload};
+use crate::settings::{BATCH_BYTES_MAX, BATCHES_UNDER_WAY_COUNT_MAX, GAS_IN_STEP_MAX, GATHERING_MAX};
+use evm::{BATCH_COUNT_MAX, BATCH_GAS_MAX, ExecuteError, Executed, LockMode, PayloadError, RecoveredPayload};
 use primitives::{ShardId, Time, Verified};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -35,7 +39,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct Batch {
     /// In the order in which they run.
-    pub(crate) members: Vec<Turn>,
+    members: Vec<Member>,
     /// The shards that each of them touched when it ran alone.
     participants: BTreeSet<ShardId>,
     /// The keys that they used then.
@@ -45,37 +49,66 @@ pub(crate) struct Batch {
     bytes: usize,
     /// Whether it holds its keys; else it waits for them.
     is_held: bool,
+    /// When it has waited enough for others over its shards.
+    patient_until: Time,
 }
 
-/// A submission that could join a batch.
-struct Joiner {
+/// A submission that shares, or could.
+#[derive(Debug)]
+struct Member {
+    turn: Turn,
+    /// As it ran alone.
     uses: Uses,
     gas: u64,
     bytes: usize,
 }
 
 impl Batch {
-    fn of(participants: BTreeSet<ShardId>) -> Self {
-        Self { members: Vec::new(), participants, uses: Uses::new(), gas: 0, bytes: 0, is_held: true }
+    fn of(participants: BTreeSet<ShardId>, patient_until: Time) -> Self {
+        Self { members: Vec::new(), participants, uses: Uses::new(), gas: 0, bytes: 0, is_held: true, patient_until }
     }
 
-    fn has_room(&self, joiner: &Joiner) -> bool {
+    /// Its members, in the order in which they run.
+    pub(crate) fn turns(&self) -> impl Iterator<Item = Turn> {
+        self.members.iter().map(|member| member.turn)
+    }
+
+    fn has_room(&self, joiner: &Member) -> bool {
         self.members.len() < BATCH_COUNT_MAX
             && self.gas.saturating_add(joiner.gas) <= BATCH_GAS_MAX
             && self.bytes.saturating_add(joiner.bytes) <= BATCH_BYTES_MAX
     }
 
-    fn join(&mut self, turn: Turn, joiner: &Joiner) {
-        self.members.push(turn);
+    /// What `joiner` uses and this does not claim yet, or not as much of.
+    fn news(&self, joiner: &Member) -> Uses {
+        let exclusive = Usage::Locked(LockMode::Exclusive);
+        let is_claimed = |key, usage| self.uses.get(key).is_some_and(|own| *own == usage || *own == exclusive);
+        let news = joiner.uses.iter().filter(|(key, usage)| !is_claimed(key, **usage));
+        news.map(|(key, usage)| (*key, *usage)).collect()
+    }
+
+    fn join(&mut self, joiner: Member) {
         self.gas = self.gas.saturating_add(joiner.gas);
         self.bytes = self.bytes.saturating_add(joiner.bytes);
         for (key, usage) in &joiner.uses {
             // Two that use a key in different ways come to a use that goes with nobody.
             let held = self.uses.entry(*key).or_insert(*usage);
             if held != usage {
-                *held = crate::claims::Usage::Locked(LockMode::Exclusive);
+                *held = Usage::Locked(LockMode::Exclusive);
             }
         }
+        self.members.push(joiner);
+    }
+
+    /// Goes on with those that stay; says who does not.
+    fn part(&mut self, stays: impl Fn(Turn) -> bool) -> Vec<Member> {
+        let empty = Self { is_held: self.is_held, ..Self::of(self.participants.clone(), self.patient_until) };
+        let Self { members, .. } = std::mem::replace(self, empty);
+        let (staying, leaving): (Vec<_>, Vec<_>) = members.into_iter().partition(|member| stays(member.turn));
+        for member in staying {
+            self.join(member);
+        }
+        leaving
     }
 }
 
@@ -130,44 +163,49 @@ impl Coordinator {
     pub(crate) fn may_gather(&self, turn: Turn, executed: &Executed) -> bool {
         let is_first_try_of_one =
             |pending: &Pending| pending.tries == 0 && pending.runs_in_slots() && pending.payload.steps().len() == 1;
+        // In company it may burn more than it did alone.
+        let may_burn_little = |pending: &Pending| pending.gas_limit() <= GAS_IN_STEP_MAX;
         let participants = &executed.participants;
         participants.len() > 1
             // Whoever reads the fees is given little time, alone (docs/decisions/0021).
             && executed.witness.fees.is_empty()
             && executed.gas() <= BATCH_GAS_MAX
             && self.batches.undecided(participants) > 0
-            && self.pending.get(&turn).is_some_and(is_first_try_of_one)
+            // A batch would be behind all that came since.
+            && !self.claims.is_waiting(turn)
+            && self.pending.get(&turn).is_some_and(|pending| is_first_try_of_one(pending) && may_burn_little(pending))
     }
 
     /// Has a submission join a batch that gathers over its shards, or open one.
     pub(crate) fn gather(&mut self, turn: Turn, executed: &Executed, draft: &mut Draft) {
         let Some(pending) = self.pending.get(&turn) else { return };
-        let payload = pending.payload.clone();
+        let (payload, ticket) = (pending.payload.clone(), pending.ticket);
         let bytes = pending.payload.signed().map(|transaction| transaction.bytes().len()).sum();
-        let joiner = Joiner { uses: locked(executed), gas: executed.gas(), bytes };
+        let joiner = Member { turn, uses: locked(executed), gas: executed.gas(), bytes };
         // Its place is the batch's from here on.
         self.free_keys_of([turn]);
-        let batch = match self.company(&joiner, &executed.participants) {
-            Some(batch) => batch,
-            None => self.open_batch(&executed.participants, payload, draft.now),
-        };
-        self.enter(turn, Stage::Member, None);
-        let Some(opened) = self.pending.get_mut(&batch).and_then(|pending| pending.batch.as_mut()) else { return };
-        opened.join(turn, &joiner);
-        if opened.is_held && opened.members.len() > 1 {
-            return self.claims.hold_more(batch, &joiner.uses);
+        let company = self.company(&joiner, &executed.participants);
+        let batch = company.unwrap_or_else(|| self.open_batch(&executed.participants, payload, draft.now));
+        self.enter(turn, Stage::Member(batch), None);
+        let Some(opened) = self.batch_mut(batch) else { return };
+        let (is_held, uses) = (opened.is_held && company.is_some(), joiner.uses.clone());
+        opened.join(joiner);
+        if is_held {
+            return self.claims.hold_more(batch, &uses);
         }
         if let Claim::Waits(key) = self.claim_for_batch(batch) {
-            self.tell(turn, &Event::Queued { key }, draft);
+            draft.reply(ticket, Event::Queued { key });
         }
     }
 
-    /// A batch that gathers over these shards, has room, and would wait no longer for its keys with `joiner` than without.
-    fn company(&self, joiner: &Joiner, participants: &BTreeSet<ShardId>) -> Option<Turn> {
-        let is_company = |turn: &&Turn| {
-            let is_free = self.claims.may_hold_more(**turn, &joiner.uses);
-            self.batch(**turn).is_some_and(|batch| batch.has_room(joiner) && batch.is_held == is_free)
+    /// A batch that gathers over these shards, has room, and waits for no more and no less than `joiner` does.
+    fn company(&self, joiner: &Member, participants: &BTreeSet<ShardId>) -> Option<Turn> {
+        let waits_alike = |turn: Turn, batch: &Batch| {
+            let is_free = self.claims.may_hold_more(turn, &joiner.uses);
+            batch.is_held == is_free && (is_free || self.claims.may_hold_more(turn, &batch.news(joiner)))
         };
+        let is_company =
+            |turn: &&Turn| self.batch(**turn).is_some_and(|batch| batch.has_room(joiner) && waits_alike(**turn, batch));
         self.batches.gathering.get(participants)?.iter().find(is_company).copied()
     }
 
@@ -177,12 +215,26 @@ impl Coordinator {
         payload: Arc<Verified<RecoveredPayload>>,
         now: Time,
     ) -> Turn {
-        let turn = self.next_turn();
-        self.pending.insert(turn, Pending::batch(payload, now, Batch::of(participants.clone())));
-        // Its members came no later, so none waits longer than it may alone.
-        self.look_again(turn, now.after(self.settings.timing.lifetime));
+        let turn = self.new_batch(Batch::of(participants.clone(), now.after(GATHERING_MAX)), payload, now);
+        self.look_again(turn, now.after(GATHERING_MAX));
         self.batches.open(participants, turn);
         turn
+    }
+
+    fn new_batch(&mut self, batch: Batch, payload: Arc<Verified<RecoveredPayload>>, now: Time) -> Turn {
+        let turn = self.next_turn();
+        self.pending.insert(turn, Pending::batch(payload, now, batch));
+        turn
+    }
+
+    /// A batch has gathered for a while: it begins, or goes on waiting for its keys as long as a submission may.
+    pub(crate) fn gathering_is_long(&mut self, turn: Turn, draft: &mut Draft) {
+        let Some(since) = self.pending.get(&turn).map(|pending| pending.since) else { return };
+        let end = since.after(self.settings.timing.lifetime);
+        if draft.now >= end {
+            return self.disband(turn, &Refusal::Waited, draft);
+        }
+        self.look_again(turn, end);
     }
 
     /// Claims all keys of a batch that gathers.
@@ -196,7 +248,8 @@ impl Coordinator {
         claim
     }
 
-    /// Begins those batches that hold their keys and have room; those over a silent shard will not have it soon.
+    /// Begins those batches that hold their keys and have room, or have waited for it long enough: what is under way may be slow,
+    /// or never end. Those over a silent shard go on one by one.
     pub(crate) fn begin_batches(&mut self, draft: &mut Draft) {
         for (participants, turns) in self.batches.gathering.clone() {
             let silent = self.silent_among(&participants);
@@ -204,8 +257,11 @@ impl Coordinator {
             for turn in turns {
                 if let Some(shard) = silent {
                     self.disband(turn, &Refusal::Unreachable { shard }, draft);
-                } else if room > 0 && self.batch(turn).is_some_and(|batch| batch.is_held) {
-                    room -= 1;
+                    continue;
+                }
+                let begins = |batch: &Batch| batch.is_held && (room > 0 || batch.patient_until <= draft.now);
+                if self.batch(turn).is_some_and(begins) {
+                    room = room.saturating_sub(1);
                     self.batches.close(&participants, turn);
                     self.run_batch(turn, draft);
                 }
@@ -229,10 +285,14 @@ impl Coordinator {
         self.pending.get(&turn)?.batch.as_deref()
     }
 
+    fn batch_mut(&mut self, turn: Turn) -> Option<&mut Batch> {
+        self.pending.get_mut(&turn)?.batch.as_deref_mut()
+    }
+
     /// The members' payloads as one, at the slot that it is now.
     fn payload_of_batch(&self, turn: Turn, now: Time) -> Result<Arc<Verified<RecoveredPayload>>, PayloadError> {
-        let members = self.batch(turn).into_iter().flat_map(|batch| &batch.members);
-        let members = members.filter_map(|member| self.pending.get(member));
+        let members = self.batch(turn).into_iter().flat_map(Batch::turns);
+        let members = members.filter_map(|member| self.pending.get(&member));
         let payloads: Vec<_> = members.map(|member| self.payload_at(member, now)).collect::<Result<_, _>>()?;
         Verified::by(&self.verifier, payloads.as_slice()).map(Arc::new)
     }
@@ -240,8 +300,11 @@ impl Coordinator {
     /// What follows from the run of a batch: its attempt, if it is over the shards its members are over.
     pub(crate) fn claim_batch_run(&mut self, turn: Turn, executed: Executed, draft: &mut Draft) {
         let Some(batch) = self.batch(turn) else { return };
-        if executed.participants != batch.participants || self.silent_among(&batch.participants).is_some() {
+        if self.silent_among(&batch.participants).is_some() {
             return self.disband(turn, &Refusal::Waited, draft);
+        }
+        if executed.participants != batch.participants {
+            return self.halve(turn, &Refusal::Waited, draft);
         }
         let (claim, free) = self.claims.claim(turn, &locked(&executed));
         self.wake(free.into_iter().filter(|other| *other != turn));
@@ -264,19 +327,84 @@ impl Coordinator {
                     self.finish(member, Event::Committed(Box::new(own)), draft);
                 }
             }
+            Event::Refused(refusal) if is_of_its_content(&refusal) => self.halve(turn, &refusal, draft),
             Event::Refused(refusal) => self.disband(turn, &refusal, draft),
             _ => {}
+        }
+    }
+
+    /// The run of a batch failed: whoever it failed at is tried alone, and the others go on without.
+    pub(crate) fn batch_failed(&mut self, turn: Turn, error: ExecuteError, draft: &mut Draft) {
+        let ExecuteError::Invalid { index, .. } = error else {
+            return self.halve(turn, &Refusal::Execution(error), draft);
+        };
+        let members = self.batch(turn).map_or(0, |batch| batch.members.len());
+        let Some(spoiler) = self.batch(turn).and_then(|batch| batch.turns().nth(index)).filter(|_| members > 1) else {
+            return self.disband(turn, &Refusal::Execution(error), draft);
+        };
+        self.part(turn, &[spoiler].into());
+        self.go_alone(spoiler, &Refusal::Execution(error), draft);
+        self.run_batch(turn, draft);
+    }
+
+    /// A batch spoils itself, and nobody knows which of its members does: its halves go on, each for itself.
+    fn halve(&mut self, turn: Turn, last: &Refusal, draft: &mut Draft) {
+        let Some(batch) = self.batch(turn) else { return };
+        let (count, participants) = (batch.members.len(), batch.participants.clone());
+        let rest: BTreeSet<Turn> = batch.turns().skip(count / 2).collect();
+        if count < 4 {
+            return self.disband(turn, last, draft);
+        }
+        let Some(payload) = self.pending.get(&turn).map(|pending| pending.payload.clone()) else { return };
+        let leaving = self.part(turn, &rest);
+        let mut half = Batch::of(participants, draft.now);
+        for member in leaving {
+            half.join(member);
+        }
+        let half = self.new_batch(half, payload, draft.now);
+        for member in rest {
+            self.enter(member, Stage::Member(half), None);
+        }
+        self.run_batch(turn, draft);
+        self.run_batch(half, draft);
+    }
+
+    /// Takes these out of a batch, which is tried anew.
+    fn part(&mut self, turn: Turn, leaving: &BTreeSet<Turn>) -> Vec<Member> {
+        let Some(pending) = self.pending.get_mut(&turn) else { return Vec::new() };
+        (pending.rounds, pending.burnt) = (0, 0);
+        let Some(batch) = &mut pending.batch else { return Vec::new() };
+        batch.part(|member| !leaving.contains(&member))
+    }
+
+    /// Whether a member may leave its batch as if it had not joined: that has not begun.
+    pub(crate) fn may_leave(&self, batch: Turn) -> bool {
+        self.pending.get(&batch).is_some_and(|pending| matches!(pending.stage, Stage::Gathering))
+    }
+
+    /// Takes a member out of a batch that gathers.
+    pub(crate) fn leave(&mut self, batch: Turn, member: Turn) {
+        self.part(batch, &[member].into());
+        if self.batch(batch).is_some_and(|batch| batch.members.is_empty()) {
+            self.close_batch(batch);
+        } else {
+            self.claim_for_batch(batch);
         }
     }
 
     /// Ends a batch without a commit: each of its members is tried again alone, or refused as `last` if its lifetime is over.
     pub(crate) fn disband(&mut self, turn: Turn, last: &Refusal, draft: &mut Draft) {
         for member in self.close_batch(turn) {
-            let Some(pending) = self.pending.get_mut(&member) else { continue };
-            pending.tries += 1;
-            let salt = pending.ticket.0;
-            self.again(member, salt, last.clone(), draft);
+            self.go_alone(member, last, draft);
         }
+    }
+
+    /// A member goes on without its batch.
+    fn go_alone(&mut self, member: Turn, last: &Refusal, draft: &mut Draft) {
+        let Some(pending) = self.pending.get_mut(&member) else { return };
+        pending.tries += 1;
+        let salt = pending.ticket.0;
+        self.again(member, salt, last.clone(), draft);
     }
 
     /// Forgets a batch and gives its keys back; says whose it was.
@@ -286,6 +414,12 @@ impl Coordinator {
         self.free_keys_of([turn]);
         let Some(batch) = self.pending.remove(&turn).and_then(|pending| pending.batch) else { return Vec::new() };
         self.batches.close(&batch.participants, turn);
-        batch.members
+        batch.turns().collect()
     }
+}
+
+/// Whether a batch was refused for what is in it, and not for who else was there.
+fn is_of_its_content(refusal: &Refusal) -> bool {
+    use Refusal::{Objected, Participants, TooLong, TooMuchGas, Voted};
+    matches!(refusal, Objected { .. } | Participants { .. } | TooLong { .. } | TooMuchGas { .. } | Voted { .. })
 }

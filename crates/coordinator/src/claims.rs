@@ -114,6 +114,11 @@ impl Claims {
         self.keys.get(key).is_some_and(|queue| queue.is_last_of_several(turn))
     }
 
+    /// Whether `turn` waits for keys, or its turn has come and it has not claimed them yet.
+    pub(crate) fn is_waiting(&self, turn: Turn) -> bool {
+        self.waiting.contains_key(&turn)
+    }
+
     /// Whether nothing is held or waited for.
     pub(crate) fn is_empty(&self) -> bool {
         self.keys.is_empty() && self.holding.is_empty() && self.waiting.is_empty()

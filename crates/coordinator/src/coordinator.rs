@@ -208,7 +208,7 @@ impl Coordinator {
     pub(crate) fn tell(&self, turn: Turn, event: &Event, draft: &mut Draft) {
         let Some(pending) = self.pending.get(&turn) else { return };
         let Some(batch) = &pending.batch else { return draft.reply(pending.ticket, event.clone()) };
-        for member in batch.members.iter().filter_map(|member| self.pending.get(member)) {
+        for member in batch.turns().filter_map(|member| self.pending.get(&member)) {
             draft.reply(member.ticket, event.clone());
         }
     }
@@ -241,7 +241,7 @@ impl Coordinator {
             | Stage::Queued { .. }
             | Stage::Backoff
             | Stage::Local(_)
-            | Stage::Member
+            | Stage::Member(_)
             | Stage::Gathering => {}
         }
     }
@@ -366,8 +366,8 @@ impl Coordinator {
                 Some(Stage::Local(_)) => self.local_is_late(turn, draft),
                 Some(Stage::Queued { .. }) => self.queue_is_long(turn, draft),
                 Some(Stage::Attempt(_)) => self.attempt_is_late(turn, draft),
-                Some(Stage::Gathering) => self.disband(turn, &Refusal::Waited, draft),
-                Some(Stage::Ready | Stage::Fetching(_) | Stage::Member) | None => {}
+                Some(Stage::Gathering) => self.gathering_is_long(turn, draft),
+                Some(Stage::Ready | Stage::Fetching(_) | Stage::Member(_)) | None => {}
             }
         }
         let due = self.fetches.due(draft.now, &self.settings.timing);

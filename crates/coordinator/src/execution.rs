@@ -159,7 +159,7 @@ impl Coordinator {
 
     fn failed(&mut self, turn: Turn, looked_at: &BTreeSet<StateKey>, error: ExecuteError, draft: &mut Draft) {
         if self.pending.get(&turn).is_some_and(|pending| pending.batch.is_some()) {
-            return self.disband(turn, &Refusal::Execution(error), draft);
+            return self.batch_failed(turn, error, draft);
         }
         if let Some((sender, transaction, state)) = nonce_too_high(&error)
             && transaction.saturating_sub(state) <= NONCE_AHEAD_MAX

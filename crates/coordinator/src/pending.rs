@@ -1,6 +1,7 @@
 //! One submission on its way.
 
 use crate::batches::Batch;
+use crate::claims::Turn;
 use crate::fetch::FetchId;
 use crate::input::Ticket;
 use crate::runs::RunId;
@@ -91,7 +92,7 @@ pub(crate) enum Stage {
     /// A little time, after an abort.
     Backoff,
     /// The batch it is a member of.
-    Member,
+    Member(Turn),
     /// More members; and its keys, or room to begin.
     Gathering,
     /// The shard it was handed to.

@@ -37,6 +37,12 @@ impl Coordinator {
             }
         }
         for other in others {
+            if let Some(Stage::Member(batch)) = self.pending.get(&other).map(|pending| &pending.stage)
+                && self.may_leave(*batch)
+            {
+                self.leave(*batch, other);
+                self.enter(other, Stage::Ready, None);
+            }
             if self.pending.get(&other).is_some_and(|other| !is_before_shards(other)) {
                 self.refuse(other, Refusal::Replaced { by: new.hash() }, draft);
             }
@@ -53,7 +59,7 @@ fn single(pending: &Pending) -> Option<&RecoveredTransaction> {
 
 /// Whether shards may be about to commit it.
 fn is_before_shards(pending: &Pending) -> bool {
-    matches!(pending.stage, Stage::Attempt(_) | Stage::Local(_) | Stage::Member)
+    matches!(pending.stage, Stage::Attempt(_) | Stage::Local(_) | Stage::Member(_))
 }
 
 /// Whether `new` pays enough more than `old`: more at most, and a tenth more of both its fees.

@@ -34,12 +34,12 @@ pub const RUNS_BESIDE_COUNT_MAX: usize = 2;
 /// Most gas that the runs of one submission may burn between two attempts, in gas limits of a block: each fetch of values
 /// starts it anew.
 pub const GAS_PER_TRY_MAX_BLOCKS: u64 = 8;
-/// Most gas of a batch, as its members burnt it alone: no replay of it keeps others waiting for long, or counts as a dear one.
-pub(crate) const BATCH_GAS_MAX: u64 = 999_999;
 /// Most bytes of a batch's transactions.
 pub(crate) const BATCH_BYTES_MAX: usize = 256 << 10;
 /// Most undecided attempts over the same shards beside which a batch begins: what comes meanwhile is the next batch.
 pub(crate) const BATCHES_UNDER_WAY_COUNT_MAX: usize = 2;
+/// How long a batch that holds its keys waits for those attempts: many fast ones end meanwhile, and a slow one keeps nobody longer.
+pub(crate) const GATHERING_MAX: Millis = Millis(250);
 /// Most proofs of codes remembered, some 2 KiB each.
 pub const CODE_PROOFS_COUNT_MAX: usize = 8192;
 /// How long an owner's word that it cannot prove a code is taken for an answer: its state root may lag behind a new contract.

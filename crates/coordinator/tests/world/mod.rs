@@ -548,6 +548,21 @@ pub fn transfer_for(fees: (u128, u128), from: &PrivateKeySigner, nonce: u64, to:
     signed(from, transaction)
 }
 
+/// A call that pays other fees than [`call`].
+pub fn sign_at(fees: (u128, u128), from: &PrivateKeySigner, nonce: u64, to: Address, input: Vec<u8>) -> Vec<u8> {
+    let transaction = TxEip1559 {
+        chain_id: NETWORK.0,
+        nonce,
+        gas_limit: 3_000_000,
+        max_fee_per_gas: fees.0,
+        max_priority_fee_per_gas: fees.1,
+        to: TxKind::Call(to),
+        input: Bytes::from(input),
+        ..TxEip1559::default()
+    };
+    signed(from, transaction)
+}
+
 fn signed(from: &PrivateKeySigner, transaction: TxEip1559) -> Vec<u8> {
     let signature = from.sign_hash_sync(&transaction.signature_hash()).expect("a signature");
     TxEnvelope::Eip1559(transaction.into_signed(signature)).encoded_2718()

@@ -39,6 +39,8 @@ pub struct Shard {
     outcomes: BTreeMap<B256, Vec<Outcome>>,
     /// Attempts on which it votes no whatever they are, with why.
     pub moods: Vec<Refusal>,
+    /// Whose transactions it votes no to, for good.
+    pub shuns: Option<Address>,
     /// Gives no hints with a stale no.
     pub taciturn: bool,
     /// Will not act on prepares.
@@ -72,6 +74,7 @@ impl Shard {
             rounds: BTreeMap::new(),
             outcomes: BTreeMap::new(),
             moods: Vec::new(),
+            shuns: None,
             taciturn: false,
             objects: None,
             cannot_read: None,
@@ -161,6 +164,9 @@ impl Shard {
             }
             if let Some(mood) = self.moods.first() {
                 return Err(mood.clone());
+            }
+            if payload.signed().any(|transaction| Some(transaction.sender()) == self.shuns) {
+                return Err(Refusal::invalid(7, "it is shunned"));
             }
             if let Some(holder) = self.conflict(&slice) {
                 return Err(Refusal::Conflict { holder });
