@@ -71,6 +71,10 @@ impl Watcher {
 pub struct Tally {
     /// Attempts that committed.
     pub commits: u64,
+    /// Parts that shards applied of attempts that several submissions shared.
+    pub shared: u64,
+    /// Attempts that committed with the vote of their last agent.
+    pub last_agents: u64,
     /// Attempts that aborted after a yes somewhere.
     pub aborts: u64,
     /// Payloads of one shard alone.
@@ -85,6 +89,8 @@ impl Tally {
     /// Adds another run's.
     pub fn add(&mut self, other: &Self) {
         self.commits += other.commits;
+        self.shared += other.shared;
+        self.last_agents += other.last_agents;
         self.aborts += other.aborts;
         self.locals += other.locals;
         self.messages += other.messages;

@@ -3,7 +3,7 @@
 
 use dovetail_world::faults::{Count, Counts, Faults, Kind};
 use dovetail_world::scenario::{self, Options, crashes, script};
-use dovetail_world::{Dice, Story};
+use dovetail_world::{Dice, Story, Tally};
 
 /// Seeds that a test runs; `world run` runs many more.
 const SEEDS_COUNT: u64 = 24;
@@ -11,14 +11,16 @@ const SEEDS_COUNT: u64 = 24;
 #[test]
 fn seeds_of_mixed_work_under_faults_break_nothing() {
     let mut counts = Counts::default();
-    let mut told = [0; 3];
+    let (mut told, mut tally) = ([0; 3], Tally::default());
     for seed in 0..SEEDS_COUNT {
         let report = scenario::run(seed, &Options::default()).unwrap();
         assert_eq!(report.violations, [], "seed {seed}");
         counts.add(&report.counts);
+        tally.add(&report.tally);
         told.iter_mut().zip(report.told).for_each(|(sum, told)| *sum += told);
     }
     assert!(told[0] > 100 && told[1] > 0, "work was done: {told:?}");
+    assert!(tally.shared > 20 && tally.last_agents > 20, "attempts were shared, and last agents voted: {tally:?}");
     assert!(counts.uncovered([Kind::Drop, Kind::Reorder, Kind::Delay]).is_empty(), "{counts:?}");
 }
 

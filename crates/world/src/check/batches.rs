@@ -5,6 +5,7 @@ use crate::world::World;
 use alloy_primitives::B256;
 use commit::participant::Record;
 use commit::{Decision, Descriptor, Vote};
+use evm::{Grouping, Payload};
 use primitives::{AttemptId, Digest, Read, ShardId, Write};
 use shard::spaces::{APPLIED, ATTEMPTS, CONSUMED, SENT};
 use shard::{Applied, AttemptRecord, Cause, SentRecord};
@@ -46,9 +47,21 @@ impl World {
         if let Record::Refused { deadline, .. } = &record {
             self.watch.deadlines.insert((shard, id), *deadline);
         }
+        self.watch_vote_with_decision(shard, id, &record);
         self.watch_vote(shard, id, yes);
         if let Record::Decided { decision, .. } = record {
             self.watch_decision(shard, id, decision);
+        }
+    }
+
+    /// A yes whose decision came in its step, as a last agent's does, has no row of its own.
+    fn watch_vote_with_decision(&mut self, shard: ShardId, id: AttemptId, record: &Record) {
+        let is_new = !self.watch.votes.contains_key(&(shard, id));
+        let Some(descriptor) = self.watch.descriptors.get(&id).filter(|_| is_new).cloned() else { return };
+        if let Record::Decided { decision, .. } = record {
+            let is_last = *decision == Decision::Commit && descriptor.last_agent() == Some(shard);
+            self.watch.tally.last_agents += u64::from(is_last);
+            self.watch_yes(shard, id, &descriptor);
         }
     }
 
@@ -119,6 +132,8 @@ impl World {
         };
         self.watch_access(shard, &applied);
         let cause = applied.cause;
+        let is_shared = |payload: &Payload| payload.grouping == Grouping::Batch && payload.transactions.len() > 1;
+        self.watch.tally.shared += u64::from(applied.payload.as_ref().is_some_and(is_shared));
         self.watch.tally.locals += u64::from(matches!(cause, Cause::Local(_)));
         if matches!(cause, Cause::Acknowledgement(_)) {
             return; // May stand more than once: what it did once stands beside it.

@@ -15,6 +15,9 @@ const COORDINATORS_COUNT: usize = 2;
 /// Relays of a mix.
 const RELAYS_COUNT: usize = 2;
 
+/// How often several users submit at once.
+const TOGETHER_PER_MILLION: u32 = 150_000;
+
 /// How long a healed network may take to come to rest.
 const REST_MAX: Millis = Millis(15 * 60_000);
 
@@ -136,7 +139,11 @@ impl Run {
             }
             let pause = if self.dice.chance(50_000) { self.dice.below(12_000) } else { self.dice.below(pause_max) };
             self.wait(Millis(pause));
-            self.submit();
+            if self.dice.chance(TOGETHER_PER_MILLION) {
+                self.submit_together();
+            } else {
+                self.submit();
+            }
         }
         self.wait(LINGER);
     }
@@ -160,6 +167,20 @@ impl Run {
         if self.dice.chance(80_000) {
             // The same to another coordinator: they race.
             self.hand_in((coordinator + 1) % COORDINATORS_COUNT, from, work, payload);
+        }
+    }
+
+    /// Several users want the same of one coordinator at once: it may put it into one attempt.
+    fn submit_together(&mut self) {
+        let work = Work::drawn_for_many(&mut self.dice, self.town);
+        let coordinator = self.dice.below(COORDINATORS_COUNT as u64) as usize;
+        for from in 0..self.town.users.len() {
+            let ahead = self.pending_nonces(from);
+            if self.dice.chance(300_000) || (ahead > 0 && self.dice.chance(700_000)) {
+                continue;
+            }
+            let payload = work.payload(&self.world, self.town, from, self.nonce(from) + ahead);
+            self.hand_in(coordinator, from, work, payload);
         }
     }
 

@@ -151,6 +151,18 @@ impl Work {
         }
     }
 
+    /// Something that many want at once: most of it touches the same shards whoever wants it.
+    pub fn drawn_for_many(dice: &mut Dice, town: &Town) -> Self {
+        let caller = dice.below(town.counters.len() as u64) as usize;
+        match dice.below(6) {
+            0..=1 => Self::Count { caller },
+            2 => Self::Survive { caller },
+            3 => Self::Swap { token: dice.below(2) as usize },
+            4 => Self::Haggle { token: dice.below(2) as usize },
+            _ => Self::drawn(dice, town),
+        }
+    }
+
     /// As a payload of user `from` at this moment, its first transaction with this nonce.
     pub fn payload(self, world: &World, town: &Town, from: usize, nonce: u64) -> Payload {
         let calls = self.calls(world, town);
