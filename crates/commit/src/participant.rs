@@ -303,6 +303,12 @@ impl Participant {
         if now < ask_at(descriptor.deadline, round) {
             return None;
         }
+        self.ask(record, round, now)
+    }
+
+    /// The same of an undecided attempt that the shard has its own reasons to ask about sooner: R4, asking decides nothing.
+    pub fn ask(&self, record: &Record, round: u32, now: Time) -> Option<Ask> {
+        let Record::Prepared { descriptor } = record else { return None };
         let shards = descriptor.participants.keys().copied().filter(|shard| *shard != self.shard).collect();
         Some(Ask { descriptor: descriptor.clone(), shards, again: now.after(ask_backoff(round)) })
     }

@@ -16,7 +16,9 @@ use crate::blocks::{Entry, LeafPlace};
 use crate::fees_reads::{FeesReads, holds_up_fees};
 use crate::input::{Answer, AttemptRefusal, Busy, FreshValue, Pending, Prepare, Send, SlotRefused, shards_of};
 use crate::ledger;
-use crate::limits::{ASKS_PER_STEP_COUNT_MAX, ATTEMPTS_LIVE_COUNT_MAX, HINT_VALUES_COUNT_MAX};
+use crate::limits::{
+    ASKS_PER_STEP_COUNT_MAX, ATTEMPTS_LIVE_COUNT_MAX, HINT_VALUES_COUNT_MAX, SLOT_AHEAD_MAX, SLOT_BEHIND_MAX,
+};
 use crate::locks::{LOCKS_PER_ATTEMPT_COUNT_MAX, LockTable};
 use crate::queries;
 use crate::shard::Work;
@@ -28,8 +30,8 @@ use alloy_primitives::Address;
 use borsh::{BorshDeserialize, BorshSerialize};
 use commit::participant::{Action, Answer as VoteAnswer, Record, Step, ask_at};
 use commit::{Decision, DecisionProof, Descriptor, Participant, Refusal, Rejection, VoteProof, counts};
-use evm::{Environments, LockMode, StateKey, Witness};
-use primitives::{AttemptId, Digest, Height, Read, ShardId, Time, Verified, encode};
+use evm::{Environments, LockMode, NetworkParams, StateKey, Witness};
+use primitives::{AttemptId, Digest, Height, Read, ShardId, Slot, Time, Verified, encode};
 use proof::LeafKind;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -79,10 +81,10 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    fn new(prepared: &Prepared) -> Self {
+    fn new(params: &NetworkParams, prepared: &Prepared) -> Self {
         let Prepared { descriptor, part, nonces } = prepared;
         Self {
-            due: ask_at(descriptor.deadline, 0),
+            due: first_asked(params, descriptor, part.slot),
             descriptor: descriptor.clone(),
             nonces: nonces.clone(),
             number: part.number,
@@ -109,13 +111,18 @@ pub(crate) struct Attempts {
 
 impl Attempts {
     /// The attempts that the store says are undecided; takes their locks again.
-    pub(crate) fn open(read: &impl Read, now: Time, participant: &Participant, locks: &mut LockTable) -> Self {
+    pub(crate) fn open(
+        read: &impl Read,
+        now: Time,
+        (params, participant): (&NetworkParams, &Participant),
+        locks: &mut LockTable,
+    ) -> Self {
         let mut attempts = Self::default();
         let mut from = Vec::new();
         loop {
             let page = read.scan(PREPARED, &[], &from, OPEN_PAGE_COUNT);
             for (_, bytes) in &page {
-                attempts.reopen(own_value(PREPARED, bytes), now, participant, locks);
+                attempts.reopen(own_value(PREPARED, bytes), now, (params, participant), locks);
             }
             match page.last() {
                 Some((last, _)) if page.len() == OPEN_PAGE_COUNT => from = [&last[..], &[0]].concat(),
@@ -124,12 +131,18 @@ impl Attempts {
         }
     }
 
-    fn reopen(&mut self, prepared: Prepared, now: Time, participant: &Participant, locks: &mut LockTable) {
+    fn reopen(
+        &mut self,
+        prepared: Prepared,
+        now: Time,
+        (params, participant): (&NetworkParams, &Participant),
+        locks: &mut LockTable,
+    ) {
         let attempt = prepared.descriptor.id();
         if holds_up_fees(&prepared.part.locks) {
             self.fees_reads.begin(attempt, now);
         }
-        let live = Live::new(&prepared);
+        let live = Live::new(params, &prepared);
         let taken = locks.acquire(attempt, held(participant, prepared.part.locks));
         assert!(taken.is_ok(), "two undecided attempts in the store hold one key: {taken:?}");
         self.insert(attempt, live);
@@ -207,6 +220,17 @@ fn held(participant: &Participant, locks: BTreeMap<StateKey, LockMode>) -> BTree
     #[cfg(feature = "twins")] // EarlyReadUnlock and UndecidedRead break R6.
     let locks = crate::twins::held(participant.twin, locks);
     locks
+}
+
+/// When an undecided attempt is asked about for the first time. A last agent that has not voted when its slot is taken no more will
+/// not say yes (R10); one that has has committed, and what follows on that runs there. So it is asked then, and the attempt is shown in its
+/// own slot.
+fn first_asked(params: &NetworkParams, descriptor: &Descriptor, slot: Option<Slot>) -> Time {
+    let late = ask_at(descriptor.deadline, 0);
+    match slot.filter(|_| descriptor.last_agent().is_some()) {
+        Some(slot) => late.min(params.end_of(slot).after(SLOT_BEHIND_MAX).after(SLOT_AHEAD_MAX)),
+        None => late,
+    }
 }
 
 /// What this shard keeps of an attempt.
@@ -372,7 +396,7 @@ impl<R: Read> Work<'_, '_, R> {
         let waits = queries::receipt_at(&self.ledger.staged, known.vote);
         let Some(live) = self.shard.attempts.live.get_mut(&id) else { return };
         let record = Record::Prepared { descriptor: live.descriptor.clone() };
-        let Some(ask) = self.shard.participant.late(&record, live.round, self.time) else { return };
+        let Some(ask) = self.shard.participant.ask(&record, live.round, self.time) else { return };
         self.shard.attempts.due.remove(&(live.due, id));
         (live.round, live.due) = (live.round.saturating_add(1), ask.again);
         self.shard.attempts.due.insert((live.due, id));
@@ -509,7 +533,7 @@ impl<R: Read> Work<'_, '_, R> {
             self.shard.attempts.fees_reads.begin(id, self.time);
         }
         let prepared = Prepared { descriptor: descriptor.clone(), part, nonces };
-        self.shard.attempts.insert(id, Live { votes, ..Live::new(&prepared) });
+        self.shard.attempts.insert(id, Live { votes, ..Live::new(&self.shard.params, &prepared) });
         self.ledger.staged.put_value(PREPARED, spaces::attempt_key(id), &prepared);
     }
 

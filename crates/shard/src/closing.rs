@@ -8,7 +8,9 @@
 //!
 //! A network block *n* shows what ran at slot *n*. An attempt that is still undecided when its slot is closed in any case is
 //! shown in a later block: the one that closes when it is decided. Its keys are locked all the while, so nothing that
-//! conflicts with it ran at a slot between.
+//! conflicts with it ran at a slot between; but for those of a last agent, which has committed and locks nothing. A home asks it as
+//! soon as the slot is taken no more, and so knows in time. Where one of the two is away for longer, what followed on the attempt at its
+//! last agent is shown before it.
 //!
 //! Promise (I20): where an outcome is shown is a function of its record at its home alone, so that all who ask agree; once a
 //! slot is closed here, no outcome of this shard is shown in it that was not there before.

@@ -93,7 +93,7 @@ impl Shard {
         let start = config.start;
         #[cfg(feature = "twins")] // RestoredStoreVotes breaks R14.
         let start = if config.twin == Some(commit::Twin::RestoredStoreVotes) { Start::Vouched } else { start };
-        let attempts = Attempts::open(read, tip.time, &participant, &mut locks);
+        let attempts = Attempts::open(read, tip.time, (&config.params, &participant), &mut locks);
         Ok(Self {
             mailbox: Mailbox {
                 network,

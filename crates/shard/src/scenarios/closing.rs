@@ -1,7 +1,7 @@
 //! Where outcomes are shown, and what a shard says is closed (I20).
 
 use super::world::{ETHER, S0, S1, World, user};
-use crate::limits::{SLOT_BEHIND_MAX, SLOT_CLOSED_MAX};
+use crate::limits::{SLOT_AHEAD_MAX, SLOT_BEHIND_MAX, SLOT_CLOSED_MAX};
 use crate::queries::{self, OutcomeCursor};
 use crate::{Answer, Input, OutcomeRecord, PastError};
 use alloy_primitives::U256;
@@ -135,4 +135,22 @@ fn what_stays_undecided_for_too_long_is_shown_in_a_later_block_and_says_so() {
     assert!(record.shown >= open, "shown in {}, before {open} all was told", record.shown);
     let later = queries::outcomes(world.store(S0), OutcomeCursor::at(open), Slot(u64::MAX), 100);
     assert_eq!((later.outcomes, later.next), (vec![record], None));
+}
+
+#[test]
+fn what_follows_on_a_last_agents_commit_is_shown_no_earlier_than_it() {
+    let mut world = world();
+    let payload = world.transfer(&user(1), user(3).address(), ETHER);
+    let mut prepare = world.attempt(&payload, 1);
+    world.prepare_all(&mut prepare);
+    // The coordinator dies. Shard 1 has committed, so user 3 spends what it got, slots later.
+    world.wait(2 * world.params.slot_length.0);
+    let spending = world.transfer(&user(3), user(4).address(), ETHER * U256::from(100) + ETHER / U256::from(2));
+    let spent = world.local(S1, &spending).remove(0);
+    assert_eq!(spent.outcome.status, evm::Status::Success);
+    world.wait(SLOT_BEHIND_MAX.0 + SLOT_AHEAD_MAX.0);
+    world.step(S0, vec![Input::Tick]);
+    world.answer_questions(S0);
+    let paid = recorded(&world, &payload);
+    assert!(paid.shown <= spent.shown, "paid in block {}, spent in block {}", paid.shown, spent.shown);
 }

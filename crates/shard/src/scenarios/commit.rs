@@ -523,7 +523,8 @@ fn poke(target: Address) -> Vec<u8> {
 #[test]
 fn a_late_attempt_is_finished_by_its_participants_without_a_coordinator() {
     let mut world = world();
-    let mut prepare = attempt(&world, 1, 3);
+    let paying = world.transfer_beside(&user(4), &user(1), user(3).address(), ETHER);
+    let mut prepare = world.attempt(&paying, 1);
     world.prepare_all(&mut prepare); // The coordinator dies with the votes in its hand.
     world.wait(10_400);
     world.step(S0, vec![Input::Tick]);
@@ -581,7 +582,7 @@ fn asking_goes_on_with_growing_waits_until_there_is_a_decision() {
         }
     }
     let waits: Vec<u64> = asked.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    assert_eq!(waits, [500, 1000, 2000, 4000]);
+    assert_eq!(waits, [500, 1000, 2000, 4000, 8000]);
     assert_eq!(world.nodes[&S0].machine.live_count(), 1, "R4: no clock ends an attempt");
 }
 
