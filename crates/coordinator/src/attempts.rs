@@ -42,7 +42,7 @@ impl Coordinator {
         let id = descriptor.id();
         let preparing = Event::Preparing { attempt: id, number: pending.tries };
         self.tell(turn, &preparing, draft);
-        self.batches.begun(&executed.participants);
+        self.batches.begun(&executed);
         draft.commit.push(CommitInput::Begin { descriptor, payload });
         let attempt = Attempt { id, executed, proof: None, voted: BTreeSet::new(), objection: None };
         self.enter(turn, Stage::Attempt(Box::new(attempt)), Some(draft.now.after(self.settings.timing.answer)));
@@ -152,7 +152,7 @@ impl Coordinator {
         let Some(attempt) = self.attempt_of(id) else { return };
         attempt.proof = Some(proof);
         let executed = attempt.executed.clone();
-        self.batches.decided(&executed.participants);
+        self.batches.decided(&executed);
         if decision == Decision::Commit {
             self.learn_commit(&executed.effects.changes);
         }

@@ -1,7 +1,7 @@
 //! Submissions over the same shards that share one attempt.
 //!
 //! ```text
-//!   run, over several shards ── no attempt over these shards is undecided ──> an attempt of its own
+//!   run, over several shards ── it need not wait for any attempt or key ──> an attempt of its own
 //!              │
 //!              └── else ──> gathers ── its keys are free, and there is ──> one payload, run and attempted as one
 //!                              ^       room or it has waited enough           │           │             │
@@ -40,8 +40,8 @@ use std::sync::Arc;
 pub(crate) struct Batch {
     /// In the order in which they run.
     members: Vec<Member>,
-    /// The shards that each of them touched when it ran alone.
-    participants: BTreeSet<ShardId>,
+    /// What each of them was over when it ran alone.
+    over: Over,
     /// The keys that they used then.
     uses: Uses,
     /// The gas that they burnt then.
@@ -64,8 +64,8 @@ struct Member {
 }
 
 impl Batch {
-    fn of(participants: BTreeSet<ShardId>, patient_until: Time) -> Self {
-        Self { members: Vec::new(), participants, uses: Uses::new(), gas: 0, bytes: 0, is_held: true, patient_until }
+    fn of(over: Over, patient_until: Time) -> Self {
+        Self { members: Vec::new(), over, uses: Uses::new(), gas: 0, bytes: 0, is_held: true, patient_until }
     }
 
     /// Its members, in the order in which they run.
@@ -102,7 +102,7 @@ impl Batch {
 
     /// Goes on with those that stay; says who does not.
     fn part(&mut self, stays: impl Fn(Turn) -> bool) -> Vec<Member> {
-        let empty = Self { is_held: self.is_held, ..Self::of(self.participants.clone(), self.patient_until) };
+        let empty = Self { is_held: self.is_held, ..Self::of(self.over.clone(), self.patient_until) };
         let Self { members, .. } = std::mem::replace(self, empty);
         let (staying, leaving): (Vec<_>, Vec<_>) = members.into_iter().partition(|member| stays(member.turn));
         for member in staying {
@@ -112,25 +112,40 @@ impl Batch {
     }
 }
 
+/// The shards that an attempt is over. Only what has the same homes shares: an attempt of several homes is shown by each of them for
+/// itself, and a block would not say in which order its transactions ran.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Over {
+    participants: BTreeSet<ShardId>,
+    homes: BTreeSet<ShardId>,
+}
+
+impl Over {
+    fn of(executed: &Executed) -> Self {
+        Self { participants: executed.participants.clone(), homes: executed.homes.clone() }
+    }
+}
+
 /// The batches that have not begun, and how many attempts are undecided, by the shards they are over.
 #[derive(Debug, Default)]
 pub(crate) struct Batches {
-    gathering: BTreeMap<BTreeSet<ShardId>, Vec<Turn>>,
-    undecided: BTreeMap<BTreeSet<ShardId>, usize>,
+    gathering: BTreeMap<Over, Vec<Turn>>,
+    undecided: BTreeMap<Over, usize>,
 }
 
 impl Batches {
-    /// An attempt over these shards has begun.
-    pub(crate) fn begun(&mut self, participants: &BTreeSet<ShardId>) {
-        *self.undecided.entry(participants.clone()).or_default() += 1;
+    /// An attempt has begun.
+    pub(crate) fn begun(&mut self, executed: &Executed) {
+        *self.undecided.entry(Over::of(executed)).or_default() += 1;
     }
 
-    /// An attempt over these shards is decided, or left.
-    pub(crate) fn decided(&mut self, participants: &BTreeSet<ShardId>) {
-        if let Some(count) = self.undecided.get_mut(participants) {
+    /// An attempt is decided, or left.
+    pub(crate) fn decided(&mut self, executed: &Executed) {
+        let over = Over::of(executed);
+        if let Some(count) = self.undecided.get_mut(&over) {
             *count -= 1;
             if *count == 0 {
-                self.undecided.remove(participants);
+                self.undecided.remove(&over);
             }
         }
     }
@@ -140,39 +155,39 @@ impl Batches {
         self.gathering.is_empty() && self.undecided.is_empty()
     }
 
-    fn undecided(&self, participants: &BTreeSet<ShardId>) -> usize {
-        self.undecided.get(participants).copied().unwrap_or_default()
+    fn undecided(&self, over: &Over) -> usize {
+        self.undecided.get(over).copied().unwrap_or_default()
     }
 
-    fn open(&mut self, participants: &BTreeSet<ShardId>, turn: Turn) {
-        self.gathering.entry(participants.clone()).or_default().push(turn);
+    fn open(&mut self, over: Over, turn: Turn) {
+        self.gathering.entry(over).or_default().push(turn);
     }
 
-    fn close(&mut self, participants: &BTreeSet<ShardId>, turn: Turn) {
-        if let Some(turns) = self.gathering.get_mut(participants) {
+    fn close(&mut self, over: &Over, turn: Turn) {
+        if let Some(turns) = self.gathering.get_mut(over) {
             turns.retain(|gathering| *gathering != turn);
             if turns.is_empty() {
-                self.gathering.remove(participants);
+                self.gathering.remove(over);
             }
         }
     }
 }
 
 impl Coordinator {
-    /// Whether a submission shares an attempt with others rather than have one of its own: there is one before it.
+    /// Whether a submission shares an attempt with others rather than have one of its own: it has to wait anyway, for an attempt over the
+    /// same shards or for a key.
     pub(crate) fn may_gather(&self, turn: Turn, executed: &Executed) -> bool {
         let is_first_try_of_one =
             |pending: &Pending| pending.tries == 0 && pending.runs_in_slots() && pending.payload.steps().len() == 1;
         // In company it may burn more than it did alone.
         let may_burn_little = |pending: &Pending| pending.gas_limit() <= GAS_IN_STEP_MAX;
-        let participants = &executed.participants;
-        participants.len() > 1
+        executed.participants.len() > 1
             // Whoever reads the fees is given little time, alone (docs/decisions/0021).
             && executed.witness.fees.is_empty()
             && executed.gas() <= BATCH_GAS_MAX
-            && self.batches.undecided(participants) > 0
             // A batch would be behind all that came since.
             && !self.claims.is_waiting(turn)
+            && (self.batches.undecided(&Over::of(executed)) > 0 || !self.claims.may_hold_more(turn, &locked(executed)))
             && self.pending.get(&turn).is_some_and(|pending| is_first_try_of_one(pending) && may_burn_little(pending))
     }
 
@@ -184,8 +199,9 @@ impl Coordinator {
         let joiner = Member { turn, uses: locked(executed), gas: executed.gas(), bytes };
         // Its place is the batch's from here on.
         self.free_keys_of([turn]);
-        let company = self.company(&joiner, &executed.participants);
-        let batch = company.unwrap_or_else(|| self.open_batch(&executed.participants, payload, draft.now));
+        let over = Over::of(executed);
+        let company = self.company(&joiner, &over);
+        let batch = company.unwrap_or_else(|| self.open_batch(over, payload, draft.now));
         self.enter(turn, Stage::Member(batch), None);
         let Some(opened) = self.batch_mut(batch) else { return };
         let (is_held, uses) = (opened.is_held && company.is_some(), joiner.uses.clone());
@@ -199,25 +215,20 @@ impl Coordinator {
     }
 
     /// A batch that gathers over these shards, has room, and waits for no more and no less than `joiner` does.
-    fn company(&self, joiner: &Member, participants: &BTreeSet<ShardId>) -> Option<Turn> {
+    fn company(&self, joiner: &Member, over: &Over) -> Option<Turn> {
         let waits_alike = |turn: Turn, batch: &Batch| {
             let is_free = self.claims.may_hold_more(turn, &joiner.uses);
             batch.is_held == is_free && (is_free || self.claims.may_hold_more(turn, &batch.news(joiner)))
         };
         let is_company =
             |turn: &&Turn| self.batch(**turn).is_some_and(|batch| batch.has_room(joiner) && waits_alike(**turn, batch));
-        self.batches.gathering.get(participants)?.iter().find(is_company).copied()
+        self.batches.gathering.get(over)?.iter().find(is_company).copied()
     }
 
-    fn open_batch(
-        &mut self,
-        participants: &BTreeSet<ShardId>,
-        payload: Arc<Verified<RecoveredPayload>>,
-        now: Time,
-    ) -> Turn {
-        let turn = self.new_batch(Batch::of(participants.clone(), now.after(GATHERING_MAX)), payload, now);
+    fn open_batch(&mut self, over: Over, payload: Arc<Verified<RecoveredPayload>>, now: Time) -> Turn {
+        let turn = self.new_batch(Batch::of(over.clone(), now.after(GATHERING_MAX)), payload, now);
         self.look_again(turn, now.after(GATHERING_MAX));
-        self.batches.open(participants, turn);
+        self.batches.open(over, turn);
         turn
     }
 
@@ -251,9 +262,9 @@ impl Coordinator {
     /// Begins those batches that hold their keys and have room, or have waited for it long enough: what is under way may be slow,
     /// or never end. Those over a silent shard go on one by one.
     pub(crate) fn begin_batches(&mut self, draft: &mut Draft) {
-        for (participants, turns) in self.batches.gathering.clone() {
-            let silent = self.silent_among(&participants);
-            let mut room = BATCHES_UNDER_WAY_COUNT_MAX.saturating_sub(self.batches.undecided(&participants));
+        for (over, turns) in self.batches.gathering.clone() {
+            let silent = self.silent_among(&over.participants);
+            let mut room = BATCHES_UNDER_WAY_COUNT_MAX.saturating_sub(self.batches.undecided(&over));
             for turn in turns {
                 if let Some(shard) = silent {
                     self.disband(turn, &Refusal::Unreachable { shard }, draft);
@@ -262,7 +273,7 @@ impl Coordinator {
                 let begins = |batch: &Batch| batch.is_held && (room > 0 || batch.patient_until <= draft.now);
                 if self.batch(turn).is_some_and(begins) {
                     room = room.saturating_sub(1);
-                    self.batches.close(&participants, turn);
+                    self.batches.close(&over, turn);
                     self.run_batch(turn, draft);
                 }
             }
@@ -300,10 +311,10 @@ impl Coordinator {
     /// What follows from the run of a batch: its attempt, if it is over the shards its members are over.
     pub(crate) fn claim_batch_run(&mut self, turn: Turn, executed: Executed, draft: &mut Draft) {
         let Some(batch) = self.batch(turn) else { return };
-        if self.silent_among(&batch.participants).is_some() {
+        if self.silent_among(&batch.over.participants).is_some() {
             return self.disband(turn, &Refusal::Waited, draft);
         }
-        if executed.participants != batch.participants {
+        if Over::of(&executed) != batch.over {
             return self.halve(turn, &Refusal::Waited, draft);
         }
         let (claim, free) = self.claims.claim(turn, &locked(&executed));
@@ -350,14 +361,14 @@ impl Coordinator {
     /// A batch spoils itself, and nobody knows which of its members does: its halves go on, each for itself.
     fn halve(&mut self, turn: Turn, last: &Refusal, draft: &mut Draft) {
         let Some(batch) = self.batch(turn) else { return };
-        let (count, participants) = (batch.members.len(), batch.participants.clone());
+        let (count, over) = (batch.members.len(), batch.over.clone());
         let rest: BTreeSet<Turn> = batch.turns().skip(count / 2).collect();
         if count < 4 {
             return self.disband(turn, last, draft);
         }
         let Some(payload) = self.pending.get(&turn).map(|pending| pending.payload.clone()) else { return };
         let leaving = self.part(turn, &rest);
-        let mut half = Batch::of(participants, draft.now);
+        let mut half = Batch::of(over, draft.now);
         for member in leaving {
             half.join(member);
         }
@@ -413,7 +424,7 @@ impl Coordinator {
         self.ready.remove(&turn);
         self.free_keys_of([turn]);
         let Some(batch) = self.pending.remove(&turn).and_then(|pending| pending.batch) else { return Vec::new() };
-        self.batches.close(&batch.participants, turn);
+        self.batches.close(&batch.over, turn);
         batch.turns().collect()
     }
 }

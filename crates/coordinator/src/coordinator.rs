@@ -231,7 +231,7 @@ impl Coordinator {
             Stage::Attempt(attempt) => {
                 self.attempts.remove(&attempt.id);
                 if attempt.proof.is_none() {
-                    self.batches.decided(&attempt.executed.participants);
+                    self.batches.decided(&attempt.executed);
                 }
             }
             Stage::Running(run) => {

@@ -134,8 +134,9 @@ fn a_conflicting_pair_commits_one_after_the_other() {
 
 #[test]
 fn fifty_transactions_on_one_key_all_commit_in_their_order() {
-    let mut world = deployed(4, 1, 60);
-    let tickets: Vec<_> = (2..52)
+    let mut world = deployed(4, 1, 240);
+    let tickets: Vec<_> = neighbours(&world, 50)
+        .into_iter()
         .map(|seed| world.submit(0, vec![call(&user(seed), 0, contract(CALLER), increment_all(&COUNTERS))]))
         .collect();
     world.run();
@@ -152,6 +153,14 @@ fn fifty_transactions_on_one_key_all_commit_in_their_order() {
     world.assert_one_evm();
 }
 
+/// So many users of one shard: what they do over the same shards may share an attempt.
+fn neighbours(world: &World, count: usize) -> Vec<u16> {
+    let neighbours: Vec<u16> =
+        (2..240).filter(|seed| world.placement.shard_of(user(*seed).address()) == ShardId(0)).take(count).collect();
+    assert_eq!(neighbours.len(), count);
+    neighbours
+}
+
 /// How many attempts committed, and how many transactions with them.
 fn attempted(world: &World) -> (usize, usize) {
     (world.history.len(), world.history.iter().map(|(_, outcomes)| outcomes.len()).sum())
@@ -159,9 +168,10 @@ fn attempted(world: &World) -> (usize, usize) {
 
 #[test]
 fn what_comes_while_an_attempt_is_undecided_shares_the_next() {
-    let mut world = deployed(4, 1, 60);
+    let mut world = deployed(4, 1, 240);
     let before = attempted(&world);
-    let tickets: Vec<_> = (2..52)
+    let tickets: Vec<_> = neighbours(&world, 50)
+        .into_iter()
         .map(|seed| world.submit(0, vec![call(&user(seed), 0, contract(CALLER), increment_all(&COUNTERS))]))
         .collect();
     world.run();
@@ -176,9 +186,12 @@ fn what_comes_while_an_attempt_is_undecided_shares_the_next() {
 
 #[test]
 fn a_batch_that_is_refused_is_tried_one_by_one() {
-    let mut world = deployed(4, 1, 20);
-    let first = world.submit(0, vec![call(&user(2), 0, contract(CALLER), increment_all(&COUNTERS))]);
-    let others: Vec<_> = (3..9)
+    let mut world = deployed(4, 1, 60);
+    let neighbours = neighbours(&world, 7);
+    let first = world.submit(0, vec![call(&user(neighbours[0]), 0, contract(CALLER), increment_all(&COUNTERS))]);
+    let others: Vec<_> = neighbours[1..]
+        .iter()
+        .copied()
         .map(|seed| world.submit(0, vec![call(&user(seed), 0, contract(CALLER), increment_all(&COUNTERS))]))
         .collect();
     world.run_for(first, Millis(10_000));
