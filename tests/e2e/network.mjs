@@ -21,9 +21,10 @@ const STOP_MS_MAX = 15_000;
 /** The fork that anvil runs when it is compared with dovetail or stands in for it. */
 export const HARDFORK = process.env.DOVETAIL_HARDFORK ?? 'osaka';
 
-/** Starts `binary devnet`; gives what it printed, and `stop()`, which fails unless SIGTERM ends it in order. */
-export async function startDevnet(binary) {
-  const child = spawn(binary, ['devnet', '--shards', `${SHARDS_COUNT}`, '--accounts', `${ACCOUNTS_COUNT}`, '--json'], {
+/** Starts `binary devnet` with these flags besides; gives what it printed, and `stop()`, which fails unless SIGTERM ends it in order. */
+export async function startDevnet(binary, flags = []) {
+  const args = ['devnet', '--shards', `${SHARDS_COUNT}`, '--accounts', `${ACCOUNTS_COUNT}`, '--json', ...flags];
+  const child = spawn(binary, args, {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const ended = new Promise((resolve) => child.once('exit', (code, signal) => resolve({ code, signal })));

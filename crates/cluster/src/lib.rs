@@ -112,6 +112,16 @@ impl Plan {
         Ok(Self { genesis: genesis::with_accounts(self.network, self.shards, accounts)?, ..self })
     }
 
+    /// The same with cheats: time moved, state set and senders named as test suites like.
+    #[must_use]
+    pub fn with_cheats(self) -> Self {
+        Self { environments: EnvironmentSource::Cheats, ..self }
+    }
+
+    fn has_cheats(&self) -> bool {
+        self.environments == EnvironmentSource::Cheats
+    }
+
     /// The same with the contracts that tools expect at the same address of every chain.
     pub fn with_usual_contracts(mut self) -> Result<Self> {
         self.genesis.accounts.extend(usual::accounts()?);
@@ -375,6 +385,7 @@ impl Cluster {
 
     fn write_settings(&self, node: Node) -> Result<()> {
         let (network, data, ports) = (self.network_path(), self.dir.join(node.to_string()), self.ports[&node]);
+        let cheats_clock = self.plan.has_cheats().then(|| self.dir.join("clock"));
         let text = match node {
             Node::Executor(shard) => toml::to_string(&executor_service::Settings {
                 network,
@@ -385,9 +396,11 @@ impl Cluster {
                 mark: None,
                 settled: Settled::default(),
                 history_s: executor_service::history_s_default(),
-                archive: false,
+                // A snapshot is a state gone by, however long ago.
+                archive: self.plan.has_cheats(),
                 fork_url: self.plan.fork_url.clone(),
                 key: Some(key_path(&self.dir, shard)),
+                cheats_clock,
             }),
             Node::Coordinator(number) => toml::to_string(&coordinator_service::Settings {
                 network,
@@ -400,6 +413,7 @@ impl Cluster {
                 proxy_header: ProxyHeader::default(),
                 index_keep_s: None,
                 attempt_ms: coordinator_service::attempt_ms_default(),
+                cheats_clock,
             }),
             Node::Relay(_) => toml::to_string(&relay_service::Settings {
                 network,
@@ -407,6 +421,7 @@ impl Cluster {
                 metrics_listen: ports.metrics,
                 data,
                 settled: Settled::default(),
+                cheats_clock,
             }),
         };
         Ok(std::fs::write(self.settings_path(node), text?)?)

@@ -26,7 +26,7 @@ use crate::turns::Unpaid;
 use alloy_primitives::B256;
 use commit::coordinator::{Input as CommitInput, Send as CommitSend};
 use commit::{DecisionProof, Descriptor};
-use evm::{Changes, PayloadVerifier, RecoveredPayload, StateKey};
+use evm::{Changes, PayloadVerifier, RecoveredPayload, StateKey, Travels};
 use primitives::{AttemptId, Machine, Millis, Output, Read, ShardId, Time, Verified, Write};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
@@ -53,6 +53,8 @@ pub struct Coordinator {
     pub(crate) attempts: BTreeMap<AttemptId, Turn>,
     /// Shards that left something unanswered, and have been silent since.
     pub(crate) silent: BTreeSet<ShardId>,
+    /// What time it is for those who run: empty on a network without cheats.
+    pub(crate) travels: Travels,
     keeper: Keeper,
     pub(crate) unpaid: Unpaid,
     tickets: BTreeMap<Ticket, Turn>,
@@ -130,6 +132,7 @@ impl Coordinator {
             pending: BTreeMap::new(),
             attempts: BTreeMap::new(),
             silent: BTreeSet::new(),
+            travels: Travels::default(),
             keeper: Keeper::open(read)?,
             unpaid: Unpaid::default(),
             tickets: BTreeMap::new(),
@@ -160,6 +163,8 @@ impl Coordinator {
         self.hear(&input);
         match input {
             Input::Submit { ticket, payload } => self.submit(ticket, *payload, draft),
+            Input::Travel(travels) => self.travels = travels,
+            Input::Forget => *self.cache.write() = ViewCache::default(),
             Input::Fetched { fetch, values, codes } => self.fetched(fetch, values, &codes),
             Input::FetchedProofs { fetch, proofs } => self.fetched_proofs(fetch, proofs, draft.now),
             Input::FetchFailed { fetch } => self.fetches.failed(fetch, draft.now, &self.settings.timing),

@@ -133,7 +133,8 @@ impl Coordinator {
         now: Time,
     ) -> Result<Arc<Verified<RecoveredPayload>>, PayloadError> {
         let payload = pending.payload.payload();
-        let slot = Environment::Slot(pending.slots.at(self.settings.params.slot_at(now)));
+        let params = &self.settings.params;
+        let slot = self.travels.environment(params, pending.slots.at(params.slot_at(now)));
         if payload.environment == slot || matches!(payload.environment, Environment::Block(_)) {
             return Ok(pending.payload.clone());
         }

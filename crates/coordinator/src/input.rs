@@ -10,7 +10,7 @@ use crate::runs::{Job, Ran};
 use alloy_primitives::{Address, B256};
 use commit::coordinator::Objection;
 use commit::{Decision, DecisionProof, Descriptor, Verdict, VoteProof};
-use evm::{Data, Executed, Outcome, Payload, RecoveredPayload, StateKey};
+use evm::{Data, Executed, Outcome, Payload, RecoveredPayload, StateKey, Travels};
 use primitives::{AttemptId, ShardId, Slot, Time, Verified};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -34,6 +34,10 @@ pub enum Input {
         /// The transactions, their senders recovered.
         payload: Box<Verified<RecoveredPayload>>,
     },
+    /// What time it is from some slot on, for whoever runs then: on a network with cheats.
+    Travel(Travels),
+    /// State was set past this coordinator: what it believes of it is forgotten. On a network with cheats.
+    Forget,
     /// A shard's answer to a fetch.
     Fetched {
         /// Which fetch.

@@ -7,7 +7,7 @@ use crate::input::Ticket;
 use crate::runs::RunId;
 use alloy_primitives::{Address, B256};
 use commit::DecisionProof;
-use evm::{Environment, Executed, Payload, RecoveredPayload};
+use evm::{Executed, Payload, RecoveredPayload};
 use primitives::{AttemptId, ShardId, Slot, Time, Verified};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -176,7 +176,7 @@ impl Pending {
 
     /// A shard refused the slot that it ran at, and would take `taken`.
     pub(crate) fn slot_refused(&mut self, taken: Slot) {
-        if let Environment::Slot(tried) = self.payload.payload().environment {
+        if let Some(tried) = self.payload.payload().environment.slot() {
             self.slots.learn(tried, taken);
         }
     }
@@ -188,7 +188,7 @@ impl Pending {
 
     /// Whether each of its runs is at the slot of its time, and not in a block that a replay names.
     pub(crate) fn runs_in_slots(&self) -> bool {
-        matches!(self.payload.payload().environment, Environment::Slot(_))
+        self.payload.payload().environment.slot().is_some()
     }
 
     /// Who signed its first transaction, and pays if it commits; nobody for a batch, whose members have paid for themselves.

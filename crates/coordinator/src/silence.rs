@@ -33,7 +33,12 @@ impl Coordinator {
             Input::Local { ticket, answer } if *answer != LocalAnswer::Unreachable => {
                 self.shard_asked_by(*ticket).into_iter().collect()
             }
-            Input::Submit { .. } | Input::Ran(_) | Input::FetchFailed { .. } | Input::Local { .. } => BTreeSet::new(),
+            Input::Submit { .. }
+            | Input::Travel(_)
+            | Input::Forget
+            | Input::Ran(_)
+            | Input::FetchFailed { .. }
+            | Input::Local { .. } => BTreeSet::new(),
         };
         for shard in heard {
             self.silent.remove(&shard);

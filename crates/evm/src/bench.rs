@@ -10,12 +10,13 @@
 //! Knows nothing of locks, votes and witnesses: what it reads is for nobody to vouch.
 
 use crate::execute::refused;
-use crate::handler::{RunError, reward};
+use crate::handler::{RunError, impersonate, reward};
 use crate::overrides::{AccountOverride, StorageOverride};
 use crate::precompiles::{MovedPrecompiles, Moves};
 use crate::recorder::{Curiosity, Draft, Recorder, Stop};
 use crate::{
-    AccountState, BlockEnvironment, Environment, EnvironmentError, ExecuteError, NetworkParams, Placement, View,
+    AccountState, BlockEnvironment, Environment, EnvironmentError, ExecuteError, NetworkParams, Placement, Travels,
+    View,
 };
 use alloy_primitives::{Address, B256, U256};
 use primitives::Slot;
@@ -58,6 +59,8 @@ pub(crate) enum Rules {
     Call,
     /// The protocol's own call: it has no sender, no fee and no nonce, and no phase but the execution itself.
     Own,
+    /// A transaction's whose sender is named and did not sign: all of them but that it has no code.
+    Named,
 }
 
 /// The network and the block that runs are made in.
@@ -67,6 +70,7 @@ pub struct Ground<'a> {
     pub(crate) placement: &'a Placement,
     pub(crate) environment: Environment,
     pub(crate) block: BlockEnvironment,
+    travels: Travels,
 }
 
 impl<'a> Ground<'a> {
@@ -77,7 +81,7 @@ impl<'a> Ground<'a> {
         environment: Environment,
     ) -> Result<Self, EnvironmentError> {
         let block = params.block(&environment)?;
-        Ok(Self { params, placement, environment, block })
+        Ok(Self { params, placement, environment, block, travels: Travels::default() })
     }
 
     /// The number of its block.
@@ -92,12 +96,23 @@ impl<'a> Ground<'a> {
 
     /// When the block of `slot` begins, in seconds.
     pub fn timestamp_of(&self, slot: Slot) -> u64 {
-        self.params.start_of(slot).seconds()
+        self.travels.time_of(self.params, slot).seconds()
+    }
+
+    /// The block that `slot` stands for.
+    pub(crate) fn block_of(&self, slot: Slot) -> BlockEnvironment {
+        self.travels.block_of(self.params, slot)
     }
 
     /// In the block of `slot`.
     pub fn of_slot(params: &'a NetworkParams, placement: &'a Placement, slot: Slot) -> Self {
-        Self { params, placement, environment: Environment::Slot(slot), block: params.block_of(slot) }
+        Self::travelled(params, placement, slot, Travels::default())
+    }
+
+    /// The same where time is moved.
+    pub fn travelled(params: &'a NetworkParams, placement: &'a Placement, slot: Slot, travels: Travels) -> Self {
+        let (environment, block) = (travels.environment(params, slot), travels.block_of(params, slot));
+        Self { params, placement, environment, block, travels }
     }
 }
 
@@ -250,8 +265,8 @@ fn go<'a>(
     let mut handler = BenchHandler { rules, lives: PhantomData };
     let result = match (rules, is_watched) {
         (Rules::Own, is_watched) => handler.run_own(&mut evm, is_watched),
-        (Rules::Signed | Rules::Call, true) => handler.inspect_run(&mut evm),
-        (Rules::Signed | Rules::Call, false) => handler.run(&mut evm),
+        (Rules::Signed | Rules::Named | Rules::Call, true) => handler.inspect_run(&mut evm),
+        (Rules::Signed | Rules::Named | Rules::Call, false) => handler.run(&mut evm),
     };
     let ran = result.map(|result| ResultAndState { result, state: evm.ctx.journal_mut().finalize() });
     (evm.ctx.journaled_state.database, ran)
@@ -269,7 +284,7 @@ impl<'p, 'a: 'p> Handler for BenchHandler<'p, 'a> {
     type HaltReason = HaltReason;
 
     fn validate_env(&self, evm: &mut Self::Evm) -> Result<(), RunError> {
-        if self.rules == Rules::Signed {
+        if self.rules != Rules::Call {
             return validation::validate_env(&mut evm.ctx);
         }
         // A call is in no block, so none can be too full for it; and one without a price pays no base fee.
@@ -288,8 +303,10 @@ impl<'p, 'a: 'p> Handler for BenchHandler<'p, 'a> {
         evm: &mut Self::Evm,
         _gas: &mut InitialAndFloorGas,
     ) -> Result<(), RunError> {
-        if self.rules == Rules::Signed {
-            return pre_execution::validate_against_state_and_deduct_caller(&mut evm.ctx);
+        match self.rules {
+            Rules::Signed => return pre_execution::validate_against_state_and_deduct_caller(&mut evm.ctx),
+            Rules::Named => return impersonate(&mut evm.ctx),
+            Rules::Call | Rules::Own => {}
         }
         let (block, tx, cfg, journal, ..) = evm.ctx.all_mut();
         let mut caller = journal.load_account_with_code_mut(tx.caller)?.data;

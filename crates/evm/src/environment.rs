@@ -117,6 +117,21 @@ pub enum Environments {
     Slots,
     /// Whole blocks and system transactions too: a network that replays a real chain and holds nothing of value.
     Replay,
+    /// Slots whose TIMESTAMP whoever submits says, transactions that nobody signed, and state that is set: a network to try things
+    /// on, which holds nothing of value either.
+    Cheats,
+}
+
+impl Environments {
+    /// Whether what runs has a slot: all but replays.
+    pub fn has_slots(self) -> bool {
+        self != Self::Replay
+    }
+
+    /// Whether state may be set, time moved and a sender named.
+    pub fn has_cheats(self) -> bool {
+        self == Self::Cheats
+    }
 }
 
 /// What all shards of a network agree on before they start.
@@ -164,7 +179,7 @@ impl NetworkParams {
     /// When what runs in `environment` is over. A replayed block knows no slots: it comes after everything.
     pub fn end_of_environment(&self, environment: &Environment) -> Time {
         match environment {
-            Environment::Slot(slot) => self.end_of(*slot),
+            Environment::Slot(slot) | Environment::Travelled { slot, .. } => self.end_of(*slot),
             Environment::Block(_) => Time(u64::MAX),
         }
     }
@@ -213,8 +228,12 @@ impl NetworkParams {
     pub fn block(&self, environment: &Environment) -> Result<BlockEnvironment, EnvironmentError> {
         match (environment, self.environments) {
             (Environment::Slot(slot), _) => Ok(self.block_of(*slot)),
+            (Environment::Travelled { slot, timestamp }, Environments::Cheats) => {
+                Ok(BlockEnvironment { timestamp: *timestamp, ..self.block_of(*slot) })
+            }
+            (Environment::Travelled { .. }, _) => Err(EnvironmentError::TravelRefused),
             (Environment::Block(block), Environments::Replay) => self.replayed(block),
-            (Environment::Block(_), Environments::Slots) => Err(EnvironmentError::BlockRefused),
+            (Environment::Block(_), _) => Err(EnvironmentError::BlockRefused),
         }
     }
 }
@@ -225,6 +244,9 @@ pub enum EnvironmentError {
     /// An explicit block on a network that only has slots.
     #[error("this network takes slots only; explicit block environments are for replay networks")]
     BlockRefused,
+    /// A TIMESTAMP of its own on a network whose slots say what it is.
+    #[error("this network's slots say what time it is; only a network with cheats takes a time of its own")]
+    TravelRefused,
     /// A block of a fork before Cancun on a network of Cancun or later.
     #[error("a block of {fork} on a network of {network}, where code stays for ever: that is so from Cancun on alone")]
     ForkRefused {
@@ -307,6 +329,23 @@ pub enum Environment {
     Slot(Slot),
     /// A block in full, on replay networks.
     Block(BlockEnvironment),
+    /// A slot with a TIMESTAMP of its own, on networks with cheats.
+    Travelled {
+        /// The slot: everything but the time follows from it.
+        slot: Slot,
+        /// TIMESTAMP, seconds.
+        timestamp: u64,
+    },
+}
+
+impl Environment {
+    /// The slot that it is of; none for a replayed block.
+    pub fn slot(&self) -> Option<Slot> {
+        match self {
+            Self::Slot(slot) | Self::Travelled { slot, .. } => Some(*slot),
+            Self::Block(_) => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -341,6 +380,16 @@ pub(crate) mod tests {
         assert_eq!(params().block(&block), Err(EnvironmentError::BlockRefused));
         let replay = NetworkParams { environments: Environments::Replay, ..params() };
         assert_eq!(replay.block(&block), Ok(params().block_of(Slot(1))));
+    }
+
+    #[test]
+    fn a_time_of_its_own_is_taken_only_where_there_are_cheats() {
+        let travelled = Environment::Travelled { slot: Slot(9), timestamp: 5 };
+        assert_eq!(params().block(&travelled), Err(EnvironmentError::TravelRefused));
+        let cheats = NetworkParams { environments: Environments::Cheats, ..params() };
+        let block = cheats.block(&travelled).unwrap();
+        assert_eq!((block.number, block.timestamp), (9, 5));
+        assert_eq!(travelled.slot(), Some(Slot(9)));
     }
 
     #[test]

@@ -307,6 +307,7 @@ impl<'a> Run<'a> {
     fn signed(&mut self, transaction: &RecoveredTransaction) -> Result<Outcome, RunError> {
         self.uses_payers(&transaction.env);
         self.evm.ctx.set_tx(transaction.env.clone());
+        self.handler.impersonates = transaction.impersonates;
         let result = self.handler.run(&mut self.evm)?;
         let state = self.evm.ctx.journal_mut().finalize();
         self.recorder().absorb(state);

@@ -8,7 +8,7 @@ use revm::context_interface::journaled_state::account::JournaledAccountTr;
 use revm::context_interface::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction};
 use revm::handler::{EvmTr, FrameResult, Handler, ItemOrResult, MainnetContext, pre_execution};
 use revm::interpreter::interpreter_action::FrameInit;
-use revm::interpreter::{FrameInput, Gas};
+use revm::interpreter::{FrameInput, Gas, InitialAndFloorGas};
 use revm::primitives::hardfork::SpecId;
 use revm::{MainBuilder, MainnetEvm};
 use std::marker::PhantomData;
@@ -29,6 +29,8 @@ pub(crate) struct FragmentHandler<'a> {
     burnt: u64,
     /// What a frame was given, or gives back, that its caller has not got back yet.
     under_way: u64,
+    /// Whether the sender of what is run is named and did not sign: then it may have code, which EIP-3607 forbids to who signs.
+    pub(crate) impersonates: bool,
     lifetime: PhantomData<&'a ()>,
 }
 
@@ -99,6 +101,17 @@ impl<'a> Handler for FragmentHandler<'a> {
         result
     }
 
+    fn validate_against_state_and_deduct_caller(
+        &self,
+        evm: &mut Self::Evm,
+        _gas: &mut InitialAndFloorGas,
+    ) -> Result<(), RunError> {
+        if self.impersonates {
+            return impersonate(&mut evm.ctx);
+        }
+        pre_execution::validate_against_state_and_deduct_caller(&mut evm.ctx)
+    }
+
     fn reward_beneficiary(&self, evm: &mut Self::Evm, result: &mut FrameResult) -> Result<(), RunError> {
         let ctx = &mut evm.ctx;
         let reward = reward(ctx, result.gas());
@@ -114,6 +127,21 @@ impl<'a> Handler for FragmentHandler<'a> {
         ctx.db_mut().credit(sender, reward);
         Ok(())
     }
+}
+
+/// revm's checks of a sender and what it pays, but for EIP-3607.
+pub(crate) fn impersonate<DB: revm::Database>(
+    ctx: &mut MainnetContext<DB>,
+) -> Result<(), EVMError<DB::Error, InvalidTransaction>> {
+    let (block, tx, cfg, journal, ..) = ctx.all_mut();
+    let mut caller = journal.load_account_with_code_mut(tx.caller)?.data;
+    pre_execution::validate_account_nonce_and_code(&caller.account().info, tx.nonce, true, false)?;
+    let after = pre_execution::calculate_caller_fee(*caller.balance(), tx, block, cfg)?;
+    caller.set_balance(after);
+    if tx.kind.is_call() {
+        caller.bump_nonce();
+    }
+    Ok(())
 }
 
 fn spent(gas: &Gas) -> u64 {

@@ -39,6 +39,7 @@ mod simulated_blocks;
 mod state;
 pub mod trace;
 mod transaction;
+mod travels;
 mod uses;
 mod view;
 mod witness;
@@ -72,7 +73,9 @@ pub use simulated_blocks::{BlockPlan, Checks, SimulateError, SimulatedCall, Tran
 pub use state::{Overlap, State};
 pub use transaction::{
     RecoveredTransaction, SignedTransaction, TRANSACTION_BYTES_MAX, TransactionError, TransactionVerifier,
+    impersonation, named,
 };
+pub use travels::{Leg, Travels};
 pub use view::{Lookup, View, WithProofs};
 pub use witness::{WITNESS_BYTES_MAX, Witness};
 

@@ -459,7 +459,7 @@ impl Database for Recorder<'_> {
 
     fn block_hash(&mut self, number: u64) -> Result<B256, Stop> {
         match self.environment {
-            Environment::Slot(_) => Ok(self.params.block_hash(number)),
+            Environment::Slot(_) | Environment::Travelled { .. } => Ok(self.params.block_hash(number)),
             Environment::Block(_) => self.block.hashes.get(&number).copied().ok_or(Stop::BlockHash { number }),
         }
     }

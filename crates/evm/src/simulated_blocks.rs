@@ -99,7 +99,7 @@ struct Series<'a> {
 
 impl Series<'_> {
     fn block(&mut self, plan: &BlockPlan) -> Result<Vec<SimulatedCall>, SimulateError> {
-        let mut env = plan.block.over(&self.bench.ground().params.block_of(plan.slot));
+        let mut env = plan.block.over(&self.bench.ground().block_of(plan.slot));
         if self.checks == Checks::AsCalls && plan.block.base_fee.is_none() {
             env.basefee = 0;
         }

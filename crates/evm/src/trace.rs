@@ -24,7 +24,7 @@ use alloy_primitives::{B256, U256};
 use alloy_rpc_types_eth::TransactionInfo;
 use gauge::Gauge;
 use primitives::Slot;
-use revm::context::TxEnv;
+use revm::context::{BlockEnv, TxEnv};
 use revm::context_interface::result::{ExecutionResult, HaltReason};
 use revm_inspectors::tracing::{
     DebugInspector, TraceLimitBehavior, TraceLimits, TracingInspector, TracingInspectorConfig, TransactionContext,
@@ -106,7 +106,10 @@ impl Committed {
     /// What revm runs of it, by which rules, and the wei that come into being with it; none if it cannot be run.
     fn runnable(&self) -> Option<(Cow<'_, TxEnv>, Rules, U256)> {
         match self.transaction.as_ref()? {
-            Step::Signed(signed) => Some((Cow::Borrowed(&signed.env), Rules::Signed, U256::ZERO)),
+            Step::Signed(signed) => {
+                let rules = if signed.impersonates() { Rules::Named } else { Rules::Signed };
+                Some((Cow::Borrowed(&signed.env), rules, U256::ZERO))
+            }
             Step::System(SystemTransaction::Call { caller, target, input, gas_limit, value, funding }) => {
                 let call = call_env((*caller, *target), input, *gas_limit, *value);
                 let minted = if *funding == Funding::Minted { *value } else { U256::ZERO };
@@ -248,7 +251,7 @@ impl Replay<'_, '_> {
         if self.gas > REPLAY_GAS_MAX {
             return Err(TraceError::TooMuch);
         }
-        self.bench.block = self.bench.ground().params.block_of(committed.slot).block_env();
+        self.bench.block = self.block_of(committed);
         let unminted = if minted.is_zero() { None } else { Some(self.bench.mint(tx.caller, minted)?) };
         let came = match self.run(index, committed, &tx, rules) {
             Ok((Ran { result, .. }, _)) if !is_as_committed(&result, &committed.outcome) => Came::Elsewhere,
@@ -264,6 +267,15 @@ impl Replay<'_, '_> {
             self.bench.restore(before);
         }
         Ok(came)
+    }
+
+    /// The block that one ran in. What the protocol does itself sees the time of its slot, wherever time was moved to.
+    fn block_of(&self, committed: &Committed) -> BlockEnv {
+        let ground = self.bench.ground();
+        match &committed.transaction {
+            Some(Step::System(_)) => ground.params.block_of(committed.slot).block_env(),
+            _ => ground.block_of(committed.slot).block_env(),
+        }
     }
 
     /// Runs one, before the tracer's eyes if it is wanted.

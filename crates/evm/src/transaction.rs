@@ -7,7 +7,7 @@ use crate::{Data, Environments, NetworkParams, Spec};
 use alloy_consensus::transaction::SignerRecoverable;
 use alloy_consensus::{EthereumTxEnvelope, Transaction, TxEip4844, Typed2718};
 use alloy_eips::eip2718::{Decodable2718, Encodable2718};
-use alloy_primitives::{Address, B256, U256, keccak256};
+use alloy_primitives::{Address, B256, Signature, U256, keccak256};
 use borsh::{BorshDeserialize, BorshSerialize};
 use primitives::{NetworkId, Verifier};
 use revm::context::{Transaction as _, TxEnv};
@@ -65,13 +65,16 @@ pub struct RecoveredTransaction {
     pub(crate) hash: B256,
     pub(crate) bytes: Data,
     pub(crate) env: TxEnv,
+    /// Whether its sender is named and did not sign.
+    pub(crate) impersonates: bool,
 }
 
 impl RecoveredTransaction {
     /// The transaction in `bytes`, which was committed: its `sender` is known from its record and not recovered again.
     pub fn committed(bytes: Data, sender: Address) -> Result<Self, TransactionError> {
-        let env = tx_env(&decode(&bytes)?, sender);
-        Ok(Self { hash: keccak256(&*bytes), bytes, env })
+        let envelope = decode(&bytes)?;
+        let env = tx_env(&envelope, sender);
+        Ok(Self { hash: keccak256(&*bytes), bytes, env, impersonates: named(envelope.signature()).is_some() })
     }
 
     /// keccak256 of the signed bytes.
@@ -82,6 +85,11 @@ impl RecoveredTransaction {
     /// Who signed.
     pub fn sender(&self) -> Address {
         self.env.caller
+    }
+
+    /// Whether nobody signed it: its sender is named, which only a network with cheats takes.
+    pub fn impersonates(&self) -> bool {
+        self.impersonates
     }
 
     /// The sender's transaction count that it was signed for.
@@ -135,7 +143,7 @@ impl TransactionVerifier {
             Some(actual) if actual != self.network.0 => {
                 Err(TransactionError::ChainId { expected: self.network, actual })
             }
-            None if self.environments == Environments::Slots => Err(TransactionError::Unprotected),
+            None if self.environments.has_slots() => Err(TransactionError::Unprotected),
             _ => Ok(()),
         }
     }
@@ -158,9 +166,23 @@ impl Verifier<SignedTransaction> for TransactionVerifier {
     fn verify(&self, claim: SignedTransaction) -> Result<RecoveredTransaction, TransactionError> {
         let envelope = decode(&claim.0)?;
         self.check_chain(envelope.chain_id())?;
-        let env = tx_env(&envelope, self.sender(&envelope)?);
-        Ok(RecoveredTransaction { hash: claim.hash(), bytes: claim.0, env })
+        let named = named(envelope.signature()).filter(|_| self.environments.has_cheats());
+        let sender = named.map_or_else(|| self.sender(&envelope), Ok)?;
+        let env = tx_env(&envelope, sender);
+        Ok(RecoveredTransaction { hash: claim.hash(), bytes: claim.0, env, impersonates: named.is_some() })
     }
+}
+
+/// What stands in the place of a signature where nobody signed: the sender itself, and a number that no signature has, above the
+/// order of the curve. Everywhere but on a network with cheats it recovers to no sender.
+pub fn impersonation(sender: Address) -> Signature {
+    Signature::new(U256::from_be_slice(sender.as_slice()), U256::MAX, false)
+}
+
+/// The sender that stands in the place of a signature.
+pub fn named(signature: &Signature) -> Option<Address> {
+    let sender = Address::from_word(signature.r().into());
+    (*signature == impersonation(sender)).then_some(sender)
 }
 
 fn decode(bytes: &[u8]) -> Result<EthereumTxEnvelope<TxEip4844>, TransactionError> {

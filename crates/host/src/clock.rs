@@ -1,9 +1,11 @@
 //! The wall clock, made to never go back and, beside others, not to run away from them.
 //!
 //! ```text
-//!   system's clock --> at most CLOCK_AHEAD_MAX ahead of the newest of the others' --> never back --> the machine
+//!   system's clock --> at most CLOCK_AHEAD_MAX ahead of the newest of the others' --> moved, in a devnet with cheats --> never back
+//!       --> the machine
 //! ```
 
+use crate::TimeOffset;
 use primitives::{Ceiling, Millis, ShardId, Time};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -18,13 +20,14 @@ pub struct Clock {
     earliest: Time,
     latest: Time,
     others: OtherClocks,
+    offset: TimeOffset,
 }
 
 impl Clock {
     /// A clock that starts no earlier than `earliest`, the last time the machine saw before it was stopped, and that
     /// nobody else's holds.
     pub fn starting_at(earliest: Time) -> Self {
-        Self { earliest, latest: earliest, others: OtherClocks::none() }
+        Self { earliest, latest: earliest, others: OtherClocks::none(), offset: TimeOffset::none() }
     }
 
     /// The same, held by what is heard of others' clocks.
@@ -33,9 +36,17 @@ impl Clock {
         Self { others, ..self }
     }
 
+    /// The same, moved on by `offset`.
+    #[must_use]
+    pub fn moved_by(self, offset: TimeOffset) -> Self {
+        Self { offset, ..self }
+    }
+
     /// The time now.
     pub fn now(&mut self) -> Time {
-        self.advance(self.others.cap(wall(), self.earliest))
+        let offset = self.offset.get();
+        let earliest = Time(self.earliest.0.saturating_sub(offset.0));
+        self.advance(self.others.cap(wall(), earliest).after(offset))
     }
 
     fn advance(&mut self, to: Time) -> Time {

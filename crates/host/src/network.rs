@@ -176,6 +176,9 @@ pub enum EnvironmentSource {
     /// From the payloads: a network that replays another chain's blocks. It takes system transactions from anyone, so it
     /// is for replays alone.
     Replay,
+    /// From slots, but for the time, which payloads name; state may be set and senders named without a signature. For devnets to
+    /// try things on, and for nothing else.
+    Cheats,
 }
 
 /// One shard of the file.
@@ -497,6 +500,7 @@ fn params(file: &NetworkFile) -> Result<NetworkParams, NetworkError> {
         environments: match file.environments {
             EnvironmentSource::Slots => Environments::Slots,
             EnvironmentSource::Replay => Environments::Replay,
+            EnvironmentSource::Cheats => Environments::Cheats,
         },
     })
 }

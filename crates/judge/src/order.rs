@@ -120,6 +120,7 @@ fn moment(params: &NetworkParams, environment: &Environment) -> Option<Moment> {
     let follows = match environment {
         Environment::Slot(_) => params.environments == Environments::Slots,
         Environment::Block(_) => params.environments == Environments::Replay,
+        Environment::Travelled { .. } => params.environments == Environments::Cheats,
     };
     let block = params.block(environment).ok().filter(|_| follows)?;
     Some(Moment { number: block.number, timestamp: block.timestamp })

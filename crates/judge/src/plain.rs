@@ -122,7 +122,7 @@ impl Database for View<'_> {
 
     fn block_hash(&mut self, number: u64) -> Result<B256, Lack> {
         match self.environment {
-            Environment::Slot(_) => Ok(self.params.block_hash(number)),
+            Environment::Slot(_) | Environment::Travelled { .. } => Ok(self.params.block_hash(number)),
             Environment::Block(block) => block.hashes.get(&number).copied().ok_or(Lack::BlockHash { number }),
         }
     }

@@ -18,8 +18,8 @@ use crate::staged::own_value;
 use alloy_primitives::{Address, B256};
 use borsh::{BorshDeserialize, BorshSerialize};
 use evm::{
-    AccountState, Changes, Data, Environment, Executed, LockMode, Outcome, Payload, RecoveredPayload, Slice, StateKey,
-    Step, SystemTransaction,
+    AccountState, Changes, Data, Executed, LockMode, Outcome, Payload, RecoveredPayload, Slice, StateKey, Step,
+    SystemTransaction,
 };
 use primitives::{AttemptId, Digest, Domain, Height, Read, ShardId, Slot, Time, encode};
 use proof::{LeafKind, Message, MessageId};
@@ -146,7 +146,7 @@ impl Part {
             locks: slice.locks,
             messages,
             number: outcomes::number_of(&payload.payload().environment),
-            slot: slot_of(&payload.payload().environment),
+            slot: payload.payload().environment.slot(),
             participants: executed.participants.iter().copied().collect(),
             lent: executed.witness.fixed.keys().copied().filter(|_| is_home).collect(),
             payload: is_home.then(|| payload.payload().clone()),
@@ -181,13 +181,6 @@ pub(crate) fn transaction_ids(payload: &RecoveredPayload) -> impl Iterator<Item 
         Step::Signed(transaction) => transaction.hash(),
         Step::System(_) => system_id(payload.digest(), index),
     })
-}
-
-fn slot_of(environment: &Environment) -> Option<Slot> {
-    match environment {
-        Environment::Slot(slot) => Some(*slot),
-        Environment::Block(_) => None,
-    }
 }
 
 fn caller_of(system: &SystemTransaction) -> Address {

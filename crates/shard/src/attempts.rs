@@ -30,7 +30,7 @@ use alloy_primitives::Address;
 use borsh::{BorshDeserialize, BorshSerialize};
 use commit::participant::{Action, Answer as VoteAnswer, Record, Step, ask_at};
 use commit::{Decision, DecisionProof, Descriptor, Participant, Refusal, Rejection, VoteProof, counts};
-use evm::{Environments, LockMode, NetworkParams, StateKey, Witness};
+use evm::{LockMode, NetworkParams, StateKey, Witness};
 use primitives::{AttemptId, Digest, Height, Read, ShardId, Slot, Time, Verified, encode};
 use proof::LeafKind;
 use std::collections::{BTreeMap, BTreeSet};
@@ -471,7 +471,7 @@ impl<R: Read> Work<'_, '_, R> {
             return Err(Refusal::Busy); // I14: a message has waited for this key longer than its patience.
         }
         // Whoever replays another chain's blocks runs them in their order, and tips are read there often.
-        let is_watched = shard.params.environments == Environments::Slots && holds_up_fees(wanted);
+        let is_watched = shard.params.environments.has_slots() && holds_up_fees(wanted);
         if is_watched && shard.attempts.fees_reads.refuses(prepare.descriptor.deadline, self.time) {
             return Err(Refusal::Busy);
         }

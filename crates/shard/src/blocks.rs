@@ -61,6 +61,11 @@ pub enum Entry {
         /// Their digest.
         values: Digest,
     },
+    /// Set state, on a network with cheats.
+    Cheated {
+        /// The digest of the cheat.
+        cheat: Digest,
+    },
 }
 
 /// A leaf's place in this shard's outboxes: enough to make its receipt again, for ever (R7).

@@ -26,7 +26,9 @@ use primitives::{Millis, Slot, Time};
 /// A network that replays another chain's blocks has their numbers inside; it shows by time alone.
 pub fn shown_in(params: &NetworkParams, number: u64, decided: Time) -> Slot {
     match params.environments {
-        Environments::Slots => Slot(number).max(params.slot_at(before(decided, SLOT_CLOSED_MAX))),
+        Environments::Slots | Environments::Cheats => {
+            Slot(number).max(params.slot_at(before(decided, SLOT_CLOSED_MAX)))
+        }
         Environments::Replay => params.slot_at(decided),
     }
 }
@@ -35,7 +37,7 @@ pub fn shown_in(params: &NetworkParams, number: u64, decided: Time) -> Slot {
 /// undecided attempt ran at slot `undecided`.
 pub fn first_open(params: &NetworkParams, time: Time, undecided: Option<u64>) -> Slot {
     match params.environments {
-        Environments::Slots => {
+        Environments::Slots | Environments::Cheats => {
             let untaken = oldest_slot_taken(params, time);
             let overdue = params.slot_at(before(time, SLOT_CLOSED_MAX));
             overdue.max(untaken.min(undecided.map_or(untaken, Slot)))

@@ -138,7 +138,7 @@ impl<R: Read> Work<'_, '_, R> {
 
     /// R10: whether a payload's slot is one that this shard takes at its block time. A replayed block's time is not ours.
     pub(crate) fn check_slot(&self, environment: &Environment) -> Result<(), SlotRefused> {
-        let Environment::Slot(slot) = *environment else { return Ok(()) };
+        let Some(slot) = environment.slot() else { return Ok(()) };
         let params = &self.shard.params;
         let is_early = params.start_of(slot) > self.time.after(SLOT_AHEAD_MAX);
         if is_early || slot < oldest_slot_taken(params, self.time) {
@@ -152,7 +152,7 @@ impl<R: Read> Work<'_, '_, R> {
     /// What deploys code waits for its slot to begin: whoever goes by that code without a lock is held against the time at
     /// which it was there ([`crate::CodeFact::since`]).
     pub(crate) fn check_order(&self, environment: &Environment, slice: &Slice) -> Result<(), SlotRefused> {
-        let Environment::Slot(slot) = *environment else { return Ok(()) };
+        let Some(slot) = environment.slot() else { return Ok(()) };
         let begun = self.shard.params.slot_at(self.time);
         if slot > begun && !slice.changes.codes.is_empty() {
             return Err(SlotRefused { slot, taken: begun });
@@ -170,8 +170,12 @@ impl<R: Read> Work<'_, '_, R> {
     /// The environment of what this shard runs by itself: the slot of its block time, or the newest that a payload ran
     /// ahead of it; so R13 never stands in its way.
     pub(crate) fn own_environment(&self) -> Environment {
-        let shard = &self.shard;
-        Environment::Slot(shard.params.slot_at(self.time).max(shard.recency.newest()))
+        Environment::Slot(self.own_slot())
+    }
+
+    /// The slot of [`Work::own_environment`].
+    pub(crate) fn own_slot(&self) -> Slot {
+        self.shard.params.slot_at(self.time).max(self.shard.recency.newest())
     }
 }
 

@@ -6,6 +6,7 @@
 use crate::advance::Advance;
 use crate::base::{BASE_VALUES_COUNT_MAX, BaseValue};
 use crate::blocks::LeafPlace;
+use crate::cheats::{Cheat, CheatRefusal};
 use crate::dispatch::DispatchError;
 use crate::freshness::Behind;
 use crate::locks::Conflict;
@@ -76,6 +77,13 @@ pub enum Input {
         /// That its destination says so.
         fact: Box<Verified<Fact>>,
     },
+    /// Set state, on a network with cheats.
+    Cheat {
+        /// For the reply.
+        ticket: Ticket,
+        /// What.
+        cheat: Box<Cheat>,
+    },
     /// Roots that [`crate::advance`] computed on an earlier snapshot. No reply.
     StateRoots(Advance),
     /// What somebody has seen of a shard: of this one, when it asked or when somebody shows it. No reply.
@@ -122,6 +130,7 @@ impl Input {
             | Self::Acknowledge { ticket, .. }
             | Self::Recall { ticket, .. }
             | Self::Base { ticket, .. }
+            | Self::Cheat { ticket, .. }
             | Self::Attest { ticket } => *ticket = another,
             Self::Votes(_) | Self::StateRoots(_) | Self::Sighting { .. } | Self::Tick => {}
         }
@@ -241,6 +250,15 @@ pub enum Answer {
     BaseTaken,
     /// They were not taken; nothing changed.
     BaseRefused(BaseRefusal),
+    /// State was set.
+    Cheated {
+        /// The block that set it.
+        height: Height,
+        /// The slot that it holds from.
+        slot: Slot,
+    },
+    /// State was not set; nothing changed.
+    CheatRefused(CheatRefusal),
     /// What this shard has seen of another.
     Sighting {
         /// The newest certified header.

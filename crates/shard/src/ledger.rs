@@ -107,6 +107,11 @@ impl<'a, R: Read> Ledger<'a, R> {
         std::mem::take(&mut self.changed).into_iter().collect()
     }
 
+    /// Sets `key` to what was stored of it before, on a network with cheats.
+    pub(crate) fn put_back(&mut self, key: StateKey, value: Option<Vec<u8>>, slot: Slot) {
+        self.set(key, value, slot);
+    }
+
     fn set(&mut self, key: StateKey, value: Option<Vec<u8>>, slot: Slot) {
         let (space, stored): (_, Vec<u8>) = match key {
             StateKey::Account(address) => (ACCOUNTS, spaces::account_key(address).into()),

@@ -19,6 +19,7 @@ mod applied;
 mod attempts;
 mod base;
 mod blocks;
+mod cheats;
 mod checks;
 mod closing;
 mod code_proof;
@@ -58,6 +59,7 @@ pub use applied::{Applied, Cause, outcome_digest, system_id};
 pub use attempts::{AttemptRecord, invalid};
 pub use base::{BASE_VALUES_COUNT_MAX, BaseValue};
 pub use blocks::{Entry, LeafPlace, OutcomeLeaf, Tip};
+pub use cheats::{AccountParts, CHEAT_BYTES_MAX, Cheat, CheatRefusal, cheat_digest};
 pub use checks::{CheckError, Checks};
 pub use closing::{first_open, shown_in};
 pub use code_proof::{

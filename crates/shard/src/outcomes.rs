@@ -59,7 +59,7 @@ impl OutcomeRecord {
 /// `block.number` in `environment`.
 pub fn number_of(environment: &Environment) -> u64 {
     match environment {
-        Environment::Slot(slot) => slot.0,
+        Environment::Slot(slot) | Environment::Travelled { slot, .. } => slot.0,
         Environment::Block(block) => block.number,
     }
 }
@@ -67,6 +67,27 @@ pub fn number_of(environment: &Environment) -> u64 {
 /// The record of a transaction, if this shard has it.
 pub fn outcome(read: &impl Read, transaction: B256) -> Option<OutcomeRecord> {
     get_value(read, OUTCOMES, transaction.as_slice())
+}
+
+/// How many outcomes are forgotten at a time.
+const FORGOTTEN_PAGE_COUNT: usize = 1024;
+
+/// Forgets what ran after `slot`, on a network with cheats: handed in again, it runs again.
+pub(crate) fn forget_after<R: Read>(staged: &mut Staged<'_, R>, slot: Slot) {
+    let mut from = spaces::outcome_key(slot.next(), Height(0), 0);
+    loop {
+        let page = staged.scan(OUTCOMES_BY_SLOT, &[], &from, FORGOTTEN_PAGE_COUNT);
+        let Some((last, _)) = page.last() else { return };
+        from = [&last[..], &[0]].concat();
+        for (key, hash) in page {
+            // What was decided late ran before, and its changes stay.
+            let ran: Option<OutcomeRecord> = get_value(staged, OUTCOMES, &hash);
+            if ran.is_some_and(|record| record.number > slot.0) {
+                staged.delete(OUTCOMES, hash);
+                staged.delete(OUTCOMES_BY_SLOT, key);
+            }
+        }
+    }
 }
 
 /// Stages `record` under its hash and its network block.

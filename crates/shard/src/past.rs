@@ -20,7 +20,7 @@ use alloy_primitives::U256;
 use borsh::{BorshDeserialize, BorshSerialize};
 use evm::StateKey;
 use primitives::{AttemptId, Height, Read, ShardId, Slot, encode};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How many blocks not yet advanced over are read at a time.
 const BLOCKS_PER_PAGE_COUNT: usize = 64;
@@ -181,6 +181,26 @@ pub fn values_after(read: &impl Read, keys: &[StateKey], slot: Slot) -> Result<V
         }
     };
     Ok(keys.iter().map(value).collect())
+}
+
+/// The keys that something after `slot` changed, as far back as the past is kept. A look at each row of it since then.
+pub(crate) fn changed_after(read: &impl Read, slot: Slot) -> BTreeSet<StateKey> {
+    let mut keys = BTreeSet::new();
+    for (height, stored) in read.scan(PAST_ROWS, &[], &[], usize::MAX) {
+        if height == spaces::NEWEST {
+            break;
+        }
+        let rows: Rows = own_value(PAST_ROWS, &stored);
+        let is_later = |row: &&Vec<u8>| spaces::past_parts(row).1 > slot;
+        keys.extend(rows.keys.iter().filter(is_later).map(|row| spaces::past_parts(row).0.to_vec()));
+    }
+    let next = state_tree::newest_root(read).map_or(Height(0), |(height, _)| height.next());
+    for (_, changes) in read.scan(CHANGES, &[], &spaces::height_key(next), usize::MAX) {
+        let changes: BlockChanges = own_value(CHANGES, &changes);
+        let is_later = |(_, values): &(Vec<u8>, Vec<ValueAt>)| values.iter().any(|value| value.slot > slot);
+        keys.extend(changes.into_iter().filter(is_later).map(|(key, _)| key));
+    }
+    keys.into_iter().map(|key| own_value(CHANGES, &key)).collect()
 }
 
 /// Fails if an undecided attempt that ran at `slot` or before may change `key`.

@@ -102,6 +102,12 @@ fn outbox(read: &impl Read, height: Height) -> Option<(Outbox, Header, Certifica
     Some((Outbox::new(header.network, header.shard, height, leaves).ok()?, header, certificate))
 }
 
+/// Whether the outbox of a block has a leaf of `kind`.
+pub(crate) fn has_leaf(read: &impl Read, height: Height, kind: LeafKind) -> bool {
+    let leaves: Option<Vec<Leaf>> = get_value(read, LEAVES, &spaces::height_key(height));
+    leaves.is_some_and(|leaves| leaves.iter().any(|leaf| leaf.kind == kind))
+}
+
 /// The receipt of the leaf at `place`, if there is one. Hashes the whole block's outbox.
 pub fn receipt(read: &impl Read, place: LeafPlace) -> Option<Receipt> {
     let (outbox, header, certificate) = outbox(read, place.height)?;

@@ -2,6 +2,7 @@
 
 mod base;
 mod blocks;
+mod cheats;
 mod closing;
 mod code;
 mod commit;

@@ -82,6 +82,7 @@ fn certified_in(input: &Input) -> Vec<Certified> {
         Input::Local { .. }
         | Input::Admit { .. }
         | Input::AbortRequest { .. }
+        | Input::Cheat { .. }
         | Input::StateRoots(_)
         | Input::Base { .. }
         | Input::Attest { .. }

@@ -338,6 +338,10 @@ impl<'s, 'a, R: Read> Work<'s, 'a, R> {
                 self.attend(&fact, answer.as_ref().err().and_then(AcknowledgeRefusal::busy));
                 self.reply(ticket, answer.unwrap_or_else(Answer::AcknowledgeRefused));
             }
+            Input::Cheat { ticket, cheat } => {
+                let answer = self.cheat(&cheat).unwrap_or_else(Answer::CheatRefused);
+                self.reply(ticket, answer);
+            }
             Input::StateRoots(advance) => self.state_roots(advance),
             Input::Base { ticket, values } => {
                 let answer = self.take_base(values).unwrap_or_else(Answer::BaseRefused);
@@ -367,6 +371,7 @@ impl<'s, 'a, R: Read> Work<'s, 'a, R> {
             }
             Input::Acknowledge { ticket, .. } => (ticket, Answer::AcknowledgeRefused(busy.into())),
             Input::Base { ticket, .. } => (ticket, Answer::BaseRefused(busy.into())),
+            Input::Cheat { ticket, .. } => (ticket, Answer::CheatRefused(busy.into())),
             Input::Attest { ticket } => (ticket, self.attest()),
             Input::Recall { ticket, .. } => (ticket, Answer::Sighting { newest: None }),
             Input::Votes(_) | Input::StateRoots(_) | Input::Sighting { .. } | Input::Tick => return,

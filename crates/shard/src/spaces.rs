@@ -165,6 +165,12 @@ pub(crate) fn base_key(key: &StateKey) -> Vec<u8> {
     primitives::encode(key)
 }
 
+/// What a key of [`PAST`] is made of.
+pub(crate) fn past_parts(row: &[u8]) -> (&[u8], Slot) {
+    let (key, slot) = row.split_at(row.len().saturating_sub(8));
+    (key, Slot(number_of(slot)))
+}
+
 /// A fragment's key: the shard is this one.
 pub(crate) fn fees_key(key: FeesKey) -> [u8; 20] {
     key.beneficiary.into_array()

@@ -17,6 +17,7 @@ mod arguments;
 mod block_id;
 mod call;
 pub mod chain;
+mod cheats;
 mod door;
 mod entry;
 mod error;
@@ -45,6 +46,7 @@ pub use chain::{
     AccountView, Candidates, Chain, Ended, Found, LogQuery, Moment, Readiness, Run, RunFailure, SlotBlock, UnderWay,
     pruned,
 };
+pub use cheats::{Command, Done};
 pub use entry::Entry;
 pub use intake::{ARRIVALS_COUNT_MAX, Arrival, Intake, Page};
 pub use parties::{Order, nonce, parties};

@@ -33,6 +33,8 @@ pub const CERTIFICATE_BYTES_MAX: usize = 20 << 10;
 pub const MESSAGE_BYTES_MAX: usize = proof::MESSAGE_BODY_BYTES_MAX + 256;
 /// Bytes of one contract's code.
 pub const CODE_BYTES_MAX: usize = 256 << 10;
+/// Bytes of what sets state on a network with cheats.
+pub const CHEAT_BYTES_MAX: usize = shard::CHEAT_BYTES_MAX;
 /// Bytes of an outcome: output and logs of a transaction.
 pub const OUTCOME_BYTES_MAX: usize = 4 << 20;
 /// Bytes of a value as the state tree stores it.

@@ -9,8 +9,8 @@ mod server;
 pub use client::ShardClient;
 pub use server::ShardServer;
 
-pub use ::shard::Novelty;
 pub use ::shard::queries::OutcomeCursor;
+pub use ::shard::{AccountParts, Cheat, Novelty};
 
 use crate::participant::Answers;
 use crate::rejection::Rejection;
@@ -293,6 +293,11 @@ pub trait ShardApi: Send + Sync + 'static {
 
     /// Consumes messages and takes acknowledgements; receipts are unchecked.
     fn deliver(&self, receipts: Vec<Receipt>) -> impl Future<Output = Result<Answers<Delivered>, Rejection>> + Send;
+
+    /// Sets state, on a network with cheats; answers the slot that it holds from. [`crate::Reason::Unsupported`] elsewhere.
+    fn cheat(&self, _cheat: Cheat) -> impl Future<Output = Result<Slot, Rejection>> + Send {
+        async { Err(Rejection::from(::shard::CheatRefusal::NoCheats)) }
+    }
 
     /// Consumes messages of foreign chains.
     fn admit(

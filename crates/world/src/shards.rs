@@ -423,6 +423,7 @@ fn told(answer: &Answer) -> String {
         Answer::Sighting { .. } => "says what it has seen".to_owned(),
         Answer::BaseTaken => "took values of a forked chain".to_owned(),
         Answer::BaseRefused(refusal) => format!("does not take values of a forked chain: {refusal}"),
+        Answer::Cheated { .. } | Answer::CheatRefused(_) => "was asked to cheat, which nobody here does".to_owned(),
     }
 }
 
@@ -440,7 +441,12 @@ fn done(answer: Answer) -> Option<Result<Done, Rejection>> {
         Answer::DeliverRefused(refusal) => Err(refusal.into()),
         Answer::Acknowledged { novelty, .. } => Ok(Done::Delivered { novelty, receipt: None }),
         Answer::AcknowledgeRefused(refusal) => Err(refusal.into()),
-        Answer::Attested { .. } | Answer::Sighting { .. } | Answer::BaseTaken | Answer::BaseRefused(_) => return None,
+        Answer::Attested { .. }
+        | Answer::Sighting { .. }
+        | Answer::BaseTaken
+        | Answer::BaseRefused(_)
+        | Answer::Cheated { .. }
+        | Answer::CheatRefused(_) => return None,
     })
 }
 

@@ -2,6 +2,7 @@
 
 use crate::blocks::Blocks;
 use crate::carrier::claim;
+use crate::cheats::Cheats;
 use crate::lives::{Lives, Milestone, Signed};
 use crate::reads::Reads;
 use crate::refusal;
@@ -39,6 +40,8 @@ pub(crate) struct Node {
     pub(crate) health: Health,
     /// The last block that is told; none while not even that is known.
     pub(crate) head: watch::Receiver<Option<Slot>>,
+    /// Where there are any.
+    pub(crate) cheats: Option<Cheats>,
 }
 
 impl CoordinatorApi for Node {
@@ -133,8 +136,15 @@ impl Node {
         let _ = self.handle.tell(Class::UnderWay, Input::Submit { ticket, payload: Box::new(payload) }).await;
     }
 
-    /// Hands a payload to the machine, and waits for what its first try comes to: what can be refused is refused here.
     async fn submit(&self, id: B256, payload: Verified<RecoveredPayload>) -> Result<B256, Rejection> {
+        match &self.cheats {
+            None => self.hand_in(id, payload).await,
+            Some(cheats) => self.in_block(cheats, self.hand_in(id, payload)).await,
+        }
+    }
+
+    /// Hands a payload to the machine, and waits for what its first try comes to: what can be refused is refused here.
+    async fn hand_in(&self, id: B256, payload: Verified<RecoveredPayload>) -> Result<B256, Rejection> {
         let known = |id: B256| Rejection::new(Reason::AlreadyKnown, format!("already known: {id}"));
         let ticket = self.lives.begin(id, signed_of(&payload)).map_err(known)?;
         let input = Input::Submit { ticket, payload: Box::new(payload) };

@@ -30,18 +30,44 @@ pub(crate) struct Blocks {
     index: Index,
     kept: Mutex<Kept>,
     head: watch::Sender<Option<Slot>>,
+    /// How often somebody could not wait for the next look at the shards.
+    hurries: watch::Sender<u64>,
 }
 
 impl Blocks {
     /// Those that `index` has of a network of `shards`.
     pub(crate) fn new(index: Index, shards: impl Iterator<Item = ShardId>) -> Self {
         let open = shards.map(|shard| (shard, index.cursor(shard))).collect();
-        Self { index, kept: Mutex::new(Kept::new(open, BLOCKS_BYTES_MAX)), head: watch::Sender::new(None) }
+        Self {
+            index,
+            kept: Mutex::new(Kept::new(open, BLOCKS_BYTES_MAX)),
+            head: watch::Sender::new(None),
+            hurries: watch::Sender::new(0),
+        }
     }
 
     /// The last block that is told; none while not even that is known.
     pub(crate) fn head(&self) -> watch::Receiver<Option<Slot>> {
         self.head.subscribe()
+    }
+
+    /// Has all shards looked at now.
+    pub(crate) fn hurry(&self) {
+        self.hurries.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Tells when somebody hurries.
+    pub(crate) fn hurries(&self) -> watch::Receiver<u64> {
+        self.hurries.subscribe()
+    }
+
+    /// Forgets what was shown after `slot`, which the shards have forgotten, on a network with cheats: those blocks are empty then.
+    pub(crate) fn forget_after(&self, slot: Slot) -> Result<(), Fault> {
+        self.index.forget_after(slot)?;
+        let mut kept = self.lock();
+        let gone = kept.blocks.split_off(&slot.next());
+        kept.bytes -= gone.values().map(|block| block.bytes).sum::<usize>();
+        Ok(())
     }
 
     /// Whether nobody can be told any more.

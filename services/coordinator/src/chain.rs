@@ -1,8 +1,9 @@
 //! The network as one chain, for Ethereum JSON-RPC: a network block is a slot, its content what ran at it.
 
 use crate::api::Node;
+use crate::cheats::Cheats;
 use alloy_primitives::{Address, B256, U256};
-use evm::{Data, FeesKey, NetworkParams, StateKey, SystemTransaction};
+use evm::{Data, FeesKey, NetworkParams, StateKey, SystemTransaction, Travels};
 use host::{Clock, PEER_SILENT_MAX, Standing};
 use primitives::{Slot, Time};
 use std::collections::BTreeSet;
@@ -13,8 +14,8 @@ use store::Fault;
 use tokio::sync::watch;
 use wire::coordinator::CoordinatorApi;
 use wire::jsonrpc::{
-    AccountView, Candidates, Chain, Ended, Entry, Found, Intake, LogQuery, Moment, Order, Readiness, Run, SlotBlock,
-    UnderWay, pruned,
+    AccountView, Candidates, Chain, Command, Done, Ended, Entry, Found, Intake, LogQuery, Moment, Order, Readiness,
+    Run, SlotBlock, UnderWay, pruned,
 };
 use wire::state::{OutcomeRecord, StateValue};
 use wire::{Reason, Rejection};
@@ -186,6 +187,31 @@ impl Chain for Node {
         self.submit_transaction(transaction).await
     }
 
+    fn time_of(&self, slot: Slot) -> u64 {
+        let ordinary = || self.network.params.start_of(slot);
+        self.cheats.as_ref().map_or_else(ordinary, |cheats| cheats.time_of(slot)).seconds()
+    }
+
+    fn coming_time(&self, slot: Slot) -> u64 {
+        let ordinary = self.network.params.start_of(slot);
+        self.cheats.as_ref().map_or(ordinary, |cheats| cheats.coming(slot)).seconds()
+    }
+
+    fn accounts(&self) -> Vec<Address> {
+        self.cheats.as_ref().map(Cheats::accounts).unwrap_or_default()
+    }
+
+    async fn cheat(&self, command: Command) -> Result<Done, Rejection> {
+        match &self.cheats {
+            Some(cheats) => self.command(cheats, command).await,
+            None => Err(Rejection::new(Reason::Unsupported, "this network has no cheats")),
+        }
+    }
+
+    fn automines(&self) -> bool {
+        self.cheats.as_ref().is_some_and(Cheats::automines)
+    }
+
     fn under_way(&self, sender: Option<Address>) -> Vec<UnderWay> {
         self.lives.under_way(sender)
     }
@@ -240,18 +266,25 @@ impl Node {
         Ok(Some(Found::Pending { bytes: entry.record.bytes, sender: entry.record.sender }))
     }
 
-    /// The slot whose block a run on the state of `moment` sees.
-    fn block_of(&self, moment: Moment) -> Slot {
-        match moment {
+    /// The slot whose block a run on the state of `moment` sees, and what time it is there.
+    fn block_of(&self, moment: Moment) -> (Slot, Travels) {
+        let slot = match moment {
             Moment::After(slot) => slot,
             Moment::Newest => self.current(),
-        }
+        };
+        let travels = match (&self.cheats, moment) {
+            (None, _) => Travels::default(),
+            (Some(cheats), Moment::After(_)) => cheats.travels(),
+            (Some(cheats), Moment::Newest) => cheats.travels_to_come(slot),
+        };
+        (slot, travels)
     }
 
     /// The slot that the newest state is of: ahead of the head, as that is, wherever this machine's clock stands.
     fn current(&self) -> Slot {
         let head = self.head.borrow().map_or(0, |head| head.0);
-        self.network.params.slot_at(Clock::starting_at(Time(0)).now()).max(Slot(head + 1))
+        let now = || self.network.params.slot_at(Clock::starting_at(Time(0)).now());
+        self.cheats.as_ref().map_or_else(now, Cheats::slot).max(Slot(head + 1))
     }
 
     /// What is wrong with which shards.
@@ -264,7 +297,7 @@ impl Node {
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "it is passed to `map_err`")]
-fn unread(fault: Fault) -> Rejection {
+pub(crate) fn unread(fault: Fault) -> Rejection {
     Rejection::new(Reason::StoreFailed, format!("the chain index cannot be read: {fault}"))
 }
 

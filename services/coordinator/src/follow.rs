@@ -27,9 +27,12 @@ pub(crate) fn follow(process: &Process, network: &Network, shards: &Arc<Shards>,
     for shard in shards.ids() {
         let follower = Follower { shard, shards: Arc::clone(shards), blocks: Arc::clone(blocks) };
         process.tasks.try_spawn("the follower of a shard", async move {
+            let mut hurries = follower.blocks.hurries();
             while !follower.blocks.is_unheard() {
+                hurries.mark_unchanged();
                 follower.ask().await?;
-                tokio::time::sleep(pause).await;
+                // Who hurries is as good as the time being up.
+                let _ = tokio::time::timeout(pause, hurries.changed()).await;
             }
             Ok::<_, Fault>(())
         });

@@ -17,6 +17,7 @@ mod blocks;
 mod calls;
 mod carrier;
 mod chain;
+mod cheats;
 mod closed;
 mod follow;
 mod index;
@@ -27,6 +28,7 @@ mod refusal;
 mod settings;
 mod shards;
 
+pub use cheats::CheatsError;
 pub use settings::{
     ATTEMPT_MS_MAX, ATTEMPT_MS_MIN, AttemptOutOfBounds, BLOCKS_KEPT_COUNT_MIN, Settings, attempt_ms_default,
 };
@@ -35,9 +37,10 @@ pub use shards::ForeignShard;
 use api::Node;
 use blocks::Blocks;
 use carrier::Carrier;
+use cheats::Cheats;
 use coordinator::Coordinator;
 use host::network::{Network, NetworkError};
-use host::{Bounds, Clock, Host, Needs, Process, ProcessError, Seen};
+use host::{Bounds, Clock, Host, Needs, OffsetError, Process, ProcessError, Seen, TimeOffset};
 use index::Index;
 use lives::Lives;
 use primitives::Time;
@@ -73,6 +76,12 @@ pub enum Error {
     /// The folder of evidence cannot be read.
     #[error("the folder of evidence in `data`: {0}")]
     Evidence(#[from] std::io::Error),
+    /// It does not know what time it is on a network with cheats.
+    #[error(transparent)]
+    Offset(#[from] OffsetError),
+    /// What time contracts see cannot be read.
+    #[error(transparent)]
+    Cheats(#[from] CheatsError),
     /// A shard's endpoint is no endpoint.
     #[error("a shard's endpoint: {0}")]
     Shard(#[from] wire::client::ConnectError),
@@ -105,11 +114,13 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     let mut process = Process::start(settings.metrics_listen).await?;
     let (store, machine) = open(&settings, &network)?;
     let (kept, refused) = (coordinator::kept(&store.reader())?, coordinator::refused(&store.reader())?);
+    let offset = TimeOffset::of_network(&network.params, settings.cheats_clock.as_deref())?;
+    let cheats = Cheats::open(&network, offset.clone(), &settings.data)?;
     let host = Host {
         name: "coordinator".to_owned(),
         machine,
         store,
-        clock: Clock::starting_at(Time(0)),
+        clock: Clock::starting_at(Time(0)).moved_by(offset),
         bounds: Bounds::default(),
         instruments: process.instruments.clone(),
         health: process.health.clone(),
@@ -147,7 +158,11 @@ pub async fn run(config: &Path) -> Result<(), Error> {
         blocks,
         health: process.health.clone(),
         head,
+        cheats,
     });
+    if let Some(cheats) = &node.cheats {
+        node.resume_cheats(cheats).await;
+    }
     node.resume(kept).await;
     let rpc = JsonRpc::bind(settings.rpc_listen, Arc::clone(&node)).await?.behind(settings.proxies());
     tracing::info!(address = %rpc.address(), "JSON-RPC served");

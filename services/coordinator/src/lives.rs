@@ -311,6 +311,18 @@ impl Lives {
         self.lock().remove(ticket);
     }
 
+    /// Forgets all that has ended, on a network with cheats that has gone back: what was done may be done again.
+    pub(crate) fn forget_ended(&self) {
+        let mut registry = self.lock();
+        let ended = std::mem::take(&mut registry.ended);
+        registry.ended_bytes = 0;
+        for (ticket, _) in ended {
+            registry.remove(ticket);
+        }
+        registry.refused.clear();
+        registry.refused_order.clear();
+    }
+
     /// Adds events to their lives; says which accepted ones ended without a commit.
     pub(crate) fn note(&self, replies: Vec<Reply>) -> Vec<Lost> {
         let (mut registry, mut lost) = (self.lock(), Vec::new());

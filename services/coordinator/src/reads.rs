@@ -16,7 +16,8 @@ use crate::closed::{Closed, State};
 use crate::shards::{Shards, named};
 use alloy_primitives::{Address, B256, U256};
 use evm::{
-    AccountState, Bytecode, CodeCache, Data, FeesKey, Ground, Lookup, Missing, StateKey, SystemTransaction, View,
+    AccountState, Bytecode, CodeCache, Data, FeesKey, Ground, Lookup, Missing, StateKey, SystemTransaction, Travels,
+    View,
 };
 use futures_util::future::{join_all, try_join_all};
 use host::network::Network;
@@ -114,13 +115,13 @@ impl Reads {
     pub(crate) async fn over<T: Send + 'static>(
         &self,
         moment: Moment,
-        slot: Slot,
+        (slot, travels): (Slot, Travels),
         run: Run<T>,
     ) -> Result<T, Rejection> {
         let in_turn = |known| {
-            let (network, run) = (Arc::clone(&self.network), Arc::clone(&run));
+            let (network, run, travels) = (Arc::clone(&self.network), Arc::clone(&run), travels.clone());
             let once = move || {
-                let ground = Ground::of_slot(&network.params, &network.placement, slot);
+                let ground = Ground::travelled(&network.params, &network.placement, slot, travels);
                 let ran = run(&ground, &known);
                 (known, ran.map_err(Failure::from))
             };
@@ -137,11 +138,12 @@ impl Reads {
     pub(crate) async fn briefly<T: Send + 'static>(
         &self,
         moment: Moment,
-        slot: Slot,
+        (slot, travels): (Slot, Travels),
         brief: &Run<T>,
     ) -> Result<T, Rejection> {
         let here = |known| {
-            let ground = Ground::of_slot(&self.network.params, &self.network.placement, slot);
+            let (params, placement) = (&self.network.params, &self.network.placement);
+            let ground = Ground::travelled(params, placement, slot, travels.clone());
             let ran = brief(&ground, &known).map_err(Failure::from);
             std::future::ready((known, ran))
         };

@@ -51,6 +51,9 @@ pub struct Settings {
     /// From the begin of an attempt to its deadline, in milliseconds: how long participants wait for a coordinator that is gone.
     #[serde(default = "attempt_ms_default")]
     pub attempt_ms: u64,
+    /// The file that says how far time was moved, the same for all nodes: on a network with cheats, and on no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cheats_clock: Option<PathBuf>,
 }
 
 /// [`Settings::attempt_ms`] where nothing is said.

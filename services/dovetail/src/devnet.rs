@@ -10,7 +10,7 @@ use eyre::{Result, WrapErr, ensure, eyre};
 use fixtures::usual;
 use fixtures::wallet::{ACCOUNTS_COUNT, Wallet};
 use fork::{Fork, ForkArguments};
-use host::network::{Forked, Genesis, Network};
+use host::network::{EnvironmentSource, Forked, Genesis, Network};
 use primitives::ShardId;
 use progress::Line;
 use serde::Serialize;
@@ -26,6 +26,10 @@ const CHAIN_ID: u64 = 0xd07e;
 
 /// How many shards a network has where nothing is said.
 const SHARDS_COUNT: u32 = 4;
+
+/// What a chain with cheats says of itself.
+const CHEATS_WARNING: &str = "WITH CHEATS: whoever reaches JSON-RPC moves time, sets balances, code and storage, sends from any account\n\
+                              and takes the chain back to a snapshot. For tests, and for nothing else.";
 
 /// Most funded accounts.
 const ACCOUNTS_COUNT_MAX: u32 = 1_000;
@@ -66,6 +70,10 @@ pub struct Arguments {
     no_usual_contracts: bool,
     #[command(flatten)]
     fork: ForkArguments,
+    /// Lets whoever reaches JSON-RPC move time, set state, send from any account and go back to snapshots: the `anvil_*`, `hardhat_*`
+    /// and `evm_*` methods of test suites. A network that began with it goes on with it, and no other ever has it.
+    #[arg(long)]
+    cheats: bool,
     /// Prints the endpoints as one line of JSON.
     #[arg(long)]
     json: bool,
@@ -75,6 +83,7 @@ pub struct Arguments {
 #[derive(Debug, Serialize)]
 struct Endpoints {
     chain_id: u64,
+    cheats: bool,
     rpc: String,
     coordinator_grpc: String,
     network_file: PathBuf,
@@ -111,16 +120,23 @@ struct Shape {
     shards: u32,
     accounts: u32,
     has_usual_contracts: bool,
+    has_cheats: bool,
 }
 
 impl Shape {
     /// As it is asked for, where it is, else as the network in the folder began, if there is one.
     fn of(arguments: &Arguments, began: Option<Self>) -> Self {
-        let began = began.unwrap_or(Self { shards: SHARDS_COUNT, accounts: ACCOUNTS_COUNT, has_usual_contracts: true });
+        let began = began.unwrap_or(Self {
+            shards: SHARDS_COUNT,
+            accounts: ACCOUNTS_COUNT,
+            has_usual_contracts: true,
+            has_cheats: false,
+        });
         Self {
             shards: arguments.shards.unwrap_or(began.shards),
             accounts: arguments.accounts.unwrap_or(began.accounts),
             has_usual_contracts: began.has_usual_contracts && !arguments.no_usual_contracts,
+            has_cheats: began.has_cheats || arguments.cheats,
         }
     }
 
@@ -132,7 +148,14 @@ impl Shape {
             accounts += 1;
         }
         let has_usual_contracts = usual::accounts()?.into_iter().all(|(address, _)| has(address));
-        Ok(Self { shards, accounts, has_usual_contracts })
+        Ok(Self { shards, accounts, has_usual_contracts, has_cheats: false })
+    }
+
+    /// As this network began.
+    fn of_network(network: &Network) -> Result<Self> {
+        let (params, shards) = (&network.params, network.endpoints.len() as u32);
+        let began = Self::began(params.network.0, shards, &network.genesis)?;
+        Ok(Self { has_cheats: params.environments.has_cheats(), ..began })
     }
 }
 
@@ -143,9 +166,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
     let temporary = tempfile::Builder::new().prefix("dovetail-devnet-").tempdir()?;
     let dir = arguments.dir.as_deref().unwrap_or(temporary.path());
     let kept = Cluster::kept_network(dir)?;
-    let began = kept
-        .as_ref()
-        .map(|network| Shape::began(network.params.network.0, network.endpoints.len() as u32, &network.genesis));
+    let began = kept.as_ref().map(Shape::of_network);
     let shape = Shape::of(&arguments, began.transpose()?);
     let mut line = Line::new();
     let fork = arguments.fork.fork(dir, kept.as_ref(), &mut line).await?;
@@ -177,6 +198,14 @@ fn plan(
     (kept, fork): (Option<Network>, Option<&Fork>),
     dir: &Path,
 ) -> Result<Plan> {
+    ensure!(
+        !shape.has_cheats || fork.is_none(),
+        "--cheats and --fork-url do not go together yet: what was not read of the other chain could not be set"
+    );
+    ensure!(
+        !shape.has_cheats || arguments.coordinators == 1,
+        "with --cheats there is one coordinator: another would not know what time it is for contracts"
+    );
     let before = kept.as_ref().map(|network| &network.params);
     let development = Plan::new(shape.shards)?;
     let plan = Plan {
@@ -192,10 +221,11 @@ fn plan(
     let plan = plan.with_accounts(shape.accounts)?;
     let mut plan = if shape.has_usual_contracts && fork.is_none() { plan.with_usual_contracts()? } else { plan };
     plan.genesis.forked = fork.map(|fork| fork.forked);
+    let plan = if shape.has_cheats { plan.with_cheats() } else { plan };
     ensure!(
         kept.is_none_or(|network| is_of(&network, &plan)),
-        "the network in {} began otherwise: leave out --shards, --slot-ms, --chain-id, --accounts and --no-usual-contracts, then they \
-         are as it began, or give another --dir",
+        "the network in {} began otherwise: leave out --shards, --slot-ms, --chain-id, --accounts, --no-usual-contracts and \
+         --cheats, then they are as it began, or give another --dir",
         dir.display()
     );
     Ok(plan)
@@ -207,6 +237,7 @@ fn is_of(network: &Network, plan: &Plan) -> bool {
         && network.params.slot_length.0 == plan.slot_ms
         && network.endpoints.len() == plan.shards as usize
         && network.genesis == plan.genesis
+        && network.params.environments.has_cheats() == (plan.environments == EnvironmentSource::Cheats)
 }
 
 /// Where JSON-RPC is asked for, or else where it was `before`, so that a wallet keeps its URL.
@@ -225,6 +256,7 @@ fn endpoints(cluster: &Cluster, arguments: &Arguments, shape: Shape, fork: Optio
     let shard = |shard| Shard { shard, grpc: cluster.endpoint(Node::Executor(shard)) };
     Ok(Endpoints {
         chain_id: network,
+        cheats: shape.has_cheats,
         rpc: cluster.rpc(0),
         coordinator_grpc: cluster.endpoint(Node::Coordinator(0)),
         network_file: cluster.network_path(),
@@ -242,6 +274,9 @@ fn print(endpoints: &Endpoints) {
     if let Some(ForkedFrom { endpoint, block }) = &endpoints.forked {
         host::say!("Fork\n==================\nEndpoint:       {endpoint}\nBlock number:   {}", block.block);
         host::say!("Block hash:     {}\nChain ID:       {}\n", block.hash, block.chain_id);
+    }
+    if endpoints.cheats {
+        host::say!("{CHEATS_WARNING}\n");
     }
     host::say!("Ethereum JSON-RPC   {}", endpoints.rpc);
     host::say!("coordinator gRPC    {}", endpoints.coordinator_grpc);
@@ -289,11 +324,11 @@ mod tests {
         let shape = |line: &[&str], began| {
             Shape::of(&Line::try_parse_from([&["devnet"], line].concat()).unwrap().arguments, began)
         };
-        let usual = Shape { shards: 4, accounts: 10, has_usual_contracts: true };
+        let usual = Shape { shards: 4, accounts: 10, has_usual_contracts: true, has_cheats: false };
         assert_eq!(shape(&[], None), usual);
         let plan = Plan::new(3).unwrap().with_accounts(12).unwrap();
         let began = Shape::began(plan.network, 3, &plan.genesis).unwrap();
-        assert_eq!(began, Shape { shards: 3, accounts: 12, has_usual_contracts: false });
+        assert_eq!(began, Shape { shards: 3, accounts: 12, has_usual_contracts: false, has_cheats: false });
         assert_eq!(shape(&[], Some(began)), began);
         assert_eq!(
             shape(&["--shards", "2", "--accounts", "5"], Some(began)),

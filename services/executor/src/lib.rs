@@ -30,7 +30,7 @@ use chains::pinned::{self, Pin, PinError, Pinned};
 use fate::Fate;
 use floor::Floor;
 use host::network::{Forked, Network, NetworkError};
-use host::{Bounds, Clock, Host, OtherClocks, Process, ProcessError, keys};
+use host::{Bounds, Clock, Host, OffsetError, OtherClocks, Process, ProcessError, TimeOffset, keys};
 use node::Node;
 use primitives::ShardId;
 use proof::Signer;
@@ -69,6 +69,9 @@ pub enum Error {
     /// The shard does not open.
     #[error(transparent)]
     Open(#[from] shard::OpenError),
+    /// It does not know what time it is on a network with cheats.
+    #[error(transparent)]
+    Offset(#[from] OffsetError),
     /// What it last attested cannot be read.
     #[error(transparent)]
     Floor(#[from] FloorError),
@@ -130,7 +133,8 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     let (floor, attested) = Floor::open(&settings.data)?;
     let is_alone = network.endpoints.len() < 2;
     let clocks = if is_alone { OtherClocks::none() } else { OtherClocks::unheard() };
-    let clock = Clock::starting_at(attested.max(machine.time())).beside(clocks.clone());
+    let offset = TimeOffset::of_network(&network.params, settings.cheats_clock.as_deref())?;
+    let clock = Clock::starting_at(attested.max(machine.time())).beside(clocks.clone()).moved_by(offset);
     let host = Host {
         name: format!("shard {me}"),
         machine,

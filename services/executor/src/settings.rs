@@ -51,6 +51,9 @@ pub struct Settings {
     /// [`host::keys::KEY_VARIABLE`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
+    /// The file that says how far time was moved, the same for all nodes: on a network with cheats, and on no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cheats_clock: Option<PathBuf>,
 }
 
 impl Settings {

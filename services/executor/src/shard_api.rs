@@ -8,7 +8,7 @@ use evm::{Environments, Payload, StateKey, SystemTransaction};
 use host::Class;
 use primitives::{Height, Millis, Read, ShardId, Slot, Time, Verified};
 use proof::{Fact, ForeignReceipt, LeafKind, MessageId, Receipt};
-use shard::{Answer, Input, LeafPlace, OutcomeRecord, PastError, queries};
+use shard::{Answer, Cheat, Input, LeafPlace, OutcomeRecord, PastError, queries};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use wire::participant::Answers;
@@ -122,6 +122,14 @@ impl ShardApi for Node {
         let to = query.to.unwrap_or(open);
         let page = queries::outcomes(&self.handle.reader().snapshot(), from, to, query.count_max);
         Ok(OutcomePage { outcomes: page.outcomes, next: page.next, open })
+    }
+
+    async fn cheat(&self, cheat: Cheat) -> Result<Slot, Rejection> {
+        match self.ask(Class::New, |ticket| Input::Cheat { ticket, cheat: Box::new(cheat) }).await? {
+            Answer::Cheated { slot, .. } => Ok(slot),
+            Answer::CheatRefused(refusal) => Err(refusal.into()),
+            other => Err(unexpected(&other)),
+        }
     }
 
     async fn blocks(&self, from: Height, count_max: usize) -> Result<Vec<CertifiedBlock>, Rejection> {

@@ -18,7 +18,7 @@ pub use settings::Settings;
 use api::Node;
 use carrier::Carrier;
 use host::network::{Network, NetworkError};
-use host::{Bounds, Clock, Host, Process, ProcessError, Seen};
+use host::{Bounds, Clock, Host, OffsetError, Process, ProcessError, Seen, TimeOffset};
 use pauses::Pauses;
 use primitives::Time;
 use relay::Relay;
@@ -45,6 +45,9 @@ pub enum Error {
     /// The relay does not open.
     #[error(transparent)]
     Open(#[from] relay::OpenError),
+    /// It does not know what time it is on a network with cheats.
+    #[error(transparent)]
+    Offset(#[from] OffsetError),
     /// The folder of evidence cannot be read.
     #[error("the folder of evidence in `data`: {0}")]
     Evidence(#[from] std::io::Error),
@@ -71,12 +74,13 @@ fn load(config: &Path) -> Result<(Settings, Network), Error> {
 pub async fn run(config: &Path) -> Result<(), Error> {
     let (settings, network) = load(config)?;
     let process = Process::start(settings.metrics_listen).await?;
+    let offset = TimeOffset::of_network(&network.params, settings.cheats_clock.as_deref())?;
     let (store, machine) = open(&settings, &network)?;
     let host = Host {
         name: "relay".to_owned(),
         machine,
         store,
-        clock: Clock::starting_at(Time(0)),
+        clock: Clock::starting_at(Time(0)).moved_by(offset),
         bounds: Bounds::default(),
         instruments: process.instruments.clone(),
         health: process.health.clone(),

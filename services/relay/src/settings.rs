@@ -23,4 +23,7 @@ pub struct Settings {
     /// `dovetail evidence` show it: these shards are believed again.
     #[serde(default, skip_serializing_if = "Settled::is_empty")]
     pub settled: Settled,
+    /// The file that says how far time was moved, the same for all nodes: on a network with cheats, and on no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cheats_clock: Option<PathBuf>,
 }

@@ -34,7 +34,7 @@ pub(crate) fn mutations(teller: &Teller<'_>) -> Vec<Mutated> {
                 Some((field, Environment::Block(block)))
             })
             .collect(),
-        Environment::Slot(slot) => of_slot(teller, *slot),
+        Environment::Slot(slot) | Environment::Travelled { slot, .. } => of_slot(teller, *slot),
     };
     changed.into_iter().flat_map(|(field, environment)| both(teller, field, environment)).collect()
 }

@@ -195,6 +195,7 @@ fn reason(scene: &Scene, honest: &Honest, payload: &Payload, executed: &Executed
             let is_near = !is_early && slot >= oldest_slot_taken(&scene.params, NOW);
             is_near.then_some(Harmless::AnotherSlot)
         }
+        Environment::Travelled { .. } => None,
         Environment::Block(_) if scene.params.environments != Environments::Replay => None,
         Environment::Block(_) if executed.effects == honest.executed.effects => Some(Harmless::Unread),
         Environment::Block(_) => Some(Harmless::AnotherEnvironment),

@@ -74,7 +74,7 @@ fn scene(environments: Environments) -> Scene {
     let bytes = TxEnvelope::from(transaction.into_signed(signature)).encoded_2718();
     let slot = params.slot_at(NOW);
     let environment = match environments {
-        Environments::Slots => Environment::Slot(slot),
+        Environments::Slots | Environments::Cheats => Environment::Slot(slot),
         Environments::Replay => {
             let mut block = params.block_of(slot);
             block.hashes.insert(slot.0 - 1, B256::repeat_byte(9));

@@ -1,5 +1,6 @@
 //! What a node offers to the JSON-RPC: the one trait between them.
 
+use super::cheats::{Command, Done};
 use super::entry::Entry;
 use super::intake::{Arrival, Intake};
 use super::parties::{self, Order, involves};
@@ -210,6 +211,11 @@ pub trait Chain: Send + Sync + 'static {
         async { Ok(None) }
     }
 
+    /// What time it would see, in seconds. By default that of its slot.
+    fn coming_time(&self, slot: Slot) -> u64 {
+        self.params().start_of(slot).seconds()
+    }
+
     /// What `slot`, which is closed, shows.
     fn block(&self, slot: Slot) -> impl Future<Output = Result<Arc<SlotBlock>, Rejection>> + Send;
 
@@ -352,6 +358,26 @@ pub trait Chain: Send + Sync + 'static {
     /// Whether this node takes work. By default it does as long as it answers at all.
     fn readiness(&self) -> Readiness {
         Readiness { is_ready: true, text: "ready\n".to_owned() }
+    }
+
+    /// What time it is for contracts in `slot`, in seconds. By default that of the slot, for nobody moves it.
+    fn time_of(&self, slot: Slot) -> u64 {
+        self.params().start_of(slot).seconds()
+    }
+
+    /// Accounts whose transactions are taken without a signature. By default none are.
+    fn accounts(&self) -> Vec<Address> {
+        Vec::new()
+    }
+
+    /// Does what a test suite asks for, on a network with cheats. By default nothing is done.
+    fn cheat(&self, _command: Command) -> impl Future<Output = Result<Done, Rejection>> + Send {
+        async { Err(Rejection::new(Reason::Unsupported, "this network has no cheats")) }
+    }
+
+    /// Whether each transaction closes its block. By default none does: blocks are closed by the clock.
+    fn automines(&self) -> bool {
+        false
     }
 
     /// Wei per gas that get a transaction in sooner. Nothing does, by default: there is no auction.

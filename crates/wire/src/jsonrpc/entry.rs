@@ -5,12 +5,12 @@
 
 use super::chain::SlotBlock;
 use super::error::error;
-use super::view::{SYSTEM_TYPE, blob_gas, blob_price, decode, envelope, hex, raw, target, to_value};
+use super::view::{SYSTEM_TYPE, blob_gas, blob_price, decode, envelope, hex, raw, shown, target, to_value};
 use crate::state::OutcomeRecord;
 use alloy_consensus::transaction::Recovered;
 use alloy_primitives::{Address, B256, Bytes};
 use alloy_rpc_types_eth::{Log, Transaction, TransactionReceipt};
-use evm::{Environments, NetworkParams};
+use evm::NetworkParams;
 use jsonrpsee::types::ErrorObjectOwned;
 use jsonrpsee::types::error::INTERNAL_ERROR_CODE;
 use primitives::Slot;
@@ -43,10 +43,11 @@ impl Entry {
         })
     }
 
-    pub(super) fn view<'a>(&'a self, params: &'a NetworkParams) -> EntryView<'a> {
+    pub(super) fn view<'a>(&'a self, params: &'a NetworkParams, time: u64) -> EntryView<'a> {
         EntryView {
             params,
             slot: self.slot,
+            time,
             index: self.index,
             gas_before: self.gas_before,
             logs_before: self.logs_before,
@@ -60,6 +61,8 @@ impl Entry {
 pub(super) struct EntryView<'a> {
     pub(super) params: &'a NetworkParams,
     pub(super) slot: Slot,
+    /// What time it is in the slot, in seconds.
+    pub(super) time: u64,
     pub(super) index: usize,
     pub(super) gas_before: u64,
     pub(super) logs_before: usize,
@@ -69,10 +72,6 @@ pub(super) struct EntryView<'a> {
 impl EntryView<'_> {
     fn block_hash(&self) -> B256 {
         self.params.block_hash(self.slot.0)
-    }
-
-    fn timestamp(&self) -> u64 {
-        self.params.start_of(self.slot).seconds()
     }
 
     /// In bytes.
@@ -91,9 +90,9 @@ impl EntryView<'_> {
             block_number: Some(self.slot.0),
             transaction_index: Some(self.index as u64),
             effective_gas_price: Some(self.record.outcome.gas_price),
-            block_timestamp: Some(self.timestamp()),
+            block_timestamp: Some(self.time),
         };
-        to_value(&transaction)
+        shown(&transaction)
     }
 
     /// A transaction that nobody signed. What it was called with is not part of its outcome, and is not made up.
@@ -135,7 +134,7 @@ impl EntryView<'_> {
 
     /// The slot that it ran at, where that is not this one: its decision was late.
     fn ran_before(&self) -> Option<u64> {
-        let is_late = self.params.environments == Environments::Slots && self.record.number != self.slot.0;
+        let is_late = self.params.environments.has_slots() && self.record.number != self.slot.0;
         is_late.then_some(self.record.number)
     }
 
@@ -152,7 +151,7 @@ impl EntryView<'_> {
             inner: log.clone().into(),
             block_hash: Some(self.block_hash()),
             block_number: Some(self.slot.0),
-            block_timestamp: Some(self.timestamp()),
+            block_timestamp: Some(self.time),
             transaction_hash: Some(self.record.transaction),
             transaction_index: Some(self.index as u64),
             log_index: Some(number as u64),

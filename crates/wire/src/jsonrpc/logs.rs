@@ -112,7 +112,7 @@ impl<C: Chain> Node<C> {
     async fn logs_in(&self, filter: &Filter, query: &LogQuery, slot: Slot) -> Result<Vec<Log>, ErrorObjectOwned> {
         let entries = self.chain.excerpt(query, slot).await?;
         let is_wanted = |address, topics: &[_]| filter.matches_address(address) && filter.matches_topics(topics);
-        let logs = |entry: &Entry| entry.view(self.chain.params()).logs_where(is_wanted).collect::<Vec<_>>();
+        let logs = |entry: &Entry| self.seen(entry).logs_where(is_wanted).collect::<Vec<_>>();
         Ok(entries.iter().flat_map(logs).collect())
     }
 }

@@ -16,7 +16,7 @@ use super::chain::Chain;
 use super::node::Node;
 use super::subscriptions::subscribe;
 use super::view::{blob_price, hex};
-use super::{otterscan, simulate, simulate_v1, trace};
+use super::{cheats, otterscan, simulate, simulate_v1, trace};
 use crate::server::{Client, Seat};
 use alloy_primitives::{Address, Bytes, U256, keccak256};
 use http::Extensions;
@@ -45,8 +45,12 @@ macro_rules! of_client {
 
 /// All methods over `node`.
 pub(super) fn module<C: Chain>(node: Node<C>) -> Result<RpcModule<Node<C>>, RegisterMethodError> {
+    let has_cheats = node.chain.params().environments.has_cheats();
     let mut module = RpcModule::new(node);
     constants(&mut module)?;
+    if has_cheats {
+        cheats::register(&mut module)?;
+    }
     refused::register(&mut module)?;
     of_pool(&mut module)?;
     serve! { module:
@@ -110,6 +114,11 @@ macro_rules! plain {
     };
 }
 
+fn client_version<C: Chain>(node: &Node<C>) -> &'static str {
+    let has_cheats = node.chain.params().environments.has_cheats();
+    if has_cheats { cheats::CLIENT_VERSION } else { concat!("dovetail/v", env!("CARGO_PKG_VERSION")) }
+}
+
 fn client(extensions: &Extensions) -> Client {
     extensions.get().copied().unwrap_or(Client::LOCAL)
 }
@@ -134,9 +143,9 @@ fn constants<C: Chain>(module: &mut RpcModule<Node<C>>) -> Result<(), RegisterMe
         "net_version" => |node: &Node<C>| node.chain.params().network.to_string(),
         "net_listening" => |_: &Node<C>| true,
         "net_peerCount" => |_: &Node<C>| "0x0",
-        "web3_clientVersion" => |_: &Node<C>| concat!("dovetail/v", env!("CARGO_PKG_VERSION")),
+        "web3_clientVersion" => client_version,
         "eth_syncing" => |_: &Node<C>| false,
-        "eth_accounts" => |_: &Node<C>| Vec::<Address>::new(),
+        "eth_accounts" => |node: &Node<C>| node.chain.accounts(),
         "eth_coinbase" => |node: &Node<C>| node.chain.params().beneficiary,
         "eth_baseFee" => |node: &Node<C>| format!("{:#x}", node.base_fee()),
         "debug_getBadBlocks" => |_: &Node<C>| Vec::<Address>::new(),

@@ -178,7 +178,7 @@ impl<C: Chain> Node<C> {
     /// The transactions of an address in a block, each with its receipt.
     async fn of_block(&self, address: Address, slot: Slot) -> Answer<Vec<(Value, Value)>> {
         self.viewed(slot, |view| {
-            let time = hex(self.chain.params().start_of(slot).seconds());
+            let time = hex(view.time);
             let its = view.entries().filter(|entry| involves(entry.record, address));
             let told = |entry: EntryView<'_>| {
                 let mut receipt = entry.receipt()?;

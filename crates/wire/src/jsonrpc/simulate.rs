@@ -12,7 +12,7 @@ use super::view::hex;
 use alloy_primitives::Bytes;
 use alloy_rpc_types_eth::state::StateOverride;
 use alloy_rpc_types_eth::{BlockId, BlockNumberOrTag, BlockOverrides, TransactionRequest};
-use evm::{Answered, CallRequest, Environments, Estimate, Listed};
+use evm::{Answered, CallRequest, Estimate, Listed};
 use jsonrpsee::RpcModule;
 use jsonrpsee::core::RegisterMethodError;
 use jsonrpsee::types::Params;
@@ -50,10 +50,10 @@ impl<C: Chain> Node<C> {
     /// block's own number and time, which no transaction to come does.
     async fn to_come(&self, mut call: CallRequest) -> Answer<CallRequest> {
         let params = self.chain.params();
-        if params.environments == Environments::Slots {
+        if params.environments.has_slots() {
             let slot = self.chain.coming().await?;
             call.overrides.block.number.get_or_insert(slot.0);
-            call.overrides.block.timestamp.get_or_insert(params.start_of(slot).seconds());
+            call.overrides.block.timestamp.get_or_insert(self.chain.coming_time(slot));
         }
         Ok(call)
     }

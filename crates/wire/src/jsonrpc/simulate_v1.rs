@@ -161,7 +161,7 @@ fn shown(params: &NetworkParams, plan: &BlockPlan, calls: &[SimulatedCall], deta
     let records = plan.calls.iter().zip(calls).zip(0..);
     let outcomes = records.map(|((call, simulated), index)| record(params, plan, call, (simulated, index))).collect();
     let block = SlotBlock { outcomes, ..SlotBlock::empty(plan.slot) };
-    let view = BlockView { params, block: &block };
+    let view = BlockView { params, block: &block, time: params.start_of(plan.slot).seconds() };
     let mut value = view.block(detail)?;
     overwrite(&mut value, plan);
     let results = calls.iter().enumerate().map(|(index, call)| result(&view, index, call, plan));

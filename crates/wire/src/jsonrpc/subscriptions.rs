@@ -162,7 +162,8 @@ async fn tell<C: Chain>(
     match following {
         Following::Heads => {
             let block = node.chain.block(from).await.map_err(|rejection| refused(&rejection.into()))?;
-            let header = BlockView { params: node.chain.params(), block: &block }.header();
+            let time = node.chain.time_of(from);
+            let header = BlockView { params: node.chain.params(), block: &block, time }.header();
             reader.tell(&header).await?;
             Ok(from)
         }

@@ -44,6 +44,8 @@ pub(super) enum Detail {
 pub(super) struct BlockView<'a> {
     pub(super) params: &'a NetworkParams,
     pub(super) block: &'a SlotBlock,
+    /// What time it is in the block, in seconds.
+    pub(super) time: u64,
 }
 
 impl BlockView<'_> {
@@ -94,7 +96,7 @@ impl BlockView<'_> {
             number: self.block.slot.0,
             gas_limit: environment.gas_limit,
             gas_used: outcomes.iter().map(|record| record.outcome.gas_used).sum(),
-            timestamp: environment.timestamp,
+            timestamp: self.time,
             mix_hash: environment.randomness.unwrap_or_default(),
             nonce: B64::ZERO,
             base_fee_per_gas: self.has(SpecId::LONDON).then_some(environment.base_fee),
@@ -131,8 +133,15 @@ impl BlockView<'_> {
     pub(super) fn entries(&self) -> impl Iterator<Item = EntryView<'_>> {
         let (mut gas_before, mut logs_before) = (0, 0);
         self.block.outcomes.iter().enumerate().map(move |(index, record)| {
-            let entry =
-                EntryView { params: self.params, slot: self.block.slot, index, gas_before, logs_before, record };
+            let entry = EntryView {
+                params: self.params,
+                slot: self.block.slot,
+                time: self.time,
+                index,
+                gas_before,
+                logs_before,
+                record,
+            };
             gas_before += record.outcome.gas_used;
             logs_before += record.outcome.logs.len();
             entry
@@ -164,7 +173,7 @@ pub(super) fn target(record: &OutcomeRecord) -> Result<Option<Address>, ErrorObj
 /// A transaction that is not in a block yet.
 pub(super) fn pending(bytes: &[u8], sender: Address) -> Result<Value, ErrorObjectOwned> {
     let inner = decode(bytes)?;
-    to_value(&Transaction {
+    shown(&Transaction {
         effective_gas_price: Some(inner.max_fee_per_gas()),
         inner: Recovered::new_unchecked(inner, sender),
         block_hash: None,
@@ -172,6 +181,16 @@ pub(super) fn pending(bytes: &[u8], sender: Address) -> Result<Value, ErrorObjec
         transaction_index: None,
         block_timestamp: None,
     })
+}
+
+/// A transaction as JSON. One that nobody signed shows its sender, and a one beside it, where a signature is: libraries refuse what
+/// stands there.
+pub(super) fn shown(transaction: &Transaction<Envelope>) -> Result<Value, ErrorObjectOwned> {
+    let mut value = to_value(transaction)?;
+    if evm::named(transaction.inner.inner().signature()).is_some() {
+        value["s"] = "0x1".into();
+    }
+    Ok(value)
 }
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Envelope, ErrorObjectOwned> {

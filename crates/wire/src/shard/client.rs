@@ -2,7 +2,8 @@
 
 use super::convert::{delivered, receipt, state_read, submitted};
 use super::{
-    CertifiedBlock, Delivered, MessageLife, OutboxPage, OutcomePage, OutcomeQuery, ShardStatus, StateProofs, StateRead,
+    CertifiedBlock, Cheat, Delivered, MessageLife, OutboxPage, OutcomePage, OutcomeQuery, ShardStatus, StateProofs,
+    StateRead,
 };
 use crate::batch::{runs, same_count};
 use crate::client::{Connection, Repeat, Transport};
@@ -185,6 +186,12 @@ impl ShardClient {
         let request = v1::ShowSightingRequest { newest: Some(newest.into()) };
         let response = self.connection.read(request, call!(self, show_sighting)).await?;
         Ok(Height(response.head_height))
+    }
+
+    /// Sets state, on a network with cheats; answers the slot that it holds from.
+    pub async fn cheat(&self, cheat: &Cheat) -> Result<Slot, Rejection> {
+        let request = v1::CheatRequest { cheat: encoded(cheat) };
+        Ok(Slot(self.connection.write(Repeat::Idempotent, request, call!(self, cheat)).await?.slot))
     }
 
     /// Hands in receipts of messages or deliveries. Idempotent: each leaf counts once.

@@ -1,11 +1,11 @@
 //! Between protobuf and the shard's types.
 
 use super::{
-    CertifiedBlock, Delivered, Mark, MessageLife, Novelty, OutboxLeaf, OutboxPage, OutcomeCursor, OutcomePage,
+    CertifiedBlock, Cheat, Delivered, Mark, MessageLife, Novelty, OutboxLeaf, OutboxPage, OutcomeCursor, OutcomePage,
     ShardStatus, StateProof, StateProofs, StateRead, Terms,
 };
 use crate::convert::{ConvertError, bytes_of, canonical, certificate, digest, encoded, header, public_key, required};
-use crate::limits::{MESSAGE_BYTES_MAX, PAYLOAD_BYTES_MAX, RECEIPT_BYTES_MAX};
+use crate::limits::{CHEAT_BYTES_MAX, MESSAGE_BYTES_MAX, PAYLOAD_BYTES_MAX, RECEIPT_BYTES_MAX};
 use crate::proto::v1;
 use crate::rejection::{Rejection, cut};
 use crate::state::{LeafPlace, OutcomeRecord, ReadValue, code};
@@ -26,6 +26,11 @@ pub(crate) fn foreign_receipt(field: &'static str, bytes: &[u8]) -> Result<Forei
 /// A payload, unchecked.
 pub(crate) fn payload(field: &'static str, bytes: &[u8]) -> Result<Payload, ConvertError> {
     canonical(field, bytes, PAYLOAD_BYTES_MAX)
+}
+
+/// A cheat, which no check is needed for: it claims nothing.
+pub(crate) fn cheat(field: &'static str, bytes: &[u8]) -> Result<Cheat, ConvertError> {
+    canonical(field, bytes, CHEAT_BYTES_MAX)
 }
 
 /// The validators of an epoch.

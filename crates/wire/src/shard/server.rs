@@ -1,6 +1,6 @@
 //! The gRPC side of a [`ShardApi`].
 
-use super::convert::{foreign_receipt, leaf_kind, payload, receipt};
+use super::convert::{cheat, foreign_receipt, leaf_kind, payload, receipt};
 use super::{OutcomeQuery, ShardApi};
 use crate::convert::{ConvertError, address, encoded, hash, number, page, required};
 use crate::limits::{BLOCKS_COUNT_MAX, OUTBOX_COUNT_MAX, OUTCOMES_COUNT_MAX, WATCHERS_COUNT_MAX};
@@ -179,6 +179,12 @@ impl<A: ShardApi> ShardService for ShardServer<A> {
         let newest = required("newest", request.into_inner().newest).and_then(TryInto::try_into).map_err(refused)?;
         let head = self.api.show_sighting(newest).await?;
         Ok(Response::new(v1::ShowSightingResponse { head_height: head.0 }))
+    }
+
+    async fn cheat(&self, request: Request<v1::CheatRequest>) -> Result<Response<v1::CheatResponse>, Status> {
+        let cheat = cheat("cheat", &request.into_inner().cheat).map_err(refused)?;
+        let slot = self.api.cheat(cheat).await?;
+        Ok(Response::new(v1::CheatResponse { slot: slot.0 }))
     }
 
     async fn deliver(&self, request: Request<v1::DeliverRequest>) -> Result<Response<v1::DeliverResponse>, Status> {

@@ -21,7 +21,9 @@ impl From<TransactionError> for Rejection {
 impl From<EnvironmentError> for Rejection {
     fn from(error: EnvironmentError) -> Self {
         let reason = match error {
-            EnvironmentError::BlockRefused | EnvironmentError::ForkRefused { .. } => Reason::WrongEnvironment,
+            EnvironmentError::BlockRefused | EnvironmentError::TravelRefused | EnvironmentError::ForkRefused { .. } => {
+                Reason::WrongEnvironment
+            }
         };
         Self::new(reason, error.to_string())
     }

@@ -3,8 +3,8 @@
 use crate::rejection::{Reason, Rejection};
 use shard::state_tree::StateTreeError;
 use shard::{
-    AcknowledgeRefusal, AttemptRefusal, BaseRefusal, Busy, CheckError, CodeProofError, DeliverRefusal, DispatchError,
-    LocalRefusal, SlotRefused, VoteError,
+    AcknowledgeRefusal, AttemptRefusal, BaseRefusal, Busy, CheatRefusal, CheckError, CodeProofError, DeliverRefusal,
+    DispatchError, LocalRefusal, PastError, SlotRefused, VoteError,
 };
 
 impl From<Busy> for Rejection {
@@ -39,6 +39,20 @@ impl From<LocalRefusal> for Rejection {
             LocalRefusal::Slot(error) => error.into(),
             LocalRefusal::Execution(error) => error.into(),
             LocalRefusal::Dispatch(error) => error.into(),
+        }
+    }
+}
+
+impl From<CheatRefusal> for Rejection {
+    fn from(refusal: CheatRefusal) -> Self {
+        let text = refusal.to_string();
+        match refusal {
+            CheatRefusal::NoCheats | CheatRefusal::Message { .. } => Self::new(Reason::Unsupported, text),
+            CheatRefusal::Busy(busy) => busy.into(),
+            CheatRefusal::NotOwn { .. } => Self::new(Reason::WrongShard, text),
+            CheatRefusal::Code { .. } => Self::new(Reason::InvalidArgument, text),
+            CheatRefusal::Past(PastError::Pruned { .. }) => Self::new(Reason::HistoryUnavailable, text),
+            CheatRefusal::Past(PastError::Undecided { .. }) => Self::new(Reason::Busy, text),
         }
     }
 }

@@ -108,3 +108,13 @@ fn a_process_that_starts_again_tells_the_same_blocks_and_fetches_only_what_is_ne
     blocks.keep(B, vec![record(4, 14, 800)], Slot(20)).unwrap();
     assert_eq!(ids(&blocks, 14), [id(4), id(2)], "between what was there before");
 }
+
+#[test]
+fn blocks_after_a_slot_that_was_gone_back_to_are_empty_and_may_fill_again() {
+    let (_dir, blocks) = blocks();
+    blocks.keep(A, vec![record(1, 10, 1), record(2, 11, 1)], Slot(12)).unwrap();
+    blocks.forget_after(Slot(10)).unwrap();
+    assert_eq!((ids(&blocks, 10), ids(&blocks, 11)), (vec![id(1)], Vec::new()));
+    blocks.keep(A, vec![record(2, 12, 2)], Slot(13)).unwrap();
+    assert_eq!((ids(&blocks, 11), ids(&blocks, 12)), (Vec::new(), vec![id(2)]));
+}

@@ -34,15 +34,31 @@ impl Index {
     fn forget_page(&self, first: Slot) -> Result<bool, Fault> {
         let page = self.checked(self.reader.scan(BLOCKS, &[], &[], PAGE_COUNT))?;
         let old: Vec<_> = page.iter().take_while(|(key, _)| slot_of(key) < first).collect();
+        self.commit(&self.all_gone(&old))?;
+        Ok(old.len() == PAGE_COUNT)
+    }
+
+    /// Forgets all blocks after `last`, on a network with cheats that has gone back to it: they show nothing, and may yet.
+    pub(crate) fn forget_after(&self, last: Slot) -> Result<(), Fault> {
+        loop {
+            let page = self.checked(self.reader.scan(BLOCKS, &[], &last.next().0.to_be_bytes(), PAGE_COUNT))?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            self.commit(&self.all_gone(&page.iter().collect::<Vec<_>>()))?;
+        }
+    }
+
+    /// All rows of these outcomes and of their slots.
+    fn all_gone(&self, outcomes: &[&(Vec<u8>, Vec<u8>)]) -> Vec<Write> {
         let mut writes = Vec::new();
-        for (key, bytes) in &old {
+        for (key, bytes) in outcomes {
             writes.push(Write::delete(BLOCKS, key.clone()));
             writes.extend(super::decoded(bytes).iter().flat_map(|record| self.gone(key, record)));
         }
-        let slots: BTreeSet<Slot> = old.iter().map(|(key, _)| slot_of(key)).collect();
+        let slots: BTreeSet<Slot> = outcomes.iter().map(|(key, _)| slot_of(key)).collect();
         writes.extend(slots.into_iter().flat_map(|slot| self.slot_gone(slot)));
-        self.commit(&writes)?;
-        Ok(old.len() == PAGE_COUNT)
+        writes
     }
 
     /// The rows of one outcome that are about it alone, or about its slot.

@@ -186,3 +186,30 @@ fn an_index_without_the_newer_rows_is_read_from_the_shards_again() {
     drop(store);
     assert_eq!(open(&dir).cursor(A), Slot(0));
 }
+
+#[test]
+fn what_blocks_after_a_slot_show_is_forgotten_row_by_row() {
+    let (dir, index) = index();
+    let kept = [with_logs(1, 10, &[(1, vec![1])]), with_logs(2, 11, &[(2, vec![1, 2])])];
+    index.add(A, &kept, Slot(12)).unwrap();
+    let before = rows_count(&index);
+    let gone =
+        [with_logs(3, 12, &[(1, vec![1])]), with_logs(4, 12, &[(3, vec![3])]), with_logs(5, 400, &[(2, vec![2])])];
+    index.add(A, &gone, Slot(401)).unwrap();
+    assert!(rows_count(&index) > before);
+    index.forget_after(Slot(11)).unwrap();
+    assert_eq!(rows_count(&index), before);
+    drop(index);
+    let index = open(&dir);
+    assert_eq!(index.occupied(Slot(0), Slot(500), 9).unwrap(), [Slot(10), Slot(11)]);
+    assert_eq!(index.entry(B256::repeat_byte(3)).unwrap(), None);
+    assert_eq!(index.cursor(A), Slot(401), "and nobody is asked for it again");
+    index.add(A, &gone[2..], Slot(402)).unwrap();
+    assert!(index.entry(B256::repeat_byte(5)).unwrap().is_some(), "the same may come again");
+}
+
+/// Rows of all spaces but the cursors.
+fn rows_count(index: &Index) -> usize {
+    let spaces = SPACES.iter().filter(|space| **space != CURSORS);
+    spaces.map(|space| index.reader.scan(*space, &[], &[], usize::MAX).len()).sum()
+}

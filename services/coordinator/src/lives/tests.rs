@@ -177,3 +177,20 @@ fn lives_that_have_ended_are_forgotten_when_they_take_too_much_memory() {
     let registry = lives.lock();
     assert_eq!((registry.ended.len(), registry.lives.len(), registry.tickets.len()), (1, 1, 1));
 }
+
+#[test]
+fn what_has_ended_is_forgotten_where_it_may_be_done_again_and_what_is_under_way_is_not() {
+    let lives = Lives::default();
+    let begin = |byte| lives.begin(B256::repeat_byte(byte), vec![signed(byte, byte.into())]);
+    let [done, refused, going] = [1, 2, 3].map(|byte| begin(byte).unwrap());
+    for ticket in [done, refused, going] {
+        lives.note(told(ticket, Event::Executed { participants: [ShardId(0)].into() }));
+    }
+    lives.note(told(refused, Event::Refused(Box::new(Refusal::Busy))));
+    lives.note(told(done, Event::Refused(Box::new(Refusal::Busy))));
+    assert!(lives.refusal(B256::repeat_byte(2)).is_some());
+    lives.forget_ended();
+    assert_eq!(lives.refusal(B256::repeat_byte(2)), None);
+    assert!(begin(1).is_ok() && begin(2).is_ok());
+    assert_eq!(begin(3), Err(B256::repeat_byte(3)), "it is under way");
+}

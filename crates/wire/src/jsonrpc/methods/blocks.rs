@@ -87,6 +87,6 @@ impl<C: Chain> Node<C> {
         see: impl FnOnce(BlockView<'_>) -> Answer<T>,
     ) -> Answer<T> {
         let block = self.chain.block(slot).await.map_err(|rejection: Rejection| ErrorObjectOwned::from(rejection))?;
-        see(BlockView { params: self.chain.params(), block: &block })
+        see(BlockView { params: self.chain.params(), block: &block, time: self.chain.time_of(slot) })
     }
 }

@@ -14,7 +14,12 @@ use serde_json::{Value, json};
 
 impl<C: Chain> Node<C> {
     pub(super) async fn fill_transaction(&self, params: Params<'static>) -> Answer<Value> {
-        let (mut request,): (TransactionRequest,) = read(&params)?;
+        let (request,): (TransactionRequest,) = read(&params)?;
+        filled(self.complete(request).await?)
+    }
+
+    /// `request` with all that it leaves out.
+    pub(in crate::jsonrpc) async fn complete(&self, mut request: TransactionRequest) -> Answer<TransactionRequest> {
         let network = self.chain.params().network;
         // What contradicts itself is refused before anything is looked up for it.
         call_of(request.clone(), network)?;
@@ -31,7 +36,7 @@ impl<C: Chain> Node<C> {
             let call = call_of(request.clone(), network)?;
             request.gas = Some(self.gas_of(call, Moment::Newest).await?);
         }
-        filled(request)
+        Ok(request)
     }
 
     /// Fees of the kind that the request has begun with; of EIP-1559 where it says nothing, twice the base fee at most.

@@ -16,7 +16,7 @@ impl<C: Chain> Node<C> {
         match self.chain.transaction(hash).await? {
             None => Ok(Bytes::new()),
             Some(Found::Pending { bytes, .. }) => Ok(bytes.into()),
-            Some(Found::Placed(entry)) => Ok(entry.view(self.chain.params()).raw()),
+            Some(Found::Placed(entry)) => Ok(self.seen(&entry).raw()),
         }
     }
 

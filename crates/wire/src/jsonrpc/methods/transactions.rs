@@ -46,7 +46,7 @@ impl<C: Chain> Node<C> {
         loop {
             let head = self.chain.head().await?;
             if let Some(Found::Placed(entry)) = self.chain.transaction(hash).await? {
-                return entry.view(self.chain.params()).receipt();
+                return self.seen(&entry).receipt();
             }
             if let Some(ended) = self.chain.refusal(hash).await? {
                 return Err(error(SERVER_ERROR_CODE, ended.reason));
@@ -60,7 +60,7 @@ impl<C: Chain> Node<C> {
         match self.chain.transaction(hash).await? {
             None => Ok(None),
             Some(Found::Pending { bytes, sender }) => pending(&bytes, sender).map(Some),
-            Some(Found::Placed(entry)) => entry.view(self.chain.params()).transaction().map(Some),
+            Some(Found::Placed(entry)) => self.seen(&entry).transaction().map(Some),
         }
     }
 
@@ -68,7 +68,7 @@ impl<C: Chain> Node<C> {
         let (hash,): (B256,) = read(&params)?;
         match self.chain.transaction(hash).await? {
             None | Some(Found::Pending { .. }) => Ok(None),
-            Some(Found::Placed(entry)) => entry.view(self.chain.params()).receipt().map(Some),
+            Some(Found::Placed(entry)) => self.seen(&entry).receipt().map(Some),
         }
     }
 
