@@ -176,7 +176,7 @@ impl Batches {
 impl Coordinator {
     /// Whether a submission shares an attempt with others rather than have one of its own: it has to wait anyway, for an attempt over the
     /// same shards or for a key.
-    pub(crate) fn may_gather(&self, turn: Turn, executed: &Executed) -> bool {
+    pub(crate) fn may_gather(&self, turn: Turn, executed: &Executed, uses: &Uses) -> bool {
         let is_first_try_of_one =
             |pending: &Pending| pending.tries == 0 && pending.runs_in_slots() && pending.payload.steps().len() == 1;
         // In company it may burn more than it did alone.
@@ -187,16 +187,16 @@ impl Coordinator {
             && executed.gas() <= BATCH_GAS_MAX
             // A batch would be behind all that came since.
             && !self.claims.is_waiting(turn)
-            && (self.batches.undecided(&Over::of(executed)) > 0 || !self.claims.may_hold_more(turn, &locked(executed)))
+            && (self.batches.undecided(&Over::of(executed)) > 0 || !self.claims.may_hold_more(turn, uses))
             && self.pending.get(&turn).is_some_and(|pending| is_first_try_of_one(pending) && may_burn_little(pending))
     }
 
     /// Has a submission join a batch that gathers over its shards, or open one.
-    pub(crate) fn gather(&mut self, turn: Turn, executed: &Executed, draft: &mut Draft) {
+    pub(crate) fn gather(&mut self, turn: Turn, executed: &Executed, uses: Uses, draft: &mut Draft) {
         let Some(pending) = self.pending.get(&turn) else { return };
         let (payload, ticket) = (pending.payload.clone(), pending.ticket);
         let bytes = pending.payload.signed().map(|transaction| transaction.bytes().len()).sum();
-        let joiner = Member { turn, uses: locked(executed), gas: executed.gas(), bytes };
+        let joiner = Member { turn, uses, gas: executed.gas(), bytes };
         // Its place is the batch's from here on.
         self.free_keys_of([turn]);
         let over = Over::of(executed);
@@ -292,7 +292,8 @@ impl Coordinator {
         self.enter(turn, Stage::Ready, None);
     }
 
-    fn batch(&self, turn: Turn) -> Option<&Batch> {
+    /// What shares the attempt of `turn`, if that is no submission.
+    pub(crate) fn batch(&self, turn: Turn) -> Option<&Batch> {
         self.pending.get(&turn)?.batch.as_deref()
     }
 

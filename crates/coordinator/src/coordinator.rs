@@ -332,7 +332,7 @@ impl Coordinator {
 
     /// The submission's last event.
     pub(crate) fn finish(&mut self, turn: Turn, event: Event, draft: &mut Draft) {
-        if self.pending.get(&turn).is_some_and(|pending| pending.batch.is_some()) {
+        if self.batch(turn).is_some() {
             return self.finish_batch(turn, event, draft);
         }
         self.enter(turn, Stage::Ready, None);

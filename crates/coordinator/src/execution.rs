@@ -159,7 +159,7 @@ impl Coordinator {
     }
 
     fn failed(&mut self, turn: Turn, looked_at: &BTreeSet<StateKey>, error: ExecuteError, draft: &mut Draft) {
-        if self.pending.get(&turn).is_some_and(|pending| pending.batch.is_some()) {
+        if self.batch(turn).is_some() {
             return self.batch_failed(turn, error, draft);
         }
         if let Some((sender, transaction, state)) = nonce_too_high(&error)
@@ -209,8 +209,8 @@ impl Coordinator {
             return self.refuse(turn, refusal, draft);
         }
         draft.reply(ticket, Event::Executed { participants: executed.participants.clone() });
-        if self.may_gather(turn, &executed) {
-            return self.gather(turn, &executed, draft);
+        if self.may_gather(turn, &executed, &uses) {
+            return self.gather(turn, &executed, uses, draft);
         }
         let (claim, free) = self.claims.claim(turn, &uses);
         self.wake(free.into_iter().filter(|other| *other != turn));

@@ -87,16 +87,22 @@ fn with_a_stuck_account(world: &mut World, people: &[Vec<PrivateKeySigner>]) -> 
     stuck.address()
 }
 
-#[test]
-fn nobody_waits_with_its_company_for_keys_that_it_does_not_want() {
-    let mut world = World::new(3, 1, USERS, BTreeMap::new());
-    let people = people(&world);
-    let stuck = with_a_stuck_account(&mut world, &people);
+/// Has three of the second shard pay an account of the first, so that what they want is known here.
+fn with_a_known_account(world: &mut World, people: &[Vec<PrivateKeySigner>]) -> Address {
     let free = people[0][1].address();
     for sender in &people[1][..3] {
         let ticket = world.submit(0, vec![transfer(sender, 0, free, 1)]);
         world.run_for(ticket, Millis(1_000));
     }
+    free
+}
+
+#[test]
+fn nobody_waits_with_its_company_for_keys_that_it_does_not_want() {
+    let mut world = World::new(3, 1, USERS, BTreeMap::new());
+    let people = people(&world);
+    let stuck = with_a_stuck_account(&mut world, &people);
+    let free = with_a_known_account(&mut world, &people);
     // All that follows is known here: what it wants is free but for what others hold.
     let first = world.submit(0, vec![transfer(&people[1][0], 1, free, 1)]);
     let second = world.submit(0, vec![transfer(&people[1][1], 1, free, 1)]);
@@ -229,11 +235,7 @@ fn a_member_of_a_batch_that_has_not_begun_is_replaced_at_once() {
     let mut world = World::new(3, 1, USERS, BTreeMap::new());
     let people = people(&world);
     let stuck = with_a_stuck_account(&mut world, &people);
-    let free = people[0][1].address();
-    for sender in &people[1][..3] {
-        let ticket = world.submit(0, vec![transfer(sender, 0, free, 1)]);
-        world.run_for(ticket, Millis(1_000));
-    }
+    let free = with_a_known_account(&mut world, &people);
     world.submit(0, vec![transfer(&people[1][1], 1, free, 1)]);
     let old = world.submit(0, vec![transfer_for((10, 2), &people[1][0], 1, stuck, 1)]);
     let beside = world.submit(0, vec![transfer(&people[1][2], 1, stuck, 1)]);
