@@ -563,27 +563,28 @@ fn is_ready(address: SocketAddr) -> bool {
         && stream.read(&mut answer).is_ok_and(|count| answer[..count].starts_with(b"HTTP/1.1 200"))
 }
 
+/// The settings of a node of the network kept under `dir`, if there are any; `what` they are called where they cannot be read.
+fn kept_settings<T: serde::de::DeserializeOwned>(dir: &Path, node: Node, what: &str) -> Result<Option<T>> {
+    let path = settings_file(dir, node);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let settings = toml::from_str(&std::fs::read_to_string(&path)?);
+    settings.map(Some).wrap_err_with(|| format!("{} is not {what}", path.display()))
+}
+
 impl Cluster {
     /// Where the first coordinator of the network kept under `dir` served JSON-RPC when it last ran, if there is one.
     pub fn kept_rpc(dir: &Path) -> Result<Option<SocketAddr>> {
-        let path = settings_file(dir, Node::Coordinator(0));
-        if !path.exists() {
-            return Ok(None);
-        }
-        let settings: coordinator_service::Settings = toml::from_str(&std::fs::read_to_string(&path)?)
-            .wrap_err_with(|| format!("{} is not a coordinator's settings", path.display()))?;
-        Ok(Some(settings.rpc_listen))
+        let settings: Option<coordinator_service::Settings> =
+            kept_settings(dir, Node::Coordinator(0), "a coordinator's settings")?;
+        Ok(settings.map(|settings| settings.rpc_listen))
     }
 
     /// Where the network kept under `dir` reads the chain it was forked from, if it was.
     pub fn kept_fork_url(dir: &Path) -> Result<Option<String>> {
-        let path = settings_file(dir, Node::Executor(0));
-        if !path.exists() {
-            return Ok(None);
-        }
-        let settings: executor_service::Settings = toml::from_str(&std::fs::read_to_string(&path)?)
-            .wrap_err_with(|| format!("{} is not a shard's settings", path.display()))?;
-        Ok(settings.fork_url)
+        let settings: Option<executor_service::Settings> = kept_settings(dir, Node::Executor(0), "a shard's settings")?;
+        Ok(settings.and_then(|settings| settings.fork_url))
     }
 
     /// The network kept under `dir`, if there is one.
