@@ -109,6 +109,7 @@ impl Speaker {
             height,
             parent: self.parent,
             time: START.after(Millis(height.0)),
+            settled_through: Time(0),
             log_root: digest(log),
             outcome_root: digest("outcomes"),
             outbox_root: outbox.root(),

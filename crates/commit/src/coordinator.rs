@@ -92,6 +92,8 @@ pub enum Objection {
     Later,
     /// Never, in the participant's words.
     Never(String),
+    /// Never, because it is over on all its shards, which have forgotten how ([`crate::Rejection::Settled`]).
+    Settled,
 }
 
 /// What goes to participants.
@@ -404,6 +406,9 @@ impl Machine for Coordinator {
                 Input::Rejected { objection: Objection::Later, .. } => {} // Said again when its time comes.
                 Input::Rejected { attempt, shard, objection: Objection::Never(reason) } => {
                     self.objected(now, attempt, shard, reason, &mut out);
+                }
+                Input::Rejected { attempt, shard, objection: Objection::Settled } => {
+                    self.objected(now, attempt, shard, "it is over, and forgotten".to_owned(), &mut out);
                 }
                 Input::Applied { attempt, shard } => self.applied(attempt, shard, &mut out),
             }

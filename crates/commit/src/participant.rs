@@ -11,7 +11,9 @@
 //!           '--------------------> Refused   (may go after the deadline: R5)
 //! ```
 //!
-//! There is no other arrow. In particular none leaves `Prepared` by a clock (R4), and none leaves `Decided` (R7).
+//! There is no other arrow. In particular none leaves `Prepared` by a clock (R4), and none leaves `Decided` before every participant
+//! has certified that nothing with its deadline is open there (R7): nobody is left then who could ask, and who asks all the same
+//! gets no vote.
 //!
 //! Promise: what [`Step::answer`] says was or is being written: the shard puts `Step::write` and the effects of
 //! `Step::action` into one batch and answers after the sync (R2). The record is all there is: after a crash the same
@@ -57,7 +59,7 @@ pub enum Record {
         /// The attempt's deadline, after which the rule stands in for this record (R5).
         deadline: Time,
     },
-    /// Voted yes, and decided. Kept for ever (R7).
+    /// Voted yes, and decided. Kept until the attempt is settled (R7).
     Decided {
         /// The yes.
         vote: Vote,
@@ -163,6 +165,8 @@ pub struct Participant {
     pub shard: ShardId,
     /// The current epoch of every shard of the network, this one's included.
     pub epochs: BTreeMap<ShardId, Epoch>,
+    /// Through which deadlines each other shard has certified that nothing is open there (R7).
+    settled: BTreeMap<ShardId, Time>,
     /// The rule that is broken, in tests of checkers.
     #[cfg(feature = "twins")]
     pub twin: Option<crate::Twin>,
@@ -175,9 +179,31 @@ impl Participant {
             network,
             shard,
             epochs,
+            settled: BTreeMap::new(),
             #[cfg(feature = "twins")]
             twin: None,
         }
+    }
+
+    /// Another shard has certified that no attempt with a deadline at or before `through` is open there, nor will be.
+    pub fn note_settled(&mut self, shard: ShardId, through: Time) {
+        let known = self.settled.entry(shard).or_insert(Time(0));
+        *known = through.max(*known);
+    }
+
+    /// Whether nothing with this deadline is open on any of `others`, nor can begin here at block time `now`.
+    pub fn is_settled(&self, mut others: impl Iterator<Item = ShardId>, deadline: Time, now: Time) -> bool {
+        let through = |shard| self.settled.get(&shard).copied().unwrap_or(Time(0));
+        now >= deadline && others.all(|shard| through(shard) >= deadline)
+    }
+
+    /// Whether an attempt of which there is no record here may have had one (R7).
+    fn check_unsettled(&self, descriptor: &Descriptor, now: Time) -> Result<(), Rejection> {
+        let others = descriptor.participants.keys().copied().filter(|shard| *shard != self.shard);
+        if self.is_settled(others, descriptor.deadline, now) {
+            return Err(Rejection::Settled { attempt: descriptor.id() });
+        }
+        Ok(())
     }
 
     /// Whether this shard can vote on the attempt at all.
@@ -225,6 +251,7 @@ impl Participant {
             return Ok(Step::existing(vote)); // R2, R7: one vote, for ever the same.
         }
         self.admit(descriptor, now)?;
+        self.check_unsettled(descriptor, now)?;
         let expired = now >= descriptor.deadline;
         #[cfg(feature = "twins")] // DeadlineIgnored breaks R5.
         let expired = expired && !self.breaks(crate::Twin::DeadlineIgnored);
@@ -253,6 +280,7 @@ impl Participant {
             return Ok(Step::existing(vote));
         }
         self.admit(descriptor, now)?;
+        self.check_unsettled(descriptor, now)?;
         let refused = self.refuse(descriptor, Refusal::AbortRequested);
         #[cfg(feature = "twins")] // NoTombstone breaks R5.
         let refused = self.without_tombstone(refused);
@@ -278,6 +306,8 @@ impl Participant {
             (Some(Record::Refused { .. }), Decision::Abort) => Ok(nothing),
             // R5: past the deadline no prepare can lock any more, so there is nothing to remember.
             (None, Decision::Abort) if now >= proof.descriptor().deadline => Ok(nothing),
+            // R7: it was carried out here, or a shard would not be settled, and is forgotten.
+            (None, Decision::Commit) if self.check_unsettled(proof.descriptor(), now).is_err() => Ok(nothing),
             // A prepare may still be on its way; without this no it would lock for an attempt that is over.
             (None, Decision::Abort) => {
                 self.admit(proof.descriptor(), now)?;

@@ -157,6 +157,13 @@ pub enum Rejection {
         /// Of which attempt.
         attempt: AttemptId,
     },
+    /// Every other participant has certified that nothing with the attempt's deadline is open there: nobody waits for a vote, and
+    /// this shard may have forgotten its own (R7).
+    #[error("{attempt} is over on all its shards, and what this one said of it may be forgotten")]
+    Settled {
+        /// Which attempt.
+        attempt: AttemptId,
+    },
     /// This shard is at one of its bounds; nothing is known of the attempt.
     #[error("busy")]
     Busy,

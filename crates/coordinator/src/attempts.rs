@@ -113,8 +113,10 @@ impl Coordinator {
             CommitReply::Finished { attempt, decision } => self.ended(attempt, decision, draft),
             CommitReply::Left { attempt } => self.left(attempt, draft),
             CommitReply::Abandoned { attempt, shard, reason } => {
-                if let Some(turn) = self.attempts.get(&attempt).copied() {
-                    self.refuse(turn, Refusal::Objected { shard, reason }, draft);
+                let is_objection = self.attempt_of(attempt).is_some_and(|attempt| attempt.objection.is_some());
+                match self.attempts.get(&attempt).copied() {
+                    Some(turn) if is_objection => self.refuse(turn, Refusal::Objected { shard, reason }, draft),
+                    _ => self.left(attempt, draft), // It is over without a word of how: the next run meets what it did.
                 }
             }
         }

@@ -4,6 +4,7 @@ mod world;
 
 use alloy_primitives::{Address, TxKind, U256};
 use commit::Refusal as NoVote;
+use commit::coordinator::Objection;
 use dovetail_coordinator::{
     Coordinator, EAGER_TRIES_COUNT_MAX, EXECUTIONS_PER_STEP_COUNT_MAX, Event, FetchId, GAS_PER_STEP_MAX,
     GAS_PER_TRY_MAX_BLOCKS, Input, NONCE_AHEAD_MAX, PENDING_COUNT_MAX, Refusal, SILENT_WAITERS_COUNT_MAX, StateValue,
@@ -703,11 +704,25 @@ fn a_later_nonce_waits_as_long_as_the_earlier_is_on_its_way() {
 #[test]
 fn a_shard_that_objects_to_a_prepare_ends_the_submission_and_frees_the_others() {
     let mut world = deployed(4, 1, 3);
-    world.shards[2].objects = Some("another placement".to_owned());
+    world.shards[2].objects = Some(Objection::Never("another placement".to_owned()));
     let ticket = world.submit(0, vec![call(&user(2), 0, contract(CALLER), increment_all(&COUNTERS))]);
     world.run();
     let expected = Refusal::Objected { shard: ShardId(2), reason: "another placement".to_owned() };
     assert_eq!(world.refused(ticket), expected);
+    world.assert_one_evm();
+}
+
+#[test]
+fn what_is_over_and_forgotten_is_met_by_the_next_run_and_not_refused() {
+    let mut world = deployed(4, 1, 3);
+    world.shards[2].objects = Some(Objection::Settled);
+    let ticket = world.submit(0, vec![call(&user(2), 0, contract(CALLER), increment_all(&COUNTERS))]);
+    world.run_for(ticket, Millis(15_000));
+    assert!(!world.ends.contains_key(&ticket));
+    world.shards[2].objects = None;
+    world.run_for(ticket, Millis(100_000));
+    world.committed(ticket);
+    world.run();
     world.assert_one_evm();
 }
 

@@ -8,7 +8,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use primitives::{Digest, Epoch, Height, NetworkId, ShardId, Time, encode};
 
 /// The only header format there is.
-pub const HEADER_VERSION: u16 = 1;
+pub const HEADER_VERSION: u16 = 2;
 
 /// Why fields are not a header that a validator may sign or a verifier believe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +49,14 @@ pub enum HeaderError {
         /// The header's height.
         height: Height,
     },
+    /// The shard is said to be settled through a time that its block has not reached.
+    #[error("settled through {settled_through} in a header of time {time}")]
+    SettledAhead {
+        /// Through which time.
+        settled_through: Time,
+        /// The block's time.
+        time: Time,
+    },
 }
 
 /// The summary of one block of one shard's log.
@@ -68,6 +76,9 @@ pub struct Header {
     pub parent: Digest,
     /// The block's attested time. Never decreases along the log. Deadlines are compared with it alone (R10).
     pub time: Time,
+    /// No attempt with a deadline at or before this that the shard said yes to is undecided there, and it says yes to none any
+    /// more (R7). Never decreases along the log.
+    pub settled_through: Time,
     /// Root of the block's log entries.
     pub log_root: Digest,
     /// Root of the outcomes of the block's transactions.
@@ -114,6 +125,9 @@ impl Header {
         }
         if self.state_height > self.height {
             return Err(HeaderError::StateAhead { state: self.state_height, height: self.height });
+        }
+        if self.settled_through > self.time {
+            return Err(HeaderError::SettledAhead { settled_through: self.settled_through, time: self.time });
         }
         Ok(())
     }
@@ -171,8 +185,16 @@ mod tests {
 
     #[test]
     fn an_unknown_version_is_refused() {
-        let header = Header { version: 2, ..sample::header(3) };
-        assert_eq!(header.check(), Err(HeaderError::Version { actual: 2 }));
+        let header = Header { version: 1, ..sample::header(3) };
+        assert_eq!(header.check(), Err(HeaderError::Version { actual: 1 }));
+    }
+
+    #[test]
+    fn nothing_is_settled_before_its_time() {
+        let sound = sample::header(3);
+        let header = Header { settled_through: sound.time.after(primitives::Millis(1)), ..sound.clone() };
+        assert!(matches!(header.check(), Err(HeaderError::SettledAhead { .. })));
+        assert_eq!(Header { settled_through: sound.time, ..sound }.check(), Ok(()));
     }
 
     #[test]

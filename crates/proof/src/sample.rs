@@ -88,6 +88,7 @@ impl Chain {
                 height: Height(height),
                 parent,
                 time: Time(1_000 * height),
+                settled_through: Time(1),
                 log_root: Digest::new([0xaa; 32]),
                 outcome_root: Digest::new([0xbb; 32]),
                 outbox_root: outbox.root(),

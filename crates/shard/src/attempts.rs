@@ -46,7 +46,7 @@ pub mod invalid {
 /// How many prepared attempts are read at a time when a shard opens.
 const OPEN_PAGE_COUNT: usize = 256;
 
-/// All that this shard keeps of an attempt: of one that it said yes to for ever (R7).
+/// All that this shard keeps of an attempt: of one that it said yes to until it is settled (R7).
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct AttemptRecord {
     /// As `commit` keeps it.
@@ -101,6 +101,8 @@ pub(crate) struct Attempts {
     /// R11: one live attempt for each sender and nonce.
     senders: BTreeMap<(Address, u64), AttemptId>,
     due: BTreeSet<(Time, AttemptId)>,
+    /// By deadline: before the first nothing is open here (R7).
+    deadlines: BTreeSet<(Time, AttemptId)>,
     /// Those with an outcome to show here, by the slot they ran at.
     numbers: BTreeSet<(u64, AttemptId)>,
     fees_reads: FeesReads,
@@ -170,6 +172,13 @@ impl Attempts {
         self.due.first().map(|(time, _)| *time)
     }
 
+    /// Through which deadlines nothing is open, nor will be on a shard whose blocks to come have no earlier time than `time`: it says
+    /// yes to what has a later deadline alone (R5, R10).
+    pub(crate) fn settled_through(&self, time: Time) -> Time {
+        let before = |(deadline, _): &(Time, AttemptId)| Time(deadline.0.saturating_sub(1));
+        self.deadlines.first().map_or(time, |oldest| time.min(before(oldest)))
+    }
+
     /// The oldest slot that an undecided attempt ran at.
     pub(crate) fn oldest_number(&self) -> Option<u64> {
         self.numbers.first().map(|(number, _)| *number)
@@ -177,6 +186,7 @@ impl Attempts {
 
     fn insert(&mut self, attempt: AttemptId, live: Live) {
         self.due.insert((live.due, attempt));
+        self.deadlines.insert((live.descriptor.deadline, attempt));
         self.numbers.insert((live.number, attempt));
         self.senders.extend(live.nonces.iter().map(|nonce| (*nonce, attempt)));
         self.live.insert(attempt, live);
@@ -186,6 +196,7 @@ impl Attempts {
         let Some(live) = self.live.remove(&attempt) else { return };
         self.fees_reads.end(attempt, now);
         self.due.remove(&(live.due, attempt));
+        self.deadlines.remove(&(live.descriptor.deadline, attempt));
         self.numbers.remove(&(live.number, attempt));
         for nonce in &live.nonces {
             self.senders.remove(nonce);
@@ -203,6 +214,12 @@ impl Attempts {
                 "{attempt} shares a nonce"
             );
         }
+        let deadlines = self.live.iter().map(|(attempt, live)| (live.descriptor.deadline, *attempt));
+        assert_eq!(
+            deadlines.collect::<BTreeSet<_>>(),
+            self.deadlines,
+            "the deadlines of live attempts are those kept in order"
+        );
         let numbers = self.live.iter().map(|(attempt, live)| (live.number, *attempt));
         assert_eq!(
             numbers.collect::<BTreeSet<_>>(),
@@ -309,7 +326,7 @@ impl<R: Read> Work<'_, '_, R> {
         let answer = self.answer_vote(id, known, step, Ground::Voted, hint);
         match (action, part) {
             (Action::Lock, Some(part)) => self.lock(id, descriptor, part, prepare),
-            (Action::Commit, Some(part)) => self.commit(id, part),
+            (Action::Commit, Some(part)) => self.commit(id, descriptor, part),
             _ => {}
         }
         answer
@@ -538,7 +555,8 @@ impl<R: Read> Work<'_, '_, R> {
     }
 
     /// Does in the batch of the yes vote what others do at the decision: this vote was the last (R1).
-    fn commit(&mut self, id: AttemptId, part: Part) {
+    fn commit(&mut self, id: AttemptId, descriptor: &Descriptor, part: Part) {
+        self.shard.settling.keep(self.shard.me, descriptor, &mut self.ledger.staged);
         self.draft.push_entry(Entry::Decided { attempt: id, decision: Decision::Commit });
         self.apply(part);
     }
@@ -594,6 +612,9 @@ impl<R: Read> Work<'_, '_, R> {
             }
             let record = AttemptRecord { record, vote: known.vote, decided: Some(height) };
             self.ledger.staged.put_value(ATTEMPTS, key, &record);
+        }
+        if let Some(live) = self.shard.attempts.live.get(&id) {
+            self.shard.settling.keep(self.shard.me, &live.descriptor, &mut self.ledger.staged);
         }
         self.ledger.staged.delete(PREPARED, key);
         self.shard.locks.release(id);

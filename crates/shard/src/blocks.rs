@@ -68,7 +68,7 @@ pub enum Entry {
     },
 }
 
-/// A leaf's place in this shard's outboxes: enough to make its receipt again, for ever (R7).
+/// A leaf's place in this shard's outboxes: enough to make its receipt again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub struct LeafPlace {
     /// The block.
@@ -150,6 +150,8 @@ pub(crate) struct Surroundings {
     pub(crate) epoch: Epoch,
     /// The block's attested time.
     pub(crate) time: Time,
+    /// Through which deadlines nothing is open here after the block.
+    pub(crate) settled_through: Time,
     /// The newest state root known, and the block it is of.
     pub(crate) state: (Height, Digest),
 }
@@ -192,6 +194,7 @@ impl Draft {
             height: self.height,
             parent: tip.digest,
             time: around.time,
+            settled_through: around.settled_through,
             log_root: root(TreeKind::Log, self.entries.iter().map(encode).collect()),
             outcome_root: root(TreeKind::Outcomes, self.outcomes),
             outbox_root: outbox.root(),

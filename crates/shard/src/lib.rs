@@ -41,6 +41,7 @@ mod past;
 pub mod queries;
 mod recency;
 mod seen;
+mod settling;
 mod shard;
 pub mod spaces;
 mod staged;

@@ -29,6 +29,9 @@ pub const ABORTS_UNFOUNDED_COUNT_MAX: usize = 4_096;
 /// Most of them that one block takes away.
 pub const TOMBSTONES_PER_STEP_COUNT_MAX: usize = 1_024;
 
+/// Most records of settled attempts that one block takes away.
+pub const SETTLED_PER_STEP_COUNT_MAX: usize = 256;
+
 /// Most messages that the transactions of one payload may send.
 pub const MESSAGES_PER_PAYLOAD_COUNT_MAX: usize = 64;
 

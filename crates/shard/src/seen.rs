@@ -19,7 +19,7 @@ use crate::spaces::{self, EVIDENCE, SIGHTINGS};
 use crate::staged::own_value;
 use crate::votes::certified_by;
 use commit::{Decision, VoteProof};
-use primitives::{Digest, Read, ShardId, Verified};
+use primitives::{Digest, Read, ShardId, Time, Verified};
 use proof::{Certified, Equivocation, Sighting, Sightings};
 use std::collections::BTreeSet;
 
@@ -58,6 +58,11 @@ impl Seen {
     /// The newest header of `shard` that was seen.
     pub(crate) fn newest(&self, shard: ShardId) -> Option<&Certified> {
         self.sightings.newest(shard)
+    }
+
+    /// Through which deadlines `shard` has certified that nothing is open there (R7).
+    pub(crate) fn settled_through(&self, shard: ShardId) -> Time {
+        self.newest(shard).map_or(Time(0), |newest| newest.header.settled_through)
     }
 
     fn is_disbelieved(&self, shard: ShardId) -> bool {
@@ -142,6 +147,7 @@ impl<R: Read> Work<'_, '_, R> {
             Sighting::Known => {}
             Sighting::Newest => {
                 self.shard.seen.unsaved.insert(certified.header.shard);
+                self.shard.participant.note_settled(certified.header.shard, certified.header.settled_through);
             }
             Sighting::Contradiction(evidence) => {
                 self.shard.seen.disbelieved.insert(certified.header.shard);

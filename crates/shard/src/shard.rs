@@ -28,6 +28,7 @@ use crate::messages::ValueTotals;
 use crate::queries;
 use crate::recency::Recency;
 use crate::seen::Seen;
+use crate::settling::Settling;
 use crate::spaces::{self, APPLIED_COUNT, CHANGES, HISTORY_TIP, META, NEWEST_SLOT, TIP, VALUE};
 use crate::staged::get_value;
 use crate::state_tree::{self, STATE_ROOT_LAG_BLOCKS_MAX};
@@ -59,6 +60,7 @@ pub struct Shard {
     pub(crate) attempts: Attempts,
     pub(crate) waiting: Waiting,
     pub(crate) tombstones: Tombstones,
+    pub(crate) settling: Settling,
     pub(crate) value: ValueTotals,
     pub(crate) applied_count: u64,
     pub(crate) recency: Recency,
@@ -89,7 +91,11 @@ impl Shard {
         let (network, me) = (config.network(), config.me);
         let tip: Tip = get_value(read, META, TIP).ok_or(OpenError::Empty)?;
         let mut locks = LockTable::default();
-        let participant = config.participant();
+        let seen = Seen::open(read, &config.settled);
+        let mut participant = config.participant();
+        for shard in config.placement.shards() {
+            participant.note_settled(shard, seen.settled_through(shard));
+        }
         let start = config.start;
         #[cfg(feature = "twins")] // RestoredStoreVotes breaks R14.
         let start = if config.twin == Some(commit::Twin::RestoredStoreVotes) { Start::Vouched } else { start };
@@ -113,7 +119,7 @@ impl Shard {
             codes: CodeCache::default(),
             forked: base::is_forked(read),
             freshness: Freshness::open(start, config.placement.shards().filter(|shard| *shard != me)),
-            seen: Seen::open(read, &config.settled),
+            seen,
             steps_count: 0,
             params: config.params,
             placement: config.placement,
@@ -124,6 +130,7 @@ impl Shard {
             attempts,
             waiting: Waiting::default(),
             tombstones: Tombstones::open(read),
+            settling: Settling::open(read),
         })
     }
 
@@ -181,6 +188,7 @@ impl Shard {
             shard: self.me,
             epoch: self.epoch,
             time: self.time,
+            settled_through: self.attempts.settled_through(self.time),
             state: self.state,
         }
     }
@@ -405,6 +413,7 @@ impl<'s, 'a, R: Read> Work<'s, 'a, R> {
         self.save_seen();
         if sealed.is_some() {
             self.shard.tombstones.prune(self.time, &mut self.ledger.staged);
+            self.shard.settling.prune(&self.shard.participant, self.time, &mut self.ledger.staged);
         }
         let staged = &self.ledger.staged;
         let receipt = |place: LeafPlace| match &sealed {

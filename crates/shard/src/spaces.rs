@@ -43,10 +43,13 @@ pub const ENTRIES: Space = Space("shard_entries");
 pub const LEAVES: Space = Space("shard_leaves");
 /// Node id -> digest: the tree of earlier headers.
 pub const HISTORY: Space = Space("shard_history");
-/// Attempt -> what this shard has said of it and knows of it; a yes for ever (R7), a no until the rule stands in for it (R5).
+/// Attempt -> what this shard has said of it and knows of it; a yes until the attempt is settled (R7), a no until the rule stands in
+/// for it (R5).
 pub const ATTEMPTS: Space = Space("shard_attempts");
 /// Time and attempt -> why the no was said: those that may go after that time.
 pub const TOMBSTONES: Space = Space("shard_tombstones");
+/// Other participants, deadline and attempt -> nothing: decided attempts whose records go when these are settled ([`crate::settling`]).
+pub const SETTLING: Space = Space("shard_settling");
 /// Attempt -> locks and effects, from the yes vote to the decision.
 pub const PREPARED: Space = Space("shard_prepared");
 /// State key -> one of the attempts in [`PREPARED`] that may change it.
@@ -67,7 +70,7 @@ pub const SIGHTINGS: Space = Space("shard_sightings");
 pub const EVIDENCE: Space = Space("shard_evidence");
 
 /// All of them: what a store for a shard is opened with.
-pub const SPACES: [Space; 28] = [
+pub const SPACES: [Space; 29] = [
     META,
     ACCOUNTS,
     SLOTS,
@@ -87,6 +90,7 @@ pub const SPACES: [Space; 28] = [
     HISTORY,
     ATTEMPTS,
     TOMBSTONES,
+    SETTLING,
     PREPARED,
     HOLDERS,
     APPLIED,
@@ -184,6 +188,18 @@ pub(crate) fn attempt_key(attempt: AttemptId) -> [u8; 32] {
 /// When a no may go.
 pub(crate) fn tombstone_key(until: Time, attempt: AttemptId) -> Vec<u8> {
     [&until.0.to_be_bytes()[..], attempt.0.as_bytes()].concat()
+}
+
+/// What the keys of decided attempts with these other participants start with.
+pub(crate) fn settling_prefix(others: &[ShardId]) -> Vec<u8> {
+    let count = u16::try_from(others.len()).unwrap_or(u16::MAX); // Far above what an attempt may have.
+    let shards = others.iter().flat_map(|shard| shard.0.to_be_bytes());
+    count.to_be_bytes().into_iter().chain(shards).collect()
+}
+
+/// Where it is said that an attempt is decided.
+pub(crate) fn settling_key(others: &[ShardId], deadline: Time, attempt: AttemptId) -> Vec<u8> {
+    [&settling_prefix(others)[..], &deadline.0.to_be_bytes(), attempt.0.as_bytes()].concat()
 }
 
 /// Where it is said who may change a state key.

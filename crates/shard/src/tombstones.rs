@@ -7,7 +7,7 @@
 //! somebody asked for without showing a vote are bounded, so that a stranger can neither fill the disk nor keep the signer
 //! busy. Nothing goes but in the batch of a block whose time is past it: a shard that comes back from that batch knows that
 //! time, and with it the rule.
-//! Knows nothing of votes: yes is not in here (R7).
+//! Knows nothing of votes: a yes goes otherwise ([`crate::settling`], R7).
 
 use crate::limits::{
     ABORTS_UNFOUNDED_COUNT_MAX, ABORTS_WAITED_COUNT_MAX, TOMBSTONES_COUNT_MAX, TOMBSTONES_PER_STEP_COUNT_MAX,

@@ -75,6 +75,8 @@ reasons! {
     Undecided "UNDECIDED" FailedPrecondition never;
     /// The decision contradicts this shard's record: an alarm.
     Contradiction "CONTRADICTION" DataLoss never;
+    /// The attempt is over on all its shards, and no longer known here.
+    Settled "SETTLED" NotFound never;
     /// A receipt, certificate or path that does not verify.
     BadReceipt "BAD_RECEIPT" InvalidArgument never;
     /// A receipt of another kind of leaf, or about another thing, than the call takes.

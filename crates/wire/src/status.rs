@@ -139,6 +139,7 @@ impl From<commit::Rejection> for Rejection {
                 Self::new(Reason::WrongPayload, text).with("expected", expected).with("actual", actual)
             }
             E::Contradiction { attempt } => Self::new(Reason::Contradiction, text).with("attempt", attempt),
+            E::Settled { attempt } => Self::new(Reason::Settled, text).with("attempt", attempt),
             E::Busy => Self::new(Reason::Busy, text),
         }
     }
@@ -175,6 +176,7 @@ impl From<HeaderError> for Rejection {
             HeaderError::Version { .. }
             | HeaderError::Zero { .. }
             | HeaderError::OutboxCount { .. }
+            | HeaderError::SettledAhead { .. }
             | HeaderError::StateAhead { .. } => Reason::BadReceipt,
         };
         Self::new(reason, error.to_string())

@@ -151,6 +151,8 @@ pub enum Remedy {
     },
     /// Another environment would do.
     Environment,
+    /// It is over, and forgotten.
+    Settled,
     /// Never.
     Never,
 }

@@ -53,6 +53,8 @@ pub(crate) struct Watcher {
     descriptors: BTreeMap<AttemptId, Descriptor>,
     /// Of each no, the deadline of its attempt.
     deadlines: BTreeMap<(ShardId, AttemptId), Time>,
+    /// Decided, and forgotten when it might be.
+    forgotten: BTreeSet<(ShardId, AttemptId)>,
     applied: BTreeSet<(ShardId, Cause)>,
     consumed: BTreeSet<B256>,
     seen: history::Seen,
@@ -75,6 +77,8 @@ pub struct Tally {
     pub shared: u64,
     /// Attempts that committed with the vote of their last agent.
     pub last_agents: u64,
+    /// Records of settled attempts that went.
+    pub forgotten: u64,
     /// Attempts that aborted after a yes somewhere.
     pub aborts: u64,
     /// Payloads of one shard alone.
@@ -91,6 +95,7 @@ impl Tally {
         self.commits += other.commits;
         self.shared += other.shared;
         self.last_agents += other.last_agents;
+        self.forgotten += other.forgotten;
         self.aborts += other.aborts;
         self.locals += other.locals;
         self.messages += other.messages;

@@ -291,6 +291,7 @@ fn told(reply: &Reply) -> String {
 fn rejected(attempt: AttemptId, shard: ShardId, rejection: &Rejection) -> Input {
     let objection = match rejection.remedy {
         Remedy::Later => Objection::Later,
+        Remedy::Settled => Objection::Settled,
         Remedy::NotLocal | Remedy::Slot { .. } | Remedy::Environment | Remedy::Never => {
             Objection::Never(rejection.text.clone())
         }
@@ -308,7 +309,7 @@ fn local_answer(item: Result<Done, Rejection>) -> LocalAnswer {
             Remedy::NotLocal => LocalAnswer::NotLocal,
             Remedy::Slot { taken } => LocalAnswer::Slot { taken },
             Remedy::Environment | Remedy::Later => LocalAnswer::Later,
-            Remedy::Never => LocalAnswer::Refused(rejection.text),
+            Remedy::Settled | Remedy::Never => LocalAnswer::Refused(rejection.text),
         },
     }
 }

@@ -51,6 +51,7 @@ impl From<AttemptRefusal> for Rejection {
     fn from(refusal: AttemptRefusal) -> Self {
         let remedy = match &refusal {
             AttemptRefusal::Busy(_) | AttemptRefusal::Commit(commit::Rejection::Busy) => Remedy::Later,
+            AttemptRefusal::Commit(commit::Rejection::Settled { .. }) => Remedy::Settled,
             AttemptRefusal::Commit(_) | AttemptRefusal::Participants { .. } | AttemptRefusal::Homes { .. } => {
                 Remedy::Never
             }

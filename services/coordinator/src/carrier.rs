@@ -310,8 +310,11 @@ impl Carrier {
     }
 
     async fn rejected(&self, attempt: AttemptId, shard: ShardId, rejection: &Rejection) {
-        let objection =
-            if rejection.is_retryable() { Objection::Later } else { Objection::Never(rejection.to_string()) };
+        let objection = match rejection.reason {
+            Reason::Settled => Objection::Settled,
+            _ if rejection.is_retryable() => Objection::Later,
+            _ => Objection::Never(rejection.to_string()),
+        };
         self.tell(Input::Rejected { attempt, shard, objection }).await;
     }
 }

@@ -109,6 +109,7 @@ mod tests {
             height: Height(5),
             parent: root(1),
             time: Time(time),
+            settled_through: Time(0),
             log_root: root(2),
             outcome_root: root(3),
             outbox_root: root(4),

@@ -6,6 +6,8 @@
 //!          |                            '----------> Aborted     release
 //!          |--- prepare, ready, the last of all ---> Committed   apply
 //!          '--- not ready, asked to abort, expired ---> Refused  (may go long after the deadline)
+//!
+//!       Committed, Aborted --- nothing with its deadline is open anywhere ---> Forgotten   (R7)
 //! ```
 //!
 //! Written from the text and not from the code; `model_tie.rs` compares the two.
@@ -21,15 +23,27 @@ pub enum Record {
     Refused,
     Committed,
     Aborted,
+    /// It ended so, everybody who takes part is settled past its deadline, and the record is gone.
+    Forgotten(Decision),
 }
 
 impl Record {
-    /// The vote that is on record.
+    /// How it ended.
+    pub fn end(self) -> Option<Decision> {
+        match self {
+            Self::Nothing | Self::Prepared | Self::Refused => None,
+            Self::Committed => Some(Decision::Commit),
+            Self::Aborted => Some(Decision::Abort),
+            Self::Forgotten(decision) => Some(decision),
+        }
+    }
+
+    /// The vote that was cast.
     pub fn vote(self) -> Option<Vote> {
         match self {
             Self::Nothing => None,
             Self::Refused => Some(Vote::No),
-            Self::Prepared | Self::Committed | Self::Aborted => Some(Vote::Yes),
+            Self::Prepared | Self::Committed | Self::Aborted | Self::Forgotten(_) => Some(Vote::Yes),
         }
     }
 }
@@ -110,6 +124,9 @@ impl Rules {
     /// A prepare. None: it is not one that this shard can vote on, and leaves no trace.
     pub fn prepare(self, record: Record, prepare: Prepare) -> Option<Outcome> {
         let record = self.recalled(record, prepare.expired);
+        if matches!(record, Record::Forgotten(_)) {
+            return None; // R7: nobody waits for it.
+        }
         if let Some(vote) = record.vote() {
             return Some(again(record, vote)); // R2, R7: one vote, for ever the same.
         }
@@ -126,14 +143,17 @@ impl Rules {
         })
     }
 
-    /// A request to abort, of a coordinator or of a participant that waits.
-    pub fn abort_request(self, record: Record, expired: bool) -> Outcome {
+    /// A request to abort, of a coordinator or of a participant that waits. None: it leaves no trace, as nobody can be waiting.
+    pub fn abort_request(self, record: Record, expired: bool) -> Option<Outcome> {
         let record = self.recalled(record, expired);
-        match record.vote() {
+        if matches!(record, Record::Forgotten(_)) {
+            return None; // R7
+        }
+        Some(match record.vote() {
             Some(vote) => again(record, vote), // R4: after a yes it changes nothing.
             None if self.breaks(Broken::NoTombstone) => Outcome { record: Record::Nothing, ..refused() },
             None => refused(), // R5: the no is written first.
-        }
+        })
     }
 
     /// A decision that votes prove. None: it contradicts the record, which no votes of honest shards do.
@@ -143,9 +163,9 @@ impl Rules {
             (Record::Prepared, Decision::Commit) => Some(ended(Record::Committed, Does::Apply)),
             (Record::Prepared, Decision::Abort) => Some(ended(Record::Aborted, Does::Release)),
             (Record::Committed, Decision::Commit) if twice => Some(ended(Record::Committed, Does::Apply)),
-            (Record::Committed, Decision::Commit) | (Record::Refused | Record::Aborted, Decision::Abort) => {
-                Some(ended(record, Does::Nothing)) // I5: once.
-            }
+            (Record::Committed, Decision::Commit)
+            | (Record::Refused | Record::Aborted, Decision::Abort)
+            | (Record::Forgotten(_), _) => Some(ended(record, Does::Nothing)), // I5: once.
             // Past the deadline the rule stands in for a no: nothing is written (R5).
             (Record::Nothing, Decision::Abort) if expired => Some(ended(record, Does::Nothing)),
             // A prepare may still be on its way: without this no it would lock for an attempt that is over.

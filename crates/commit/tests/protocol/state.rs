@@ -64,13 +64,14 @@ impl Party {
             Record::Nothing => 0,
             Record::Prepared | Record::Refused => 1,
             Record::Committed | Record::Aborted => 2,
+            Record::Forgotten(_) => 3,
         };
         record + if self.gone { 2 } else { 0 }
     }
 
     /// Whether it would say that it has carried a decision out.
     pub fn is_done(self) -> bool {
-        matches!(self.record, Record::Committed | Record::Aborted | Record::Refused)
+        self.record.end().is_some() || self.record == Record::Refused
     }
 }
 
@@ -113,12 +114,16 @@ impl Attempt {
     }
 
     pub fn committed(&self) -> bool {
-        self.has(Record::Committed)
+        self.has_ended(Decision::Commit)
+    }
+
+    fn has_ended(&self, decision: Decision) -> bool {
+        self.any(|party| party.record.end() == Some(decision))
     }
 
     /// I1: no attempt both commits and aborts.
     pub fn splits(&self) -> bool {
-        self.has(Record::Committed) && (self.has(Record::Aborted) || self.has(Record::Refused))
+        self.committed() && (self.has_ended(Decision::Abort) || self.has(Record::Refused))
     }
 
     /// I2: one vote per shard and attempt, written before it is sent, and never evidence of both ends.
@@ -142,7 +147,7 @@ impl Attempt {
 
     /// I4: an abort has a no that its shard has cast.
     pub fn abort_has_a_no(&self) -> bool {
-        !self.has(Record::Aborted) || self.any(|party| party.record == Record::Refused || party.gone)
+        !self.has_ended(Decision::Abort) || self.any(|party| party.record == Record::Refused || party.gone)
     }
 
     /// I5: effects apply once.
@@ -168,8 +173,12 @@ impl Attempt {
     }
 
     pub fn ended(&self, decision: Decision) -> bool {
-        let end = if decision == Decision::Commit { Record::Committed } else { Record::Aborted };
-        self.parties.iter().all(|party| party.record == end)
+        self.parties.iter().all(|party| party.record.end() == Some(decision))
+    }
+
+    /// Whether every shard that voted yes has ended it and forgotten that.
+    pub fn is_forgotten(&self) -> bool {
+        self.parties.iter().all(|party| matches!(party.record, Record::Forgotten(_)))
     }
 
     fn voted_yes(&self, shard: usize) -> bool {

@@ -50,6 +50,8 @@ pub enum Action {
     Tick { shard: usize },
     /// A tombstone is dropped.
     TombstoneGoes { attempt: usize, shard: usize },
+    /// A decided attempt's record is dropped: everybody else has certified that nothing with its deadline is open there.
+    SettledGoes { attempt: usize, shard: usize },
     /// The execution reads a shard's values.
     Read { attempt: usize, shard: usize },
     /// A prepare arrives; the shard crashes between sync and answer unless the answer leaves.
@@ -161,6 +163,9 @@ impl System {
         if party.record == Record::Refused && state.clock[shard] >= self.kept && !party.gone {
             actions.push(Action::TombstoneGoes { attempt, shard });
         }
+        if self.forgets(state, attempt, shard) {
+            actions.push(Action::SettledGoes { attempt, shard });
+        }
         self.messages(state, attempt, shard, actions);
         for decision in [Decision::Commit, Decision::Abort] {
             if self.arrives(state, attempt, shard, decision) {
@@ -173,6 +178,15 @@ impl System {
                 actions.push(Action::Ask { attempt, shard });
             }
         }
+    }
+
+    /// R7: whether the record of an attempt decided here may go. Others' certificates may come late, and then it goes later: what is
+    /// not open past its deadline stays so. Of two attempts neither forgets for the other's sake, so one is enough to look at.
+    pub fn forgets(&self, state: &State, attempt: usize, shard: usize) -> bool {
+        let parties = &state.attempts[attempt].parties;
+        let is_decided = matches!(parties[shard].record, Record::Committed | Record::Aborted);
+        let is_settled = |shard: usize| is_expired(state, attempt, shard) && parties[shard].record != Record::Prepared;
+        self.two == Two::No && is_decided && (0..SHARDS).all(is_settled)
     }
 
     fn messages(&self, state: &State, attempt: usize, shard: usize, actions: &mut Vec<Action>) {
@@ -216,6 +230,10 @@ impl System {
                 let party = &mut state.attempts[attempt].parties[shard];
                 (party.record, party.gone) = (Record::Nothing, true);
             }
+            Action::SettledGoes { attempt, shard } => {
+                let party = &mut state.attempts[attempt].parties[shard];
+                party.record = Record::Forgotten(party.record.end()?);
+            }
             Action::Read { attempt, shard } => {
                 let seen = u8::from(self.shows_other(state, attempt, shard)) << shard;
                 let own = &mut state.attempts[attempt];
@@ -258,7 +276,7 @@ impl System {
                 Some((attempt, shard, leaves, outcome))
             }
             Action::RequestAbort { attempt, shard, leaves } => {
-                let outcome = self.rules.abort_request(record(attempt, shard), expired(attempt, shard));
+                let outcome = self.rules.abort_request(record(attempt, shard), expired(attempt, shard))?;
                 Some((attempt, shard, leaves, outcome))
             }
             Action::Decide { attempt, shard, decision } => {
@@ -406,7 +424,11 @@ impl Model for System {
             }),
         ];
         match (self.two, self.who) {
-            (Two::No, Who::Anyone) => {}
+            (Two::No, Who::Anyone) => {
+                properties.push(Property::sometimes("a commit that everybody forgets", |_: &Self, state: &State| {
+                    state.attempts[0].ended(Decision::Commit) && state.attempts[0].is_forgotten()
+                }));
+            }
             (Two::No, Who::Honest { .. }) => {
                 properties.push(Property::sometimes(
                     "a commit that no coordinator lives to see",

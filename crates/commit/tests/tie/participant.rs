@@ -22,9 +22,12 @@ pub struct Code {
 impl Code {
     /// Shard `shard` as it runs.
     pub fn participant(self, shard: usize) -> Participant {
-        let participant = participant(shard as u32, SHARDS as u32);
+        #[cfg_attr(not(feature = "twins"), expect(unused_mut, reason = "nothing is broken"))]
+        let mut participant = participant(shard as u32, SHARDS as u32);
         #[cfg(feature = "twins")]
-        let participant = Participant { twin: self.twin, ..participant };
+        {
+            participant.twin = self.twin;
+        }
         participant
     }
 
@@ -171,7 +174,7 @@ fn by_text(rules: Rules, at: Situation, event: Event) -> Seen {
             let last = Shards { all: ALL, homes: at.homes }.last_agent() == 1 << at.shard;
             step(rules.prepare(at.record, Prepare { home, last, reserved, expired, ready }))
         }
-        Event::RequestAbort => step(Some(rules.abort_request(at.record, expired))),
+        Event::RequestAbort => step(rules.abort_request(at.record, expired)),
         Event::Decide(decision) => {
             if rules.proves(at.yes | own_yes(at), at.no, decision) {
                 step(rules.decision(at.record, decision, expired))
@@ -187,7 +190,10 @@ fn by_text(rules: Rules, at: Situation, event: Event) -> Seen {
 
 fn by_code(code: Code, at: Situation, event: Event, now: Time) -> Seen {
     let descriptor = described(at.homes);
-    let shard = code.participant(at.shard);
+    let mut shard = code.participant(at.shard);
+    if matches!(at.record, Record::Forgotten(_)) {
+        note_all_settled(&mut shard);
+    }
     let record = concrete(&descriptor, at.shard, at.record);
     let record = record.as_ref();
     let votes = |yes: u8, no: u8| votes(&descriptor, yes, no);
@@ -210,6 +216,14 @@ fn by_code(code: Code, at: Situation, event: Event, now: Time) -> Seen {
         Event::ClockAlone => code.by_clock(at.shard, record, now).map_or(Seen::Nothing, |step| seen(at, Ok(step))),
         Event::Ask => Seen::Happens(record.is_some_and(|record| asks_all_others(&shard, record, now))),
         Event::TombstoneGoes => Seen::Happens(record.is_some_and(|record| record.may_go(now))),
+    }
+}
+
+/// All others say that nothing with the attempt's deadline is open.
+pub fn note_all_settled(participant: &mut Participant) {
+    let own = participant.shard;
+    for other in (0..SHARDS as u32).map(ShardId).filter(|other| *other != own) {
+        participant.note_settled(other, DEADLINE);
     }
 }
 
@@ -267,7 +281,7 @@ fn concrete(descriptor: &Descriptor, shard: usize, record: Record) -> Option<Rea
     let yes = vote(descriptor, shard as u32, Verdict::Yes);
     let no = vote(descriptor, shard as u32, Verdict::No(Refusal::Stale));
     Some(match record {
-        Record::Nothing => return None,
+        Record::Nothing | Record::Forgotten(_) => return None,
         Record::Prepared => RealRecord::Prepared { descriptor: descriptor.clone() },
         Record::Refused => RealRecord::Refused { vote: no, deadline: descriptor.deadline },
         Record::Committed => RealRecord::Decided { vote: yes, decision: RealDecision::Commit },

@@ -3,7 +3,7 @@
 //! Whoever coordinates is byzantine, as in the model's `Who::Anyone`. The code's state is told in the model's words after
 //! every step; the model must know a step from the words before to the words after.
 
-use super::participant::{Code, abstracted, described, done, said, votes};
+use super::participant::{Code, abstracted, described, done, note_all_settled, said, votes};
 use crate::protocol::rules::{Does, Rules, Vote};
 use crate::protocol::state::{SHARDS, State};
 use crate::protocol::system::{System, Two, Who};
@@ -72,7 +72,10 @@ impl Run {
     fn event(&mut self) -> String {
         let shard = self.dice.below(SHARDS as u64) as usize;
         let now = now(self.state.clock[shard]);
-        let (record, participant) = (self.records[shard].clone(), self.code.participant(shard));
+        let (record, mut participant) = (self.records[shard].clone(), self.code.participant(shard));
+        if matches!(self.state.attempts[0].parties[shard].record, crate::protocol::rules::Record::Forgotten(_)) {
+            note_all_settled(&mut participant);
+        }
         let (yes, no) = (self.state.attempts[0].yes, self.state.attempts[0].no);
         let out = votes(&self.descriptor, yes, no);
         let (what, step) = match self.dice.below(20) {
@@ -85,6 +88,14 @@ impl Run {
                 let party = &mut self.state.attempts[0].parties[shard];
                 (party.record, party.gone) = (abstracted(None), true);
                 return format!("shard {shard} drops its tombstone");
+            }
+            2 if self.system.forgets(&self.state, 0, shard) => {
+                self.records[shard] = None;
+                let party = &mut self.state.attempts[0].parties[shard];
+                if let Some(end) = party.record.end() {
+                    party.record = crate::protocol::rules::Record::Forgotten(end);
+                }
+                return format!("shard {shard} forgets what it decided");
             }
             2 => ("looks at its clock", self.code.by_clock(shard, record.as_ref(), now).ok_or(nothing())),
             3 => ("is asked to abort", participant.abort_request(record.as_ref(), &self.descriptor, now)),
@@ -114,7 +125,9 @@ impl Run {
         }
         let attempt = &mut self.state.attempts[0];
         let party = &mut attempt.parties[shard];
-        party.record = abstracted(self.records[shard].as_ref());
+        if step.write.is_some() {
+            party.record = abstracted(self.records[shard].as_ref());
+        }
         match done(step.action) {
             Does::Nothing => {}
             Does::Lock => party.locked = true,

@@ -158,6 +158,7 @@ impl From<&Rejection> for Check {
             Rejection::DeadlineTooFar { .. } => Self::DeadlineAhead,
             Rejection::HomesMissing { .. } => Self::HomesVoted,
             Rejection::WrongPayload { .. } => Self::Digest,
+            Rejection::Settled { .. } => Self::DeadlinePassed,
             Rejection::Contradiction { .. } | Rejection::Busy => Self::Room,
         }
     }

@@ -2,6 +2,7 @@
 
 use super::believed;
 use alloy_primitives::{Address, B256, U256};
+use commit::coordinator::Objection;
 use commit::participant::{Action, Ask, Record, Step};
 use commit::{DecisionProof, Descriptor, Participant, Refusal, Rejection, VoteProof};
 use dovetail_coordinator::{Input, LocalAnswer, Prepare, ProvenCode, StateKeyValue, StateValue, Votes};
@@ -44,7 +45,7 @@ pub struct Shard {
     /// Gives no hints with a stale no.
     pub taciturn: bool,
     /// Will not act on prepares.
-    pub objects: Option<String>,
+    pub objects: Option<Objection>,
     /// Why it cannot have the values it is asked for.
     pub cannot_read: Option<String>,
     pub prepares: usize,
@@ -142,8 +143,8 @@ impl Shard {
         self.prepares += 1;
         let descriptor = &*prepare.descriptor;
         let id = descriptor.id();
-        if let Some(reason) = &self.objects {
-            return self.objection(id, reason.clone());
+        if let Some(objection) = &self.objects {
+            return self.objection(id, objection.clone());
         }
         let Prepared { payload, witness, proofs } =
             decode(&prepare.payload, commit::PAYLOAD_BYTES_MAX).expect("canonical");
@@ -208,7 +209,7 @@ impl Shard {
     ) -> Input {
         let step = match step {
             Ok(step) => step,
-            Err(rejection) => return self.objection(id, rejection.to_string()),
+            Err(rejection) => return self.objection(id, Objection::Never(rejection.to_string())),
         };
         if let Some(record) = step.write {
             self.records.insert(id, record);
@@ -234,8 +235,7 @@ impl Shard {
         Input::Votes(Votes { votes: vote.map(believed).into_iter().collect(), hints })
     }
 
-    fn objection(&self, attempt: AttemptId, reason: String) -> Input {
-        let objection = commit::coordinator::Objection::Never(reason);
+    fn objection(&self, attempt: AttemptId, objection: Objection) -> Input {
         Input::Rejected { attempt, shard: self.me, objection }
     }
 

@@ -118,6 +118,7 @@ impl Shard {
             height,
             parent: self.parent,
             time: Time(1000 + height.0),
+            settled_through: Time(0),
             log_root: Digest::new([1; 32]),
             outcome_root: Digest::new([2; 32]),
             outbox_root: outbox.root(),

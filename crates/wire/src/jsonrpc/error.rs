@@ -95,6 +95,7 @@ fn code(reason: Reason) -> i32 {
         | Reason::DeadlineTooFar
         | Reason::HomesMissing
         | Reason::Undecided
+        | Reason::Settled
         | Reason::BadReceipt
         | Reason::WrongLeaf
         | Reason::BadSignature

@@ -40,6 +40,7 @@ impl Forger {
             height: self.height,
             parent: digest(1),
             time,
+            settled_through: Time(0),
             log_root: digest(2),
             outcome_root: digest(3),
             outbox_root: outbox.root(),

@@ -7,7 +7,7 @@ use commit::participant::Record;
 use commit::{Decision, Descriptor, Vote};
 use evm::{Grouping, Payload};
 use primitives::{AttemptId, Digest, Read, ShardId, Write};
-use shard::spaces::{APPLIED, ATTEMPTS, CONSUMED, SENT};
+use shard::spaces::{APPLIED, ATTEMPTS, CONSUMED, PREPARED, SENT};
 use shard::{Applied, AttemptRecord, Cause, SentRecord};
 
 /// Most canonical bytes of what is read here: a committed payload and its locks.
@@ -23,6 +23,7 @@ impl World {
         for write in writes {
             match write {
                 Write::Put { space: ATTEMPTS, key, value } => self.watch_attempt(shard, key, value),
+                Write::Delete { space: ATTEMPTS, key } => self.watch_forgotten(shard, key),
                 Write::Put { space: APPLIED, value, .. } => self.watch_applied(shard, value),
                 Write::Put { space: CONSUMED, key, .. } => self.watch_consumed(shard, key),
                 Write::Put { space: SENT, key, value } => self.watch_sent(shard, key, value),
@@ -52,6 +53,24 @@ impl World {
         if let Record::Decided { decision, .. } = record {
             self.watch_decision(shard, id, decision);
         }
+    }
+
+    /// R7: what was decided is forgotten when nobody else who takes part can ask for it any more.
+    fn watch_forgotten(&mut self, shard: ShardId, key: &[u8]) {
+        let Ok(key) = <[u8; 32]>::try_from(key) else { return };
+        let id = AttemptId(Digest::new(key));
+        if self.watch.votes.get(&(shard, id)) != Some(&true) {
+            return; // A no goes by its deadline (R5).
+        }
+        let waits = |other: &crate::shards::ShardParty| {
+            let machine = other.machine().filter(|machine| machine.is_shown() && machine.id() != shard);
+            machine.is_some() && other.store().get(PREPARED, &key).is_some()
+        };
+        if self.shards.iter().any(waits) {
+            self.watch.violation("R7", format!("shard {shard} forgets {id:?}, and another waits for it"));
+        }
+        self.watch.tally.forgotten += 1;
+        self.watch.forgotten.insert((shard, id));
     }
 
     /// A yes whose decision came in its step, as a last agent's does, has no row of its own.

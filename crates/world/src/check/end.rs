@@ -86,7 +86,8 @@ impl World {
         }
     }
 
-    /// R7: every vote that was ever on a disk is there still, but a no past the deadline, where it is the answer by rule (R5).
+    /// R7: every vote that was ever on a disk is there still, but a no past the deadline, where it is the answer by rule (R5), and a yes
+    /// that was forgotten when it might be.
     fn check_records(&mut self) {
         let votes: Vec<((ShardId, AttemptId), bool)> = self.watch.votes.iter().map(|(key, yes)| (*key, *yes)).collect();
         for ((shard, id), yes) in votes {
@@ -97,7 +98,8 @@ impl World {
             });
             let time = self.shards[shard.0 as usize].machine().map_or(Time(0), Shard::time);
             let deadline = self.watch.deadlines.get(&(shard, id)).filter(|_| !yes);
-            let may_go = now.is_none() && deadline.is_some_and(|deadline| *deadline < time);
+            let is_forgotten = self.watch.forgotten.contains(&(shard, id));
+            let may_go = now.is_none() && (is_forgotten || deadline.is_some_and(|deadline| *deadline < time));
             if now != Some(yes) && !may_go {
                 self.watch.violation("R7", format!("shard {shard} voted {yes} on {id:?}, and has {now:?} in the end"));
             }
@@ -118,7 +120,7 @@ impl World {
             for shard in descriptor.participants.keys() {
                 let record = queries::attempt(self.shards[shard.0 as usize].store(), id);
                 let decision = record.and_then(|record| record.record.decision());
-                if decision != Some(Decision::Commit) {
+                if decision != Some(Decision::Commit) && !self.watch.forgotten.contains(&(*shard, id)) {
                     self.watch.violation("I1", format!("{id:?} was committed, and shard {shard} has {decision:?}"));
                 }
             }
