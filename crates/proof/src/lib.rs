@@ -36,6 +36,8 @@ mod attacks;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
+mod mutants;
+#[cfg(test)]
 mod random;
 #[cfg(test)]
 mod sample;
