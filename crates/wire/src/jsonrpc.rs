@@ -35,6 +35,7 @@ mod parties;
 mod shares;
 mod simulate;
 mod simulate_v1;
+mod site;
 mod subscriptions;
 mod trace;
 mod view;
@@ -50,6 +51,7 @@ pub use cheats::{Command, Done};
 pub use entry::Entry;
 pub use intake::{ARRIVALS_COUNT_MAX, Arrival, Intake, Page};
 pub use parties::{Order, nonce, parties};
+pub use site::{Inside, LOOK_BYTES_MAX, Look, Refused, Shown, Site, Telling, Told};
 
 use crate::limits::{
     JSONRPC_BATCH_COUNT_MAX, JSONRPC_BUFFER_COUNT_MAX, JSONRPC_CONNECTIONS_COUNT_MAX, JSONRPC_REQUEST_BYTES_MAX,
@@ -93,6 +95,7 @@ pub struct JsonRpc {
     heavy: Heavy,
     readiness: Ready,
     proxies: Proxies,
+    site: Option<Arc<dyn Site>>,
 }
 
 impl JsonRpc {
@@ -101,13 +104,19 @@ impl JsonRpc {
         let listener = Listener::bind_for(address, JSONRPC_CONNECTIONS_COUNT_MAX as usize).await?;
         let heavy = Heavy::default();
         let methods = methods::module(Node::new(Arc::clone(&chain), heavy.clone()))?.into();
-        Ok(Self { listener, methods, heavy, readiness: Ready::of(chain), proxies: Proxies::default() })
+        Ok(Self { listener, methods, heavy, readiness: Ready::of(chain), proxies: Proxies::default(), site: None })
     }
 
     /// Behind `proxies`, which say whom a request is from.
     #[must_use]
     pub fn behind(self, proxies: Proxies) -> Self {
         Self { proxies, ..self }
+    }
+
+    /// With `site` beside the methods.
+    #[must_use]
+    pub fn beside(self, site: Arc<dyn Site>) -> Self {
+        Self { site: Some(site), ..self }
     }
 
     /// Where it listens.
@@ -125,7 +134,7 @@ impl JsonRpc {
             .set_rpc_middleware(RpcServiceBuilder::new().layer(MeterLayer(self.heavy, Shares::default())))
             .to_service_builder();
         let proxies = Arc::new(self.proxies);
-        let door = Door { builder, methods: self.methods, stop, readiness: self.readiness, proxies };
+        let door = Door { builder, methods: self.methods, stop, readiness: self.readiness, proxies, site: self.site };
         let shutdown = async {
             shutdown.await;
             // An error means that it has stopped already.

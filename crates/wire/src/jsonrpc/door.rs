@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! GET /health -> whether the node takes work      GET /, HEAD / -> that something listens
+//! GET in a site's folder -> the site
 //! upgrade     -> a WebSocket                      POST          -> JSON-RPC, ids given back as they came
 //! ```
 //!
@@ -10,6 +11,7 @@
 use super::chain::{Chain, Readiness};
 use super::ids::{self, Body, Ids};
 use super::meter::MeterLayer;
+use super::site::{self, Site};
 use crate::limits::{JSONRPC_REQUEST_BYTES_MAX, JSONRPC_RESPONSE_BYTES_MAX};
 use crate::server::{FromAddress, HttpRequest, Proxies, Seat};
 use bytes::Bytes;
@@ -61,6 +63,7 @@ pub(super) struct Door {
     pub(super) stop: StopHandle,
     pub(super) readiness: Ready,
     pub(super) proxies: Arc<Proxies>,
+    pub(super) site: Option<Arc<dyn Site>>,
 }
 
 impl Service<HttpRequest> for Door {
@@ -87,8 +90,13 @@ impl Service<HttpRequest> for Door {
             }
         }
         if !is_upgrade && matches!(*request.method(), Method::GET | Method::HEAD) {
-            let answer = self.looked_at(request.uri().path());
-            return Box::pin(async move { Ok(answer) });
+            let (look, method) = (site::look(&request), request.method().clone());
+            let site = self.site.clone().filter(|site| site::is_in(site.folder(), &look.path));
+            let otherwise = self.looked_at(&look.path);
+            return Box::pin(async move {
+                let Some(site) = site else { return Ok(otherwise) };
+                Ok(site::ask(site, look, method).await.unwrap_or(otherwise))
+            });
         }
         let mut service = builder.build(self.methods.clone(), self.stop.clone());
         if is_upgrade || request.method() != Method::POST {

@@ -2,6 +2,7 @@
 
 mod cheats;
 mod otterscan;
+mod site;
 
 use super::chain::{
     AccountView, Chain, Ended, Found, HASH_SEARCH_SLOTS_MAX, Moment, Readiness, Run, RunFailure, SlotBlock, UnderWay,
