@@ -411,6 +411,7 @@ impl Cluster {
                 settled: Settled::default(),
                 trusted_proxies: Networks::default(),
                 proxy_header: ProxyHeader::default(),
+                relays: (0..self.plan.relays).map(|relay| self.endpoint(Node::Relay(relay))).collect(),
                 index_keep_s: None,
                 attempt_ms: coordinator_service::attempt_ms_default(),
                 cheats_clock,

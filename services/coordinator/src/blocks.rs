@@ -119,6 +119,11 @@ impl Blocks {
         Ok(if silent.is_empty() { told } else { Arc::new(SlotBlock { silent, ..(*told).clone() }) })
     }
 
+    /// The shards that have not closed a block.
+    pub(crate) fn silent(&self, slot: Slot) -> Vec<ShardId> {
+        self.lock().block(slot).1
+    }
+
     /// The last block that is known: the head, or before there is one what all shards' outcomes have been read to.
     pub(crate) fn known_to(&self) -> Slot {
         let head = *self.head.borrow();

@@ -303,7 +303,10 @@ impl Carrier {
         for (proof, result) in batch.iter().zip(results) {
             let attempt = proof.attempt();
             match result {
-                Ok(_) => self.tell(Input::Applied { attempt, shard }).await,
+                Ok(height) => {
+                    self.lives.decisions().note_applied(attempt, shard, height);
+                    self.tell(Input::Applied { attempt, shard }).await;
+                }
                 Err(rejection) => self.rejected(attempt, shard, &rejection).await,
             }
         }

@@ -18,7 +18,10 @@
 
 mod forgetting;
 mod outline;
+mod pages;
 mod postings;
+
+pub(crate) use pages::Totals;
 
 use crate::blocks::{Place, place};
 use alloy_primitives::{Address, B256};

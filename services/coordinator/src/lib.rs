@@ -19,6 +19,7 @@ mod carrier;
 mod chain;
 mod cheats;
 mod closed;
+mod explorer;
 mod follow;
 mod index;
 mod lives;
@@ -29,6 +30,7 @@ mod settings;
 mod shards;
 
 pub use cheats::CheatsError;
+pub use explorer::ExplorerError;
 pub use settings::{
     ATTEMPT_MS_MAX, ATTEMPT_MS_MIN, AttemptOutOfBounds, BLOCKS_KEPT_COUNT_MIN, Settings, attempt_ms_default,
 };
@@ -39,6 +41,7 @@ use blocks::Blocks;
 use carrier::Carrier;
 use cheats::Cheats;
 use coordinator::Coordinator;
+use explorer::Explorer;
 use host::network::{Network, NetworkError};
 use host::{Bounds, Clock, Host, Needs, OffsetError, Process, ProcessError, Seen, TimeOffset};
 use index::Index;
@@ -88,6 +91,9 @@ pub enum Error {
     /// A shard is of another network.
     #[error(transparent)]
     Foreign(#[from] ForeignShard),
+    /// The explorer does not begin.
+    #[error(transparent)]
+    Explorer(#[from] ExplorerError),
     /// JSON-RPC does not listen.
     #[error(transparent)]
     JsonRpc(#[from] wire::jsonrpc::JsonRpcError),
@@ -164,8 +170,11 @@ pub async fn run(config: &Path) -> Result<(), Error> {
         node.resume_cheats(cheats).await;
     }
     node.resume(kept).await;
-    let rpc = JsonRpc::bind(settings.rpc_listen, Arc::clone(&node)).await?.behind(settings.proxies());
-    tracing::info!(address = %rpc.address(), "JSON-RPC served");
+    let explorer = Arc::new(Explorer::of(Arc::clone(&node), &settings.relays, process.stop.clone())?);
+    process.tasks.spawn("the explorer's count of what blocks show", explorer::watch_blocks(Arc::clone(&node)));
+    process.tasks.spawn("the explorer's look at shards", explorer::watch_shards(Arc::clone(&node)));
+    let rpc = JsonRpc::bind(settings.rpc_listen, Arc::clone(&node)).await?.behind(settings.proxies()).beside(explorer);
+    tracing::info!(address = %rpc.address(), "JSON-RPC and the explorer served");
     let server = ServerBuilder::new(ServerSettings::default()).map_err(ProcessError::from)?.coordinator(node);
     let stop = process.stop.clone();
     process.serve_beside("JSON-RPC", rpc.serve(stop.cancelled_owned()));

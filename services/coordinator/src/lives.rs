@@ -3,11 +3,12 @@
 //! Lives are in memory only: after a restart those that had not ended begin anew, and what has ended is looked up at the shards
 //! by its hash. Refusals of accepted ones the machine remembers; here they are found by hash.
 
+use crate::explorer::{Decisions, Hour};
 use alloy_primitives::{Address, B256};
 use commit::DecisionProof;
 use coordinator::{Event, REFUSALS_COUNT_MAX, Refusal, Refused, Reply, Ticket};
 use evm::{Data, Outcome};
-use primitives::{ShardId, Time};
+use primitives::{AttemptId, ShardId, Time};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -94,6 +95,19 @@ pub(crate) struct Lost {
     pub(crate) reason: String,
 }
 
+/// An attempt that is begun and not decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Standstill {
+    pub(crate) attempt: AttemptId,
+    /// The submission.
+    pub(crate) id: B256,
+    /// Its first signed transaction.
+    pub(crate) transaction: Option<B256>,
+    /// When the attempt began.
+    pub(crate) since: Time,
+    pub(crate) participants: BTreeSet<ShardId>,
+}
+
 impl Life {
     fn new(id: B256, transactions: Vec<Signed>) -> Self {
         Self {
@@ -151,6 +165,19 @@ impl Life {
         is_under_way.then(|| UnderWay { arrival: signed.arrival(), nonce, is_ahead: self.is_ahead })
     }
 
+    /// The attempt that it waits for, if one is begun and not decided.
+    fn standstill(&self) -> Option<Standstill> {
+        let begun = self.events.iter().rev().find(|event| event.stage != LifeStage::Voted)?;
+        let attempt = begun.attempt.filter(|_| begun.stage == LifeStage::Preparing)?;
+        Some(Standstill {
+            attempt,
+            id: self.id,
+            transaction: self.transactions.first().map(|signed| signed.hash),
+            since: begun.time,
+            participants: self.participants.clone(),
+        })
+    }
+
     /// Whether nothing follows.
     pub(crate) fn has_ended(&self) -> bool {
         self.events.last().is_some_and(|event| event.stage.is_final())
@@ -181,11 +208,12 @@ impl Life {
     }
 
     /// What an event is called outside, after taking from it what is asked for later.
-    fn told(&mut self, event: Event) -> (LifeStage, Option<primitives::AttemptId>, Option<ShardId>, String) {
+    fn told(&mut self, event: Event) -> (LifeStage, Option<AttemptId>, Option<ShardId>, String) {
         match event {
             Event::Accepted => (LifeStage::Accepted, None, None, String::new()),
             Event::Executed { participants } => {
-                let detail = format!("it touches shards {participants:?}");
+                let named: Vec<String> = participants.iter().map(ToString::to_string).collect();
+                let detail = format!("it touches shards {}", named.join(", "));
                 self.participants = participants;
                 (LifeStage::Executed, None, None, detail)
             }
@@ -245,6 +273,8 @@ struct Registry {
 pub(crate) struct Lives {
     registry: Mutex<Registry>,
     intake: Intake,
+    hour: Hour,
+    decisions: Decisions,
 }
 
 impl Lives {
@@ -292,6 +322,26 @@ impl Lives {
         life.transactions.iter().map(Signed::arrival).for_each(|arrival| self.intake.note(arrival));
     }
 
+    /// What became of submissions within the last hour.
+    pub(crate) fn hour(&self) -> &Hour {
+        &self.hour
+    }
+
+    /// The newest decisions, with their votes.
+    pub(crate) fn decisions(&self) -> &Decisions {
+        &self.decisions
+    }
+
+    /// The attempts that are begun and not decided, the oldest first.
+    pub(crate) fn undecided(&self) -> Vec<Standstill> {
+        let registry = self.lock();
+        let tickets: BTreeSet<Ticket> = registry.nonces.iter().map(|(_, _, ticket)| *ticket).collect();
+        let lives = tickets.iter().filter_map(|ticket| registry.lives.get(ticket));
+        let mut undecided: Vec<Standstill> = lives.filter_map(Life::standstill).collect();
+        undecided.sort_by_key(|open| open.since);
+        undecided
+    }
+
     /// What is accepted, as it comes.
     pub(crate) fn intake(&self) -> &Intake {
         &self.intake
@@ -330,6 +380,10 @@ impl Lives {
             let (ticket, time) = (reply.ticket, reply.time);
             let Some(life) = registry.lives.get_mut(&ticket) else { continue };
             let was_accepted = life.is_accepted;
+            if let Event::Decided { proof, .. } = &reply.event {
+                self.decisions.note(proof);
+            }
+            self.hour.note(&reply, life.events.first().map(|event| event.time));
             life.note(reply);
             if life.is_accepted && !was_accepted {
                 self.tell(life);

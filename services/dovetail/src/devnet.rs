@@ -85,6 +85,7 @@ struct Endpoints {
     chain_id: u64,
     cheats: bool,
     rpc: String,
+    explorer: String,
     coordinator_grpc: String,
     network_file: PathBuf,
     accounts: Vec<Account>,
@@ -258,6 +259,7 @@ fn endpoints(cluster: &Cluster, arguments: &Arguments, shape: Shape, fork: Optio
         chain_id: network,
         cheats: shape.has_cheats,
         rpc: cluster.rpc(0),
+        explorer: format!("{}/explorer/", cluster.rpc(0)),
         coordinator_grpc: cluster.endpoint(Node::Coordinator(0)),
         network_file: cluster.network_path(),
         accounts: (0..shape.accounts).map(account).collect::<Result<_>>()?,
@@ -279,6 +281,7 @@ fn print(endpoints: &Endpoints) {
         host::say!("{CHEATS_WARNING}\n");
     }
     host::say!("Ethereum JSON-RPC   {}", endpoints.rpc);
+    host::say!("explorer            {}", endpoints.explorer);
     host::say!("coordinator gRPC    {}", endpoints.coordinator_grpc);
     for Shard { shard, grpc } in &endpoints.shards {
         host::say!("shard {shard} gRPC        {grpc}   mailbox {}", endpoints.mailboxes[*shard as usize]);

@@ -82,6 +82,11 @@ impl<'a> Outline<'a> {
         self.0.len() / LINE_BYTES
     }
 
+    /// The gas and the logs of all of them.
+    pub(super) fn all(self) -> Sum {
+        Sum::read(self.0.get(self.count() * LINE_BYTES..).unwrap_or_default())
+    }
+
     /// The line of the transaction at `place`.
     pub(super) fn find(self, place: &[u8]) -> Option<Line<'a>> {
         let (mut from, mut to) = (0, self.count());
@@ -111,7 +116,7 @@ impl<'a> Outline<'a> {
 
     /// The same with more transactions in it, to be stored; those that were there already are there once.
     pub(super) fn with<'r>(self, more: impl Iterator<Item = (Place, &'r OutcomeRecord)>) -> Vec<u8> {
-        let end = Sum::read(self.0.get(self.count() * LINE_BYTES..).unwrap_or_default());
+        let end = self.all();
         let mut all: BTreeMap<Vec<u8>, (Sum, Sieve)> = BTreeMap::new();
         for line in self.lines() {
             let after = self.line(line.index + 1).map_or(end, |next| next.before);

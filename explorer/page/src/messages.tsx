@@ -1,0 +1,191 @@
+// Messages: one followed to its end, and those that relays gave up.
+import { API, type DeadLetters, type Message, ask } from "./api";
+import { ReceiptCheck } from "./proof";
+import { pathOf } from "./route";
+import { Answer, Facts, Id, Link, Mark, Shard, Silences, Table, statusMark, useAnswer } from "./ui";
+import { ago, bytesOf, clock, count, date, ether, span, tame, textOf } from "./words";
+
+const STAGES = ["dispatched", "at a relay", "consumed", "acknowledged"] as const;
+
+export function MessagePage({ id }: { id: string }) {
+  const asked = useAnswer(
+    () => ask<Message>(`messages/${encodeURIComponent(id)}`),
+    `message ${id}`,
+    1_000,
+    ({ isOver }) => isOver,
+  );
+  return (
+    <>
+      <h1>Message</h1>
+      <p>
+        <code class="wrap">{tame(id, 80)}</code>
+      </p>
+      <Answer of={asked}>{(message) => <Whole message={message} />}</Answer>
+    </>
+  );
+}
+
+function Whole({ message: it }: { message: Message }) {
+  const words = it.message;
+  const body = words ? bytesOf(words.body) : new Uint8Array();
+  const ended = it.isOver ? end(it) : null;
+  return (
+    <>
+      <Silences silent={it.silent} />
+      <Progress message={it} />
+      <div aria-live="polite">
+        {ended && (
+          <p class={`note ${it.status === "delivered" ? "good" : "bad"}`}>
+            <Mark is={statusMark(it.status ?? undefined)}>{it.status ?? "ended"}</Mark> {ended}
+          </p>
+        )}
+        {it.waiting && (
+          <div class="note wait">
+            <strong>Why it waits</strong>
+            <ul class="waiting">
+              {it.waiting.why.map((why) => (
+                <li key={why}>{tame(why)}</li>
+              ))}
+            </ul>
+            <strong>What its owner can do</strong>
+            <ul>
+              {it.waiting.can.map((can) => (
+                <li key={can}>{tame(can)}</li>
+              ))}
+            </ul>
+          </div>
+        )}
+      </div>
+      <Facts
+        facts={[
+          [
+            "from",
+            <>
+              <Shard shard={it.source} /> {words && <Party party={words.sender} />}
+            </>,
+          ],
+          [
+            "to",
+            <>
+              <Shard shard={it.destination} /> {words && <Party party={words.recipient} />}
+            </>,
+          ],
+          it.transaction && ["sent by", <Id kind="transaction" id={it.transaction} />],
+          words && ["value", ether(words.value)],
+          words && ["gas", count(words.gasLimit)],
+          words && [
+            "deadline",
+            `${date(words.deadline)}${it.delivered ? "" : words.deadline > Date.now() ? `, in ${span(words.deadline - Date.now())}` : `, ${ago(words.deadline)}`}`,
+          ],
+          words && ["body", textOf(body) ?? (body.length ? <code class="wrap">{tame(words.body)}</code> : "empty")],
+          it.detail !== "" && ["what its recipient said", tame(it.detail)],
+          words && ["Hyperlane id", <code class="wrap">{words.v3Id}</code>],
+        ]}
+      />
+      <h2>Its life</h2>
+      <Table heads={["time", "since", "who", "what"]} label="Events of the message">
+        {it.events.map((event, at) => (
+          <tr key={at}>
+            <td>{clock(event.time)}</td>
+            <td>+{span(event.time - it.events[0]!.time)}</td>
+            <td>{event.relay === undefined ? <Shard shard={event.shard} /> : `relay ${event.relay}`}</td>
+            <td>
+              <b>{event.stage}</b>
+              {event.height !== undefined && ` in block ${event.height}`}
+              {event.try ? ` (try ${event.try})` : ""} {tame(event.detail)}
+            </td>
+          </tr>
+        ))}
+      </Table>
+      {it.relays.length === 0 && <p class="quiet">This node was told of no relay, so what relays do is not told.</p>}
+      <h2>Proof</h2>
+      {it.source !== null && <ReceiptCheck kind="message" id={it.id} shard={it.source} label="that it was sent" />}
+      {it.delivered && it.destination !== null && (
+        <ReceiptCheck kind="delivery" id={it.id} shard={it.destination} label="what became of it" />
+      )}
+      <p class="quiet">
+        <a href={`${API}/messages/${it.id}`}>the same as JSON</a>
+      </p>
+    </>
+  );
+}
+
+function end({ status, message, acknowledged, dispatched }: Message): string {
+  const hasValue = message !== null && message.value !== "0";
+  const took = acknowledged && dispatched ? ` Its life took ${span(acknowledged.time - dispatched.time)}.` : "";
+  if (status === "delivered")
+    return `Its recipient ran, and its sender’s shard knows it${hasValue ? "; its value is the recipient’s" : ""}.${took}`;
+  const why = status === "expired" ? "It came after its deadline and did not run" : "Its recipient did not take it";
+  return `${why}${hasValue ? "; its value went back to its sender" : ""}.${took}`;
+}
+
+function Progress({ message: it }: { message: Message }) {
+  const isCarried = it.relays.some(({ saw }) => saw) || it.delivered !== null;
+  const done = [it.dispatched !== null, isCarried, it.delivered !== null, it.acknowledged !== null];
+  return (
+    <ol class="progress" aria-label="How far it has come">
+      {STAGES.map((stage, at) => (
+        <li key={stage} class={done[at] ? "done" : "open"} aria-current={done[at] && !done[at + 1] ? "step" : undefined}>
+          {stage} <span class="quiet">{done[at] ? "yes" : "not yet"}</span>
+        </li>
+      ))}
+    </ol>
+  );
+}
+
+function Party({ party }: { party: string }) {
+  return party.length === 42 ? <Id kind="address" id={party} /> : <code class="wrap">{party}</code>;
+}
+
+/** Messages that relays gave up. */
+export function MessagesPage({ query }: { query: URLSearchParams }) {
+  const after = query.get("after");
+  const asked = useAnswer(
+    () => ask<DeadLetters>(`dead-letters${after ? `?after=${encodeURIComponent(after)}` : ""}`),
+    `dead ${after}`,
+    5_000,
+  );
+  return (
+    <>
+      <h1>Dead letters</h1>
+      <p>
+        Messages that a relay gave up. They are not lost: each is in its source’s outbox, and anybody may carry it. A message’s own page
+        says why and what its owner can do.
+      </p>
+      <Answer of={asked}>
+        {({ deadLetters, next, relays, silentRelays }) => (
+          <>
+            {relays === 0 && <p class="note">This node was told of no relay (setting relays).</p>}
+            {silentRelays.map(({ relay, reason }) => (
+              <p key={relay} class="note warn">
+                relay {relay} does not answer: {tame(reason)}
+              </p>
+            ))}
+            {deadLetters.length === 0 ? (
+              <p class="quiet">none</p>
+            ) : (
+              <Table heads={["message", "route", "tries", "given up", "because"]} label="Dead letters">
+                {deadLetters.map((letter) => (
+                  <tr key={`${letter.message} ${letter.relay}`}>
+                    <td>
+                      <Id kind="message" id={letter.message} />
+                    </td>
+                    <td>
+                      <Shard shard={letter.source.shard} /> to <Shard shard={letter.destination.shard} />
+                    </td>
+                    <td>{letter.tries}</td>
+                    <td>
+                      {ago(letter.time)} by relay {letter.relay}
+                    </td>
+                    <td>{tame(letter.reason)}</td>
+                  </tr>
+                ))}
+              </Table>
+            )}
+            {next && <Link to={`${pathOf("messages")}?after=${next}`}>more</Link>}
+          </>
+        )}
+      </Answer>
+    </>
+  );
+}

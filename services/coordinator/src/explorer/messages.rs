@@ -1,0 +1,223 @@
+//! One message: its life on both shards and at the relays, and what it waits for.
+//!
+//! ```text
+//!  every shard: GetMessage ──┐
+//!                            ├──> events in time order ──> why it waits, what its owner can do   (waiting)
+//!  relays: TraceMessage ─────┘
+//! ```
+
+use super::Explorer;
+use super::answer::Problem;
+use super::attempts::reason;
+use super::relays::{Sight, stage};
+use super::transactions::DISPATCH;
+use super::waiting::Waiting;
+use alloy_primitives::{Address, B256, hex};
+use evm::mailbox_address;
+use futures_util::future::join_all;
+use primitives::{ShardId, Time};
+use proof::{DeliveryStatus, Message, MessageId, shard_of};
+use serde_json::{Value, json};
+use wire::jsonrpc::{Chain, LogQuery};
+use wire::shard::{Mark, MessageLife};
+use wire::{Reason, Rejection};
+
+/// Most shards that are asked about a message of which only the id is known.
+const ASKED_COUNT_MAX: usize = 64;
+
+/// What is known of a message, from whoever answered.
+#[derive(Debug, Default)]
+pub(super) struct Life {
+    pub(super) message: Option<Message>,
+    pub(super) source: Option<ShardId>,
+    pub(super) destination: Option<ShardId>,
+    pub(super) dispatched: Option<Mark>,
+    pub(super) delivered: Option<Mark>,
+    pub(super) acknowledged: Option<Mark>,
+    pub(super) status: Option<DeliveryStatus>,
+    pub(super) detail: String,
+    pub(super) silent: Vec<(ShardId, String)>,
+    pub(super) sights: Vec<Sight>,
+}
+
+impl Life {
+    fn add(&mut self, shard: ShardId, answer: Result<MessageLife, Rejection>) {
+        match answer {
+            Ok(known) => {
+                self.source = self.source.or(known.dispatched.map(|_| shard));
+                self.destination = self.destination.or(known.delivered.map(|_| shard));
+                self.message = self.message.take().or(known.message);
+                self.dispatched = self.dispatched.or(known.dispatched);
+                self.delivered = self.delivered.or(known.delivered);
+                self.acknowledged = self.acknowledged.or(known.acknowledged);
+                self.status = self.status.or(known.status);
+                if self.detail.is_empty() {
+                    self.detail = known.detail;
+                }
+            }
+            Err(rejection) if rejection.reason == Reason::NotFound => {}
+            Err(rejection) => self.silent.push((shard, reason(shard, &rejection))),
+        }
+    }
+
+    fn is_known(&self) -> bool {
+        let is_seen = |sight: &Sight| matches!(sight, Sight::Seen(_));
+        self.message.is_some() || self.delivered.is_some() || self.sights.iter().any(is_seen)
+    }
+
+    fn settle(&mut self, network: primitives::NetworkId) {
+        let carried = self.sights.iter().find_map(|sight| match sight {
+            Sight::Seen(trace) => Some(trace.message.clone()),
+            _ => None,
+        });
+        self.message = self.message.take().or(carried);
+        if let Some(message) = &self.message {
+            self.source = self.source.or(shard_of(network, message.origin));
+            self.destination = self.destination.or(shard_of(network, message.destination));
+        }
+    }
+}
+
+impl Explorer {
+    /// A message's life.
+    pub(super) async fn message(&self, id: B256) -> Result<Value, Problem> {
+        let id = MessageId(id);
+        let life = self.life(id).await;
+        if !life.is_known() {
+            let words = format!("no shard and no relay that answers knows message {id}");
+            return Err(if life.silent.is_empty() { Problem::unknown(words) } else { Problem::silent(words) });
+        }
+        let transaction = self.dispatching(&life, id).await;
+        let waiting = Waiting::of(&life, super::charts::now());
+        let silent = life.silent.iter().map(|(shard, reason)| json!({ "shard": shard.0, "reason": reason }));
+        Ok(json!({
+            "id": id.to_string(),
+            "message": life.message.as_ref().map(|message| self.told_message(message)),
+            "source": life.source.map(|shard| shard.0),
+            "destination": life.destination.map(|shard| shard.0),
+            "transaction": transaction,
+            "dispatched": mark(life.dispatched),
+            "delivered": mark(life.delivered),
+            "acknowledged": mark(life.acknowledged),
+            "status": life.status.map(status),
+            "detail": life.detail,
+            "events": events(&life),
+            "relays": life.sights.iter().map(sight).collect::<Vec<_>>(),
+            "isOver": life.acknowledged.is_some(),
+            "waiting": waiting.map(|waiting| json!({ "why": waiting.why, "can": waiting.can })),
+            "silent": silent.collect::<Vec<_>>(),
+        }))
+    }
+
+    async fn life(&self, id: MessageId) -> Life {
+        let mut life = Life::default();
+        let shards: Vec<ShardId> = self.node.shards.ids().take(ASKED_COUNT_MAX).collect();
+        let asked = join_all(shards.iter().map(|shard| async move {
+            let peer = self.node.shards.sound(*shard)?;
+            peer.shard.message(id).await
+        }));
+        let (answers, sights) = tokio::join!(asked, self.relays.sights(id));
+        shards.into_iter().zip(answers).for_each(|(shard, answer)| life.add(shard, answer));
+        life.sights = sights;
+        life.settle(self.node.network.params.network);
+        life
+    }
+
+    /// The transaction that sent it, found by its mailbox's log.
+    async fn dispatching(&self, life: &Life, id: MessageId) -> Option<B256> {
+        let query = LogQuery {
+            addresses: vec![mailbox_address(life.source?)],
+            topics: [vec![*DISPATCH], vec![id.0], Vec::new(), Vec::new()],
+        };
+        let node = &*self.node;
+        let head = Chain::head(node).await.ok()?;
+        let found = Chain::search(node, &query, Chain::oldest(node), head, 1).await.ok()?;
+        let entries = Chain::excerpt(node, &query, *found.slots.first()?).await.ok()?;
+        let is_its = |log: &evm::Log| log.topics.get(1) == Some(&id.0);
+        entries
+            .into_iter()
+            .find(|entry| entry.record.outcome.logs.iter().any(is_its))
+            .map(|entry| entry.record.transaction)
+    }
+
+    fn told_message(&self, message: &Message) -> Value {
+        json!({
+            "nonce": message.nonce,
+            "origin": self.domain(message.origin),
+            "destination": self.domain(message.destination),
+            "sender": party(message.sender),
+            "recipient": party(message.recipient),
+            "value": message.value.to_string(),
+            "gasLimit": message.gas_limit,
+            "deadline": message.deadline.0,
+            "body": hex::encode_prefixed(&message.body),
+            "v3Id": message.v3_id(),
+        })
+    }
+
+    /// A domain: its number, and whose it is.
+    pub(super) fn domain(&self, domain: u32) -> Value {
+        let shard = shard_of(self.node.network.params.network, domain).map(|shard| shard.0);
+        json!({ "domain": domain, "shard": shard, "isForeign": shard.is_none() })
+    }
+}
+
+/// An address where the 32 bytes are one.
+fn party(word: B256) -> Value {
+    let address = Address::from_word(word);
+    if address.into_word() == word { json!(address) } else { json!(word) }
+}
+
+fn mark(mark: Option<Mark>) -> Value {
+    mark.map_or(Value::Null, |mark| json!({ "height": mark.height.0, "time": mark.time.0 }))
+}
+
+fn status(status: DeliveryStatus) -> &'static str {
+    match status {
+        DeliveryStatus::Delivered => "delivered",
+        DeliveryStatus::Failed => "failed",
+        DeliveryStatus::Expired => "expired",
+    }
+}
+
+fn sight(sight: &Sight) -> Value {
+    match sight {
+        Sight::Seen(trace) => json!({ "saw": true, "events": trace.events.len() }),
+        Sight::Unseen => json!({ "saw": false }),
+        Sight::Silent(reason) => json!({ "silent": reason }),
+    }
+}
+
+/// All events in order of time, each with who did what.
+fn events(life: &Life) -> Vec<Value> {
+    let mut events: Vec<(Time, Value)> = Vec::new();
+    let marks = [
+        (life.dispatched, life.source, "dispatched", "in its source's outbox"),
+        (
+            life.delivered,
+            life.destination,
+            life.status.map_or("delivered", status),
+            "consumed from its destination's inbox",
+        ),
+        (life.acknowledged, life.source, "acknowledged", "its source took the delivery's receipt"),
+    ];
+    for (mark, shard, stage, words) in marks {
+        let Some(mark) = mark else { continue };
+        let event = json!({
+            "time": mark.time.0, "stage": stage, "shard": shard.map(|shard| shard.0), "height": mark.height.0, "detail": words,
+        });
+        events.push((mark.time, event));
+    }
+    for (number, seen) in life.sights.iter().enumerate() {
+        let Sight::Seen(trace) = seen else { continue };
+        for event in &trace.events {
+            let told = json!({
+                "time": event.time.0, "stage": stage(event.stage), "relay": number, "try": event.attempt_number,
+                "detail": event.detail,
+            });
+            events.push((event.time, told));
+        }
+    }
+    events.sort_by_key(|(time, _)| *time);
+    events.into_iter().map(|(_, event)| event).collect()
+}

@@ -1,0 +1,92 @@
+//! What stands in a path and after its question mark, and is bounded before it is used.
+
+use super::PAGE_COUNT_MAX;
+use super::answer::Problem;
+use alloy_primitives::{Address, B256};
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+/// The parameters of a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Query(BTreeMap<String, String>);
+
+impl Query {
+    /// Those in `text`, `name=value` joined by `&`, percent-encoded. Of two of one name the last counts.
+    pub(super) fn of(text: &str) -> Self {
+        let pair = |part: &str| {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            (decoded(name), decoded(value))
+        };
+        Self(text.split('&').filter(|part| !part.is_empty()).map(pair).collect())
+    }
+
+    /// The parameter of this name.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// The number of this name.
+    ///
+    /// # Errors
+    /// If it is something else.
+    pub(super) fn number<N: FromStr>(&self, name: &str) -> Result<Option<N>, Problem> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        text.parse().map(Some).map_err(|_| Problem::malformed(format!("{name} is {text:?}, which is no number")))
+    }
+
+    /// How many entries a page is to have: 1 to [`PAGE_COUNT_MAX`].
+    pub(super) fn count(&self) -> Result<usize, Problem> {
+        Ok(self.number::<usize>("count")?.unwrap_or(25).clamp(1, PAGE_COUNT_MAX))
+    }
+}
+
+/// The hash or id that `text` writes, which is never zero.
+pub(super) fn word(text: &str) -> Result<B256, Problem> {
+    let word: Option<B256> = text.parse().ok();
+    let word = word.filter(|word| !word.is_zero());
+    word.ok_or_else(|| Problem::malformed(format!("{text:?} is not 0x and 64 hex digits that are not all zero")))
+}
+
+/// The address that `text` writes, in any case.
+pub(super) fn address(text: &str) -> Result<Address, Problem> {
+    text.parse().map_err(|_| Problem::malformed(format!("{text:?} is not 0x and 40 hex digits")))
+}
+
+/// Percent-encoding undone; what is none is left as it is, and what is no text is replaced.
+fn decoded(text: &str) -> String {
+    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
+    while let [byte, after @ ..] = rest {
+        let escaped = if *byte == b'%' { after.get(..2).and_then(hex_byte) } else { None };
+        match escaped {
+            Some(escaped) => bytes.push(escaped),
+            None if *byte == b'+' => bytes.push(b' '),
+            None => bytes.push(*byte),
+        }
+        rest = if escaped.is_some() { after.get(2..).unwrap_or_default() } else { after };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn hex_byte(digits: &[u8]) -> Option<u8> {
+    digits.iter().try_fold(0_u8, |byte, digit| Some(byte << 4 | u8::try_from((*digit as char).to_digit(16)?).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_decoded_and_the_broken_left_as_they_are() {
+        let query = Query::of("q=0x1%20%3Cb%3E&count=7&x=%zz&&y&e=%e");
+        assert_eq!(query.text("q"), Some("0x1 <b>"));
+        assert_eq!((query.text("x"), query.text("y"), query.text("e")), (Some("%zz"), Some(""), Some("%e")));
+        assert_eq!(query.count(), Ok(7));
+    }
+
+    #[test]
+    fn a_page_is_bounded_whatever_is_asked_for() {
+        assert_eq!(Query::of("count=100000").count(), Ok(PAGE_COUNT_MAX));
+        assert_eq!(Query::of("count=0").count(), Ok(1));
+        assert!(Query::of("count=-1").count().is_err());
+    }
+}

@@ -1,0 +1,225 @@
+//! Why a message waits, in words, and what its owner can do.
+//!
+//! Knows nothing of how the life was asked for: a life and a time in, words out.
+
+use super::messages::Life;
+use super::relays::Sight;
+use primitives::{Millis, ShardId, Time};
+use wire::relay::{TraceEvent, TraceStage};
+
+/// What a message waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Waiting {
+    /// Why it has not gone on, the nearest cause first.
+    pub(super) why: Vec<String>,
+    /// What whoever sent it can do.
+    pub(super) can: Vec<String>,
+}
+
+/// On which of its two ways a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// To its destination.
+    Out,
+    /// The receipt of its delivery, to its source.
+    Back,
+}
+
+impl Waiting {
+    /// What a message with this life waits for `now`; none once its life is over.
+    pub(super) fn of(life: &Life, now: Time) -> Option<Self> {
+        if life.acknowledged.is_some() {
+            return None;
+        }
+        let way = if life.delivered.is_some() { Way::Back } else { Way::Out };
+        let mut waiting = Self { why: vec![where_it_is(life, way)], can: Vec::new() };
+        waiting.add_shards(life, way);
+        waiting.add_deadline(life, way, now);
+        waiting.add_relays(life, way, now);
+        Some(waiting)
+    }
+
+    /// Shards without which it cannot go on.
+    fn add_shards(&mut self, life: &Life, way: Way) {
+        let needed = if way == Way::Out { life.destination } else { life.source };
+        for (shard, reason) in &life.silent {
+            if Some(*shard) == needed {
+                self.why.push(format!("shard {shard} has to take it and does not answer: {reason}"));
+                self.can.push(format!("wait for shard {shard}: relays hand it over as soon as it is back"));
+            }
+        }
+    }
+
+    fn add_deadline(&mut self, life: &Life, way: Way, now: Time) {
+        let Some(message) = life.message.as_ref().filter(|_| way == Way::Out) else { return };
+        if now > message.deadline {
+            let late = since(now, message.deadline);
+            self.why.push(format!(
+                "its deadline passed {late} ago: its destination will refuse it, and its source refund it"
+            ));
+            self.can.push(
+                "nothing is needed: its value comes back with the refusal; send it again with a later deadline"
+                    .to_owned(),
+            );
+        } else {
+            let left = since(message.deadline, now);
+            self.can.push(format!("wait: its deadline is in {left}, and after it its value comes back"));
+        }
+    }
+
+    fn add_relays(&mut self, life: &Life, way: Way, now: Time) {
+        if life.sights.is_empty() {
+            self.why.push("this node knows no relay, so it cannot say what relays do (setting `relays`)".to_owned());
+        }
+        for (number, sight) in life.sights.iter().enumerate() {
+            match sight {
+                Sight::Seen(trace) => self.add_relay(number, trace.events.last(), now),
+                Sight::Unseen => self.why.push(format!("relay {number} has not seen it")),
+                Sight::Silent(reason) => self.why.push(format!("relay {number} does not answer: {reason}")),
+            }
+        }
+        let is_carried = life.sights.iter().any(|sight| matches!(sight, Sight::Seen(trace) if is_alive(&trace.events)));
+        if !is_carried {
+            self.can.push(by_hand(life, way));
+        }
+    }
+
+    fn add_relay(&mut self, number: usize, last: Option<&TraceEvent>, now: Time) {
+        let Some(event) = last else { return };
+        let ago = since(now, event.time);
+        let detail = if event.detail.is_empty() { String::new() } else { format!(": {}", event.detail) };
+        let words = match event.stage {
+            TraceStage::Accepted => format!("relay {number} took it in {ago} ago and has not handed it over yet"),
+            TraceStage::Sent => format!("relay {number} handed it over {ago} ago and waits for the answer"),
+            TraceStage::Retrying => {
+                let tries = event.attempt_number;
+                format!("relay {number} could not hand it over {ago} ago (try {tries}) and tries again{detail}")
+            }
+            TraceStage::Delivered => format!("relay {number} has the receipt of its delivery since {ago}"),
+            TraceStage::Acknowledging => format!("relay {number} handed the delivery to its source {ago} ago{detail}"),
+            TraceStage::Acknowledged => format!("relay {number} says that its life is over since {ago}"),
+            TraceStage::Revived => format!("relay {number} was told {ago} ago to try again"),
+            TraceStage::Dead => {
+                self.can.push(format!(
+                    "ask who runs relay {number} to put it back (RetryDeadLetter), once the cause is gone"
+                ));
+                format!("relay {number} gave it up {ago} ago{detail}: a dead letter")
+            }
+        };
+        self.why.push(words);
+    }
+}
+
+fn where_it_is(life: &Life, way: Way) -> String {
+    let named = |shard: Option<ShardId>| shard.map_or("a foreign chain".to_owned(), |shard| format!("shard {shard}"));
+    match way {
+        Way::Out => format!(
+            "it is in the outbox of {}, and {} has not consumed it",
+            named(life.source),
+            named(life.destination)
+        ),
+        Way::Back => {
+            format!("{} consumed it, and {} has not heard of that", named(life.destination), named(life.source))
+        }
+    }
+}
+
+/// Whether a relay with these events goes on.
+fn is_alive(events: &[TraceEvent]) -> bool {
+    events.last().is_some_and(|event| event.stage != TraceStage::Dead)
+}
+
+/// What anybody can do without a relay.
+fn by_hand(life: &Life, way: Way) -> String {
+    let (kind, from) = match way {
+        Way::Out => ("message", life.source),
+        Way::Back => ("delivery", life.destination),
+    };
+    let from = from.map_or(String::new(), |shard| format!(" --shard {shard}"));
+    format!(
+        "carry it yourself: `dovetail receipt export --kind {kind}{from}`, then hand the receipt to any relay (SubmitReceipts)"
+    )
+}
+
+fn since(now: Time, then: Time) -> String {
+    let Millis(ms) = now.since(then);
+    match ms / 1_000 {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7_200 => format!("{} min", seconds / 60),
+        seconds => format!("{} h", seconds / 3_600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_primitives::{B256, U256};
+    use primitives::{Height, NetworkId};
+    use proof::{Message, domain_of};
+    use wire::relay::Trace;
+    use wire::shard::Mark;
+
+    fn message() -> Message {
+        Message {
+            nonce: 1,
+            origin: domain_of(NetworkId(7), ShardId(0)),
+            sender: B256::repeat_byte(1),
+            destination: domain_of(NetworkId(7), ShardId(2)),
+            recipient: B256::repeat_byte(2),
+            body: Vec::new(),
+            gas_limit: 1,
+            deadline: Time(100_000),
+            value: U256::ZERO,
+        }
+    }
+
+    fn life(stage: Option<TraceStage>, detail: &str) -> Life {
+        let event = |stage| TraceEvent { time: Time(10_000), stage, attempt_number: 3, detail: detail.to_owned() };
+        let sight = |stage| Sight::Seen(Trace { message: message(), events: vec![event(stage)] });
+        Life {
+            message: Some(message()),
+            source: Some(ShardId(0)),
+            destination: Some(ShardId(2)),
+            dispatched: Some(Mark { height: Height(5), time: Time(1_000) }),
+            sights: stage.map(sight).into_iter().collect(),
+            ..Life::default()
+        }
+    }
+
+    fn told(life: &Life, now: u64) -> String {
+        let waiting = Waiting::of(life, Time(now)).unwrap();
+        format!("{}|{}", waiting.why.join(". "), waiting.can.join(". "))
+    }
+
+    #[test]
+    fn a_dead_letter_is_explained_with_what_can_be_done() {
+        let text = told(&life(Some(TraceStage::Dead), "the recipient has no code"), 20_000);
+        assert!(text.contains("gave it up 10 s ago: the recipient has no code: a dead letter"), "{text}");
+        assert!(text.contains("RetryDeadLetter") && text.contains("receipt export --kind message --shard 0"), "{text}");
+    }
+
+    #[test]
+    fn a_message_for_a_silent_shard_says_which() {
+        let mut life = life(Some(TraceStage::Retrying), "unavailable");
+        life.silent.push((ShardId(2), "has not answered for 9 s".to_owned()));
+        let text = told(&life, 20_000);
+        assert!(text.contains("shard 2 has to take it and does not answer"), "{text}");
+        assert!(text.contains("tries again: unavailable") && !text.contains("carry it yourself"), "{text}");
+    }
+
+    #[test]
+    fn one_past_its_deadline_will_be_refunded() {
+        let text = told(&life(None, ""), 400_000);
+        assert!(text.contains("its deadline passed 5 min ago") && text.contains("refund"), "{text}");
+    }
+
+    #[test]
+    fn one_that_is_consumed_waits_for_its_acknowledgement() {
+        let mut life = life(Some(TraceStage::Delivered), "");
+        life.delivered = Some(Mark { height: Height(9), time: Time(9_000) });
+        let text = told(&life, 20_000);
+        assert!(text.contains("shard 2 consumed it, and shard 0 has not heard of that"), "{text}");
+        life.acknowledged = life.delivered;
+        assert_eq!(Waiting::of(&life, Time(20_000)), None);
+    }
+}
