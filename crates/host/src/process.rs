@@ -8,7 +8,8 @@
 //!
 //! Promise: a process is whole or ends. A task that must run and panics ends it with an error; a drain that hangs is ended by force.
 
-use crate::{Health, HostError, Instruments, State, TaskFailed, Tasks, logging, panics, serve_http, shutdown};
+use crate::reload::{Apply, Part, Reload};
+use crate::{Health, HostError, Instruments, Security, State, TaskFailed, Tasks, logging, panics, serve_http, shutdown};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 use std::future::Future;
@@ -79,6 +80,28 @@ impl Process {
             shutdown::end_by_force_later();
         });
         Ok(Self { stop, health, instruments, tasks, beside: Vec::new() })
+    }
+
+    /// Exchanges what `security` and further `parts` say while the process runs: on SIGHUP, and when their files change.
+    ///
+    /// # Errors
+    /// When the system refuses the handler.
+    pub fn watch(&self, security: &Security, mut parts: Vec<Part>) -> Result<(), ProcessError> {
+        security.tell();
+        parts.extend(security.certificates());
+        parts.push(self.expiry(security));
+        let reload = Reload::new(parts, self.instruments.clone());
+        let watch = reload.watch(self.stop.clone()).map_err(ProcessError::Signals)?;
+        self.tasks.spawn("reload", watch);
+        Ok(())
+    }
+
+    /// The gauge of the certificate's end, set now and after each exchange.
+    fn expiry(&self, security: &Security) -> Part {
+        let (security, instruments) = (security.clone(), self.instruments.clone());
+        let set = move || security.until_s().into_iter().for_each(|until_s| instruments.certificate_until(until_s));
+        set();
+        Part::new("gauges", Vec::new(), move || Ok(("set".to_owned(), Box::new(set.clone()) as Apply)))
     }
 
     /// Serves something else beside gRPC. It has to end by itself when the process stops; the host waits for that, so that

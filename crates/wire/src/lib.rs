@@ -26,11 +26,13 @@ pub mod participant;
 pub mod proto;
 pub mod rejection;
 pub mod relay;
+pub mod roles;
 pub mod server;
 pub mod shard;
 pub mod state;
 mod status;
 mod stream;
+pub mod tls;
 
 pub use convert::ConvertError;
 pub use rejection::{Reason, Rejection};

@@ -40,7 +40,7 @@ use carrier::Carrier;
 use cheats::Cheats;
 use coordinator::Coordinator;
 use host::network::{Network, NetworkError};
-use host::{Bounds, Clock, Host, Needs, OffsetError, Process, ProcessError, Seen, TimeOffset};
+use host::{Bounds, Clock, Host, Needs, OffsetError, Process, ProcessError, Security, Seen, TimeOffset};
 use index::Index;
 use lives::Lives;
 use primitives::Time;
@@ -50,7 +50,7 @@ use std::path::Path;
 use std::sync::Arc;
 use store::{Durability, Identity, Store};
 use wire::jsonrpc::JsonRpc;
-use wire::server::{ServerBuilder, ServerSettings};
+use wire::server::ServerBuilder;
 
 /// Why a coordinator node does not start or did not go on.
 #[derive(Debug, thiserror::Error)]
@@ -82,9 +82,9 @@ pub enum Error {
     /// What time contracts see cannot be read.
     #[error(transparent)]
     Cheats(#[from] CheatsError),
-    /// A shard's endpoint is no endpoint.
-    #[error("a shard's endpoint: {0}")]
-    Shard(#[from] wire::client::ConnectError),
+    /// Its gRPC would not be guarded, or a shard is not reached by what guards it.
+    #[error(transparent)]
+    Security(#[from] host::SecurityError),
     /// A shard is of another network.
     #[error(transparent)]
     Foreign(#[from] ForeignShard),
@@ -101,17 +101,19 @@ pub fn check(config: &Path) -> Result<(), Error> {
     load(config).map(drop)
 }
 
-fn load(config: &Path) -> Result<(Settings, Network), Error> {
+fn load(config: &Path) -> Result<(Settings, Network, Security), Error> {
     let settings: Settings = host::load_settings(config, "DOVETAIL_COORDINATOR")?;
     let network = Network::load(&settings.network)?;
     settings.timing()?;
-    Ok((settings, network))
+    let security = Security::open(settings.tls.as_ref(), settings.insecure, &network)?.listening(settings.listen)?;
+    Ok((settings, network, security))
 }
 
 /// Runs the coordinator node that the settings at `config` describe, until SIGTERM or SIGINT.
 pub async fn run(config: &Path) -> Result<(), Error> {
-    let (settings, network) = load(config)?;
+    let (settings, network, security) = load(config)?;
     let mut process = Process::start(settings.metrics_listen).await?;
+    process.watch(&security, vec![security.roles_of(&settings.network, &network)])?;
     let (store, machine) = open(&settings, &network)?;
     let (kept, refused) = (coordinator::kept(&store.reader())?, coordinator::refused(&store.reader())?);
     let offset = TimeOffset::of_network(&network.params, settings.cheats_clock.as_deref())?;
@@ -129,7 +131,7 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     };
     let running = host.spawn().map_err(ProcessError::from)?;
     let network = Arc::new(network);
-    let shards = Arc::new(Shards::connect(&network, &process.health)?);
+    let shards = Arc::new(Shards::connect(&network, &security, &process.health)?);
     process.health.set_needs(Needs::SomePeer);
     let index = Index::open(&settings.data, network.params.clone())?;
     let blocks = Arc::new(Blocks::new(index, shards.ids()));
@@ -166,7 +168,7 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     node.resume(kept).await;
     let rpc = JsonRpc::bind(settings.rpc_listen, Arc::clone(&node)).await?.behind(settings.proxies());
     tracing::info!(address = %rpc.address(), "JSON-RPC served");
-    let server = ServerBuilder::new(ServerSettings::default()).map_err(ProcessError::from)?.coordinator(node);
+    let server = ServerBuilder::new(security.server()).map_err(ProcessError::from)?.coordinator(node);
     let stop = process.stop.clone();
     process.serve_beside("JSON-RPC", rpc.serve(stop.cancelled_owned()));
     Ok(process.serve(server, settings.listen, running.lifeline).await?)

@@ -2,6 +2,7 @@
 
 use coordinator::Timing;
 use evm::NetworkParams;
+use host::TlsSettings;
 use host::evidence::Settled;
 use primitives::Millis;
 use serde::{Deserialize, Serialize};
@@ -54,6 +55,12 @@ pub struct Settings {
     /// The file that says how far time was moved, the same for all nodes: on a network with cheats, and on no other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cheats_clock: Option<PathBuf>,
+    /// Certificates for gRPC. None: plain text, on loopback alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSettings>,
+    /// Whether gRPC is in plain text where others reach it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub insecure: bool,
 }
 
 /// [`Settings::attempt_ms`] where nothing is said.

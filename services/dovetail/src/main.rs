@@ -1,7 +1,9 @@
 //! The command line: devnet, demo, replay, trace, verify, and the services themselves.
 
 use clap::{Parser, Subcommand};
-use dovetail::{config, conformance, demo, demo_bridge, devnet, evidence, keys, lint, network, receipt, replay, trace};
+use dovetail::{
+    config, conformance, demo, demo_bridge, devnet, evidence, keys, lint, network, receipt, replay, roles, trace,
+};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -51,6 +53,8 @@ enum Command {
     /// Makes the files of a new network.
     #[command(subcommand)]
     Network(network::Command),
+    /// Prints who may call what.
+    Roles,
     /// Looks at a node's files without starting it.
     #[command(subcommand)]
     Config(config::Command),
@@ -99,6 +103,10 @@ async fn run(command: Command) -> eyre::Result<()> {
         Command::Evidence(arguments) => evidence::run(&arguments),
         Command::Keys(command) => keys::run(&command),
         Command::Network(command) => network::run(&command),
+        Command::Roles => {
+            roles::run();
+            Ok(())
+        }
         Command::Config(command) => config::run(&command),
         Command::Lint(arguments) => lint::run(&arguments),
     }

@@ -30,7 +30,7 @@ use chains::pinned::{self, Pin, PinError, Pinned};
 use fate::Fate;
 use floor::Floor;
 use host::network::{Forked, Network, NetworkError};
-use host::{Bounds, Clock, Host, OffsetError, OtherClocks, Process, ProcessError, TimeOffset, keys};
+use host::{Bounds, Clock, Host, OffsetError, OtherClocks, Process, ProcessError, Security, TimeOffset, keys};
 use node::Node;
 use primitives::ShardId;
 use proof::Signer;
@@ -40,7 +40,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use store::{Count, Durability, Identity, Mark, Marking, Store};
-use wire::server::{ServerBuilder, ServerSettings};
+use wire::server::ServerBuilder;
 
 /// Why a shard node does not start or did not go on.
 #[derive(Debug, thiserror::Error)]
@@ -87,9 +87,9 @@ pub enum Error {
     /// The forked chain's endpoint is no endpoint.
     #[error("`fork_url`: {0}")]
     ForkUrl(#[from] PinError),
-    /// A peer's endpoint is no endpoint.
-    #[error("a peer's endpoint: {0}")]
-    Peer(#[from] wire::client::ConnectError),
+    /// Its gRPC would not be guarded, or a peer is not reached by what guards it.
+    #[error(transparent)]
+    Security(#[from] host::SecurityError),
 }
 
 /// Looks at all that a start would read before it opens its store: settings, network, key.
@@ -100,12 +100,14 @@ pub fn check(config: &Path) -> Result<(), Error> {
     load(config).map(drop)
 }
 
-fn load(config: &Path) -> Result<(Settings, Network, Signer), Error> {
+fn load(config: &Path) -> Result<(Settings, Network, Signer, Security), Error> {
     let settings: Settings = host::load_settings(config, "DOVETAIL_EXECUTOR")?;
     let network = Network::load(&settings.network)?;
     forked_chain(&settings, &network)?;
     let signer = Signer::new(keys::read(settings.key.as_deref())?, network.validators(ShardId(settings.shard))?)?;
-    Ok((settings, network, signer))
+    let security = Security::open(settings.tls.as_ref(), settings.insecure, &network)?;
+    let security = security.listening(settings.listen)?;
+    Ok((settings, network, signer, security))
 }
 
 /// The chain that the network was forked from, if it was.
@@ -122,9 +124,10 @@ fn forked_chain(settings: &Settings, network: &Network) -> Result<Option<Pinned>
 
 /// Runs the shard node that the settings at `config` describe, until SIGTERM or SIGINT.
 pub async fn run(config: &Path) -> Result<(), Error> {
-    let (settings, network, signer) = load(config)?;
+    let (settings, network, signer, security) = load(config)?;
     let me = ShardId(settings.shard);
     let process = Process::start(settings.metrics_listen).await?;
+    process.watch(&security, vec![security.roles_of(&settings.network, &network)])?;
     let (store, mark, machine) = open(&settings, &network, me, signer)?;
     let settled = &settings.settled.0;
     let open_evidence =
@@ -175,11 +178,11 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     for known in &open_evidence {
         evidence::keep(&node, known);
     }
-    let peers = peers::connect(&node)?;
+    let peers = peers::connect(&node, &security)?;
     peers::watch(&node, &peers, &process.health, &clocks);
     process.tasks.spawn("questions to peers", peers::carry(Arc::clone(&node), peers, running.handouts));
     process.tasks.try_spawn("state roots", roots::follow(Arc::clone(&node)));
-    let server = ServerBuilder::new(ServerSettings::default()).map_err(ProcessError::from)?;
+    let server = ServerBuilder::new(security.server()).map_err(ProcessError::from)?;
     let server = server.shard(Arc::clone(&node)).participant(Arc::clone(&node));
     let instruments = process.instruments.clone();
     tokio::select! {

@@ -18,14 +18,14 @@ pub use settings::Settings;
 use api::Node;
 use carrier::Carrier;
 use host::network::{Network, NetworkError};
-use host::{Bounds, Clock, Host, OffsetError, Process, ProcessError, Seen, TimeOffset};
+use host::{Bounds, Clock, Host, OffsetError, Process, ProcessError, Security, Seen, TimeOffset};
 use pauses::Pauses;
 use primitives::Time;
 use relay::Relay;
 use std::path::Path;
 use std::sync::Arc;
 use store::{Durability, Identity, Store};
-use wire::server::{ServerBuilder, ServerSettings};
+use wire::server::ServerBuilder;
 
 /// Why a relay node does not start or did not go on.
 #[derive(Debug, thiserror::Error)]
@@ -51,9 +51,9 @@ pub enum Error {
     /// The folder of evidence cannot be read.
     #[error("the folder of evidence in `data`: {0}")]
     Evidence(#[from] std::io::Error),
-    /// A shard's endpoint is no endpoint.
-    #[error("a shard's endpoint: {0}")]
-    Shard(#[from] wire::client::ConnectError),
+    /// Its gRPC would not be guarded, or a shard is not reached by what guards it.
+    #[error(transparent)]
+    Security(#[from] host::SecurityError),
 }
 
 /// Looks at all that a start would read before it opens its store: settings and network.
@@ -64,16 +64,18 @@ pub fn check(config: &Path) -> Result<(), Error> {
     load(config).map(drop)
 }
 
-fn load(config: &Path) -> Result<(Settings, Network), Error> {
+fn load(config: &Path) -> Result<(Settings, Network, Security), Error> {
     let settings: Settings = host::load_settings(config, "DOVETAIL_RELAY")?;
     let network = Network::load(&settings.network)?;
-    Ok((settings, network))
+    let security = Security::open(settings.tls.as_ref(), settings.insecure, &network)?.listening(settings.listen)?;
+    Ok((settings, network, security))
 }
 
 /// Runs the relay node that the settings at `config` describe, until SIGTERM or SIGINT.
 pub async fn run(config: &Path) -> Result<(), Error> {
-    let (settings, network) = load(config)?;
+    let (settings, network, security) = load(config)?;
     let process = Process::start(settings.metrics_listen).await?;
+    process.watch(&security, vec![security.roles_of(&settings.network, &network)])?;
     let offset = TimeOffset::of_network(&network.params, settings.cheats_clock.as_deref())?;
     let (store, machine) = open(&settings, &network)?;
     let host = Host {
@@ -90,7 +92,7 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     let verifier = Carrier::verifier(&network);
     let settled = settings.settled.0.clone();
     let seen = Arc::new(Seen::open(&settings.data, settled, &verifier, process.instruments.clone())?);
-    let carrier = Carrier::connect(&network, running.handle.clone(), verifier, Arc::clone(&seen), &process.health)?;
+    let carrier = Carrier::connect(&network, running.handle.clone(), verifier, Arc::clone(&seen), (&security, &process.health))?;
     let carrier = Arc::new(carrier);
     process.tasks.spawn("what it has seen of shards", seen.show(carrier.clients()));
     carrier.listen(&process);
@@ -98,7 +100,7 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     let reader = running.handle.reader();
     let pauses = Pauses::open(&reader.snapshot(), process.health.clone(), process.instruments.clone());
     let node = Arc::new(Node::new(running.handle, carrier, pauses, network.params.network));
-    let server = ServerBuilder::new(ServerSettings::default()).map_err(ProcessError::from)?.relay(node);
+    let server = ServerBuilder::new(security.server()).map_err(ProcessError::from)?.relay(node);
     Ok(process.serve(server, settings.listen, running.lifeline).await?)
 }
 

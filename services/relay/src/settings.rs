@@ -1,5 +1,6 @@
 //! What a relay node is told.
 
+use host::TlsSettings;
 use host::evidence::Settled;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -26,4 +27,10 @@ pub struct Settings {
     /// The file that says how far time was moved, the same for all nodes: on a network with cheats, and on no other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cheats_clock: Option<PathBuf>,
+    /// Certificates for gRPC. None: plain text, on loopback alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSettings>,
+    /// Whether gRPC is in plain text where others reach it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub insecure: bool,
 }
