@@ -403,6 +403,8 @@ impl Cluster {
                 cheats_clock,
                 tls: None,
                 insecure: false,
+                log: None,
+                peer_quota: None,
             }),
             Node::Coordinator(number) => toml::to_string(&coordinator_service::Settings {
                 network,
@@ -418,6 +420,9 @@ impl Cluster {
                 cheats_clock,
                 tls: None,
                 insecure: false,
+                log: None,
+                peer_quota: None,
+                client_quota: None,
             }),
             Node::Relay(_) => toml::to_string(&relay_service::Settings {
                 network,
@@ -428,6 +433,8 @@ impl Cluster {
                 cheats_clock,
                 tls: None,
                 insecure: false,
+                log: None,
+                peer_quota: None,
             }),
         };
         Ok(std::fs::write(self.settings_path(node), text?)?)

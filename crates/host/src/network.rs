@@ -430,7 +430,16 @@ impl Network {
         let bound = |(shard, set): (ShardId, ValidatorSet)| (shard, set.bound_to(genesis_digest));
         let validators = validators.into_iter().map(bound).collect();
         let routes = routes(&file.routes, params.gas_limit)?;
-        Ok(Self { params, placement, endpoints, validators, genesis, genesis_digest, routes, roles: file.roles.clone() })
+        Ok(Self {
+            params,
+            placement,
+            endpoints,
+            validators,
+            genesis,
+            genesis_digest,
+            routes,
+            roles: file.roles.clone(),
+        })
     }
 
     /// Whoever believes what the attestors of this network's routes say.
@@ -443,7 +452,8 @@ impl Network {
     /// # Errors
     /// In words, what differs: that needs a start.
     pub(crate) fn check_same(&self, other: &Self) -> Result<(), String> {
-        let differs = |what: &str| Err(format!("{what} of the network file changed, which needs a start of every node"));
+        let differs =
+            |what: &str| Err(format!("{what} of the network file changed, which needs a start of every node"));
         if self.genesis_digest != other.genesis_digest {
             return differs("parameters, placement or genesis");
         }

@@ -52,6 +52,14 @@ impl Part {
     ) -> Self {
         Self { name, files, prepare: Box::new(prepare) }
     }
+
+    /// Reads and checks it: what it found, in words, and what puts it into use.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub fn prepare(&self) -> Result<(String, Apply), String> {
+        (self.prepare)()
+    }
 }
 
 /// What files hold, as far as a change of it shows.
@@ -104,14 +112,17 @@ impl Reload {
 
     /// Exchanges everything, or nothing.
     fn take(&self) -> bool {
-        let prepared = self.parts.iter().map(|part| {
-            (part.prepare)().map(|(told, apply)| (format!("{}: {told}", part.name), apply)).map_err(|reason| (part.name, reason))
+        let prepared = self.parts.iter().map(|part| match part.prepare() {
+            // What only follows from other parts has nothing to say.
+            Ok((told, apply)) => Ok(((!told.is_empty()).then(|| format!("{}: {told}", part.name)), apply)),
+            Err(reason) => Err((part.name, reason)),
         });
         match prepared.collect::<Result<Vec<_>, _>>() {
             Ok(prepared) => {
                 let (told, apply): (Vec<_>, Vec<_>) = prepared.into_iter().unzip();
                 apply.into_iter().for_each(|apply| apply());
-                tracing::info!(now = told.join("; "), "settings were taken anew");
+                let told = told.into_iter().flatten().collect::<Vec<_>>().join("; ");
+                tracing::info!(now = told, "settings were taken anew");
                 self.instruments.reloaded(true);
                 true
             }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use wire::client::{ClientSettings, ConnectError, Connection};
+use wire::quota::Quota;
 use wire::server::{Access, ServerSettings};
 use wire::tls::{Roles, Tls, TlsError, TlsFiles};
 
@@ -119,6 +120,11 @@ impl Security {
         Ok(ClientSettings { tls: self.tls.clone(), ..ClientSettings::plain(endpoint) })
     }
 
+    /// Another quota for each peer, from the next call on.
+    pub(crate) fn set_quota(&self, quota: Option<Quota>) {
+        self.access.set_quota(quota);
+    }
+
     /// Says in the log what guards the port; a warning where nothing does.
     pub fn tell(&self) {
         match &self.tls {
@@ -183,11 +189,19 @@ mod tests {
 
     #[test]
     fn loopback_is_told_from_all_else() {
-        for here in ["http://127.0.0.1:9000", "http://[::1]:9000", "http://localhost:1", "127.0.0.9:1", "http://127.0.0.1:1/x"] {
+        for here in
+            ["http://127.0.0.1:9000", "http://[::1]:9000", "http://localhost:1", "127.0.0.9:1", "http://127.0.0.1:1/x"]
+        {
             assert!(is_loopback(here), "{here}");
         }
-        for there in ["http://10.0.0.1:9000", "http://shard-0.shard:9000", "http://localhost.evil:1", "http://127.0.0.1.evil:1",
-            "http://evil/127.0.0.1:1", ""] {
+        for there in [
+            "http://10.0.0.1:9000",
+            "http://shard-0.shard:9000",
+            "http://localhost.evil:1",
+            "http://127.0.0.1.evil:1",
+            "http://evil/127.0.0.1:1",
+            "",
+        ] {
             assert!(!is_loopback(there), "{there}");
         }
     }

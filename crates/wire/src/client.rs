@@ -13,8 +13,8 @@
 mod line;
 
 use crate::limits::{
-    BACKOFF_MAX, BACKOFF_MIN, CONNECT_TIMEOUT, CONNECTION_WINDOW_BYTES, HEADER_LIST_BYTES_MAX, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, READ_DEADLINE, READS_LEFT_COUNT_MAX, STREAM_WINDOW_BYTES, TRIES_COUNT_MAX,
-    WRITE_DEADLINE,
+    BACKOFF_MAX, BACKOFF_MIN, CONNECT_TIMEOUT, CONNECTION_WINDOW_BYTES, HEADER_LIST_BYTES_MAX, KEEPALIVE_INTERVAL,
+    KEEPALIVE_TIMEOUT, READ_DEADLINE, READS_LEFT_COUNT_MAX, STREAM_WINDOW_BYTES, TRIES_COUNT_MAX, WRITE_DEADLINE,
 };
 use crate::rejection::{Reason, Rejection};
 use crate::tls::Tls;
@@ -26,10 +26,10 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
+use tokio_rustls::rustls::pki_types::ServerName;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
-use tokio_rustls::rustls::pki_types::ServerName;
 use tonic::transport::{Endpoint, Uri};
 use tonic::{Request, Response, Status};
 

@@ -24,6 +24,7 @@ pub mod jsonrpc;
 pub mod limits;
 pub mod participant;
 pub mod proto;
+pub mod quota;
 pub mod rejection;
 pub mod relay;
 pub mod roles;

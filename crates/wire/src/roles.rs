@@ -208,7 +208,10 @@ mod tests {
     #[test]
     fn every_row_is_as_it_was_decided() {
         let reads = [
-            ("ShardService", "GetStatus ReadState ProveState GetOutcome GetOwnCall ListOutcomes GetBlocks StreamBlocks"),
+            (
+                "ShardService",
+                "GetStatus ReadState ProveState GetOutcome GetOwnCall ListOutcomes GetBlocks StreamBlocks",
+            ),
             ("ShardService", "GetOutbox GetReceipt GetMessage GetSighting"),
             ("CoordinatorService", "WatchTransaction GetTransaction GetNetwork"),
             ("RelayService", "TraceMessage ListRoutes ListDeadLetters"),
@@ -221,7 +224,11 @@ mod tests {
             ("ShardService", "ShowSighting", &[Role::Shard, Role::Coordinator, Role::Relay, Role::Operator]),
             ("ShardService", "Deliver Admit", &[Role::Relay, Role::Operator]),
             ("RelayService", "SubmitReceipts", &[Role::Relay, Role::Operator]),
-            ("CoordinatorService", "SubmitTransaction SubmitBundle SubmitPayload", &[Role::Coordinator, Role::Operator]),
+            (
+                "CoordinatorService",
+                "SubmitTransaction SubmitBundle SubmitPayload",
+                &[Role::Coordinator, Role::Operator],
+            ),
         ];
         let operators = [("RelayService", "RetryDeadLetter PauseRoute ResumeRoute")];
         let mut looked = 2; // reflection
@@ -257,7 +264,9 @@ mod tests {
 
     #[test]
     fn what_is_no_path_of_a_method_has_no_row() {
-        for path in ["", "/", "/dovetail.v1.ShardService", "dovetail.v1.ShardService/Deliver", "/dovetail.v1.ShardService/"] {
+        for path in
+            ["", "/", "/dovetail.v1.ShardService", "dovetail.v1.ShardService/Deliver", "/dovetail.v1.ShardService/"]
+        {
             assert_eq!(row(path), None, "{path:?}");
         }
     }

@@ -196,8 +196,8 @@ fn read(files: &TlsFiles) -> Result<Renewal, TlsError> {
     let roots = Arc::new(roots(&files.authority)?);
     let key = key(&files.key)?;
     let provider = Arc::new(ring::default_provider());
-    let names = Names::of(&chain[0])
-        .map_err(|reason| TlsError::Certificate { path: files.certificate.clone(), reason })?;
+    let names =
+        Names::of(&chain[0]).map_err(|reason| TlsError::Certificate { path: files.certificate.clone(), reason })?;
     let refused = |reason: String| TlsError::Refused {
         certificate: files.certificate.clone(),
         authority: files.authority.clone(),
@@ -277,7 +277,9 @@ fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
 pub(crate) fn words(error: &rustls::Error) -> String {
     match error {
         rustls::Error::InvalidCertificate(fault) => certificate_words(fault),
-        rustls::Error::NoCertificatesPresented => "the peer shows no certificate, and one of this network's authority is asked for".to_owned(),
+        rustls::Error::NoCertificatesPresented => {
+            "the peer shows no certificate, and one of this network's authority is asked for".to_owned()
+        }
         rustls::Error::AlertReceived(alert) => alert_words(*alert),
         other => other.to_string(),
     }
@@ -304,7 +306,9 @@ fn certificate_words(fault: &CertificateError) -> String {
 
 fn alert_words(alert: AlertDescription) -> String {
     match alert {
-        AlertDescription::CertificateExpired => "the peer refuses our certificate because it has expired: renew it".to_owned(),
+        AlertDescription::CertificateExpired => {
+            "the peer refuses our certificate because it has expired: renew it".to_owned()
+        }
         AlertDescription::UnknownCA | AlertDescription::DecryptError => {
             "the peer refuses our certificate because it is not signed by the authority that it trusts".to_owned()
         }

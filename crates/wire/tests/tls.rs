@@ -1,6 +1,8 @@
 //! Certificates between a server and its clients: who is let in, what both sides are told, and what a renewal loses, which is nothing.
 #![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
+use dovetail_proof as proof;
+use dovetail_wire as wire;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 use std::fs;
 use std::net::SocketAddr;
@@ -11,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::oneshot;
 use wire::client::{ClientSettings, Connection, Deadlines};
 use wire::participant::Answers;
+use wire::quota::Quota;
 use wire::relay::{DeadLetter, RelayApi, RelayClient, Route, RouteKey, Taken, Trace};
 use wire::roles::{Role, TABLE};
 use wire::server::{Access, Listener, ServerBuilder, ServerSettings};
@@ -26,8 +29,10 @@ struct Authority {
     issuer: Issuer<'static, KeyPair>,
 }
 
-fn valid(parameters: CertificateParams, from: SystemTime, until: SystemTime) -> CertificateParams {
-    CertificateParams { not_before: from.into(), not_after: until.into(), ..parameters }
+fn valid(mut parameters: CertificateParams, from: SystemTime, until: SystemTime) -> CertificateParams {
+    parameters.not_before = from.into();
+    parameters.not_after = until.into();
+    parameters
 }
 
 impl Authority {
@@ -115,9 +120,13 @@ struct Server {
 }
 
 async fn serve(tls: Tls, roles: Roles) -> Server {
+    serve_with(tls, Access::default().with_roles(roles)).await
+}
+
+async fn serve_with(tls: Tls, access: Access) -> Server {
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let (address, api) = (listener.address(), Arc::new(Counting::default()));
-    let settings = ServerSettings { tls: Some(tls), access: Access::default().with_roles(roles) };
+    let settings = ServerSettings { tls: Some(tls), access };
     let server = ServerBuilder::new(settings).unwrap().relay(Arc::clone(&api));
     let (stop, stopped) = oneshot::channel::<()>();
     tokio::spawn(async move {
@@ -155,7 +164,8 @@ async fn who_has_the_role_is_let_in_and_who_has_another_is_told_which_it_takes()
         } else {
             let refusal = pausing.unwrap_err();
             assert_eq!(refusal.reason, Reason::PermissionDenied);
-            let words = format!("spiffe://dovetail-7/{role}/0 is {role} and may not call PauseRoute, which is for operator");
+            let words =
+                format!("spiffe://dovetail-7/{role}/0 is {role} and may not call PauseRoute, which is for operator");
             assert_eq!(refusal.message, words);
         }
     }
@@ -332,16 +342,35 @@ async fn certificates_are_renewed_under_load_and_nothing_is_lost() {
 async fn a_binding_in_the_network_file_gives_a_role_and_takes_it() {
     let authority = Authority::new();
     let access = Access::default().with_roles(roles());
-    let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-    let (address, api) = (listener.address(), Arc::new(Counting::default()));
-    let settings = ServerSettings { tls: Some(authority.tls(Role::Relay)), access: access.clone() };
-    let server = ServerBuilder::new(settings).unwrap().relay(Arc::clone(&api));
-    tokio::spawn(server.serve(listener, std::future::pending()));
-    let (stop, _stopped) = oneshot::channel();
-    let server = Server { address, api, _stop: stop };
+    let server = serve_with(authority.tls(Role::Relay), access.clone()).await;
     let named = Tls::open(authority.issue("named", "https://bound.example")).unwrap();
     let client = client(&server, &named);
     assert_eq!(client.routes().await.unwrap_err().reason, Reason::PermissionDenied);
     access.set_roles(Roles::new(NETWORK, [("https://bound.example".to_owned(), Role::Observer)].into()));
     assert_eq!(client.routes().await, Ok(vec![]));
+}
+
+/// One peer calls as fast as it can; another is served as if it were alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_over_its_quota_is_told_so_and_takes_nothing_from_another() {
+    let authority = Authority::new();
+    let quota = Quota { per_second: 5.try_into().unwrap(), burst: 20.try_into().unwrap() };
+    let access = Access::default().with_roles(roles()).with_quota(Some(quota));
+    let server = serve_with(authority.tls(Role::Relay), access).await;
+    let (greedy, modest) =
+        (client(&server, &authority.tls(Role::Observer)), client(&server, &authority.tls(Role::Shard)));
+    let greedy = tokio::spawn(async move {
+        let mut refusals = Vec::new();
+        for _ in 0..300 {
+            refusals.extend(greedy.routes().await.err());
+        }
+        refusals
+    });
+    for _ in 0..20 {
+        assert_eq!(modest.routes().await, Ok(vec![]));
+    }
+    let refusals = greedy.await.unwrap();
+    assert!(refusals.len() > 200, "{} were refused", refusals.len());
+    assert!(refusals.iter().all(|refusal| refusal.reason == Reason::Busy), "{refusals:?}");
+    assert!(refusals[0].message.contains("over your quota of 5 calls a second with bursts of 20"), "{}", refusals[0]);
 }

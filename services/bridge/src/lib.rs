@@ -170,7 +170,7 @@ fn refuse(faults: Vec<String>) -> Result<(), Error> {
 
 fn shards(network: &Network, security: &Security) -> Result<BTreeMap<ShardId, ShardClient>, Error> {
     let open = |(shard, endpoint): (&ShardId, &String)| {
-        Ok((*shard, ShardClient::new(security.connect(endpoint)?)))
+        Ok::<_, Error>((*shard, ShardClient::new(security.connect(endpoint)?)))
     };
     network.endpoints.iter().map(open).collect()
 }

@@ -40,7 +40,7 @@ use carrier::Carrier;
 use cheats::Cheats;
 use coordinator::Coordinator;
 use host::network::{Network, NetworkError};
-use host::{Bounds, Clock, Host, Needs, OffsetError, Process, ProcessError, Security, Seen, TimeOffset};
+use host::{Bounds, Clock, Host, LiveSettings, Needs, OffsetError, Process, ProcessError, Security, Seen, TimeOffset};
 use index::Index;
 use lives::Lives;
 use primitives::Time;
@@ -49,7 +49,7 @@ use shards::Shards;
 use std::path::Path;
 use std::sync::Arc;
 use store::{Durability, Identity, Store};
-use wire::jsonrpc::JsonRpc;
+use wire::jsonrpc::{ClientQuotas, JsonRpc};
 use wire::server::ServerBuilder;
 
 /// Why a coordinator node does not start or did not go on.
@@ -102,7 +102,7 @@ pub fn check(config: &Path) -> Result<(), Error> {
 }
 
 fn load(config: &Path) -> Result<(Settings, Network, Security), Error> {
-    let settings: Settings = host::load_settings(config, "DOVETAIL_COORDINATOR")?;
+    let settings: Settings = host::load_settings(config, Settings::PREFIX)?;
     let network = Network::load(&settings.network)?;
     settings.timing()?;
     let security = Security::open(settings.tls.as_ref(), settings.insecure, &network)?.listening(settings.listen)?;
@@ -113,7 +113,8 @@ fn load(config: &Path) -> Result<(Settings, Network, Security), Error> {
 pub async fn run(config: &Path) -> Result<(), Error> {
     let (settings, network, security) = load(config)?;
     let mut process = Process::start(settings.metrics_listen).await?;
-    process.watch(&security, vec![security.roles_of(&settings.network, &network)])?;
+    let quotas = ClientQuotas::default();
+    process.watch_all((config, &settings), (&settings.network, &network), &security, quotas.clone())?;
     let (store, machine) = open(&settings, &network)?;
     let (kept, refused) = (coordinator::kept(&store.reader())?, coordinator::refused(&store.reader())?);
     let offset = TimeOffset::of_network(&network.params, settings.cheats_clock.as_deref())?;
@@ -166,7 +167,7 @@ pub async fn run(config: &Path) -> Result<(), Error> {
         node.resume_cheats(cheats).await;
     }
     node.resume(kept).await;
-    let rpc = JsonRpc::bind(settings.rpc_listen, Arc::clone(&node)).await?.behind(settings.proxies());
+    let rpc = JsonRpc::bind(settings.rpc_listen, Arc::clone(&node)).await?.behind(settings.proxies()).within(quotas);
     tracing::info!(address = %rpc.address(), "JSON-RPC served");
     let server = ServerBuilder::new(security.server()).map_err(ProcessError::from)?.coordinator(node);
     let stop = process.stop.clone();

@@ -66,7 +66,7 @@ impl Shards {
                 looks: ShardClient::new(looks),
                 standing: health.peer(format!("shard {shard}")),
             };
-            Ok((*shard, peer))
+            Ok::<_, SecurityError>((*shard, peer))
         };
         Ok(Self { peers: network.endpoints.iter().map(open).collect::<Result<_, _>>()?, terms: network.terms() })
     }

@@ -5,7 +5,8 @@
 
 use eyre::{Result, WrapErr};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    SanType,
 };
 use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
@@ -74,7 +75,8 @@ impl Certificates {
 
     /// cert-manager's resources: an issuer by the authority's secret, and a certificate for each kind of node and for an operator.
     fn requests(&self) -> Result<String> {
-        let mut text = "# Written by `dovetail network init --tls`, for cert-manager. Name another issuer if you have one.
+        let mut text =
+            "# Written by `dovetail network init --tls`, for cert-manager. Name another issuer if you have one.
 apiVersion: cert-manager.io/v1
 kind: Issuer
 metadata:
@@ -83,7 +85,7 @@ spec:
   ca:
     secretName: dovetail-authority
 "
-        .to_owned();
+            .to_owned();
         for role in [Role::Shard, Role::Coordinator, Role::Relay, Role::Operator] {
             let uri = Roles::uri(self.network, role, "0");
             let mut hosts = String::new();

@@ -8,8 +8,8 @@
 //!             DIR/certificates.yaml   the same as requests to cert-manager
 //! ```
 
-use alloy_primitives::{Address, U256};
 use crate::authority::Certificates;
+use alloy_primitives::{Address, U256};
 use eyre::{Result, WrapErr, ensure, eyre};
 use fixtures::{genesis, usual};
 use host::network::{EnvironmentSource, Genesis, GenesisAccount, NetworkFile, ShardEntry};
@@ -115,7 +115,8 @@ fn init(arguments: &Arguments) -> Result<PathBuf> {
     fs::create_dir_all(dir).wrap_err_with(|| format!("cannot make {}", dir.display()))?;
     let shards = (0..arguments.shards).map(|shard| entry(arguments, shard)).collect::<Result<_>>()?;
     if arguments.tls {
-        let hosts = (0..arguments.shards).map(|shard| host(&arguments.endpoint().replace(SHARD_MARK, &shard.to_string())));
+        let hosts =
+            (0..arguments.shards).map(|shard| host(&arguments.endpoint().replace(SHARD_MARK, &shard.to_string())));
         let network = Certificates { network: arguments.chain_id, shards: hosts.collect(), days: arguments.tls_days };
         network.write(dir).wrap_err("no certificates were made")?;
     }
@@ -252,10 +253,14 @@ mod tests {
         assert_eq!(network.endpoints[&ShardId(1)], "https://127.0.0.1:9010");
         let tls = dir.path().join("tls");
         let roles = wire::tls::Roles::new(77, network.roles.clone());
-        for (folder, role) in
-            [("shard-0", "shard"), ("shard-1", "shard"), ("coordinator", "coordinator"), ("relay", "relay"),
-                ("operator", "operator"), ("observer", "observer")]
-        {
+        for (folder, role) in [
+            ("shard-0", "shard"),
+            ("shard-1", "shard"),
+            ("coordinator", "coordinator"),
+            ("relay", "relay"),
+            ("operator", "operator"),
+            ("observer", "observer"),
+        ] {
             let settings = host::TlsSettings {
                 certificate: tls.join(folder).join("certificate.pem"),
                 key: tls.join(folder).join("key.pem"),
@@ -266,7 +271,10 @@ mod tests {
             assert_eq!(roles.of(&names), [role.parse().unwrap()].into(), "{names}");
         }
         let requests = fs::read_to_string(dir.path().join("certificates.yaml")).unwrap();
-        assert!(requests.contains("spiffe://dovetail-77/shard/0") && requests.contains("dovetail-tls-relay"), "{requests}");
+        assert!(
+            requests.contains("spiffe://dovetail-77/shard/0") && requests.contains("dovetail-tls-relay"),
+            "{requests}"
+        );
         let component = fs::read_to_string(dir.path().join("kustomization.yaml")).unwrap();
         assert!(component.contains("certificates.yaml") && component.contains("tls/authority.key"), "{component}");
     }

@@ -12,11 +12,11 @@ mod statement;
 
 pub use statement::Statement;
 
+use crate::credentials::Credentials;
 use alloy_primitives::B256;
 use eyre::{Result, WrapErr, eyre};
 use host::Security;
 use host::network::Network;
-use crate::credentials::Credentials;
 use primitives::{ShardId, Verified};
 use proof::{Fact, LeafKind, RECEIPT_BYTES_MAX, ReceiptVerifier};
 use std::fs::File;

@@ -14,10 +14,10 @@ mod life;
 pub(crate) use life::date;
 pub use life::{Event, Life, Place, RelaySight};
 
+use crate::credentials::Credentials;
 use alloy_primitives::hex;
 use eyre::{Result, WrapErr, eyre};
 use futures_util::future::join_all;
-use crate::credentials::Credentials;
 use host::network::Network;
 use host::{Security, SecurityError};
 use primitives::Time;

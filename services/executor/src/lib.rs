@@ -30,7 +30,9 @@ use chains::pinned::{self, Pin, PinError, Pinned};
 use fate::Fate;
 use floor::Floor;
 use host::network::{Forked, Network, NetworkError};
-use host::{Bounds, Clock, Host, OffsetError, OtherClocks, Process, ProcessError, Security, TimeOffset, keys};
+use host::{
+    Bounds, Clock, Host, LiveSettings, OffsetError, OtherClocks, Process, ProcessError, Security, TimeOffset, keys,
+};
 use node::Node;
 use primitives::ShardId;
 use proof::Signer;
@@ -40,6 +42,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use store::{Count, Durability, Identity, Mark, Marking, Store};
+use wire::jsonrpc::ClientQuotas;
 use wire::server::ServerBuilder;
 
 /// Why a shard node does not start or did not go on.
@@ -101,7 +104,7 @@ pub fn check(config: &Path) -> Result<(), Error> {
 }
 
 fn load(config: &Path) -> Result<(Settings, Network, Signer, Security), Error> {
-    let settings: Settings = host::load_settings(config, "DOVETAIL_EXECUTOR")?;
+    let settings: Settings = host::load_settings(config, Settings::PREFIX)?;
     let network = Network::load(&settings.network)?;
     forked_chain(&settings, &network)?;
     let signer = Signer::new(keys::read(settings.key.as_deref())?, network.validators(ShardId(settings.shard))?)?;
@@ -127,7 +130,7 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     let (settings, network, signer, security) = load(config)?;
     let me = ShardId(settings.shard);
     let process = Process::start(settings.metrics_listen).await?;
-    process.watch(&security, vec![security.roles_of(&settings.network, &network)])?;
+    process.watch_all((config, &settings), (&settings.network, &network), &security, ClientQuotas::default())?;
     let (store, mark, machine) = open(&settings, &network, me, signer)?;
     let settled = &settings.settled.0;
     let open_evidence =

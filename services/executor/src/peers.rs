@@ -41,7 +41,10 @@ pub(crate) fn connect(node: &Node, security: &Security) -> Result<BTreeMap<Shard
     let open = |endpoint: &String| {
         let connection = security.connect(endpoint)?;
         let looks = connection.with_deadlines(Deadlines { read: LOOK_DEADLINE, ..Deadlines::default() });
-        Ok(Other { participant: ParticipantClient::new(connection), shard: ShardClient::new(looks) })
+        Ok::<_, SecurityError>(Other {
+            participant: ParticipantClient::new(connection),
+            shard: ShardClient::new(looks),
+        })
     };
     others.map(|(shard, endpoint)| Ok((*shard, open(endpoint)?))).collect()
 }

@@ -52,7 +52,7 @@ impl Carrier {
         (security, health): (&Security, &Health),
     ) -> Result<Self, SecurityError> {
         let open = |(shard, endpoint): (&ShardId, &String)| {
-            Ok((*shard, ShardClient::new(security.connect(endpoint)?)))
+            Ok::<_, SecurityError>((*shard, ShardClient::new(security.connect(endpoint)?)))
         };
         Ok(Self {
             handle,

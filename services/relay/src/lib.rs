@@ -18,13 +18,14 @@ pub use settings::Settings;
 use api::Node;
 use carrier::Carrier;
 use host::network::{Network, NetworkError};
-use host::{Bounds, Clock, Host, OffsetError, Process, ProcessError, Security, Seen, TimeOffset};
+use host::{Bounds, Clock, Host, LiveSettings, OffsetError, Process, ProcessError, Security, Seen, TimeOffset};
 use pauses::Pauses;
 use primitives::Time;
 use relay::Relay;
 use std::path::Path;
 use std::sync::Arc;
 use store::{Durability, Identity, Store};
+use wire::jsonrpc::ClientQuotas;
 use wire::server::ServerBuilder;
 
 /// Why a relay node does not start or did not go on.
@@ -65,7 +66,7 @@ pub fn check(config: &Path) -> Result<(), Error> {
 }
 
 fn load(config: &Path) -> Result<(Settings, Network, Security), Error> {
-    let settings: Settings = host::load_settings(config, "DOVETAIL_RELAY")?;
+    let settings: Settings = host::load_settings(config, Settings::PREFIX)?;
     let network = Network::load(&settings.network)?;
     let security = Security::open(settings.tls.as_ref(), settings.insecure, &network)?.listening(settings.listen)?;
     Ok((settings, network, security))
@@ -75,7 +76,7 @@ fn load(config: &Path) -> Result<(Settings, Network, Security), Error> {
 pub async fn run(config: &Path) -> Result<(), Error> {
     let (settings, network, security) = load(config)?;
     let process = Process::start(settings.metrics_listen).await?;
-    process.watch(&security, vec![security.roles_of(&settings.network, &network)])?;
+    process.watch_all((config, &settings), (&settings.network, &network), &security, ClientQuotas::default())?;
     let offset = TimeOffset::of_network(&network.params, settings.cheats_clock.as_deref())?;
     let (store, machine) = open(&settings, &network)?;
     let host = Host {
@@ -92,7 +93,8 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     let verifier = Carrier::verifier(&network);
     let settled = settings.settled.0.clone();
     let seen = Arc::new(Seen::open(&settings.data, settled, &verifier, process.instruments.clone())?);
-    let carrier = Carrier::connect(&network, running.handle.clone(), verifier, Arc::clone(&seen), (&security, &process.health))?;
+    let carrier =
+        Carrier::connect(&network, running.handle.clone(), verifier, Arc::clone(&seen), (&security, &process.health))?;
     let carrier = Arc::new(carrier);
     process.tasks.spawn("what it has seen of shards", seen.show(carrier.clients()));
     carrier.listen(&process);

@@ -1,10 +1,11 @@
 //! What a relay node is told.
 
-use host::TlsSettings;
 use host::evidence::Settled;
+use host::{Live, LiveSettings, TlsSettings};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use wire::quota::Quota;
 
 /// The relay's TOML file; each field may also come from the environment as `DOVETAIL_RELAY_<FIELD>`.
 ///
@@ -33,4 +34,18 @@ pub struct Settings {
     /// Whether gRPC is in plain text where others reach it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub insecure: bool,
+    /// What is logged, as `DOVETAIL_LOG` says it and in its place; taken anew while the node runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
+    /// How many calls each peer of gRPC may make; taken anew while the node runs. None: as many as the port takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer_quota: Option<Quota>,
+}
+
+impl LiveSettings for Settings {
+    const PREFIX: &'static str = "DOVETAIL_RELAY";
+
+    fn take_live(&mut self) -> Live {
+        Live { log: self.log.take(), peer_quota: self.peer_quota.take(), client_quota: None }
+    }
 }

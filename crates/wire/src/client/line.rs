@@ -118,9 +118,8 @@ impl Connector {
     async fn connect(self, uri: &Uri) -> io::Result<TlsStream<TcpStream>> {
         let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
         let port = uri.port_u16().unwrap_or(443);
-        let failed = |error: &io::Error| {
-            io::Error::new(error.kind(), format!("no TLS with {host}:{port}: {}", io_words(error)))
-        };
+        let failed =
+            |error: &io::Error| io::Error::new(error.kind(), format!("no TLS with {host}:{port}: {}", io_words(error)));
         let tcp = TcpStream::connect((host, port)).await?;
         tcp.set_nodelay(true)?;
         let handshake = TlsConnector::from(self.tls.client()).connect(self.name, tcp);

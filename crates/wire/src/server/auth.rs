@@ -1,7 +1,10 @@
-//! Who may call: by certificate and role, by address, by bearer token.
+//! Who may call, and how often: by certificate and role, by address, by bearer token; each within its quota.
 
+use super::client::Client;
 use super::complaints::Complaints;
+use super::lanes::UNDER_WAY;
 use super::listener::Peer;
+use crate::quota::{Buckets, Quota};
 use crate::rejection::{Reason, Rejection};
 use crate::roles::{self, HEALTH_PATH, Role, Row};
 use crate::tls::{Names, Roles, now_s};
@@ -16,6 +19,20 @@ use std::task::{Context, Poll};
 use tonic::Status;
 use tower::{Layer, Service};
 
+/// Whose bucket a call is paid from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Caller {
+    /// By certificate: all connections that show this name.
+    Named(String),
+    /// In plain text: all connections from this address.
+    From(Client),
+}
+
+/// What is never refused for a quota.
+fn is_free(path: &str) -> bool {
+    path.starts_with(HEALTH_PATH) || UNDER_WAY.contains(&path)
+}
+
 /// Who may call a server. By default everyone who reaches it, and an operator from loopback; with a token, whoever has it.
 #[derive(Clone, Default)]
 pub struct Access {
@@ -24,6 +41,7 @@ pub struct Access {
     peers: BTreeSet<IpAddr>,
     roles: Arc<RwLock<Arc<Roles>>>,
     complaints: Arc<Complaints>,
+    buckets: Buckets<Caller>,
 }
 
 impl Access {
@@ -53,6 +71,31 @@ impl Access {
         *self.roles.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(roles);
     }
 
+    /// Lets each peer call so often and no more; decisions are counted with the rest and never refused, as what they end holds locks.
+    #[must_use]
+    pub fn with_quota(self, quota: Option<Quota>) -> Self {
+        self.set_quota(quota);
+        self
+    }
+
+    /// Another quota from the next call on; for all clones.
+    pub fn set_quota(&self, quota: Option<Quota>) {
+        self.buckets.set(quota);
+    }
+
+    fn check_quota<B>(&self, request: &Request<B>) -> Result<(), Rejection> {
+        let path = request.uri().path();
+        let caller = match of(request) {
+            Some(Peer { names: Some(names), .. }) => Caller::Named(names.first().to_owned()),
+            Some(peer) => Caller::From(peer.tcp.remote_addr().map_or(Client::LOCAL, Client::from)),
+            None => Caller::From(Client::LOCAL),
+        };
+        match self.buckets.take(&caller) {
+            Err(over) if !is_free(path) => Err(Rejection::new(Reason::Busy, over.to_string())),
+            _ => Ok(()),
+        }
+    }
+
     fn check<B>(&self, request: &Request<B>) -> Result<(), Rejection> {
         self.check_peer(request)?;
         match of(request).and_then(|peer| peer.names.as_deref()) {
@@ -63,12 +106,14 @@ impl Access {
             })?,
             None => self.check_operator(request.uri().path(), peer(request))?,
         }
-        self.check_token(request)
+        self.check_token(request)?;
+        self.check_quota(request)
     }
 
     fn check_role(&self, path: &str, names: &Names, now_s: i64) -> Result<(), Rejection> {
         if names.is_expired(now_s) {
-            let text = format!("the certificate of {names} expired {}: connect again with a renewed one", names.until());
+            let text =
+                format!("the certificate of {names} expired {}: connect again with a renewed one", names.until());
             return Err(Rejection::new(Reason::Unauthenticated, text));
         }
         if path.starts_with(HEALTH_PATH) {

@@ -88,9 +88,11 @@ fn handshaken(listener: Listener, tls: Tls) -> impl Stream<Item = io::Result<Sec
 /// One handshake. A connection that does not come through it is closed.
 async fn shake(connection: Connection, tls: Tls, complaints: Arc<Complaints>) -> Option<Secured> {
     let from = connection.from().map(|from| from.0);
-    let refused = |reason: &str| complaints.tell(|left_out| {
-        tracing::warn!(from = from.map(tracing::field::display), reason, left_out, "a connection was refused");
-    });
+    let refused = |reason: &str| {
+        complaints.tell(|left_out| {
+            tracing::warn!(from = from.map(tracing::field::display), reason, left_out, "a connection was refused");
+        })
+    };
     let handshake = TlsAcceptor::from(tls.server()).accept(connection);
     let stream = match timeout(HANDSHAKE_TIMEOUT, handshake).await {
         Ok(Ok(stream)) => stream,

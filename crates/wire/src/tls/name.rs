@@ -132,8 +132,16 @@ mod tests {
     #[test]
     fn what_only_looks_like_such_a_uri_gives_none() {
         let roles = roles(&[]);
-        for name in ["spiffe://dovetail-7", "spiffe://dovetail-7/", "spiffe://dovetail-7/shards/0", "dovetail-7/shard/0",
-            "spiffe://dovetail-7x/shard/0", "https://dovetail-7/shard/0", "shard", ""] {
+        for name in [
+            "spiffe://dovetail-7",
+            "spiffe://dovetail-7/",
+            "spiffe://dovetail-7/shards/0",
+            "dovetail-7/shard/0",
+            "spiffe://dovetail-7x/shard/0",
+            "https://dovetail-7/shard/0",
+            "shard",
+            "",
+        ] {
             assert_eq!(roles.of(&names(&[name])), BTreeSet::new(), "{name:?}");
         }
         assert_eq!(Roles::default().of(&names(&["/shard/0", "shard/0"])), BTreeSet::new(), "no network, no roles");
