@@ -23,6 +23,7 @@ mod live;
 pub mod logging;
 mod metrics;
 pub mod network;
+mod node;
 mod offset;
 pub mod output;
 mod panics;
@@ -45,6 +46,7 @@ pub use health::{Health, Needs, PEER_SILENT_MAX, Peer, Readiness, Standing, Stat
 pub use http::serve as serve_http;
 pub use live::{Live, LiveSettings};
 pub use metrics::Instruments;
+pub use node::Node;
 pub use offset::{OffsetError, TimeOffset};
 pub use process::{Process, ProcessError};
 pub use runner::{Bounds, Host, HostError, Lifeline, Running};

@@ -153,6 +153,9 @@ rows! {
         RetryDeadLetter OPERATOR,
         PauseRoute OPERATOR,
         ResumeRoute OPERATOR;
+    "dovetail.v1.NodeService":
+        GetNode EVERYBODY,
+        Backup OPERATOR;
     "grpc.reflection.v1.ServerReflection":
         ServerReflectionInfo EVERYBODY;
     "grpc.reflection.v1alpha.ServerReflection":
@@ -208,6 +211,7 @@ mod tests {
     #[test]
     fn every_row_is_as_it_was_decided() {
         let reads = [
+            ("NodeService", "GetNode"),
             (
                 "ShardService",
                 "GetStatus ReadState ProveState GetOutcome GetOwnCall ListOutcomes GetBlocks StreamBlocks",
@@ -230,7 +234,7 @@ mod tests {
                 &[Role::Coordinator, Role::Operator],
             ),
         ];
-        let operators = [("RelayService", "RetryDeadLetter PauseRoute ResumeRoute")];
+        let operators = [("RelayService", "RetryDeadLetter PauseRoute ResumeRoute"), ("NodeService", "Backup")];
         let mut looked = 2; // reflection
         for (service, methods) in reads {
             for method in methods.split(' ') {

@@ -1,7 +1,6 @@
 //! Certificates between a server and its clients: who is let in, what both sides are told, and what a renewal loses, which is nothing.
 #![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
-use dovetail_proof as proof;
 use dovetail_wire as wire;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 use std::fs;

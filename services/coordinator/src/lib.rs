@@ -40,15 +40,18 @@ use carrier::Carrier;
 use cheats::Cheats;
 use coordinator::Coordinator;
 use host::network::{Network, NetworkError};
-use host::{Bounds, Clock, Host, LiveSettings, Needs, OffsetError, Process, ProcessError, Security, Seen, TimeOffset};
+use host::{
+    Bounds, Clock, Health, Host, LiveSettings, Needs, OffsetError, Process, ProcessError, Security, Seen, TimeOffset,
+};
 use index::Index;
 use lives::Lives;
 use primitives::Time;
 use reads::Reads;
 use shards::Shards;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use store::{Durability, Identity, Store};
+use store::backup::Subject;
+use store::{Durability, Identity, Reader, Store};
 use wire::jsonrpc::{ClientQuotas, JsonRpc};
 use wire::server::ServerBuilder;
 
@@ -169,19 +172,16 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     node.resume(kept).await;
     let rpc = JsonRpc::bind(settings.rpc_listen, Arc::clone(&node)).await?.behind(settings.proxies()).within(quotas);
     tracing::info!(address = %rpc.address(), "JSON-RPC served");
-    let server = ServerBuilder::new(security.server()).map_err(ProcessError::from)?.coordinator(node);
+    let known = (process.health.clone(), security.clone());
+    let itself = itself(&node.network, known, node.handle.reader(), settings.data.clone());
+    let server = ServerBuilder::new(security.server()).map_err(ProcessError::from)?.coordinator(node).node(itself);
     let stop = process.stop.clone();
     process.serve_beside("JSON-RPC", rpc.serve(stop.cancelled_owned()));
     Ok(process.serve(server, settings.listen, running.lifeline).await?)
 }
 
 fn open(settings: &Settings, network: &Network) -> Result<(Store, Coordinator), Error> {
-    let identity = Identity {
-        kind: "coordinator".to_owned(),
-        network: network.params.network,
-        name: "coordinator".to_owned(),
-        key: None,
-    };
+    let identity = identity(network);
     // Nothing here is promised to shards, so it need not be synced: docs/decisions/0010, 0015.
     let store_settings = store::Settings { durability: Durability::Buffered, ..store::Settings::default() };
     let attempts = [commit::coordinator::ATTEMPTS, commit::coordinator::VOTES, commit::coordinator::DECISIONS];
@@ -199,4 +199,20 @@ fn open(settings: &Settings, network: &Network) -> Result<(Store, Coordinator), 
         &reader,
     )?;
     Ok((store, machine))
+}
+
+fn identity(network: &Network) -> Identity {
+    Identity {
+        kind: "coordinator".to_owned(),
+        network: network.params.network,
+        name: "coordinator".to_owned(),
+        key: None,
+    }
+}
+
+/// The node as far as all kinds are the same: how it is, and copies of its store.
+fn itself(network: &Network, known: (Health, Security), reader: Reader, data: PathBuf) -> Arc<host::Node> {
+    let (identity, genesis) = (identity(network), network.genesis_digest);
+    let subject = Subject { identity, genesis, count: |_| 0, now_ms: 0 };
+    Arc::new(host::Node::new("coordinator".to_owned(), known, reader, data, subject))
 }

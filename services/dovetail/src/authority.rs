@@ -35,15 +35,11 @@ pub(crate) struct Certificates {
 }
 
 impl Certificates {
-    /// Writes the authority, a certificate for everybody, and what asks cert-manager for the same, into `dir`.
+    /// Writes the authority, if there is none yet, a certificate for everybody, and what asks cert-manager for the same, into `dir`.
     pub(crate) fn write(&self, dir: &Path) -> Result<()> {
         let folder = dir.join("tls");
         fs::create_dir_all(&folder)?;
-        let authority_key = KeyPair::generate()?;
-        let parameters = self.authority()?;
-        fs::write(folder.join("authority.pem"), parameters.self_signed(&authority_key)?.pem())?;
-        write_secret(&folder.join("authority.key"), &authority_key.serialize_pem())?;
-        let issuer = Issuer::new(parameters, authority_key);
+        let issuer = self.issuer(&folder)?;
         for (number, host) in self.shards.iter().enumerate() {
             self.issue(&issuer, Role::Shard, &number.to_string(), host, &folder.join(format!("shard-{number}")))?;
         }
@@ -51,6 +47,19 @@ impl Certificates {
             self.issue(&issuer, role, "0", "localhost", &folder.join(role.as_str()))?;
         }
         fs::write(dir.join("certificates.yaml"), self.requests()?).wrap_err("certificates.yaml")
+    }
+
+    /// Who signs: by the key that is there, or a new one.
+    fn issuer(&self, folder: &Path) -> Result<Issuer<'static, KeyPair>> {
+        let (path, parameters) = (folder.join("authority.key"), self.authority()?);
+        if path.exists() {
+            let key = KeyPair::from_pem(&fs::read_to_string(&path)?).wrap_err_with(|| path.display().to_string())?;
+            return Ok(Issuer::new(parameters, key));
+        }
+        let key = KeyPair::generate()?;
+        write(&folder.join("authority.pem"), &parameters.self_signed(&key)?.pem(), 0o644)?;
+        write(&path, &key.serialize_pem(), 0o600)?;
+        Ok(Issuer::new(parameters, key))
     }
 
     fn authority(&self) -> Result<CertificateParams> {
@@ -69,8 +78,8 @@ impl Certificates {
         let key = KeyPair::generate()?;
         let certificate = parameters.signed_by(&key, issuer)?;
         fs::create_dir_all(folder)?;
-        fs::write(folder.join("certificate.pem"), certificate.pem())?;
-        write_secret(&folder.join("key.pem"), &key.serialize_pem())
+        write(&folder.join("key.pem"), &key.serialize_pem(), 0o600)?;
+        write(&folder.join("certificate.pem"), &certificate.pem(), 0o644)
     }
 
     /// cert-manager's resources: an issuer by the authority's secret, and a certificate for each kind of node and for an operator.
@@ -137,8 +146,10 @@ fn at(host: &str) -> Result<SanType> {
     }
 }
 
-/// Writes a new file for its owner alone.
-fn write_secret(path: &Path, text: &str) -> Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).wrap_err_with(|| path.display().to_string())
+/// Puts a file in its place whole, for whom `mode` says: whoever reads it meanwhile sees the old one.
+fn write(path: &Path, text: &str, mode: u32) -> Result<()> {
+    let unfinished = path.with_extension("unfinished");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&unfinished)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).wrap_err_with(|| path.display().to_string())?;
+    fs::rename(unfinished, path).wrap_err_with(|| path.display().to_string())
 }

@@ -3,6 +3,7 @@
 //! A module for each verb; what they stand on are the crates `cluster`, `conformance` and `judge`.
 
 mod authority;
+pub mod backup;
 pub mod config;
 pub mod conformance;
 pub mod credentials;
@@ -18,4 +19,5 @@ pub mod replay;
 pub mod roles;
 #[cfg(test)]
 mod sample;
+pub mod status;
 pub mod trace;

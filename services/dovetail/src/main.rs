@@ -2,7 +2,8 @@
 
 use clap::{Parser, Subcommand};
 use dovetail::{
-    config, conformance, demo, demo_bridge, devnet, evidence, keys, lint, network, receipt, replay, roles, trace,
+    backup, config, conformance, demo, demo_bridge, devnet, evidence, keys, lint, network, receipt, replay, roles,
+    status, trace,
 };
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -53,6 +54,12 @@ enum Command {
     /// Makes the files of a new network.
     #[command(subcommand)]
     Network(network::Command),
+    /// Has a running node copy its store.
+    Backup(backup::BackupArguments),
+    /// Puts a copy of a shard's store back, unless somebody has seen more of the shard.
+    Restore(backup::RestoreArguments),
+    /// Shows how a network is, on one screen; ends non-zero if something is wrong.
+    Status(status::Arguments),
     /// Prints who may call what.
     Roles,
     /// Looks at a node's files without starting it.
@@ -103,6 +110,9 @@ async fn run(command: Command) -> eyre::Result<()> {
         Command::Evidence(arguments) => evidence::run(&arguments),
         Command::Keys(command) => keys::run(&command),
         Command::Network(command) => network::run(&command),
+        Command::Backup(arguments) => backup::back_up(arguments).await,
+        Command::Restore(arguments) => Box::pin(backup::restore(arguments)).await,
+        Command::Status(arguments) => Box::pin(status::run(arguments)).await,
         Command::Roles => {
             roles::run();
             Ok(())

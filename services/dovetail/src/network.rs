@@ -12,11 +12,11 @@ use crate::authority::Certificates;
 use alloy_primitives::{Address, U256};
 use eyre::{Result, WrapErr, ensure, eyre};
 use fixtures::{genesis, usual};
-use host::network::{EnvironmentSource, Genesis, GenesisAccount, NetworkFile, ShardEntry};
+use host::network::{EnvironmentSource, Genesis, GenesisAccount, Network, NetworkFile, ShardEntry};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::UNIX_EPOCH;
 
@@ -28,6 +28,14 @@ const SHARD_MARK: &str = "{shard}";
 pub enum Command {
     /// Writes a new network into a folder: network file, genesis, a key for each shard, and what Kubernetes is given of them.
     Init(Arguments),
+    /// Makes new certificates for a network that was made with --tls, by its authority, in the places of the old ones.
+    Renew {
+        /// The network's folder.
+        dir: PathBuf,
+        /// For how many days they are valid.
+        #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=3650))]
+        tls_days: u32,
+    },
 }
 
 /// What a new network is.
@@ -97,10 +105,25 @@ impl FromStr for Fund {
 
 /// Does it.
 pub fn run(command: &Command) -> Result<()> {
-    let Command::Init(arguments) = command;
-    let path = init(arguments).wrap_err("no network was made")?;
-    host::say!("{}", path.display());
+    match command {
+        Command::Init(arguments) => {
+            let path = init(arguments).wrap_err("no network was made")?;
+            host::say!("{}", path.display());
+        }
+        Command::Renew { dir, tls_days } => {
+            renew(dir, *tls_days).wrap_err("no certificates were made")?;
+            host::say!("{}", dir.join("tls").display());
+        }
+    }
     Ok(())
+}
+
+fn renew(dir: &Path, days: u32) -> Result<()> {
+    let network = Network::load(&dir.join("network.toml"))?;
+    let key = dir.join("tls").join("authority.key");
+    ensure!(key.exists(), "{} is not here: certificates are renewed where their authority's key is", key.display());
+    let shards = network.endpoints.values().map(|endpoint| host(endpoint)).collect();
+    Certificates { network: network.params.network.0, shards, days }.write(dir)
 }
 
 fn init(arguments: &Arguments) -> Result<PathBuf> {
@@ -208,9 +231,7 @@ secretGenerator:
 mod tests {
     use super::*;
     use clap::Parser;
-    use host::network::Network;
     use primitives::ShardId;
-    use std::path::Path;
 
     #[derive(Parser)]
     struct Line {

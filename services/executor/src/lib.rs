@@ -18,11 +18,13 @@ mod node;
 mod participant;
 mod peers;
 mod replays;
+mod restore;
 mod roots;
 mod settings;
 mod shard_api;
 
 pub use floor::FloorError;
+pub use restore::{RestoreError, Restored, restore};
 pub use settings::{BLOCKS_KEPT_COUNT_MIN, Settings, history_s_default};
 
 use base::Base;
@@ -41,8 +43,11 @@ use shard::{Checks, Shard, ShardConfig, Start};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use store::backup::Subject;
 use store::{Count, Durability, Identity, Mark, Marking, Store};
 use wire::jsonrpc::ClientQuotas;
+use wire::limits::OPEN_ATTEMPTS_COUNT_MAX;
+use wire::node::OpenAttempt;
 use wire::server::ServerBuilder;
 
 /// Why a shard node does not start or did not go on.
@@ -90,6 +95,9 @@ pub enum Error {
     /// The forked chain's endpoint is no endpoint.
     #[error("`fork_url`: {0}")]
     ForkUrl(#[from] PinError),
+    /// A copy of its store may not be put back.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
     /// Its gRPC would not be guarded, or a peer is not reached by what guards it.
     #[error(transparent)]
     Security(#[from] host::SecurityError),
@@ -129,6 +137,7 @@ fn forked_chain(settings: &Settings, network: &Network) -> Result<Option<Pinned>
 pub async fn run(config: &Path) -> Result<(), Error> {
     let (settings, network, signer, security) = load(config)?;
     let me = ShardId(settings.shard);
+    let key = *signer.public().as_bytes();
     let process = Process::start(settings.metrics_listen).await?;
     process.watch_all((config, &settings), (&settings.network, &network), &security, ClientQuotas::default())?;
     let (store, mark, machine) = open(&settings, &network, me, signer)?;
@@ -185,8 +194,17 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     peers::watch(&node, &peers, &process.health, &clocks);
     process.tasks.spawn("questions to peers", peers::carry(Arc::clone(&node), peers, running.handouts));
     process.tasks.try_spawn("state roots", roots::follow(Arc::clone(&node)));
+    let subject = Subject {
+        identity: identity(&node.network, me, &key),
+        genesis: node.network.genesis_digest,
+        count: height,
+        now_ms: 0,
+    };
+    let known = (process.health.clone(), security.clone());
+    let itself = host::Node::new(format!("shard {me}"), known, node.handle.reader(), settings.data.clone(), subject);
+    let itself = itself.with_open(open_attempts);
     let server = ServerBuilder::new(security.server()).map_err(ProcessError::from)?;
-    let server = server.shard(Arc::clone(&node)).participant(Arc::clone(&node));
+    let server = server.shard(Arc::clone(&node)).participant(Arc::clone(&node)).node(Arc::new(itself));
     let instruments = process.instruments.clone();
     tokio::select! {
         end = process.serve_when(able(&node), server, settings.listen, running.lifeline) => Ok(end?),
@@ -197,6 +215,31 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     }
 }
 
+fn identity(network: &Network, me: ShardId, key: &[u8; 32]) -> Identity {
+    Identity {
+        kind: "executor".to_owned(),
+        network: network.params.network,
+        name: format!("shard {me}"),
+        key: Some(*key),
+    }
+}
+
+/// The height of a store.
+fn height(reader: &store::Reader) -> u64 {
+    shard::queries::status(reader).map_or(0, |status| status.tip.height.0)
+}
+
+/// What is open at a store.
+fn open_attempts(reader: &store::Reader) -> (Vec<OpenAttempt>, u64) {
+    let (open, count) = shard::queries::open(reader, OPEN_ATTEMPTS_COUNT_MAX);
+    let told = open.into_iter().map(|(id, descriptor)| OpenAttempt {
+        id: alloy_primitives::B256::new(*id.0.as_bytes()),
+        participants: descriptor.participants.into_keys().collect(),
+        deadline: descriptor.deadline,
+    });
+    (told.collect(), count as u64)
+}
+
 /// Waits until this node may sign, and its time is the present.
 async fn able(node: &Node) {
     node.fate.wait_shown().await;
@@ -205,17 +248,12 @@ async fn able(node: &Node) {
 
 /// The store, made with its genesis if it is new, its mark, and the machine on it.
 fn open(settings: &Settings, network: &Network, me: ShardId, signer: Signer) -> Result<(Store, Mark, Shard), Error> {
-    let identity = Identity {
-        kind: "executor".to_owned(),
-        network: network.params.network,
-        name: format!("shard {me}"),
-        key: Some(*signer.public().as_bytes()),
-    };
+    let identity = identity(network, me, signer.public().as_bytes());
     let store_settings = store::Settings { durability: Durability::Synced, ..store::Settings::default() };
     let marking = Marking {
         path: settings.mark.clone().unwrap_or_else(|| store::mark_beside(&settings.data)),
         count: Count {
-            of_store: |reader| shard::queries::status(reader).map_or(0, |status| status.tip.height.0),
+            of_store: height,
             of_batch: |writes| shard::queries::height_after(writes).map(|height| height.0),
         },
     };

@@ -18,13 +18,14 @@ pub use settings::Settings;
 use api::Node;
 use carrier::Carrier;
 use host::network::{Network, NetworkError};
-use host::{Bounds, Clock, Host, LiveSettings, OffsetError, Process, ProcessError, Security, Seen, TimeOffset};
+use host::{Bounds, Clock, Health, Host, LiveSettings, OffsetError, Process, ProcessError, Security, Seen, TimeOffset};
 use pauses::Pauses;
 use primitives::Time;
 use relay::Relay;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use store::{Durability, Identity, Store};
+use store::backup::Subject;
+use store::{Durability, Identity, Reader, Store};
 use wire::jsonrpc::ClientQuotas;
 use wire::server::ServerBuilder;
 
@@ -101,18 +102,30 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     process.tasks.spawn("the carrier", Arc::clone(&carrier).carry(running.handouts));
     let reader = running.handle.reader();
     let pauses = Pauses::open(&reader.snapshot(), process.health.clone(), process.instruments.clone());
+    let itself =
+        itself(&network, (process.health.clone(), security.clone()), running.handle.reader(), settings.data.clone());
     let node = Arc::new(Node::new(running.handle, carrier, pauses, network.params.network));
-    let server = ServerBuilder::new(security.server()).map_err(ProcessError::from)?.relay(node);
+    let server = ServerBuilder::new(security.server()).map_err(ProcessError::from)?.relay(node).node(itself);
     Ok(process.serve(server, settings.listen, running.lifeline).await?)
 }
 
 fn open(settings: &Settings, network: &Network) -> Result<(Store, Relay), Error> {
-    let identity =
-        Identity { kind: "relay".to_owned(), network: network.params.network, name: "relay".to_owned(), key: None };
+    let identity = identity(network);
     let store_settings = store::Settings { durability: Durability::Synced, ..store::Settings::default() };
     let store = Store::open(&settings.data, &relay::spaces::ALL, &identity, store_settings)?;
     let shards = network.placement.shards().collect();
     let reader = store.reader();
     let machine = Relay::open(relay::Settings::new(network.params.network, shards), &reader)?;
     Ok((store, machine))
+}
+
+fn identity(network: &Network) -> Identity {
+    Identity { kind: "relay".to_owned(), network: network.params.network, name: "relay".to_owned(), key: None }
+}
+
+/// The node as far as all kinds are the same: how it is, and copies of its store.
+fn itself(network: &Network, known: (Health, Security), reader: Reader, data: PathBuf) -> Arc<host::Node> {
+    let (identity, genesis) = (identity(network), network.genesis_digest);
+    let subject = Subject { identity, genesis, count: |_| 0, now_ms: 0 };
+    Arc::new(host::Node::new("relay".to_owned(), known, reader, data, subject))
 }
