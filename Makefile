@@ -12,7 +12,7 @@ SHARDS ?= 4
 # How long `make fuzz` stays with each target.
 SECONDS ?= 60
 
-.PHONY: help demo demo-bridge devnet test lint manifests conformance world reliability bench bench-quick fuzz setup
+.PHONY: help demo demo-bridge devnet test lint manifests operator conformance world reliability bench bench-quick fuzz setup
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -45,6 +45,12 @@ manifests:
 	@$(READY_FOR_LINT)
 	cargo build -p dovetail
 	scripts/manifests
+
+## make operator   what docs/operator.md has an operator do and needs no cluster, done on loopback; half a minute
+operator:
+	@$(READY)
+	cargo build -p dovetail
+	scripts/operator
 
 ## make lint     formatting, clippy, licences and advisories, protobuf
 lint:

@@ -25,7 +25,10 @@ def complaints(objects):
             if other["kind"] == "Service" and other["metadata"]["name"] == each["spec"]["serviceName"]:
                 if any(labels.get(key) != value for key, value in other["spec"]["selector"].items()):
                     yield f"{name}: its service selects other pods"
-    known = {("ConfigMap", name) for kind, name in named if kind == "ConfigMap"}
+    # cert-manager makes the secrets that its certificates name.
+    asked = {each["spec"]["secretName"] for (kind, _), each in named.items() if kind == "Certificate"}
+    known = {("Secret", name) for name in asked}
+    known |= {("ConfigMap", name) for kind, name in named if kind == "ConfigMap"}
     known |= {("Secret", name) for kind, name in named if kind == "Secret"}
     for (kind, name), each in named.items():
         for volume in each.get("spec", {}).get("template", {}).get("spec", {}).get("volumes", []):
@@ -63,7 +66,14 @@ def pod(name, spec):
         ports = {port["containerPort"] for port in container.get("ports", [])}
         if ports != PORTS[name]:
             yield f"has ports {sorted(ports)}, not {sorted(PORTS[name])}"
-        secrets = {volume["name"] for volume in spec["volumes"] if "secret" in volume}
+        # All pods of a kind share their certificate, and a subPath would never see it renewed.
+        secrets = {volume["name"] for volume in spec["volumes"] if "secret" in volume and volume["name"] != "tls"}
+        variables = {each["name"]: each.get("value") for each in container.get("env", [])}
+        if any(volume["name"] == "tls" for volume in spec["volumes"]):
+            if not any(name.endswith("_INSECURE") and value == "false" for name, value in variables.items()):
+                yield "has certificates and speaks plain text"
+            if not any(mount["name"] == "tls" and "subPath" not in mount for mount in container["volumeMounts"]):
+                yield "has certificates that are never renewed"
         for mount in container["volumeMounts"]:
             if mount["name"] in secrets and not (mount.get("subPathExpr") and mount.get("readOnly")):
                 yield "sees the keys of other pods"

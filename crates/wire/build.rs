@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-const FILES: [&str; 5] = ["types", "participant", "shard", "coordinator", "relay"];
+const FILES: [&str; 6] = ["types", "participant", "shard", "coordinator", "relay", "node"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new("../../proto");

@@ -51,6 +51,7 @@ pub(crate) fn network_file_seeds() -> Vec<Vec<u8>> {
         shards: (0..count).map(|shard| entry(shard, 1 + shard as u8)).collect(),
         pinned: [(sample::user(1).address(), count - 1)].into(),
         routes: Vec::new(),
+        roles: std::collections::BTreeMap::new(),
     };
     let files = [file(1, EnvironmentSource::Replay), file(3, EnvironmentSource::Slots)];
     let files = files.iter().map(|file| toml::to_string(file).expect("it has a text").into_bytes());

@@ -94,6 +94,8 @@ impl Bridge {
                 agree: endpoints.len() / 2 + 1,
                 from_block: 0,
                 finality: Finality::Instant,
+                tls: None,
+                insecure: false,
             };
             std::fs::write(bridge.settings(&format!("attestor-{number}")), toml::to_string(&settings)?)?;
             bridge.attestors.push(None);
@@ -113,6 +115,8 @@ impl Bridge {
             key,
             fee_gwei_max: 1_000,
             patience_s: 5,
+            tls: None,
+            insecure: false,
         };
         std::fs::write(bridge.settings("carrier"), toml::to_string(&settings)?)?;
         bridge.start_carrier()?;

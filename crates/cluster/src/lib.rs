@@ -401,6 +401,10 @@ impl Cluster {
                 fork_url: self.plan.fork_url.clone(),
                 key: Some(key_path(&self.dir, shard)),
                 cheats_clock,
+                tls: None,
+                insecure: false,
+                log: None,
+                peer_quota: None,
             }),
             Node::Coordinator(number) => toml::to_string(&coordinator_service::Settings {
                 network,
@@ -415,6 +419,11 @@ impl Cluster {
                 index_keep_s: None,
                 attempt_ms: coordinator_service::attempt_ms_default(),
                 cheats_clock,
+                tls: None,
+                insecure: false,
+                log: None,
+                peer_quota: None,
+                client_quota: None,
             }),
             Node::Relay(_) => toml::to_string(&relay_service::Settings {
                 network,
@@ -423,6 +432,10 @@ impl Cluster {
                 data,
                 settled: Settled::default(),
                 cheats_clock,
+                tls: None,
+                insecure: false,
+                log: None,
+                peer_quota: None,
             }),
         };
         Ok(std::fs::write(self.settings_path(node), text?)?)
@@ -528,6 +541,7 @@ fn write_network(plan: &Plan, ports: &BTreeMap<Node, Ports>, dir: &Path) -> Resu
         shards: (0..plan.shards).map(entry).collect::<Result<_>>()?,
         pinned: plan.pinned.clone(),
         routes: plan.routes.clone(),
+        roles: BTreeMap::new(),
     };
     Ok(Network::load(&file.write(&plan.genesis, dir)?)?)
 }

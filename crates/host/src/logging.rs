@@ -8,7 +8,9 @@
 use crate::environment::{self, NotUnicode};
 use crate::stderr::Stderr;
 use prometheus_client::metrics::counter::Counter;
+use std::fmt;
 use std::io::{self, IsTerminal};
+use std::sync::Arc;
 use tracing_subscriber::EnvFilter;
 
 /// The variable with the filter.
@@ -20,7 +22,7 @@ pub const LOG_FORMAT_VARIABLE: &str = "DOVETAIL_LOG_FORMAT";
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
     /// The filter is none.
-    #[error("{LOG_VARIABLE} is no log filter: {0}")]
+    #[error("this is no log filter ({LOG_VARIABLE}, or the setting log): {0}")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
     /// The format is unknown.
     #[error("{LOG_FORMAT_VARIABLE} is \"text\" or \"json\", not {0:?}")]
@@ -33,27 +35,71 @@ pub enum LoggingError {
     Twice,
 }
 
-/// Sets logging up for the whole process, from the environment. Call it once, in `main`. Counts lines that were lost.
+/// Sets logging up for the whole process, from the environment. Call it once, in `main`. Counts lines that were lost, and gives what
+/// changes the filter.
 ///
 /// # Errors
 /// [`LoggingError`].
-pub fn init() -> Result<Counter, LoggingError> {
+pub(crate) fn init() -> Result<(Counter, Filter), LoggingError> {
     let filter = environment::variable(LOG_VARIABLE)?.unwrap_or_else(|| "info".to_owned());
     let format = environment::variable(LOG_FORMAT_VARIABLE)?;
     let stderr = Stderr::default();
     let lost = stderr.lost();
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_new(filter)?)
+        .with_env_filter(EnvFilter::try_new(&filter)?)
         .with_writer(move || stderr.clone())
         // What it would say of its own failures it says in a way that panics.
         .log_internal_errors(false)
         // Colours are for people: not in files.
         .with_ansi(io::stderr().is_terminal());
-    match format.as_deref() {
-        None | Some("text") => builder.try_init(),
-        Some("json") => builder.json().try_init(),
+    let set: Setter = match format.as_deref() {
+        None | Some("text") => {
+            let builder = builder.with_filter_reloading();
+            let handle = builder.reload_handle();
+            builder.try_init().map_err(|_| LoggingError::Twice)?;
+            // An error means that logging is gone, and with it whoever could be told.
+            Arc::new(move |filter| drop(handle.reload(filter)))
+        }
+        Some("json") => {
+            let builder = builder.json().with_filter_reloading();
+            let handle = builder.reload_handle();
+            builder.try_init().map_err(|_| LoggingError::Twice)?;
+            Arc::new(move |filter| drop(handle.reload(filter)))
+        }
         Some(other) => return Err(LoggingError::Format(other.to_owned())),
+    };
+    Ok((lost, Filter { initial: filter, set }))
+}
+
+type Setter = Arc<dyn Fn(EnvFilter) + Send + Sync>;
+
+/// What is logged, changed while the process runs. Clones change the same.
+#[derive(Clone)]
+pub(crate) struct Filter {
+    initial: String,
+    set: Setter,
+}
+
+impl fmt::Debug for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Filter").field("initial", &self.initial).finish_non_exhaustive()
     }
-    .map_err(|_| LoggingError::Twice)?;
-    Ok(lost)
+}
+
+impl Filter {
+    /// The filter that `text` describes; without one, that of the environment.
+    pub(crate) fn parse(&self, text: Option<&str>) -> Result<EnvFilter, LoggingError> {
+        Ok(EnvFilter::try_new(text.unwrap_or(&self.initial))?)
+    }
+
+    /// Logs by `filter` from now on.
+    pub(crate) fn set(&self, filter: EnvFilter) {
+        (self.set)(filter);
+    }
+
+    /// One that changes nothing.
+    #[cfg(test)]
+    pub(crate) fn unset() -> Self {
+        Self { initial: "info".to_owned(), set: Arc::new(drop) }
+    }
 }

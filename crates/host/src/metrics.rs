@@ -27,12 +27,19 @@ pub struct Instruments {
     behind: Gauge,
     shards_behind: Family<ShardLabel, Gauge>,
     routes_paused: Family<RouteLabel, Gauge>,
+    reloads: Family<Outcome, Counter>,
+    certificate_until: Gauge,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabel {
     source: u32,
     destination: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -65,6 +72,8 @@ impl Instruments {
             behind: Gauge::default(),
             shards_behind: Family::default(),
             routes_paused: Family::default(),
+            reloads: Family::default(),
+            certificate_until: Gauge::default(),
         };
         let host = registry.sub_registry_with_prefix("host");
         host.register("steps", "Steps of the machine", instruments.steps.clone());
@@ -85,6 +94,10 @@ impl Instruments {
         host.register("disk_full", "1 while the disk is too full for new work", instruments.disk_full.clone());
         host.register("calls", "gRPC calls that came in, whatever became of them", instruments.calls.clone());
         host.register("calls_refused", "Calls refused before the machine saw them", instruments.calls_refused.clone());
+        let text = "Times that settings were taken anew while the process ran (applied), or were not because one was wrong (refused)";
+        host.register("reloads", text, instruments.reloads.clone());
+        let text = "Until when the certificate in use is valid, in seconds since 1970; 0 where there is none";
+        host.register("certificate_until_seconds", text, instruments.certificate_until.clone());
         let submissions = registry.sub_registry_with_prefix("submissions");
         let text = "Submissions that were accepted and ended without a commit; the log has each";
         submissions.register("accepted_refused", text, instruments.accepted_refused.clone());
@@ -99,6 +112,17 @@ impl Instruments {
         let text = "1 while an operator has a relay's route from one shard to another paused";
         relay.register("route_paused", text, instruments.routes_paused.clone());
         instruments
+    }
+
+    /// Settings were changed while the process ran, and taken or not.
+    pub(crate) fn reloaded(&self, is_applied: bool) {
+        let outcome = if is_applied { "applied" } else { "refused" };
+        self.reloads.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// Until when the certificate in use is valid.
+    pub(crate) fn certificate_until(&self, until_s: i64) {
+        self.certificate_until.set(until_s);
     }
 
     /// Whether an operator has a route paused.

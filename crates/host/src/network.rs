@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
+use wire::roles::Role;
 use wire::shard::Terms;
 
 /// The shortest slot: below it, clocks of ordinary machines differ by more than a slot.
@@ -273,6 +274,10 @@ pub struct NetworkFile {
     /// its own file names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<RouteEntry>,
+    /// Roles of certificates that do not say theirs themselves, by URI, DNS name or common name. As routes, no part of what the network
+    /// began with.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub roles: BTreeMap<String, Role>,
 }
 
 /// Names of the two files of a network, side by side.
@@ -380,6 +385,8 @@ pub struct Network {
     pub genesis_digest: Digest,
     /// The foreign chains that messages come from and go to.
     pub routes: Vec<Route>,
+    /// Roles of certificates that do not say theirs themselves.
+    pub roles: BTreeMap<String, Role>,
 }
 
 impl Network {
@@ -423,12 +430,40 @@ impl Network {
         let bound = |(shard, set): (ShardId, ValidatorSet)| (shard, set.bound_to(genesis_digest));
         let validators = validators.into_iter().map(bound).collect();
         let routes = routes(&file.routes, params.gas_limit)?;
-        Ok(Self { params, placement, endpoints, validators, genesis, genesis_digest, routes })
+        Ok(Self {
+            params,
+            placement,
+            endpoints,
+            validators,
+            genesis,
+            genesis_digest,
+            routes,
+            roles: file.roles.clone(),
+        })
     }
 
     /// Whoever believes what the attestors of this network's routes say.
     pub fn foreign_verifier(&self) -> ForeignVerifier {
         ForeignVerifier::new(self.params.network, Some(&self.genesis_digest), &self.routes)
+    }
+
+    /// That `other`, read later, differs in nothing but in roles.
+    ///
+    /// # Errors
+    /// In words, what differs: that needs a start.
+    pub(crate) fn check_same(&self, other: &Self) -> Result<(), String> {
+        let differs =
+            |what: &str| Err(format!("{what} of the network file changed, which needs a start of every node"));
+        if self.genesis_digest != other.genesis_digest {
+            return differs("parameters, placement or genesis");
+        }
+        if self.endpoints != other.endpoints {
+            return differs("endpoints");
+        }
+        if self.validators != other.validators {
+            return differs("validators");
+        }
+        if self.routes != other.routes { differs("routes") } else { Ok(()) }
     }
 
     /// The route to the foreign chain with this domain.
@@ -562,6 +597,7 @@ mod tests {
             shards: Vec::new(),
             pinned: BTreeMap::new(),
             routes: Vec::new(),
+            roles: BTreeMap::new(),
         }
     }
 

@@ -8,15 +8,23 @@
 //!
 //! Promise: a process is whole or ends. A task that must run and panics ends it with an error; a drain that hangs is ended by force.
 
-use crate::{Health, HostError, Instruments, State, TaskFailed, Tasks, logging, panics, serve_http, shutdown};
+use crate::live::{self, LiveSettings, Users};
+use crate::logging::Filter;
+use crate::network::Network;
+use crate::reload::{Apply, Part, Reload};
+use crate::{
+    Health, HostError, Instruments, Security, State, TaskFailed, Tasks, logging, panics, serve_http, shutdown,
+};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
+use wire::jsonrpc::ClientQuotas;
 use wire::limits::METRICS_CONNECTIONS_COUNT_MAX;
 use wire::server::{Listener, ServerBuilder, ServerError};
 
@@ -35,6 +43,9 @@ pub enum ProcessError {
     /// A task beside the host failed.
     #[error(transparent)]
     Task(#[from] TaskFailed),
+    /// A setting that may change while the process runs cannot be used.
+    #[error("the settings: {0}")]
+    Live(String),
     /// The system refuses signal handlers, or the parent asked for something unknown.
     #[error("cannot be told when to stop: {0}")]
     Signals(io::Error),
@@ -52,12 +63,13 @@ pub struct Process {
     /// What runs beside its host, and must.
     pub tasks: Tasks,
     beside: Vec<oneshot::Receiver<()>>,
+    filter: Filter,
 }
 
 impl Process {
     /// Sets up logging, signals and the HTTP endpoint for metrics and probes.
     pub async fn start(metrics_listen: SocketAddr) -> Result<Self, ProcessError> {
-        let lines_lost = logging::init()?;
+        let (lines_lost, filter) = logging::init()?;
         raise_descriptors();
         let panics_counted = Counter::default();
         panics::log(panics_counted.clone());
@@ -78,7 +90,47 @@ impl Process {
             drain.cancelled().await;
             shutdown::end_by_force_later();
         });
-        Ok(Self { stop, health, instruments, tasks, beside: Vec::new() })
+        Ok(Self { stop, health, instruments, tasks, beside: Vec::new(), filter })
+    }
+
+    /// Puts the settings into use that may change while the process runs, and exchanges them with `security` and the roles of `network`
+    /// when their files change or on SIGHUP.
+    ///
+    /// # Errors
+    /// If what `settings` say cannot be used, or the system refuses the handler.
+    pub fn watch_all<T: LiveSettings>(
+        &self,
+        (config, settings): (&Path, &T),
+        (file, network): (&Path, &Network),
+        security: &Security,
+        clients: ClientQuotas,
+    ) -> Result<(), ProcessError> {
+        let users = Users { filter: self.filter.clone(), security: security.clone(), clients };
+        users.prepare(settings.clone().take_live()).map_err(ProcessError::Live)?();
+        let settings = live::part(config, settings, users);
+        self.watch(security, vec![settings, security.roles_of(file, network)])
+    }
+
+    /// Exchanges what `security` and further `parts` say while the process runs: on SIGHUP, and when their files change.
+    ///
+    /// # Errors
+    /// When the system refuses the handler.
+    pub fn watch(&self, security: &Security, mut parts: Vec<Part>) -> Result<(), ProcessError> {
+        security.tell();
+        parts.extend(security.certificates());
+        parts.push(self.expiry(security));
+        let reload = Reload::new(parts, self.instruments.clone());
+        let watch = reload.watch(self.stop.clone()).map_err(ProcessError::Signals)?;
+        self.tasks.spawn("reload", watch);
+        Ok(())
+    }
+
+    /// The gauge of the certificate's end, set now and after each exchange.
+    fn expiry(&self, security: &Security) -> Part {
+        let (security, instruments) = (security.clone(), self.instruments.clone());
+        let set = move || security.until_s().into_iter().for_each(|until_s| instruments.certificate_until(until_s));
+        set();
+        Part::new("gauges", Vec::new(), move || Ok((String::new(), Box::new(set.clone()) as Apply)))
     }
 
     /// Serves something else beside gRPC. It has to end by itself when the process stops; the host waits for that, so that

@@ -4,19 +4,24 @@
 //! cursor, so a slow reader costs nothing here (I19).
 //! Knows nothing of the machine's memory: what is not in the store is not known here.
 
+use crate::attempts::AttemptRecord;
 use crate::blocks::{Entry, LeafPlace, Tip};
+use crate::limits::ATTEMPTS_LIVE_COUNT_MAX;
 use crate::limits::OUTCOMES_PAGE_BYTES_MAX;
 use crate::messages::{ConsumedRecord, SentRecord, ValueTotals};
 use crate::outcomes::OutcomeRecord;
 use crate::seen::EVIDENCE_COUNT_MAX;
 use crate::spaces::{
-    self, CONSUMED, ENTRIES, EVIDENCE, HEADERS, HISTORY, LEAVES, META, OUTCOMES_BY_SLOT, SENT, SIGHTINGS, TIP, VALUE,
+    self, ATTEMPTS, CONSUMED, ENTRIES, EVIDENCE, HEADERS, HISTORY, LEAVES, META, OUTCOMES_BY_SLOT, PREPARED, SENT,
+    SIGHTINGS, TIP, VALUE,
 };
 use crate::staged::{get_value, own_value};
 use crate::state_tree::{self, StateProof, StateTreeError};
 use alloy_primitives::B256;
+use commit::Descriptor;
+use commit::participant::Record;
 use evm::StateKey;
-use primitives::{Height, Read, ShardId, Slot, Write};
+use primitives::{AttemptId, Height, Read, ShardId, Slot, Write};
 use proof::{
     Ancestry, Certificate, Certified, Equivocation, Header, History, Leaf, LeafKind, MessageId, NodeId, Outbox, Receipt,
 };
@@ -56,6 +61,19 @@ pub fn header(read: &impl Read, height: Height) -> Option<(Header, Certificate)>
 /// The newest certified header of another shard that the store remembers.
 pub fn sighting(read: &impl Read, shard: ShardId) -> Option<Certified> {
     get_value(read, SIGHTINGS, &spaces::shard_key(shard))
+}
+
+/// The attempts that are open here, by their ids: at most `count_max` of them, and how many there are of the first
+/// [`ATTEMPTS_LIVE_COUNT_MAX`].
+pub fn open(read: &impl Read, count_max: usize) -> (Vec<(AttemptId, Descriptor)>, usize) {
+    let rows = read.scan(PREPARED, &[], &[], ATTEMPTS_LIVE_COUNT_MAX);
+    let open = rows.iter().take(count_max).filter_map(|(key, _)| {
+        match get_value::<AttemptRecord>(read, ATTEMPTS, key)?.record {
+            Record::Prepared { descriptor } => Some((descriptor.id(), descriptor)),
+            Record::Refused { .. } | Record::Decided { .. } => None,
+        }
+    });
+    (open.collect(), rows.len())
 }
 
 /// The evidence about shards that certified two headers for one height.

@@ -13,6 +13,7 @@
 //!
 //! This is the only crate that links RocksDB. `options.rs` says why each setting is as it is.
 
+pub mod backup;
 mod error;
 mod guard;
 mod identity;
@@ -25,7 +26,7 @@ mod store;
 
 pub use error::{Fault, StoreError};
 pub use identity::{FORMAT, Identity};
-pub use mark::{Count, Found, MARK_LATE_BATCHES_MAX, Mark, Marking, mark_beside};
+pub use mark::{Count, Found, MARK_LATE_BATCHES_MAX, Mark, Marking, mark_beside, marked_batch};
 pub use options::{Durability, Settings};
 pub use reader::{Reader, Snapshot};
 pub use room::Room;

@@ -78,6 +78,12 @@ pub enum Found {
     Unreadable,
 }
 
+/// The last batch that the mark at `path` knows of; none if there is no mark, or none that can be read.
+pub fn marked_batch(path: &Path) -> Option<u64> {
+    let (_, marked) = Guard::<Marked>::open(path).ok().flatten()?;
+    marked.map(|marked| marked.end.sequence)
+}
+
 /// Up to how many batches a mark may be late by itself: as many as may pass between two syncs of it.
 pub const MARK_LATE_BATCHES_MAX: u64 = GUARD_SYNC_BATCHES;
 

@@ -139,6 +139,10 @@ impl Reader {
         self.fault().map_or(Ok(()), Err)
     }
 
+    pub(crate) fn database(&self) -> &DB {
+        &self.shared.db
+    }
+
     /// The first failure of the store or of any of its readers. Once there is one, nothing read since may leave the process.
     pub fn fault(&self) -> Option<Fault> {
         self.shared.fault.get().cloned()

@@ -356,6 +356,21 @@ fn end(link: &Link) -> End {
     End { sequence: link.sequence, digest: link.digest }
 }
 
+/// The last batch of a store; none of one that has none.
+pub(crate) fn last(reader: &Reader) -> Option<End> {
+    let (_, link) = reader.scan_back(OWN, LINK_PREFIX, &link_key(u64::MAX), 1).pop()?;
+    Link::from_bytes(&link).map(|link| end(&link))
+}
+
+/// RocksDB in `folder`, with whatever families it has, for reading alone.
+pub(crate) fn open_to_read(folder: &Path) -> Result<DB, rocksdb::Error> {
+    let database = options::database();
+    let cache = Cache::new_lru_cache(Settings::default().bytes_cache);
+    let names = DB::list_cf(&database, folder)?;
+    let families = names.into_iter().map(|name| ColumnFamilyDescriptor::new(name, options::space(&cache)));
+    DB::open_cf_descriptors_read_only(&database, folder, families, false)
+}
+
 fn link_key(sequence: u64) -> Vec<u8> {
     [LINK_PREFIX, &sequence.to_be_bytes()].concat()
 }

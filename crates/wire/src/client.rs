@@ -1,6 +1,6 @@
 //! A connection to a gRPC server of the network, as every typed client uses it.
 //!
-//!   typed client -> deadline, retries with backoff -> bearer token -> channel (keepalive while idle, reconnects)
+//!   typed client -> deadline, retries with backoff -> bearer token -> channel (TLS; keepalive while idle, reconnects)
 //!
 //! Promise: every call ends by its deadline; a connection cut off silently is noticed within the keepalive's interval and
 //! timeout, idle or not, and made anew; only calls that say they are idempotent are tried again, and only when the server
@@ -10,12 +10,15 @@
 //! all the same, as far as [`READS_LEFT_COUNT_MAX`] allows: what is given up is a reset stream, and a server cuts a connection
 //! with too many of them, which others use too. Knows nothing of what the calls mean.
 
+mod line;
+
 use crate::limits::{
-    BACKOFF_MAX, BACKOFF_MIN, CONNECT_TIMEOUT, CONNECTION_WINDOW_BYTES, HANDSHAKE_TIMEOUT, HEADER_LIST_BYTES_MAX,
-    KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, READ_DEADLINE, READS_LEFT_COUNT_MAX, STREAM_WINDOW_BYTES, TRIES_COUNT_MAX,
-    WRITE_DEADLINE,
+    BACKOFF_MAX, BACKOFF_MIN, CONNECT_TIMEOUT, CONNECTION_WINDOW_BYTES, HEADER_LIST_BYTES_MAX, KEEPALIVE_INTERVAL,
+    KEEPALIVE_TIMEOUT, READ_DEADLINE, READS_LEFT_COUNT_MAX, STREAM_WINDOW_BYTES, TRIES_COUNT_MAX, WRITE_DEADLINE,
 };
 use crate::rejection::{Reason, Rejection};
+use crate::tls::Tls;
+use line::Line;
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::future::Future;
@@ -23,10 +26,11 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
+use tokio_rustls::rustls::pki_types::ServerName;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::transport::{Endpoint, Uri};
 use tonic::{Request, Response, Status};
 
 /// Where to connect to, and as whom.
@@ -34,8 +38,10 @@ use tonic::{Request, Response, Status};
 pub struct ClientSettings {
     /// `http://host:port`, or `https://host:port` with [`ClientSettings::tls`].
     pub endpoint: String,
-    /// How to check the server and show who we are.
-    pub tls: Option<ClientTls>,
+    /// Our certificate, and the authority that signs the server's.
+    pub tls: Option<Tls>,
+    /// The name in the server's certificate, where it is not the endpoint's host.
+    pub server_name: Option<String>,
     /// Sent as `authorization: Bearer …`, never printed.
     pub token: Option<String>,
 }
@@ -49,33 +55,13 @@ impl ClientSettings {
 
 impl fmt::Debug for ClientSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { endpoint, tls, token } = self;
+        let Self { endpoint, tls, server_name, token } = self;
         f.debug_struct("ClientSettings")
             .field("endpoint", endpoint)
             .field("tls", &tls.is_some())
+            .field("server_name", server_name)
             .field("token", &token.as_ref().map(|_| "redacted"))
             .finish()
-    }
-}
-
-/// What a client needs for TLS, PEM each.
-#[derive(Clone, Default)]
-pub struct ClientTls {
-    /// The authority that signed the server's certificate.
-    pub authority: Vec<u8>,
-    /// The name in the server's certificate, where it is not the endpoint's host.
-    pub server_name: Option<String>,
-    /// Our own certificate and key, for servers that ask for one.
-    pub identity: Option<(Vec<u8>, Vec<u8>)>,
-}
-
-impl fmt::Debug for ClientTls {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let identity = self.identity.as_ref().map(|_| "redacted");
-        f.debug_struct("ClientTls")
-            .field("server_name", &self.server_name)
-            .field("identity", &identity)
-            .finish_non_exhaustive()
     }
 }
 
@@ -90,13 +76,19 @@ pub enum ConnectError {
         /// What is wrong.
         reason: String,
     },
+    /// `https` without certificates.
+    #[error("endpoint {endpoint:?} asks for TLS, and no certificates were named (`tls`)")]
+    NoCertificates {
+        /// The endpoint.
+        endpoint: String,
+    },
     /// A token with characters that a header may not have.
     #[error("the bearer token has characters that a header may not have")]
     Token,
 }
 
 /// What a gRPC client calls through.
-pub(crate) type Transport = InterceptedService<Channel, Bearer>;
+pub(crate) type Transport = InterceptedService<Line, Bearer>;
 
 /// Puts the bearer token, if there is one, on every call.
 #[derive(Debug, Clone)]
@@ -155,13 +147,8 @@ impl Connection {
             }
             None => Bearer(None),
         };
-        let channel = endpoint(settings)
-            .map_err(|error| ConnectError::Endpoint {
-                endpoint: settings.endpoint.clone(),
-                reason: std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string),
-            })?
-            .connect_lazy();
-        let transport = InterceptedService::new(channel, bearer);
+        let line = line(settings)?;
+        let transport = InterceptedService::new(line, bearer);
         Ok(Self { transport, deadlines: Deadlines::default(), left: Arc::new(Semaphore::new(READS_LEFT_COUNT_MAX)) })
     }
 
@@ -257,8 +244,27 @@ fn backoff(tried: u32) -> Duration {
     full.saturating_sub(taken_off)
 }
 
-fn endpoint(settings: &ClientSettings) -> Result<Endpoint, tonic::transport::Error> {
-    let endpoint = Endpoint::from_shared(settings.endpoint.clone())?
+fn line(settings: &ClientSettings) -> Result<Line, ConnectError> {
+    let wrong = |reason: String| ConnectError::Endpoint { endpoint: settings.endpoint.clone(), reason };
+    let uri: Uri = settings.endpoint.parse().map_err(|error: http::uri::InvalidUri| wrong(error.to_string()))?;
+    if uri.scheme_str() != Some("https") {
+        return Ok(Line::plain(&bounded(Endpoint::from(uri))));
+    }
+    let no_certificates = || ConnectError::NoCertificates { endpoint: settings.endpoint.clone() };
+    let tls = settings.tls.clone().ok_or_else(no_certificates)?;
+    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let name = settings.server_name.clone().unwrap_or_else(|| host.to_owned());
+    let name = ServerName::try_from(name).map_err(|error| wrong(error.to_string()))?;
+    // The connector speaks TLS; to the channel the endpoint is a plain one, so that it does not do so again.
+    let mut parts = uri.clone().into_parts();
+    parts.scheme = Some(http::uri::Scheme::HTTP);
+    let inner = Uri::from_parts(parts).map_err(|error| wrong(error.to_string()))?;
+    Ok(Line::secure(bounded(Endpoint::from(inner)).origin(uri), tls, name))
+}
+
+/// The endpoint with every limit set.
+fn bounded(endpoint: Endpoint) -> Endpoint {
+    endpoint
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .tcp_keepalive(Some(KEEPALIVE_INTERVAL))
@@ -268,24 +274,7 @@ fn endpoint(settings: &ClientSettings) -> Result<Endpoint, tonic::transport::Err
         .keep_alive_while_idle(true)
         .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
-    match &settings.tls {
-        Some(tls) => endpoint.tls_config(tls_config(tls)),
-        None => Ok(endpoint),
-    }
-}
-
-fn tls_config(tls: &ClientTls) -> ClientTlsConfig {
-    let config =
-        ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&tls.authority)).timeout(HANDSHAKE_TIMEOUT);
-    let config = match &tls.server_name {
-        Some(name) => config.domain_name(name),
-        None => config,
-    };
-    match &tls.identity {
-        Some((certificate, key)) => config.identity(Identity::from_pem(certificate, key)),
-        None => config,
-    }
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
 }
 
 #[cfg(test)]

@@ -57,7 +57,8 @@ use crate::limits::{
     JSONRPC_BATCH_COUNT_MAX, JSONRPC_BUFFER_COUNT_MAX, JSONRPC_CONNECTIONS_COUNT_MAX, JSONRPC_REQUEST_BYTES_MAX,
     JSONRPC_RESPONSE_BYTES_MAX, JSONRPC_SUBSCRIPTIONS_COUNT_MAX, KEEPALIVE_INTERVAL,
 };
-use crate::server::{Listener, Proxies, ServerError, serve_http};
+use crate::quota::{Buckets, Quota};
+use crate::server::{Client, Listener, Proxies, ServerError, serve_http};
 use door::{Door, Ready};
 use heavy::Heavy;
 use jsonrpsee::Methods;
@@ -87,6 +88,17 @@ pub enum JsonRpcError {
     Method(#[from] jsonrpsee::core::RegisterMethodError),
 }
 
+/// How many calls each client may make, whatever connections it makes them over. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct ClientQuotas(Buckets<Client>);
+
+impl ClientQuotas {
+    /// Another quota from the next call on; none, and nothing is counted.
+    pub fn set(&self, quota: Option<Quota>) {
+        self.0.set(quota);
+    }
+}
+
 /// A JSON-RPC server that listens and does not serve yet.
 #[derive(Debug)]
 pub struct JsonRpc {
@@ -96,6 +108,7 @@ pub struct JsonRpc {
     readiness: Ready,
     proxies: Proxies,
     site: Option<Arc<dyn Site>>,
+    quotas: ClientQuotas,
 }
 
 impl JsonRpc {
@@ -104,7 +117,15 @@ impl JsonRpc {
         let listener = Listener::bind_for(address, JSONRPC_CONNECTIONS_COUNT_MAX as usize).await?;
         let heavy = Heavy::default();
         let methods = methods::module(Node::new(Arc::clone(&chain), heavy.clone()))?.into();
-        Ok(Self { listener, methods, heavy, readiness: Ready::of(chain), proxies: Proxies::default(), site: None })
+        Ok(Self {
+            listener,
+            methods,
+            heavy,
+            readiness: Ready::of(chain),
+            proxies: Proxies::default(),
+            site: None,
+            quotas: ClientQuotas::default(),
+        })
     }
 
     /// Behind `proxies`, which say whom a request is from.
@@ -119,6 +140,12 @@ impl JsonRpc {
         Self { site: Some(site), ..self }
     }
 
+    /// With a quota for each client; by default there is none.
+    #[must_use]
+    pub fn within(self, quotas: ClientQuotas) -> Self {
+        Self { quotas, ..self }
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.listener.address()
@@ -131,10 +158,16 @@ impl JsonRpc {
         let builder = Server::builder()
             .set_config(config())
             .set_http_middleware(ServiceBuilder::new().layer(cors))
-            .set_rpc_middleware(RpcServiceBuilder::new().layer(MeterLayer(self.heavy, Shares::default())))
+            .set_rpc_middleware(RpcServiceBuilder::new().layer(MeterLayer(
+                self.heavy,
+                Shares::default(),
+                self.quotas.0.clone(),
+            )))
             .to_service_builder();
         let proxies = Arc::new(self.proxies);
-        let door = Door { builder, methods: self.methods, stop, readiness: self.readiness, proxies, site: self.site };
+        let buckets = self.quotas.0;
+        let (readiness, site) = (self.readiness, self.site);
+        let door = Door { builder, methods: self.methods, stop, readiness, proxies, site, buckets };
         let shutdown = async {
             shutdown.await;
             // An error means that it has stopped already.

@@ -12,7 +12,7 @@
 //! Protobuf is never hashed, signed or stored; what is travels inside it as opaque canonical bytes.
 //!
 //! Knows nothing of how a service does what it is asked: services implement [`participant::ParticipantApi`],
-//! [`shard::ShardApi`], [`coordinator::CoordinatorApi`], [`relay::RelayApi`] and [`jsonrpc::Chain`].
+//! [`shard::ShardApi`], [`coordinator::CoordinatorApi`], [`relay::RelayApi`], [`node::NodeApi`] and [`jsonrpc::Chain`].
 
 mod batch;
 pub mod bounds;
@@ -22,15 +22,19 @@ pub mod convert;
 pub mod coordinator;
 pub mod jsonrpc;
 pub mod limits;
+pub mod node;
 pub mod participant;
 pub mod proto;
+pub mod quota;
 pub mod rejection;
 pub mod relay;
+pub mod roles;
 pub mod server;
 pub mod shard;
 pub mod state;
 mod status;
 mod stream;
+pub mod tls;
 
 pub use convert::ConvertError;
 pub use rejection::{Reason, Rejection};

@@ -93,6 +93,13 @@ pub const ROUTES_COUNT_MAX: usize = 4096;
 /// Dead letters in one page.
 pub const DEAD_LETTERS_COUNT_MAX: usize = 256;
 
+/// Open attempts that a node tells of.
+pub const OPEN_ATTEMPTS_COUNT_MAX: usize = 64;
+/// Bytes of what a node complains of.
+pub const NODE_TEXT_BYTES_MAX: usize = 16 << 10;
+/// Bytes of the name of a copy of a store.
+pub const BACKUP_NAME_BYTES_MAX: usize = 64;
+
 // Whole gRPC messages, in both directions.
 
 /// Bytes of a message of `ParticipantService`: a few full payloads, or many small ones.
@@ -103,6 +110,8 @@ pub const SHARD_MESSAGE_BYTES_MAX: usize = 32 << 20;
 pub const COORDINATOR_MESSAGE_BYTES_MAX: usize = 16 << 20;
 /// Bytes of a message of `RelayService`.
 pub const RELAY_MESSAGE_BYTES_MAX: usize = 20 << 20;
+/// Bytes of a message of `NodeService`.
+pub const NODE_MESSAGE_BYTES_MAX: usize = 64 << 10;
 /// Bytes to which a client or a paging server fills one message of a batch, below every service's bound.
 pub const BATCH_BYTES_TARGET: usize = 12 << 20;
 /// Levels of messages within messages.
@@ -171,6 +180,8 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 // Deadlines and retries of clients.
 
+/// How long a copy of a store is waited for; it is made to its end all the same.
+pub const BACKUP_TIMEOUT: Duration = CALL_TIMEOUT;
 /// Deadline of a read.
 pub const READ_DEADLINE: Duration = Duration::from_secs(5);
 /// Deadline of a call that waits for a block, prepares included.

@@ -15,6 +15,7 @@
 mod auth;
 mod body;
 mod client;
+mod complaints;
 mod descriptors;
 mod http;
 mod lanes;
@@ -22,6 +23,7 @@ mod listener;
 mod load;
 mod proxies;
 mod seats;
+mod secure;
 
 pub use self::http::{HttpRequest, serve as serve_http};
 pub use auth::Access;
@@ -37,17 +39,21 @@ pub(crate) use seats::{Dismissal, InWork, Seat};
 use crate::coordinator::{CoordinatorApi, CoordinatorServer};
 use crate::limits::{
     CALL_TIMEOUT, CONNECTION_AGE_MAX, CONNECTION_WINDOW_BYTES, COORDINATOR_MESSAGE_BYTES_MAX, DRAIN_TIMEOUT,
-    HANDSHAKE_TIMEOUT, HEADER_LIST_BYTES_MAX, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, PARTICIPANT_MESSAGE_BYTES_MAX,
-    PENDING_RESETS_COUNT_MAX, RELAY_MESSAGE_BYTES_MAX, SHARD_MESSAGE_BYTES_MAX, STREAM_WINDOW_BYTES, STREAMS_COUNT_MAX,
+    HEADER_LIST_BYTES_MAX, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, NODE_MESSAGE_BYTES_MAX,
+    PARTICIPANT_MESSAGE_BYTES_MAX, PENDING_RESETS_COUNT_MAX, RELAY_MESSAGE_BYTES_MAX, SHARD_MESSAGE_BYTES_MAX,
+    STREAM_WINDOW_BYTES, STREAMS_COUNT_MAX,
 };
+use crate::node::{NodeApi, NodeServer};
 use crate::participant::{ParticipantApi, ParticipantServer};
 use crate::proto::v1::coordinator_service_server::CoordinatorServiceServer;
+use crate::proto::v1::node_service_server::NodeServiceServer;
 use crate::proto::v1::participant_service_server::ParticipantServiceServer;
 use crate::proto::v1::relay_service_server::RelayServiceServer;
 use crate::proto::v1::shard_service_server::ShardServiceServer;
 use crate::relay::{RelayApi, RelayServer};
 use crate::shard::{ShardApi, ShardServer};
 use crate::stream::Drain;
+use crate::tls::Tls;
 use auth::AccessLayer;
 use lanes::LanesLayer;
 use load::{AtCall, LoadLayer};
@@ -57,33 +63,15 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tonic::server::NamedService;
 use tonic::service::RoutesBuilder;
-use tonic::transport::{Certificate, Identity, ServerTlsConfig};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tower::ServiceBuilder;
 
-/// What a server needs for TLS, PEM each.
-#[derive(Clone)]
-pub struct ServerTls {
-    /// The server's certificate chain.
-    pub certificate: Vec<u8>,
-    /// Its key.
-    pub key: Vec<u8>,
-    /// Who signs clients' certificates. With it, a client without one is refused.
-    pub clients_authority: Option<Vec<u8>>,
-}
-
-impl fmt::Debug for ServerTls {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerTls").field("asks_clients", &self.clients_authority.is_some()).finish_non_exhaustive()
-    }
-}
-
 /// What differs between servers; the limits do not.
 #[derive(Debug, Clone, Default)]
 pub struct ServerSettings {
-    /// TLS; none for loopback and for meshes that bring their own.
-    pub tls: Option<ServerTls>,
+    /// Certificates; none for loopback and for meshes that bring their own.
+    pub tls: Option<Tls>,
     /// Who may call.
     pub access: Access,
 }
@@ -94,7 +82,7 @@ pub enum ServerError {
     /// The descriptors of this build are broken.
     #[error("reflection: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
-    /// TLS settings do not hold together, or the transport failed.
+    /// The transport failed.
     #[error("transport: {}", describe(.0))]
     Transport(#[from] tonic::transport::Error),
     /// The address cannot be bound.
@@ -196,6 +184,12 @@ impl ServerBuilder {
         add!(self, RelayServiceServer, RelayServer::new(api), RELAY_MESSAGE_BYTES_MAX)
     }
 
+    /// Serves `NodeService` by `api`.
+    #[must_use]
+    pub fn node<A: NodeApi>(self, api: Arc<A>) -> Self {
+        add!(self, NodeServiceServer, NodeServer::new(api), NODE_MESSAGE_BYTES_MAX)
+    }
+
     /// What tells `grpc.health.v1.Health` how the process is. Services serve from the start; a host that is not ready
     /// says so through this.
     pub fn health(&self) -> Health {
@@ -221,7 +215,7 @@ impl ServerBuilder {
             .layer(LoadLayer(at_call))
             .layer(LanesLayer::new())
             .layer(AccessLayer::new(settings.access.clone()));
-        let router = transport(&settings)?.layer(layers).add_routes(routes.routes());
+        let router = transport().layer(layers).add_routes(routes.routes());
         let drain = async {
             shutdown.await;
             health.set(ServingStatus::NotServing).await;
@@ -234,7 +228,7 @@ impl ServerBuilder {
             tokio::time::sleep(DRAIN_TIMEOUT).await;
         };
         tokio::select! {
-            served = router.serve_with_incoming_shutdown(listener.into_connections(), drain) => Ok(served?),
+            served = router.serve_with_incoming_shutdown(secure::connections(listener, settings.tls), drain) => Ok(served?),
             () = late => {
                 tracing::warn!(connections = seats.count(), "calls did not end in time and were cut off");
                 seats.dismiss_all();
@@ -262,8 +256,8 @@ impl Health {
 }
 
 /// The transport with all its limits.
-fn transport(settings: &ServerSettings) -> Result<tonic::transport::Server, ServerError> {
-    let server = tonic::transport::Server::builder()
+fn transport() -> tonic::transport::Server {
+    tonic::transport::Server::builder()
         .max_concurrent_streams(STREAMS_COUNT_MAX)
         .timeout(CALL_TIMEOUT)
         .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
@@ -274,18 +268,5 @@ fn transport(settings: &ServerSettings) -> Result<tonic::transport::Server, Serv
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         // No grace beside it: with one, tonic 0.14 cuts the connection without ever asking it to go. Streams end by
         // themselves (STREAM_AGE_MAX), so a connection that was asked does go.
-        .max_connection_age(CONNECTION_AGE_MAX);
-    match &settings.tls {
-        Some(tls) => Ok(server.tls_config(tls_config(tls))?),
-        None => Ok(server),
-    }
-}
-
-fn tls_config(tls: &ServerTls) -> ServerTlsConfig {
-    let identity = Identity::from_pem(&tls.certificate, &tls.key);
-    let config = ServerTlsConfig::new().identity(identity).timeout(HANDSHAKE_TIMEOUT);
-    match &tls.clients_authority {
-        Some(authority) => config.client_ca_root(Certificate::from_pem(authority)),
-        None => config,
-    }
+        .max_connection_age(CONNECTION_AGE_MAX)
 }

@@ -26,7 +26,7 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
-use wire::client::{ClientSettings, ClientTls, Connection, Deadlines};
+use wire::client::{ClientSettings, Connection, Deadlines};
 use wire::coordinator::{
     BundleAccepted, CoordinatorApi, CoordinatorClient, LifeEvent, LifeStage, Network, ShardInfo, Submission,
     SubmissionId,
@@ -35,7 +35,7 @@ use wire::limits::{PREPARED_BYTES_MAX, PREPARES_COUNT_MAX};
 use wire::participant::{AbortRequest, Answers, DecisionClaim, ParticipantApi, ParticipantClient, Prepare, VoteAnswer};
 use wire::proto::v1;
 use wire::relay::{DeadLetter, RelayApi, RelayClient, Route, RouteKey, Taken, Trace, TraceEvent, TraceStage};
-use wire::server::{Access, Listener, ServerBuilder, ServerSettings, ServerTls};
+use wire::server::{Access, Listener, ServerBuilder, ServerSettings};
 use wire::shard::{
     CertifiedBlock, Delivered, Mark, MessageLife, Novelty, OutboxLeaf, OutboxPage, OutcomeCursor, OutcomePage,
     OutcomeQuery, ShardApi, ShardClient, ShardStatus, StateProof, StateProofs, StateRead, Terms,
@@ -663,50 +663,4 @@ async fn a_server_that_is_not_there_is_unavailable_within_the_deadline() {
     let deadlines = Deadlines { read: Duration::from_secs(1), write: Duration::from_secs(1) };
     let refused = ShardClient::new(connection.with_deadlines(deadlines)).status().await.unwrap_err();
     assert_eq!(refused.reason, Reason::Unavailable);
-}
-
-/// Certificates of one authority for a server and a client.
-struct Certificates {
-    authority: String,
-    server: (String, String),
-    client: (String, String),
-}
-
-fn certificates() -> Certificates {
-    let authority_key = rcgen::KeyPair::generate().unwrap();
-    let mut parameters = rcgen::CertificateParams::new(vec![]).unwrap();
-    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let authority = parameters.self_signed(&authority_key).unwrap();
-    let issuer = rcgen::Issuer::new(parameters, authority_key);
-    let issue = |name: &str| {
-        let key = rcgen::KeyPair::generate().unwrap();
-        let certificate =
-            rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
-        (certificate.pem(), key.serialize_pem())
-    };
-    Certificates { authority: authority.pem(), server: issue("shard.example"), client: issue("relay.example") }
-}
-
-#[tokio::test]
-async fn mutual_tls_lets_in_those_with_a_certificate_only() {
-    let certificates = certificates();
-    let tls = ServerTls {
-        certificate: certificates.server.0.into(),
-        key: certificates.server.1.into(),
-        clients_authority: Some(certificates.authority.clone().into()),
-    };
-    let server = serve(ServerSettings { tls: Some(tls), ..ServerSettings::default() }).await;
-    let client = |identity: Option<(Vec<u8>, Vec<u8>)>| {
-        let tls = ClientTls {
-            authority: certificates.authority.clone().into(),
-            server_name: Some("shard.example".into()),
-            identity,
-        };
-        let settings = ClientSettings { tls: Some(tls), ..ClientSettings::plain(server.endpoint.clone()) };
-        let deadlines = Deadlines { read: Duration::from_secs(2), ..Deadlines::default() };
-        ShardClient::new(Connection::open(&settings).unwrap().with_deadlines(deadlines))
-    };
-    let (certificate, key) = certificates.client.clone();
-    assert_eq!(client(Some((certificate.into(), key.into()))).status().await.unwrap(), status());
-    assert!(client(None).status().await.is_err());
 }

@@ -27,13 +27,12 @@ use chains::endpoint::{Endpoint, EndpointError};
 use chains::evm::EvmChain;
 use chains::submitter::{Submitter, SubmitterSettings};
 use host::network::{Network, NetworkError};
-use host::{Process, ProcessError, State, keys};
+use host::{Process, ProcessError, Security, State, keys};
 use primitives::ShardId;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
-use wire::client::{ClientSettings, ConnectError, Connection};
 use wire::server::{Listener, serve_http};
 use wire::shard::ShardClient;
 
@@ -73,9 +72,9 @@ pub enum Error {
     /// An endpoint is none.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
-    /// A shard's endpoint is no endpoint.
-    #[error("a shard's endpoint: {0}")]
-    Shard(#[from] ConnectError),
+    /// A shard is not reached by what guards it.
+    #[error(transparent)]
+    Security(#[from] host::SecurityError),
     /// A port that does not listen.
     #[error(transparent)]
     Server(#[from] wire::server::ServerError),
@@ -96,7 +95,9 @@ pub async fn run_attestor(config: &Path) -> Result<(), Error> {
     let endpoints = settings.endpoints.iter().map(|url| Endpoint::new(url)).collect::<Result<_, _>>()?;
     let terms = route.terms();
     let chain = EvmChain::new(terms.chain_id, terms.mailbox, settings.finality, endpoints, settings.agree);
-    let shards = shards(&network)?;
+    let security = Security::open(settings.tls.as_ref(), settings.insecure, &network)?;
+    process.watch(&security, vec![security.roles_of(&settings.network, &network)])?;
+    let shards = shards(&network, &security)?;
     let opened = Attestor::open(network, settings.domain, chain, keys, &settings.data, settings.from_block)?;
     let mut attestor = opened.ok_or(Error::NoRoute(settings.domain))?;
     let listener = Listener::bind_for(settings.listen, READERS_COUNT_MAX).await?;
@@ -140,7 +141,9 @@ pub async fn run_carrier(config: &Path) -> Result<(), Error> {
     };
     let submitter = Submitter::open(submitting, Endpoint::new(&settings.endpoint)?, secp256k1(&settings.key)?)?;
     let validators = Validators { addresses: settings.validators, threshold: settings.validators_threshold };
-    let (shards, evidence) = (shards(&network)?, settings.data.join("evidence"));
+    let security = Security::open(settings.tls.as_ref(), settings.insecure, &network)?;
+    process.watch(&security, vec![security.roles_of(&settings.network, &network)])?;
+    let (shards, evidence) = (shards(&network, &security)?, settings.data.join("evidence"));
     let mut carrier = Carrier::new(network, route, validators, submitter, shards, settings.attestors, evidence);
     process.health.set(State::Ready);
     while !process.stop.is_cancelled() {
@@ -165,9 +168,9 @@ fn refuse(faults: Vec<String>) -> Result<(), Error> {
     if faults.is_empty() { Ok(()) } else { Err(Error::Unsafe(faults)) }
 }
 
-fn shards(network: &Network) -> Result<BTreeMap<ShardId, ShardClient>, Error> {
+fn shards(network: &Network, security: &Security) -> Result<BTreeMap<ShardId, ShardClient>, Error> {
     let open = |(shard, endpoint): (&ShardId, &String)| {
-        Ok((*shard, ShardClient::new(Connection::open(&ClientSettings::plain(endpoint))?)))
+        Ok::<_, Error>((*shard, ShardClient::new(security.connect(endpoint)?)))
     };
     network.endpoints.iter().map(open).collect()
 }

@@ -117,6 +117,8 @@ mod tests {
             agree: 2,
             from_block: 0,
             finality: Finality::Depth { blocks: 12 },
+            tls: None,
+            insecure: false,
         }
     }
 
@@ -133,6 +135,8 @@ mod tests {
             key: "k".into(),
             fee_gwei_max: 100,
             patience_s: 30,
+            tls: None,
+            insecure: false,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use alloy_primitives::Address;
 use chains::chain::Finality;
+use host::TlsSettings;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -32,6 +33,12 @@ pub struct AttestorSettings {
     pub from_block: u64,
     /// When a foreign block is final.
     pub finality: Finality,
+    /// Certificates to call shards with. None: plain text, on loopback alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSettings>,
+    /// Whether shards of other hosts are called in plain text.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub insecure: bool,
 }
 
 /// A carrier's TOML file; each field may also come from the environment as `DOVETAIL_CARRIER_<FIELD>`.
@@ -60,4 +67,10 @@ pub struct CarrierSettings {
     pub fee_gwei_max: u64,
     /// After how many seconds without a receipt a delivery is sent again at a higher fee.
     pub patience_s: u64,
+    /// Certificates to call shards with. None: plain text, on loopback alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSettings>,
+    /// Whether shards of other hosts are called in plain text.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub insecure: bool,
 }

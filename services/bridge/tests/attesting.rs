@@ -56,6 +56,7 @@ fn network() -> Network {
         shards: vec![shard],
         pinned: std::collections::BTreeMap::new(),
         routes: vec![route],
+        roles: std::collections::BTreeMap::new(),
     };
     Network::new(&file, Genesis::default()).unwrap()
 }

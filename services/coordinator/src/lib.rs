@@ -43,17 +43,20 @@ use cheats::Cheats;
 use coordinator::Coordinator;
 use explorer::Explorer;
 use host::network::{Network, NetworkError};
-use host::{Bounds, Clock, Host, Needs, OffsetError, Process, ProcessError, Seen, TimeOffset};
+use host::{
+    Bounds, Clock, Health, Host, LiveSettings, Needs, OffsetError, Process, ProcessError, Security, Seen, TimeOffset,
+};
 use index::Index;
 use lives::Lives;
 use primitives::Time;
 use reads::Reads;
 use shards::Shards;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use store::{Durability, Identity, Store};
-use wire::jsonrpc::JsonRpc;
-use wire::server::{ServerBuilder, ServerSettings};
+use store::backup::Subject;
+use store::{Durability, Identity, Reader, Store};
+use wire::jsonrpc::{ClientQuotas, JsonRpc};
+use wire::server::ServerBuilder;
 
 /// Why a coordinator node does not start or did not go on.
 #[derive(Debug, thiserror::Error)]
@@ -85,9 +88,9 @@ pub enum Error {
     /// What time contracts see cannot be read.
     #[error(transparent)]
     Cheats(#[from] CheatsError),
-    /// A shard's endpoint is no endpoint.
-    #[error("a shard's endpoint: {0}")]
-    Shard(#[from] wire::client::ConnectError),
+    /// Its gRPC would not be guarded, or a shard is not reached by what guards it.
+    #[error(transparent)]
+    Security(#[from] host::SecurityError),
     /// A shard is of another network.
     #[error(transparent)]
     Foreign(#[from] ForeignShard),
@@ -107,17 +110,20 @@ pub fn check(config: &Path) -> Result<(), Error> {
     load(config).map(drop)
 }
 
-fn load(config: &Path) -> Result<(Settings, Network), Error> {
-    let settings: Settings = host::load_settings(config, "DOVETAIL_COORDINATOR")?;
+fn load(config: &Path) -> Result<(Settings, Network, Security), Error> {
+    let settings: Settings = host::load_settings(config, Settings::PREFIX)?;
     let network = Network::load(&settings.network)?;
     settings.timing()?;
-    Ok((settings, network))
+    let security = Security::open(settings.tls.as_ref(), settings.insecure, &network)?.listening(settings.listen)?;
+    Ok((settings, network, security))
 }
 
 /// Runs the coordinator node that the settings at `config` describe, until SIGTERM or SIGINT.
 pub async fn run(config: &Path) -> Result<(), Error> {
-    let (settings, network) = load(config)?;
+    let (settings, network, security) = load(config)?;
     let mut process = Process::start(settings.metrics_listen).await?;
+    let quotas = ClientQuotas::default();
+    process.watch_all((config, &settings), (&settings.network, &network), &security, quotas.clone())?;
     let (store, machine) = open(&settings, &network)?;
     let (kept, refused) = (coordinator::kept(&store.reader())?, coordinator::refused(&store.reader())?);
     let offset = TimeOffset::of_network(&network.params, settings.cheats_clock.as_deref())?;
@@ -135,7 +141,7 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     };
     let running = host.spawn().map_err(ProcessError::from)?;
     let network = Arc::new(network);
-    let shards = Arc::new(Shards::connect(&network, &process.health)?);
+    let shards = Arc::new(Shards::connect(&network, &security, &process.health)?);
     process.health.set_needs(Needs::SomePeer);
     let index = Index::open(&settings.data, network.params.clone())?;
     let blocks = Arc::new(Blocks::new(index, shards.ids()));
@@ -173,21 +179,19 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     let explorer = Arc::new(Explorer::of(Arc::clone(&node), &settings.relays, process.stop.clone())?);
     process.tasks.spawn("the explorer's count of what blocks show", explorer::watch_blocks(Arc::clone(&node)));
     process.tasks.spawn("the explorer's look at shards", explorer::watch_shards(Arc::clone(&node)));
-    let rpc = JsonRpc::bind(settings.rpc_listen, Arc::clone(&node)).await?.behind(settings.proxies()).beside(explorer);
+    let rpc = JsonRpc::bind(settings.rpc_listen, Arc::clone(&node)).await?;
+    let rpc = rpc.behind(settings.proxies()).within(quotas).beside(explorer);
     tracing::info!(address = %rpc.address(), "JSON-RPC and the explorer served");
-    let server = ServerBuilder::new(ServerSettings::default()).map_err(ProcessError::from)?.coordinator(node);
+    let known = (process.health.clone(), security.clone());
+    let itself = itself(&node.network, known, node.handle.reader(), settings.data.clone());
+    let server = ServerBuilder::new(security.server()).map_err(ProcessError::from)?.coordinator(node).node(itself);
     let stop = process.stop.clone();
     process.serve_beside("JSON-RPC", rpc.serve(stop.cancelled_owned()));
     Ok(process.serve(server, settings.listen, running.lifeline).await?)
 }
 
 fn open(settings: &Settings, network: &Network) -> Result<(Store, Coordinator), Error> {
-    let identity = Identity {
-        kind: "coordinator".to_owned(),
-        network: network.params.network,
-        name: "coordinator".to_owned(),
-        key: None,
-    };
+    let identity = identity(network);
     // Nothing here is promised to shards, so it need not be synced: docs/decisions/0010, 0015.
     let store_settings = store::Settings { durability: Durability::Buffered, ..store::Settings::default() };
     let attempts = [commit::coordinator::ATTEMPTS, commit::coordinator::VOTES, commit::coordinator::DECISIONS];
@@ -205,4 +209,20 @@ fn open(settings: &Settings, network: &Network) -> Result<(Store, Coordinator), 
         &reader,
     )?;
     Ok((store, machine))
+}
+
+fn identity(network: &Network) -> Identity {
+    Identity {
+        kind: "coordinator".to_owned(),
+        network: network.params.network,
+        name: "coordinator".to_owned(),
+        key: None,
+    }
+}
+
+/// The node as far as all kinds are the same: how it is, and copies of its store.
+fn itself(network: &Network, known: (Health, Security), reader: Reader, data: PathBuf) -> Arc<host::Node> {
+    let (identity, genesis) = (identity(network), network.genesis_digest);
+    let subject = Subject { identity, genesis, count: |_| 0, now_ms: 0 };
+    Arc::new(host::Node::new("coordinator".to_owned(), known, reader, data, subject))
 }

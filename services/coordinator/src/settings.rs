@@ -3,10 +3,12 @@
 use coordinator::Timing;
 use evm::NetworkParams;
 use host::evidence::Settled;
+use host::{Live, LiveSettings, TlsSettings};
 use primitives::Millis;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use wire::quota::Quota;
 use wire::server::{Networks, Proxies, ProxyHeader};
 
 /// The shortest time to an attempt's deadline: votes take two round trips and two synced writes.
@@ -57,6 +59,29 @@ pub struct Settings {
     /// The file that says how far time was moved, the same for all nodes: on a network with cheats, and on no other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cheats_clock: Option<PathBuf>,
+    /// Certificates for gRPC. None: plain text, on loopback alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSettings>,
+    /// Whether gRPC is in plain text where others reach it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub insecure: bool,
+    /// What is logged, as `DOVETAIL_LOG` says it and in its place; taken anew while the node runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
+    /// How many calls each peer of gRPC may make; taken anew while the node runs. None: as many as the port takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer_quota: Option<Quota>,
+    /// How many calls each client of JSON-RPC may make; taken anew while the node runs. None: as many as the port takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_quota: Option<Quota>,
+}
+
+impl LiveSettings for Settings {
+    const PREFIX: &'static str = "DOVETAIL_COORDINATOR";
+
+    fn take_live(&mut self) -> Live {
+        Live { log: self.log.take(), peer_quota: self.peer_quota.take(), client_quota: self.client_quota.take() }
+    }
 }
 
 /// [`Settings::attempt_ms`] where nothing is said.

@@ -5,12 +5,12 @@
 
 use futures_util::future::try_join_all;
 use host::network::Network;
-use host::{Health, PEER_SILENT_MAX, Standing};
+use host::{Health, PEER_SILENT_MAX, Security, SecurityError, Standing};
 use primitives::ShardId;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
-use wire::client::{ClientSettings, ConnectError, Connection, Deadlines};
+use wire::client::Deadlines;
 use wire::participant::ParticipantClient;
 use wire::shard::{OtherTerms, OutcomePage, OutcomeQuery, ShardClient, ShardStatus, Terms};
 use wire::{Reason, Rejection};
@@ -53,9 +53,9 @@ pub(crate) struct Shards {
 
 impl Shards {
     /// For `network`, whose shards are among those that `health` speaks of.
-    pub(crate) fn connect(network: &Network, health: &Health) -> Result<Self, ConnectError> {
+    pub(crate) fn connect(network: &Network, security: &Security, health: &Health) -> Result<Self, SecurityError> {
         let open = |(shard, endpoint): (&ShardId, &String)| {
-            let connect = || Connection::open(&ClientSettings::plain(endpoint.clone()));
+            let connect = || security.connect(endpoint);
             let [participant, decisions] = [connect()?, connect()?].map(ParticipantClient::new);
             let connection = connect()?;
             let looks = connection.with_deadlines(Deadlines { read: STATUS_DEADLINE, ..Deadlines::default() });
@@ -66,7 +66,7 @@ impl Shards {
                 looks: ShardClient::new(looks),
                 standing: health.peer(format!("shard {shard}")),
             };
-            Ok((*shard, peer))
+            Ok::<_, SecurityError>((*shard, peer))
         };
         Ok(Self { peers: network.endpoints.iter().map(open).collect::<Result<_, _>>()?, terms: network.terms() })
     }

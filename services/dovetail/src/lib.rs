@@ -2,8 +2,11 @@
 //!
 //! A module for each verb; what they stand on are the crates `cluster`, `conformance` and `judge`.
 
+mod authority;
+pub mod backup;
 pub mod config;
 pub mod conformance;
+pub mod credentials;
 pub mod demo;
 pub mod demo_bridge;
 pub mod devnet;
@@ -13,6 +16,8 @@ pub mod lint;
 pub mod network;
 pub mod receipt;
 pub mod replay;
+pub mod roles;
 #[cfg(test)]
 mod sample;
+pub mod status;
 pub mod trace;

@@ -1,7 +1,10 @@
 //! The command line: devnet, demo, replay, trace, verify, and the services themselves.
 
 use clap::{Parser, Subcommand};
-use dovetail::{config, conformance, demo, demo_bridge, devnet, evidence, keys, lint, network, receipt, replay, trace};
+use dovetail::{
+    backup, config, conformance, demo, demo_bridge, devnet, evidence, keys, lint, network, receipt, replay, roles,
+    status, trace,
+};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -51,6 +54,14 @@ enum Command {
     /// Makes the files of a new network.
     #[command(subcommand)]
     Network(network::Command),
+    /// Has a running node copy its store.
+    Backup(backup::BackupArguments),
+    /// Puts a copy of a shard's store back, unless somebody has seen more of the shard.
+    Restore(backup::RestoreArguments),
+    /// Shows how a network is, on one screen; ends non-zero if something is wrong.
+    Status(status::Arguments),
+    /// Prints who may call what.
+    Roles,
     /// Looks at a node's files without starting it.
     #[command(subcommand)]
     Config(config::Command),
@@ -99,6 +110,13 @@ async fn run(command: Command) -> eyre::Result<()> {
         Command::Evidence(arguments) => evidence::run(&arguments),
         Command::Keys(command) => keys::run(&command),
         Command::Network(command) => network::run(&command),
+        Command::Backup(arguments) => backup::back_up(arguments).await,
+        Command::Restore(arguments) => Box::pin(backup::restore(arguments)).await,
+        Command::Status(arguments) => Box::pin(status::run(arguments)).await,
+        Command::Roles => {
+            roles::run();
+            Ok(())
+        }
         Command::Config(command) => config::run(&command),
         Command::Lint(arguments) => lint::run(&arguments),
     }

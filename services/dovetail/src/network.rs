@@ -3,16 +3,20 @@
 //! ```text
 //! DIR/network.toml         the same on every node        DIR/keys/shard-0.key …   each for its own shard's node alone
 //! DIR/genesis.json         the state it starts from      DIR/kustomization.yaml   both for Kubernetes (k8s/README.md)
+//!
+//! with --tls: DIR/tls/authority.pem, authority.key; DIR/tls/shard-0/{certificate,key}.pem …, coordinator, relay, operator, observer
+//!             DIR/certificates.yaml   the same as requests to cert-manager
 //! ```
 
+use crate::authority::Certificates;
 use alloy_primitives::{Address, U256};
 use eyre::{Result, WrapErr, ensure, eyre};
 use fixtures::{genesis, usual};
-use host::network::{EnvironmentSource, Genesis, GenesisAccount, NetworkFile, ShardEntry};
+use host::network::{EnvironmentSource, Genesis, GenesisAccount, Network, NetworkFile, ShardEntry};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::UNIX_EPOCH;
 
@@ -24,6 +28,14 @@ const SHARD_MARK: &str = "{shard}";
 pub enum Command {
     /// Writes a new network into a folder: network file, genesis, a key for each shard, and what Kubernetes is given of them.
     Init(Arguments),
+    /// Makes new certificates for a network that was made with --tls, by its authority, in the places of the old ones.
+    Renew {
+        /// The network's folder.
+        dir: PathBuf,
+        /// For how many days they are valid.
+        #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=3650))]
+        tls_days: u32,
+    },
 }
 
 /// What a new network is.
@@ -37,9 +49,16 @@ pub struct Arguments {
     /// How many shards.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=i64::from(evm::SHARDS_COUNT_MAX)))]
     shards: u32,
-    /// Where shards are reached by gRPC, with `{shard}` for the number. The default is what k8s/ gives them.
-    #[arg(long, default_value = "http://shard-{shard}.shard:9000")]
-    endpoint: String,
+    /// Where shards are reached by gRPC, with `{shard}` for the number. The default is what k8s/ gives them, https:// with --tls.
+    #[arg(long)]
+    endpoint: Option<String>,
+    /// Makes an authority, a certificate for each shard, a coordinator, a relay, an operator and an observer, and what asks
+    /// cert-manager for them.
+    #[arg(long)]
+    tls: bool,
+    /// For how many days these certificates are valid.
+    #[arg(long, default_value_t = 90, requires = "tls", value_parser = clap::value_parser!(u32).range(1..=3650))]
+    tls_days: u32,
     /// Length of a slot, which is a block to wallets, in milliseconds.
     #[arg(long, default_value_t = 250)]
     slot_ms: u64,
@@ -52,6 +71,20 @@ pub struct Arguments {
     /// Leaves out the contracts that tools expect at the same address of every chain, such as Multicall3.
     #[arg(long)]
     no_usual_contracts: bool,
+}
+
+impl Arguments {
+    fn endpoint(&self) -> String {
+        let scheme = if self.tls { "https" } else { "http" };
+        self.endpoint.clone().unwrap_or_else(|| format!("{scheme}://shard-{SHARD_MARK}.shard:9000"))
+    }
+}
+
+/// The host of an endpoint.
+fn host(endpoint: &str) -> String {
+    let authority = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
+    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+    host.trim_start_matches('[').trim_end_matches(']').to_owned()
 }
 
 /// An account and its ether.
@@ -72,24 +105,45 @@ impl FromStr for Fund {
 
 /// Does it.
 pub fn run(command: &Command) -> Result<()> {
-    let Command::Init(arguments) = command;
-    let path = init(arguments).wrap_err("no network was made")?;
-    host::say!("{}", path.display());
+    match command {
+        Command::Init(arguments) => {
+            let path = init(arguments).wrap_err("no network was made")?;
+            host::say!("{}", path.display());
+        }
+        Command::Renew { dir, tls_days } => {
+            renew(dir, *tls_days).wrap_err("no certificates were made")?;
+            host::say!("{}", dir.join("tls").display());
+        }
+    }
     Ok(())
+}
+
+fn renew(dir: &Path, days: u32) -> Result<()> {
+    let network = Network::load(&dir.join("network.toml"))?;
+    let key = dir.join("tls").join("authority.key");
+    ensure!(key.exists(), "{} is not here: certificates are renewed where their authority's key is", key.display());
+    let shards = network.endpoints.values().map(|endpoint| host(endpoint)).collect();
+    Certificates { network: network.params.network.0, shards, days }.write(dir)
 }
 
 fn init(arguments: &Arguments) -> Result<PathBuf> {
     let dir = &arguments.dir;
     ensure!(
-        arguments.shards == 1 || arguments.endpoint.contains(SHARD_MARK),
+        arguments.shards == 1 || arguments.endpoint().contains(SHARD_MARK),
         "--endpoint {} does not name the shard: put {SHARD_MARK} where its number goes",
-        arguments.endpoint
+        arguments.endpoint()
     );
     ensure!(!dir.join("network.toml").exists(), "{} has a network already", dir.display());
     let state = state(arguments)?;
     fs::create_dir_all(dir).wrap_err_with(|| format!("cannot make {}", dir.display()))?;
     let shards = (0..arguments.shards).map(|shard| entry(arguments, shard)).collect::<Result<_>>()?;
-    fs::write(dir.join("kustomization.yaml"), kustomization(arguments.shards)?)?;
+    if arguments.tls {
+        let hosts =
+            (0..arguments.shards).map(|shard| host(&arguments.endpoint().replace(SHARD_MARK, &shard.to_string())));
+        let network = Certificates { network: arguments.chain_id, shards: hosts.collect(), days: arguments.tls_days };
+        network.write(dir).wrap_err("no certificates were made")?;
+    }
+    fs::write(dir.join("kustomization.yaml"), kustomization(arguments.shards, arguments.tls)?)?;
     let file = NetworkFile {
         network: arguments.chain_id,
         genesis_ms: UNIX_EPOCH.elapsed().wrap_err("this machine's clock is before 1970")?.as_millis().try_into()?,
@@ -105,6 +159,7 @@ fn init(arguments: &Arguments) -> Result<PathBuf> {
         shards,
         pinned: BTreeMap::new(),
         routes: Vec::new(),
+        roles: BTreeMap::new(),
     };
     Ok(file.write(&state, dir)?)
 }
@@ -112,7 +167,7 @@ fn init(arguments: &Arguments) -> Result<PathBuf> {
 fn entry(arguments: &Arguments, shard: u32) -> Result<ShardEntry> {
     // One that an earlier try left is as good as a new one.
     let key = host::keys::read_or_generate(&arguments.dir.join(key_name(shard)))?;
-    let endpoint = arguments.endpoint.replace(SHARD_MARK, &shard.to_string());
+    let endpoint = arguments.endpoint().replace(SHARD_MARK, &shard.to_string());
     Ok(ShardEntry { shard, endpoint, epoch: 1, validators: vec![key.to_string()] })
 }
 
@@ -134,17 +189,30 @@ fn state(arguments: &Arguments) -> Result<Genesis> {
     Ok(state)
 }
 
+const RESOURCES: &str = "resources:\n  - certificates.yaml\n";
+
+/// The secret of cert-manager's issuer; its name is told in certificates.yaml, so it gets no suffix.
+const AUTHORITY: &str = "  - name: dovetail-authority
+    type: kubernetes.io/tls
+    options:
+      disableNameSuffixHash: true
+    files:
+      - tls.crt=tls/authority.pem
+      - tls.key=tls/authority.key
+";
+
 /// What k8s/ is made complete with: the files as a config map, the keys as a secret, and how many shards there are.
-fn kustomization(shards: u32) -> Result<String> {
+fn kustomization(shards: u32, tls: bool) -> Result<String> {
     let mut keys = String::new();
     for shard in 0..shards {
         writeln!(keys, "      - {}", key_name(shard))?;
     }
+    let (resources, authority) = if tls { (RESOURCES, AUTHORITY) } else { ("", "") };
     Ok(format!(
         "# Written by `dovetail network init`: keep keys/ as secret as the money that they vouch for.
 apiVersion: kustomize.config.k8s.io/v1alpha1
 kind: Component
-configMapGenerator:
+{resources}configMapGenerator:
   - name: dovetail-network
     files:
       - network.toml
@@ -152,7 +220,7 @@ configMapGenerator:
 secretGenerator:
   - name: dovetail-keys
     files:
-{keys}replicas:
+{keys}{authority}replicas:
   - name: shard
     count: {shards}
 "
@@ -163,9 +231,7 @@ secretGenerator:
 mod tests {
     use super::*;
     use clap::Parser;
-    use host::network::Network;
     use primitives::ShardId;
-    use std::path::Path;
 
     #[derive(Parser)]
     struct Line {
@@ -198,6 +264,40 @@ mod tests {
         }
         let text = fs::read_to_string(dir.path().join("kustomization.yaml")).unwrap();
         assert!(text.contains("keys/shard-2.key") && text.contains("count: 3"), "{text}");
+    }
+
+    #[test]
+    fn a_network_with_certificates_has_one_for_each_of_its_nodes_by_its_role() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = made(dir.path(), &["--shards", "2", "--tls", "--endpoint", "https://127.0.0.1:90{shard}0"]).unwrap();
+        let network = Network::load(&path).unwrap();
+        assert_eq!(network.endpoints[&ShardId(1)], "https://127.0.0.1:9010");
+        let tls = dir.path().join("tls");
+        let roles = wire::tls::Roles::new(77, network.roles.clone());
+        for (folder, role) in [
+            ("shard-0", "shard"),
+            ("shard-1", "shard"),
+            ("coordinator", "coordinator"),
+            ("relay", "relay"),
+            ("operator", "operator"),
+            ("observer", "observer"),
+        ] {
+            let settings = host::TlsSettings {
+                certificate: tls.join(folder).join("certificate.pem"),
+                key: tls.join(folder).join("key.pem"),
+                authority: tls.join("authority.pem"),
+            };
+            assert!(host::Security::open(Some(&settings), false, &network).is_ok());
+            let names = wire::tls::Tls::open((&settings).into()).unwrap().names();
+            assert_eq!(roles.of(&names), [role.parse().unwrap()].into(), "{names}");
+        }
+        let requests = fs::read_to_string(dir.path().join("certificates.yaml")).unwrap();
+        assert!(
+            requests.contains("spiffe://dovetail-77/shard/0") && requests.contains("dovetail-tls-relay"),
+            "{requests}"
+        );
+        let component = fs::read_to_string(dir.path().join("kustomization.yaml")).unwrap();
+        assert!(component.contains("certificates.yaml") && component.contains("tls/authority.key"), "{component}");
     }
 
     #[test]

@@ -12,8 +12,10 @@ mod statement;
 
 pub use statement::Statement;
 
+use crate::credentials::Credentials;
 use alloy_primitives::B256;
 use eyre::{Result, WrapErr, eyre};
+use host::Security;
 use host::network::Network;
 use primitives::{ShardId, Verified};
 use proof::{Fact, LeafKind, RECEIPT_BYTES_MAX, ReceiptVerifier};
@@ -21,7 +23,6 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use wire::Reason;
-use wire::client::{ClientSettings, Connection};
 use wire::shard::ShardClient;
 
 /// Exports Merkle receipts and checks them offline.
@@ -44,6 +45,9 @@ pub enum Command {
         /// The file to write.
         #[arg(long)]
         out: PathBuf,
+        /// As whom the shard is called.
+        #[command(flatten)]
+        credentials: Credentials,
     },
     /// Checks a receipt without asking anybody, and prints what it proves.
     Verify {
@@ -82,9 +86,10 @@ impl From<Kind> for LeafKind {
 /// Does it.
 pub async fn run(command: Command) -> Result<()> {
     match command {
-        Command::Export { kind, id, shard, network, out } => {
+        Command::Export { kind, id, shard, network, out, credentials } => {
             let network = Network::load(&network)?;
-            let statement = export(&network, kind.into(), id, ShardId(shard), &out).await?;
+            let security = credentials.open(&network)?;
+            let statement = export((&network, &security), kind.into(), id, ShardId(shard), &out).await?;
             host::say!("{statement}\nwritten to {}", out.display());
         }
         Command::Verify { file, network } => {
@@ -101,10 +106,16 @@ pub async fn run(command: Command) -> Result<()> {
 ///
 /// # Errors
 /// If the shard has no such leaf, does not answer, or answers with what does not verify; then nothing is written.
-pub async fn export(network: &Network, kind: LeafKind, id: B256, shard: ShardId, out: &Path) -> Result<Statement> {
+pub async fn export(
+    (network, security): (&Network, &Security),
+    kind: LeafKind,
+    id: B256,
+    shard: ShardId,
+    out: &Path,
+) -> Result<Statement> {
     network.validators(shard)?;
     let endpoint = network.endpoints.get(&shard).cloned().unwrap_or_default();
-    let client = ShardClient::new(Connection::open(&ClientSettings::plain(endpoint))?);
+    let client = ShardClient::new(security.connect(&endpoint)?);
     let receipt = match client.receipt(kind, id).await {
         Ok(receipt) => receipt,
         Err(rejection) if rejection.reason == Reason::NotFound => {
@@ -270,7 +281,8 @@ mod tests {
     #[tokio::test]
     async fn a_shard_that_does_not_exist_is_refused_before_it_is_asked() {
         let out = Path::new("/nowhere");
-        let error = export(&network(), LeafKind::Vote, B256::ZERO, ShardId(7), out).await.unwrap_err();
+        let security = Credentials::default().open(&network()).unwrap();
+        let error = export((&network(), &security), LeafKind::Vote, B256::ZERO, ShardId(7), out).await.unwrap_err();
         assert!(error.to_string().contains("shard 7 is not in the network"), "{error}");
     }
 }

@@ -28,6 +28,7 @@ pub(crate) fn network(chain_id: u64, secrets: &[SecretKey]) -> Network {
         shards: (0..).zip(secrets).map(entry).collect(),
         pinned: BTreeMap::new(),
         routes: Vec::new(),
+        roles: BTreeMap::new(),
     };
     Network::new(&file, Genesis::default()).unwrap()
 }

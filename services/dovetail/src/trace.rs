@@ -14,15 +14,16 @@ mod life;
 pub(crate) use life::date;
 pub use life::{Event, Life, Place, RelaySight};
 
+use crate::credentials::Credentials;
 use alloy_primitives::hex;
 use eyre::{Result, WrapErr, eyre};
 use futures_util::future::join_all;
 use host::network::Network;
+use host::{Security, SecurityError};
 use primitives::Time;
 use proof::MessageId;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
-use wire::client::{ClientSettings, ConnectError, Connection};
 use wire::relay::RelayClient;
 use wire::shard::ShardClient;
 use wire::{Reason, Rejection};
@@ -38,13 +39,15 @@ pub struct Arguments {
     /// A relay's gRPC endpoint; may be given more than once. Without any, what relays do is not told.
     #[arg(long = "relay")]
     relays: Vec<String>,
+    #[command(flatten)]
+    credentials: Credentials,
 }
 
 /// Prints the life of the message.
 pub async fn run(arguments: Arguments) -> Result<()> {
     let id = parse(&arguments.id)?;
     let network = Network::load(&arguments.network)?;
-    let life = life(&network, &arguments.relays, id).await?;
+    let life = life(&network, &arguments.credentials.open(&network)?, &arguments.relays, id).await?;
     host::output::write(format_args!("{}", life.told(now())));
     Ok(())
 }
@@ -58,15 +61,15 @@ pub fn parse(text: &str) -> Result<MessageId> {
 ///
 /// # Errors
 /// If no shard knows it. A shard or a relay that does not answer is part of the life.
-pub async fn life(network: &Network, relays: &[String], id: MessageId) -> Result<Life> {
+pub async fn life(network: &Network, security: &Security, relays: &[String], id: MessageId) -> Result<Life> {
     let mut life = Life::new(id, network.params.network);
     let of_shard = |endpoint: &String| {
-        let connection = Connection::open(&ClientSettings::plain(endpoint.clone()));
-        async move { Ok::<_, ConnectError>(ShardClient::new(connection?).message(id).await) }
+        let connection = security.connect(endpoint);
+        async move { Ok::<_, SecurityError>(ShardClient::new(connection?).message(id).await) }
     };
     let of_relay = |endpoint: &String| {
-        let connection = Connection::open(&ClientSettings::plain(endpoint.clone()));
-        async move { Ok::<_, ConnectError>(RelayClient::new(connection?).trace(id).await) }
+        let connection = security.connect(endpoint);
+        async move { Ok::<_, SecurityError>(RelayClient::new(connection?).trace(id).await) }
     };
     // All at once: one that does not answer costs its deadline, not everybody's.
     let shards = join_all(network.endpoints.values().map(of_shard));

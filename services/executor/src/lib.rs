@@ -18,11 +18,13 @@ mod node;
 mod participant;
 mod peers;
 mod replays;
+mod restore;
 mod roots;
 mod settings;
 mod shard_api;
 
 pub use floor::FloorError;
+pub use restore::{RestoreError, Restored, restore};
 pub use settings::{BLOCKS_KEPT_COUNT_MIN, Settings, history_s_default};
 
 use base::Base;
@@ -30,7 +32,9 @@ use chains::pinned::{self, Pin, PinError, Pinned};
 use fate::Fate;
 use floor::Floor;
 use host::network::{Forked, Network, NetworkError};
-use host::{Bounds, Clock, Host, OffsetError, OtherClocks, Process, ProcessError, TimeOffset, keys};
+use host::{
+    Bounds, Clock, Host, LiveSettings, OffsetError, OtherClocks, Process, ProcessError, Security, TimeOffset, keys,
+};
 use node::Node;
 use primitives::ShardId;
 use proof::Signer;
@@ -39,8 +43,12 @@ use shard::{Checks, Shard, ShardConfig, Start};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use store::backup::Subject;
 use store::{Count, Durability, Identity, Mark, Marking, Store};
-use wire::server::{ServerBuilder, ServerSettings};
+use wire::jsonrpc::ClientQuotas;
+use wire::limits::OPEN_ATTEMPTS_COUNT_MAX;
+use wire::node::OpenAttempt;
+use wire::server::ServerBuilder;
 
 /// Why a shard node does not start or did not go on.
 #[derive(Debug, thiserror::Error)]
@@ -87,9 +95,12 @@ pub enum Error {
     /// The forked chain's endpoint is no endpoint.
     #[error("`fork_url`: {0}")]
     ForkUrl(#[from] PinError),
-    /// A peer's endpoint is no endpoint.
-    #[error("a peer's endpoint: {0}")]
-    Peer(#[from] wire::client::ConnectError),
+    /// A copy of its store may not be put back.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    /// Its gRPC would not be guarded, or a peer is not reached by what guards it.
+    #[error(transparent)]
+    Security(#[from] host::SecurityError),
 }
 
 /// Looks at all that a start would read before it opens its store: settings, network, key.
@@ -100,12 +111,14 @@ pub fn check(config: &Path) -> Result<(), Error> {
     load(config).map(drop)
 }
 
-fn load(config: &Path) -> Result<(Settings, Network, Signer), Error> {
-    let settings: Settings = host::load_settings(config, "DOVETAIL_EXECUTOR")?;
+fn load(config: &Path) -> Result<(Settings, Network, Signer, Security), Error> {
+    let settings: Settings = host::load_settings(config, Settings::PREFIX)?;
     let network = Network::load(&settings.network)?;
     forked_chain(&settings, &network)?;
     let signer = Signer::new(keys::read(settings.key.as_deref())?, network.validators(ShardId(settings.shard))?)?;
-    Ok((settings, network, signer))
+    let security = Security::open(settings.tls.as_ref(), settings.insecure, &network)?;
+    let security = security.listening(settings.listen)?;
+    Ok((settings, network, signer, security))
 }
 
 /// The chain that the network was forked from, if it was.
@@ -122,9 +135,11 @@ fn forked_chain(settings: &Settings, network: &Network) -> Result<Option<Pinned>
 
 /// Runs the shard node that the settings at `config` describe, until SIGTERM or SIGINT.
 pub async fn run(config: &Path) -> Result<(), Error> {
-    let (settings, network, signer) = load(config)?;
+    let (settings, network, signer, security) = load(config)?;
     let me = ShardId(settings.shard);
+    let key = *signer.public().as_bytes();
     let process = Process::start(settings.metrics_listen).await?;
+    process.watch_all((config, &settings), (&settings.network, &network), &security, ClientQuotas::default())?;
     let (store, mark, machine) = open(&settings, &network, me, signer)?;
     let settled = &settings.settled.0;
     let open_evidence =
@@ -175,12 +190,21 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     for known in &open_evidence {
         evidence::keep(&node, known);
     }
-    let peers = peers::connect(&node)?;
+    let peers = peers::connect(&node, &security)?;
     peers::watch(&node, &peers, &process.health, &clocks);
     process.tasks.spawn("questions to peers", peers::carry(Arc::clone(&node), peers, running.handouts));
     process.tasks.try_spawn("state roots", roots::follow(Arc::clone(&node)));
-    let server = ServerBuilder::new(ServerSettings::default()).map_err(ProcessError::from)?;
-    let server = server.shard(Arc::clone(&node)).participant(Arc::clone(&node));
+    let subject = Subject {
+        identity: identity(&node.network, me, &key),
+        genesis: node.network.genesis_digest,
+        count: height,
+        now_ms: 0,
+    };
+    let known = (process.health.clone(), security.clone());
+    let itself = host::Node::new(format!("shard {me}"), known, node.handle.reader(), settings.data.clone(), subject);
+    let itself = itself.with_open(open_attempts);
+    let server = ServerBuilder::new(security.server()).map_err(ProcessError::from)?;
+    let server = server.shard(Arc::clone(&node)).participant(Arc::clone(&node)).node(Arc::new(itself));
     let instruments = process.instruments.clone();
     tokio::select! {
         end = process.serve_when(able(&node), server, settings.listen, running.lifeline) => Ok(end?),
@@ -191,6 +215,31 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     }
 }
 
+fn identity(network: &Network, me: ShardId, key: &[u8; 32]) -> Identity {
+    Identity {
+        kind: "executor".to_owned(),
+        network: network.params.network,
+        name: format!("shard {me}"),
+        key: Some(*key),
+    }
+}
+
+/// The height of a store.
+fn height(reader: &store::Reader) -> u64 {
+    shard::queries::status(reader).map_or(0, |status| status.tip.height.0)
+}
+
+/// What is open at a store.
+fn open_attempts(reader: &store::Reader) -> (Vec<OpenAttempt>, u64) {
+    let (open, count) = shard::queries::open(reader, OPEN_ATTEMPTS_COUNT_MAX);
+    let told = open.into_iter().map(|(id, descriptor)| OpenAttempt {
+        id: alloy_primitives::B256::new(*id.0.as_bytes()),
+        participants: descriptor.participants.into_keys().collect(),
+        deadline: descriptor.deadline,
+    });
+    (told.collect(), count as u64)
+}
+
 /// Waits until this node may sign, and its time is the present.
 async fn able(node: &Node) {
     node.fate.wait_shown().await;
@@ -199,17 +248,12 @@ async fn able(node: &Node) {
 
 /// The store, made with its genesis if it is new, its mark, and the machine on it.
 fn open(settings: &Settings, network: &Network, me: ShardId, signer: Signer) -> Result<(Store, Mark, Shard), Error> {
-    let identity = Identity {
-        kind: "executor".to_owned(),
-        network: network.params.network,
-        name: format!("shard {me}"),
-        key: Some(*signer.public().as_bytes()),
-    };
+    let identity = identity(network, me, signer.public().as_bytes());
     let store_settings = store::Settings { durability: Durability::Synced, ..store::Settings::default() };
     let marking = Marking {
         path: settings.mark.clone().unwrap_or_else(|| store::mark_beside(&settings.data)),
         count: Count {
-            of_store: |reader| shard::queries::status(reader).map_or(0, |status| status.tip.height.0),
+            of_store: height,
             of_batch: |writes| shard::queries::height_after(writes).map(|height| height.0),
         },
     };

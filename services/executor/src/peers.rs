@@ -6,7 +6,7 @@ use crate::convert;
 use crate::evidence;
 use crate::node::Node;
 use commit::VoteProof;
-use host::{Class, Handout, Health, OtherClocks, PEER_SILENT_MAX, Peer};
+use host::{Class, Handout, Health, OtherClocks, PEER_SILENT_MAX, Peer, Security, SecurityError};
 use primitives::ShardId;
 use shard::{Checks, Input, Reply, Send};
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use wire::Rejection;
-use wire::client::{ClientSettings, ConnectError, Connection, Deadlines};
+use wire::client::Deadlines;
 use wire::participant::{AbortRequest, ParticipantClient, VoteAnswer};
 use wire::shard::ShardClient;
 
@@ -36,12 +36,15 @@ pub(crate) struct Other {
 }
 
 /// Clients for every other shard; they connect when first used.
-pub(crate) fn connect(node: &Node) -> Result<BTreeMap<ShardId, Other>, ConnectError> {
+pub(crate) fn connect(node: &Node, security: &Security) -> Result<BTreeMap<ShardId, Other>, SecurityError> {
     let others = node.network.endpoints.iter().filter(|(shard, _)| **shard != node.me);
     let open = |endpoint: &String| {
-        let connection = Connection::open(&ClientSettings::plain(endpoint.clone()))?;
+        let connection = security.connect(endpoint)?;
         let looks = connection.with_deadlines(Deadlines { read: LOOK_DEADLINE, ..Deadlines::default() });
-        Ok(Other { participant: ParticipantClient::new(connection), shard: ShardClient::new(looks) })
+        Ok::<_, SecurityError>(Other {
+            participant: ParticipantClient::new(connection),
+            shard: ShardClient::new(looks),
+        })
     };
     others.map(|(shard, endpoint)| Ok((*shard, open(endpoint)?))).collect()
 }

@@ -2,7 +2,7 @@
 
 use futures_util::StreamExt;
 use host::network::Network;
-use host::{Class, Handle, Handout, Health, Peer, Process, Seen};
+use host::{Class, Handle, Handout, Health, Peer, Process, Security, SecurityError, Seen};
 use primitives::{Height, ShardId, Verifier};
 use proof::{Certified, LeafKind, Receipt, ReceiptError, ReceiptVerifier};
 use relay::{Answer, BatchId, Carried, Cursor, Input, Parcel, Refusal, Reply, Send, Taken};
@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use wire::client::{ClientSettings, ConnectError, Connection};
 use wire::shard::{Delivered, Novelty, OutboxPage, ShardClient};
 use wire::state::LeafPlace;
 use wire::{Reason, Rejection};
@@ -50,10 +49,10 @@ impl Carrier {
         handle: Handle<Input, Reply>,
         verifier: ReceiptVerifier,
         seen: Arc<Seen>,
-        health: &Health,
-    ) -> Result<Self, ConnectError> {
+        (security, health): (&Security, &Health),
+    ) -> Result<Self, SecurityError> {
         let open = |(shard, endpoint): (&ShardId, &String)| {
-            Ok((*shard, ShardClient::new(Connection::open(&ClientSettings::plain(endpoint.clone()))?)))
+            Ok::<_, SecurityError>((*shard, ShardClient::new(security.connect(endpoint)?)))
         };
         Ok(Self {
             handle,

@@ -18,14 +18,16 @@ pub use settings::Settings;
 use api::Node;
 use carrier::Carrier;
 use host::network::{Network, NetworkError};
-use host::{Bounds, Clock, Host, OffsetError, Process, ProcessError, Seen, TimeOffset};
+use host::{Bounds, Clock, Health, Host, LiveSettings, OffsetError, Process, ProcessError, Security, Seen, TimeOffset};
 use pauses::Pauses;
 use primitives::Time;
 use relay::Relay;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use store::{Durability, Identity, Store};
-use wire::server::{ServerBuilder, ServerSettings};
+use store::backup::Subject;
+use store::{Durability, Identity, Reader, Store};
+use wire::jsonrpc::ClientQuotas;
+use wire::server::ServerBuilder;
 
 /// Why a relay node does not start or did not go on.
 #[derive(Debug, thiserror::Error)]
@@ -51,9 +53,9 @@ pub enum Error {
     /// The folder of evidence cannot be read.
     #[error("the folder of evidence in `data`: {0}")]
     Evidence(#[from] std::io::Error),
-    /// A shard's endpoint is no endpoint.
-    #[error("a shard's endpoint: {0}")]
-    Shard(#[from] wire::client::ConnectError),
+    /// Its gRPC would not be guarded, or a shard is not reached by what guards it.
+    #[error(transparent)]
+    Security(#[from] host::SecurityError),
 }
 
 /// Looks at all that a start would read before it opens its store: settings and network.
@@ -64,16 +66,18 @@ pub fn check(config: &Path) -> Result<(), Error> {
     load(config).map(drop)
 }
 
-fn load(config: &Path) -> Result<(Settings, Network), Error> {
-    let settings: Settings = host::load_settings(config, "DOVETAIL_RELAY")?;
+fn load(config: &Path) -> Result<(Settings, Network, Security), Error> {
+    let settings: Settings = host::load_settings(config, Settings::PREFIX)?;
     let network = Network::load(&settings.network)?;
-    Ok((settings, network))
+    let security = Security::open(settings.tls.as_ref(), settings.insecure, &network)?.listening(settings.listen)?;
+    Ok((settings, network, security))
 }
 
 /// Runs the relay node that the settings at `config` describe, until SIGTERM or SIGINT.
 pub async fn run(config: &Path) -> Result<(), Error> {
-    let (settings, network) = load(config)?;
+    let (settings, network, security) = load(config)?;
     let process = Process::start(settings.metrics_listen).await?;
+    process.watch_all((config, &settings), (&settings.network, &network), &security, ClientQuotas::default())?;
     let offset = TimeOffset::of_network(&network.params, settings.cheats_clock.as_deref())?;
     let (store, machine) = open(&settings, &network)?;
     let host = Host {
@@ -90,25 +94,38 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     let verifier = Carrier::verifier(&network);
     let settled = settings.settled.0.clone();
     let seen = Arc::new(Seen::open(&settings.data, settled, &verifier, process.instruments.clone())?);
-    let carrier = Carrier::connect(&network, running.handle.clone(), verifier, Arc::clone(&seen), &process.health)?;
+    let carrier =
+        Carrier::connect(&network, running.handle.clone(), verifier, Arc::clone(&seen), (&security, &process.health))?;
     let carrier = Arc::new(carrier);
     process.tasks.spawn("what it has seen of shards", seen.show(carrier.clients()));
     carrier.listen(&process);
     process.tasks.spawn("the carrier", Arc::clone(&carrier).carry(running.handouts));
     let reader = running.handle.reader();
     let pauses = Pauses::open(&reader.snapshot(), process.health.clone(), process.instruments.clone());
+    let itself =
+        itself(&network, (process.health.clone(), security.clone()), running.handle.reader(), settings.data.clone());
     let node = Arc::new(Node::new(running.handle, carrier, pauses, network.params.network));
-    let server = ServerBuilder::new(ServerSettings::default()).map_err(ProcessError::from)?.relay(node);
+    let server = ServerBuilder::new(security.server()).map_err(ProcessError::from)?.relay(node).node(itself);
     Ok(process.serve(server, settings.listen, running.lifeline).await?)
 }
 
 fn open(settings: &Settings, network: &Network) -> Result<(Store, Relay), Error> {
-    let identity =
-        Identity { kind: "relay".to_owned(), network: network.params.network, name: "relay".to_owned(), key: None };
+    let identity = identity(network);
     let store_settings = store::Settings { durability: Durability::Synced, ..store::Settings::default() };
     let store = Store::open(&settings.data, &relay::spaces::ALL, &identity, store_settings)?;
     let shards = network.placement.shards().collect();
     let reader = store.reader();
     let machine = Relay::open(relay::Settings::new(network.params.network, shards), &reader)?;
     Ok((store, machine))
+}
+
+fn identity(network: &Network) -> Identity {
+    Identity { kind: "relay".to_owned(), network: network.params.network, name: "relay".to_owned(), key: None }
+}
+
+/// The node as far as all kinds are the same: how it is, and copies of its store.
+fn itself(network: &Network, known: (Health, Security), reader: Reader, data: PathBuf) -> Arc<host::Node> {
+    let (identity, genesis) = (identity(network), network.genesis_digest);
+    let subject = Subject { identity, genesis, count: |_| 0, now_ms: 0 };
+    Arc::new(host::Node::new("relay".to_owned(), known, reader, data, subject))
 }

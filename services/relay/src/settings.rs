@@ -1,9 +1,11 @@
 //! What a relay node is told.
 
 use host::evidence::Settled;
+use host::{Live, LiveSettings, TlsSettings};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use wire::quota::Quota;
 
 /// The relay's TOML file; each field may also come from the environment as `DOVETAIL_RELAY_<FIELD>`.
 ///
@@ -26,4 +28,24 @@ pub struct Settings {
     /// The file that says how far time was moved, the same for all nodes: on a network with cheats, and on no other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cheats_clock: Option<PathBuf>,
+    /// Certificates for gRPC. None: plain text, on loopback alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSettings>,
+    /// Whether gRPC is in plain text where others reach it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub insecure: bool,
+    /// What is logged, as `DOVETAIL_LOG` says it and in its place; taken anew while the node runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
+    /// How many calls each peer of gRPC may make; taken anew while the node runs. None: as many as the port takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer_quota: Option<Quota>,
+}
+
+impl LiveSettings for Settings {
+    const PREFIX: &'static str = "DOVETAIL_RELAY";
+
+    fn take_live(&mut self) -> Live {
+        Live { log: self.log.take(), peer_quota: self.peer_quota.take(), client_quota: None }
+    }
 }

@@ -9,11 +9,13 @@
 //! Who asks is told here, once for all that bounds each client: the connection's address, or what a trusted proxy says.
 
 use super::chain::{Chain, Readiness};
+use super::error::LIMIT_CODE;
 use super::ids::{self, Body, Ids};
 use super::meter::MeterLayer;
 use super::site::{self, Site};
 use crate::limits::{JSONRPC_REQUEST_BYTES_MAX, JSONRPC_RESPONSE_BYTES_MAX};
-use crate::server::{FromAddress, HttpRequest, Proxies, Seat};
+use crate::quota::{Buckets, OverQuota};
+use crate::server::{Client, FromAddress, HttpRequest, Proxies, Seat};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body::Body as _;
@@ -64,6 +66,7 @@ pub(super) struct Door {
     pub(super) readiness: Ready,
     pub(super) proxies: Arc<Proxies>,
     pub(super) site: Option<Arc<dyn Site>>,
+    pub(super) buckets: Buckets<Client>,
 }
 
 impl Service<HttpRequest> for Door {
@@ -79,6 +82,11 @@ impl Service<HttpRequest> for Door {
         if let Some(FromAddress(peer)) = request.extensions().get().copied() {
             let client = self.proxies.client(peer, request.headers());
             request.extensions_mut().insert(client);
+            if *request.method() == Method::POST
+                && let Err(over) = self.buckets.look(&client)
+            {
+                return Box::pin(async move { Ok(over_quota(&over)) });
+            }
         }
         let mut builder = self.builder.clone();
         let is_upgrade = ws::is_upgrade_request(&request);
@@ -129,6 +137,23 @@ impl Door {
             _ => plain(StatusCode::NOT_FOUND, "JSON-RPC is at /, by POST\n".to_owned()),
         }
     }
+}
+
+/// The answer to a client that has no call left: what else it sent is not looked at.
+fn over_quota(over: &OverQuota) -> HttpResponse {
+    let text = serde_json::json!({
+        "jsonrpc": "2.0",
+        "id": null,
+        "error": { "code": LIMIT_CODE, "message": over.to_string() },
+    });
+    let mut response = Response::new(HttpBody::from(text.to_string()));
+    *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json; charset=utf-8"));
+    headers.insert(header::RETRY_AFTER, over.wait.as_secs().saturating_add(1).into());
+    // Browsers show a page nothing of an answer without it.
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, header::HeaderValue::from_static("*"));
+    response
 }
 
 fn plain(status: StatusCode, text: String) -> HttpResponse {

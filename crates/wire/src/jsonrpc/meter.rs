@@ -1,8 +1,8 @@
 //! What a client may have in work and unread: before each call and batch, and after it.
 //!
 //! ```text
-//! call -> not too much unread, not too many in work -> a turn, if it is heavy -> a place of its client's share, if it runs code
-//!      -> the method, within a deadline -> its answer counts as unread until it has left
+//! call -> not too much unread, not too many in work -> a turn, if it is heavy -> its client's quota -> a place of its client's
+//!      share, if it runs code -> the method, within a deadline -> its answer counts as unread until it has left
 //! ```
 //!
 //! A batch is one call with one turn; a bounded number of its calls are in work at once, heavy ones one after the other.
@@ -16,6 +16,7 @@ use crate::limits::{
     JSONRPC_BATCH_AT_ONCE_COUNT_MAX, JSONRPC_CALL_TIMEOUT, JSONRPC_CALLS_PER_CONNECTION_COUNT_MAX,
     JSONRPC_RESPONSE_BYTES_MAX, UNREAD_BYTES_MAX,
 };
+use crate::quota::Buckets;
 use crate::server::{Client, Dismissal, InWork, Seat, refusal};
 use futures_util::future::BoxFuture;
 use futures_util::stream::iter;
@@ -34,13 +35,13 @@ use tower::Layer;
 
 /// Puts the meter before a JSON-RPC service.
 #[derive(Debug, Clone)]
-pub(super) struct MeterLayer(pub(super) Heavy, pub(super) Shares);
+pub(super) struct MeterLayer(pub(super) Heavy, pub(super) Shares, pub(super) Buckets<Client>);
 
 impl<S> Layer<S> for MeterLayer {
     type Service = Metered<S>;
 
     fn layer(&self, service: S) -> Metered<S> {
-        Metered { service, heavy: self.0.clone(), shares: self.1.clone() }
+        Metered { service, heavy: self.0.clone(), shares: self.1.clone(), buckets: self.2.clone() }
     }
 }
 
@@ -50,6 +51,7 @@ pub(super) struct Metered<S> {
     service: S,
     heavy: Heavy,
     shares: Shares,
+    buckets: Buckets<Client>,
 }
 
 impl<S> RpcServiceT for Metered<S>
@@ -70,14 +72,14 @@ where
     fn call<'a>(&self, request: Request<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
         let (seat, id) = (seat(request.extensions()), request.id.clone().into_owned());
         let heavy = Heavy::is(request.method_name()).then(|| self.heavy.clone());
-        metered(seat, heavy, id, answered(self.service.clone(), self.shares.clone(), request))
+        metered(seat, heavy, id, answered(self.service.clone(), self.bounds(), request))
     }
 
     fn batch<'a>(&self, mut batch: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
         let seat = seat(batch.extensions());
         let is_heavy = batch.iter().flatten().any(|entry| Heavy::is(entry.method_name()));
         let heavy = is_heavy.then(|| self.heavy.clone());
-        metered(seat, heavy, Id::Null, all_answered(self.service.clone(), self.shares.clone(), batch))
+        metered(seat, heavy, Id::Null, all_answered(self.service.clone(), self.bounds(), batch))
     }
 
     fn notification<'a>(&self, notification: Notification<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
@@ -102,18 +104,34 @@ fn is_of_subscriptions(method: &str) -> bool {
     matches!(method, "eth_subscribe" | "eth_unsubscribe")
 }
 
-/// Answers one call, within its client's share.
-async fn answered<S>(service: S, shares: Shares, request: Request<'_>) -> MethodResponse
+/// What one client may ask for.
+#[derive(Debug, Clone)]
+struct Bounds {
+    shares: Shares,
+    buckets: Buckets<Client>,
+}
+
+impl<S> Metered<S> {
+    fn bounds(&self) -> Bounds {
+        Bounds { shares: self.shares.clone(), buckets: self.buckets.clone() }
+    }
+}
+
+/// Answers one call, within its client's quota and share.
+async fn answered<S>(service: S, bounds: Bounds, request: Request<'_>) -> MethodResponse
 where
     S: RpcServiceT<MethodResponse = MethodResponse> + Send + Sync,
 {
     if let Some(error) = unnotified(&request) {
         return MethodResponse::error(request.id, error);
     }
+    if let Err(over) = bounds.buckets.take(&client(request.extensions())) {
+        return MethodResponse::error(request.id, error(LIMIT_CODE, over.to_string()));
+    }
     if !Shares::is(request.method_name()) {
         return service.call(request).await;
     }
-    match shares.take(client(request.extensions())).await {
+    match bounds.shares.take(client(request.extensions())).await {
         Ok(_share) => service.call(request).await,
         Err(error) => MethodResponse::error(request.id, error),
     }
@@ -127,7 +145,7 @@ fn unnotified(request: &Request<'_>) -> Option<ErrorObjectOwned> {
 }
 
 /// Answers the calls of a batch, in its order, [`JSONRPC_BATCH_AT_ONCE_COUNT_MAX`] of them in work at once.
-async fn all_answered<'a, S>(service: S, shares: Shares, batch: Batch<'a>) -> MethodResponse
+async fn all_answered<'a, S>(service: S, bounds: Bounds, batch: Batch<'a>) -> MethodResponse
 where
     S: RpcServiceT<MethodResponse = MethodResponse> + Clone + Send + Sync + 'a,
 {
@@ -135,7 +153,7 @@ where
     let heavy_line = Arc::new(Mutex::new(()));
     let mut entries: Vec<BoxFuture<'a, Option<MethodResponse>>> = Vec::with_capacity(batch.len());
     for entry in batch {
-        entries.push(entry_answered(service.clone(), shares.clone(), Arc::clone(&heavy_line), entry).boxed());
+        entries.push(entry_answered(service.clone(), bounds.clone(), Arc::clone(&heavy_line), entry).boxed());
     }
     let mut answers = iter(entries).buffered(JSONRPC_BATCH_AT_ONCE_COUNT_MAX);
     let mut told = BatchResponseBuilder::new_with_limit(JSONRPC_RESPONSE_BYTES_MAX as usize);
@@ -156,7 +174,7 @@ where
 /// The answer to one entry of a batch; none to a notification.
 async fn entry_answered<'a, S>(
     service: S,
-    shares: Shares,
+    bounds: Bounds,
     heavy_line: Arc<Mutex<()>>,
     entry: Result<BatchEntry<'a>, BatchEntryErr<'a>>,
 ) -> Option<MethodResponse>
@@ -164,10 +182,10 @@ where
     S: RpcServiceT<MethodResponse = MethodResponse> + Send + Sync + 'a,
 {
     match entry {
-        Ok(BatchEntry::Call(request)) => Some(in_line(service, shares, heavy_line, request).await),
+        Ok(BatchEntry::Call(request)) => Some(in_line(service, bounds, heavy_line, request).await),
         Ok(BatchEntry::Notification(notification)) => {
             if let Some(request) = called(notification) {
-                in_line(service, shares, heavy_line, request).await;
+                in_line(service, bounds, heavy_line, request).await;
             }
             None
         }
@@ -179,12 +197,12 @@ where
 }
 
 /// Answers one call of a batch; a heavy one after those before it.
-async fn in_line<S>(service: S, shares: Shares, heavy_line: Arc<Mutex<()>>, request: Request<'_>) -> MethodResponse
+async fn in_line<S>(service: S, bounds: Bounds, heavy_line: Arc<Mutex<()>>, request: Request<'_>) -> MethodResponse
 where
     S: RpcServiceT<MethodResponse = MethodResponse> + Send + Sync,
 {
     let _turn = if Heavy::is(request.method_name()) { Some(heavy_line.lock().await) } else { None };
-    answered(service, shares, request).await
+    answered(service, bounds, request).await
 }
 
 fn client(extensions: &Extensions) -> Client {

@@ -1242,6 +1242,54 @@ async fn a_batch_is_answered_in_its_order_with_ids_as_they_came() {
     server.stop.cancel();
 }
 
+/// One client asks as fast as it can, another as it may: the second never waits for the first.
+#[tokio::test]
+async fn a_client_over_its_quota_is_told_so_and_takes_nothing_from_another() {
+    let quota = |per_second: u32, burst: u32| {
+        Some(crate::quota::Quota { per_second: per_second.try_into().unwrap(), burst: burst.try_into().unwrap() })
+    };
+    let trusted: Vec<String> = vec!["127.0.0.0/8".to_owned()];
+    let proxies = Proxies { trusted: trusted.try_into().unwrap(), ..Proxies::default() };
+    let quotas = super::ClientQuotas::default();
+    quotas.set(quota(1, 20));
+    let bound = super::JsonRpc::bind("127.0.0.1:0".parse().unwrap(), Arc::new(chain())).await.unwrap();
+    let server = bound.behind(proxies).within(quotas.clone());
+    let (address, stop) = (server.address(), CancellationToken::new());
+    let served = tokio::spawn(server.serve(stop.clone().cancelled_owned()));
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}"#;
+    let greedy = tokio::spawn(async move {
+        let mut told = Vec::new();
+        for _ in 0..200 {
+            told.push(post_with(address, "x-forwarded-for: 10.0.0.1", call).await);
+        }
+        told
+    });
+    for _ in 0..20 {
+        let answer = post_with(address, "x-forwarded-for: 10.0.0.2", call).await;
+        assert_eq!(body(&answer)["result"], "0x539", "{answer}");
+    }
+    let told = greedy.await.unwrap();
+    let (refused, answered): (Vec<_>, Vec<_>) = told.iter().partition(|answer| answer.starts_with("HTTP/1.1 429"));
+    assert!((20..40).contains(&answered.len()), "{} went through", answered.len());
+    let error = body(refused[0])["error"].take();
+    assert_eq!(error["code"], -32_005);
+    assert!(error["message"].as_str().unwrap().contains("1 calls a second with bursts of 20: try again in"), "{error}");
+    assert!(
+        refused[0].contains("retry-after: 1") && refused[0].contains("access-control-allow-origin: *"),
+        "{}",
+        refused[0]
+    );
+    // A batch is as many calls as it has.
+    let batch = json!(vec![json!({"jsonrpc": "2.0", "id": 1, "method": "eth_chainId"}); 30]).to_string();
+    let answers = body(&post_with(address, "x-forwarded-for: 10.0.0.3", &batch).await);
+    let is_refused = |answer: &&Value| answer["error"]["code"] == -32_005;
+    assert_eq!(answers.as_array().unwrap().iter().filter(is_refused).count(), 10);
+    quotas.set(None);
+    assert_eq!(body(&post_with(address, "x-forwarded-for: 10.0.0.1", call).await)["result"], "0x539");
+    stop.cancel();
+    served.await.unwrap();
+}
+
 /// Notifications that install filters: as many as a client may have push out the one that is idle longest.
 #[tokio::test]
 async fn a_notification_is_carried_out_and_not_answered() {

@@ -1,27 +1,37 @@
-//! Who may call: by address, by bearer token. (By certificate: TLS with a clients' authority.)
+//! Who may call, and how often: by certificate and role, by address, by bearer token; each within its quota.
 
+use super::client::Client;
+use super::complaints::Complaints;
+use super::lanes::UNDER_WAY;
 use super::listener::Peer;
+use crate::quota::{Buckets, Quota};
 use crate::rejection::{Reason, Rejection};
+use crate::roles::{self, HEALTH_PATH, Role, Row};
+use crate::tls::{Names, Roles, now_s};
 use alloy_primitives::{B256, keccak256};
 use futures_util::future::{Either, Ready, ready};
 use http::{Request, Response};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use tonic::Status;
-use tonic::transport::server::TlsConnectInfo;
 use tower::{Layer, Service};
 
-/// Calls under this path need no token.
-const HEALTH_PATH: &str = "/grpc.health.v1.Health/";
+/// Whose bucket a call is paid from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Caller {
+    /// By certificate: all connections that show this name.
+    Named(String),
+    /// In plain text: all connections from this address.
+    From(Client),
+}
 
-/// What changes how a node works for everybody, and is kept: for an operator alone.
-const OPERATOR_PATHS: [&str; 3] = [
-    "/dovetail.v1.RelayService/PauseRoute",
-    "/dovetail.v1.RelayService/ResumeRoute",
-    "/dovetail.v1.RelayService/RetryDeadLetter",
-];
+/// What is never refused for a quota.
+fn is_free(path: &str) -> bool {
+    path.starts_with(HEALTH_PATH) || UNDER_WAY.contains(&path)
+}
 
 /// Who may call a server. By default everyone who reaches it, and an operator from loopback; with a token, whoever has it.
 #[derive(Clone, Default)]
@@ -29,6 +39,9 @@ pub struct Access {
     /// keccak256 of the token, so that comparing takes the same time wherever two tokens part.
     token: Option<B256>,
     peers: BTreeSet<IpAddr>,
+    roles: Arc<RwLock<Arc<Roles>>>,
+    complaints: Arc<Complaints>,
+    buckets: Buckets<Caller>,
 }
 
 impl Access {
@@ -46,15 +59,85 @@ impl Access {
         self
     }
 
+    /// Gives certificates the roles that `roles` says. Without it no certificate has any.
+    #[must_use]
+    pub fn with_roles(self, roles: Roles) -> Self {
+        self.set_roles(roles);
+        self
+    }
+
+    /// Gives certificates other roles from the next call on; for all clones.
+    pub fn set_roles(&self, roles: Roles) {
+        *self.roles.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(roles);
+    }
+
+    /// Lets each peer call so often and no more; decisions are counted with the rest and never refused, as what they end holds locks.
+    #[must_use]
+    pub fn with_quota(self, quota: Option<Quota>) -> Self {
+        self.set_quota(quota);
+        self
+    }
+
+    /// Another quota from the next call on; for all clones.
+    pub fn set_quota(&self, quota: Option<Quota>) {
+        self.buckets.set(quota);
+    }
+
+    fn check_quota<B>(&self, request: &Request<B>) -> Result<(), Rejection> {
+        let path = request.uri().path();
+        let caller = match of(request) {
+            Some(Peer { names: Some(names), .. }) => Caller::Named(names.first().to_owned()),
+            Some(peer) => Caller::From(peer.tcp.remote_addr().map_or(Client::LOCAL, Client::from)),
+            None => Caller::From(Client::LOCAL),
+        };
+        match self.buckets.take(&caller) {
+            Err(over) if !is_free(path) => Err(Rejection::new(Reason::Busy, over.to_string())),
+            _ => Ok(()),
+        }
+    }
+
     fn check<B>(&self, request: &Request<B>) -> Result<(), Rejection> {
         self.check_peer(request)?;
-        self.check_operator(request.uri().path(), peer(request))?;
-        self.check_token(request)
+        match of(request).and_then(|peer| peer.names.as_deref()) {
+            Some(names) => self.check_role(request.uri().path(), names, now_s()).inspect_err(|rejection| {
+                self.complaints.tell(|left_out| {
+                    tracing::warn!(%rejection, left_out, "a call was refused");
+                });
+            })?,
+            None => self.check_operator(request.uri().path(), peer(request))?,
+        }
+        self.check_token(request)?;
+        self.check_quota(request)
+    }
+
+    fn check_role(&self, path: &str, names: &Names, now_s: i64) -> Result<(), Rejection> {
+        if names.is_expired(now_s) {
+            let text =
+                format!("the certificate of {names} expired {}: connect again with a renewed one", names.until());
+            return Err(Rejection::new(Reason::Unauthenticated, text));
+        }
+        if path.starts_with(HEALTH_PATH) {
+            return Ok(());
+        }
+        let roles = Arc::clone(&self.roles.read().unwrap_or_else(PoisonError::into_inner));
+        let own = roles.of(names);
+        let denied = |text: String| Err(Rejection::new(Reason::PermissionDenied, text));
+        match roles::row(path) {
+            Some(row) if row.callers.iter().any(|role| own.contains(role)) => Ok(()),
+            _ if own.is_empty() => denied(format!("the certificate of {names} has no role here: {}", roles.advice())),
+            Some(row) => denied(format!(
+                "{names} is {} and may not call {}, which is for {}",
+                listed(own.iter().copied()),
+                row.method,
+                listed(row.callers.iter().copied())
+            )),
+            None => denied(format!("{path} is for nobody: it has no row in the table of roles")),
+        }
     }
 
     /// Without a token nobody can tell an operator from a stranger but by where the call comes from.
     fn check_operator(&self, path: &str, peer: Option<IpAddr>) -> Result<(), Rejection> {
-        let is_free = self.token.is_some() || !OPERATOR_PATHS.contains(&path);
+        let is_free = self.token.is_some() || !roles::row(path).is_some_and(Row::is_operators);
         if is_free || peer.is_some_and(|peer| peer.is_loopback()) {
             return Ok(());
         }
@@ -94,11 +177,13 @@ impl fmt::Debug for Access {
     }
 }
 
+fn listed(roles: impl Iterator<Item = Role>) -> String {
+    roles.map(Role::as_str).collect::<Vec<_>>().join(", ")
+}
+
 /// The connection that a call came by.
 pub(super) fn of<B>(request: &Request<B>) -> Option<&Peer> {
-    let plain = request.extensions().get::<Peer>();
-    let tls = || request.extensions().get::<TlsConnectInfo<Peer>>().map(TlsConnectInfo::get_ref);
-    plain.or_else(tls)
+    request.extensions().get()
 }
 
 fn peer<B>(request: &Request<B>) -> Option<IpAddr> {
@@ -179,7 +264,8 @@ mod tests {
     fn a_stranger_pauses_no_route() {
         let (open, closed) = (Access::default(), Access::default().with_token("secret"));
         let (far, here) = (Some("10.0.0.7".parse().unwrap()), Some("127.0.0.1".parse().unwrap()));
-        for path in OPERATOR_PATHS {
+        for method in ["PauseRoute", "ResumeRoute", "RetryDeadLetter"] {
+            let path = &format!("/dovetail.v1.RelayService/{method}");
             assert_eq!(open.check_operator(path, far).unwrap_err().reason, Reason::PermissionDenied);
             assert_eq!(open.check_operator(path, None).unwrap_err().reason, Reason::PermissionDenied);
             assert_eq!(open.check_operator(path, here), Ok(()));

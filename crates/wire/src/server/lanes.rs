@@ -20,7 +20,7 @@ use tonic::Status;
 use tower::{Layer, Service};
 
 /// Calls that end work which others have begun.
-const UNDER_WAY: [&str; 1] = ["/dovetail.v1.ParticipantService/Decide"];
+pub(super) const UNDER_WAY: [&str; 1] = ["/dovetail.v1.ParticipantService/Decide"];
 
 /// Puts the lanes before a service; all services of one layer share them.
 #[derive(Debug, Clone)]

@@ -12,6 +12,7 @@ use super::client::FromAddress;
 use super::descriptors;
 use super::seats::{Held, LOOK_INTERVAL, Seat, Seats};
 use crate::limits::{CONNECTIONS_COUNT_MAX, HANDSHAKE_TIMEOUT, WRITE_STALL_TIMEOUT};
+use crate::tls::Names;
 use futures_util::stream::{Stream, unfold};
 use std::future::Future;
 use std::io;
@@ -107,13 +108,15 @@ pub(crate) struct Connection {
 pub(crate) struct Peer {
     pub(crate) tcp: TcpConnectInfo,
     pub(crate) seat: Arc<Seat>,
+    /// What its certificate says; none over plain text.
+    pub(crate) names: Option<Arc<Names>>,
 }
 
 impl Connected for Connection {
     type ConnectInfo = Peer;
 
     fn connect_info(&self) -> Peer {
-        Peer { tcp: self.stream.connect_info(), seat: Arc::clone(self.seat()) }
+        Peer { tcp: self.stream.connect_info(), seat: Arc::clone(self.seat()), names: None }
     }
 }
 

@@ -7,6 +7,7 @@
 
 use super::report::{Report, same};
 use super::stage::Stage;
+use crate::credentials::Credentials;
 use crate::receipt;
 use alloy_primitives::{Address, Bytes, U256, keccak256};
 use alloy_sol_types::{SolCall, SolValue};
@@ -129,7 +130,8 @@ pub(super) fn from_now(life: Duration) -> Result<Time> {
 async fn proven(stage: &Stage, id: MessageId) -> Result<(String, ())> {
     let folder = tempfile::tempdir()?;
     let (file, network) = (folder.path().join("message.receipt"), stage.cluster.network_path());
-    receipt::export(stage.network(), LeafKind::Message, id.0, SOURCE, &file).await?;
+    let security = Credentials::default().open(stage.network())?;
+    receipt::export((stage.network(), &security), LeafKind::Message, id.0, SOURCE, &file).await?;
     let arguments = ["receipt", "verify", &file.display().to_string(), "--network", &network.display().to_string()];
     let said = command(&arguments).await?;
     ensure!(said.contains(&id.to_string()), "it proves something else:\n{said}");
