@@ -2,6 +2,7 @@
 //!
 //! A module for each verb; what they stand on are the crates `cluster`, `conformance` and `judge`.
 
+pub mod bridge;
 pub mod config;
 pub mod conformance;
 pub mod demo;

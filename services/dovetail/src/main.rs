@@ -1,7 +1,9 @@
 //! The command line: devnet, demo, replay, trace, verify, and the services themselves.
 
 use clap::{Parser, Subcommand};
-use dovetail::{config, conformance, demo, demo_bridge, devnet, evidence, keys, lint, network, receipt, replay, trace};
+use dovetail::{
+    bridge, config, conformance, demo, demo_bridge, devnet, evidence, keys, lint, network, receipt, replay, trace,
+};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -30,6 +32,8 @@ enum Command {
     Devnet(devnet::Arguments),
     /// Shows the whole of dovetail on a fresh network and checks the result against one plain EVM.
     Demo(demo::Arguments),
+    /// Asks a carrier how its route stands, and tells it what to do.
+    Bridge(bridge::Arguments),
     /// Locks a token on an anvil, mints its twin on a shard, uses it, returns it, and compares both ledgers.
     DemoBridge,
     /// Runs real Ethereum blocks through coordinator and shards and compares them with their headers.
@@ -91,6 +95,7 @@ async fn run(command: Command) -> eyre::Result<()> {
         Command::Carrier(config) => Ok(Box::pin(bridge_service::run_carrier(&config.config)).await?),
         Command::Devnet(arguments) => devnet::run(arguments).await,
         Command::Demo(arguments) => Box::pin(demo::run(arguments)).await,
+        Command::Bridge(arguments) => bridge::run(arguments).await,
         Command::DemoBridge => Box::pin(demo_bridge::run()).await,
         Command::Replay(arguments) => replay::run(arguments).await,
         Command::Conformance(arguments) => conformance::run(arguments).await,
