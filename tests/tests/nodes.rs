@@ -1,8 +1,6 @@
-//! Other foreign chains than anvil: hardhat's node, and ganache, whose EVM is not revm. A delivery there, a message from there, and
-//! what an attestor reads of both.
+//! Another foreign chain than anvil: hardhat's node. A delivery there, a message from there, and what an attestor reads of both.
 //!
-//! Where one of them is not installed its test says so in a line and passes: `scripts/setup tests` brings hardhat, and `DOVETAIL_GANACHE` names
-//! a folder with npm's `ganache`.
+//! Where it is not installed the test says so in a line and passes: `scripts/setup tests` brings it.
 #![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 use alloy_primitives::{B256, Bytes, U256};
@@ -20,19 +18,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// The mnemonic of anvil's and hardhat's accounts: public knowledge.
-const MNEMONIC: &str = "test test test test test test test test test test test junk";
-
-/// Runtime code of a recipient that takes everything.
+/// Init code of a recipient that takes everything.
 const TAKES_ALL: &[u8] = &[0x60, 0x01, 0x60, 0x0c, 0x60, 0, 0x39, 0x60, 0x01, 0x60, 0, 0xf3, 0];
-
-fn end_to_end() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e")
-}
 
 /// hardhat's node, if it is installed.
 fn hardhat() -> Option<Command> {
-    let folder = std::env::var_os("DOVETAIL_HARDHAT").map_or_else(|| end_to_end().join("hardhat"), PathBuf::from);
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/hardhat");
+    let folder = std::env::var_os("DOVETAIL_HARDHAT").map_or(own, PathBuf::from);
     let cli = folder.join("node_modules/hardhat/dist/src/cli.js");
     let node = folder.join("../node_modules/node/bin/node");
     if !cli.is_file() || !node.is_file() {
@@ -40,19 +32,6 @@ fn hardhat() -> Option<Command> {
     }
     let mut command = Command::new(node);
     command.current_dir(&folder).env("CI", "true").env("HARDHAT_DISABLE_TELEMETRY_PROMPT", "true").arg(cli).arg("node");
-    Some(command)
-}
-
-/// ganache, if it is installed.
-fn ganache() -> Option<Command> {
-    let folder = std::env::var_os("DOVETAIL_GANACHE").map_or_else(end_to_end, PathBuf::from);
-    let cli = folder.join("node_modules/ganache/dist/node/cli.js");
-    if !cli.is_file() {
-        return None;
-    }
-    let mut command = Command::new("node");
-    command.arg(cli).args(["--logging.quiet", "--wallet.mnemonic", MNEMONIC]);
-    command.args(["--chain.chainId", &CHAIN_ID.to_string(), "--chain.networkId", &CHAIN_ID.to_string()]);
     Some(command)
 }
 
@@ -111,10 +90,4 @@ async fn carries(node: Anvil) {
 async fn hardhats_node_is_a_foreign_chain() {
     let Some(command) = hardhat() else { return println!("there is no hardhat here: nothing was tested") };
     carries(Anvil::start_as(command, ["--hostname", "127.0.0.1", "--port"]).await.unwrap()).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn ganache_whose_evm_is_not_revm_is_a_foreign_chain() {
-    let Some(command) = ganache() else { return println!("there is no ganache here: nothing was tested") };
-    carries(Anvil::start_as(command, ["--server.host", "127.0.0.1", "--server.port"]).await.unwrap()).await;
 }

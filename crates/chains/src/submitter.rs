@@ -53,6 +53,9 @@ const GAS_PERCENT: u64 = 120;
 /// How many deliveries may be under way at once: nodes keep some 16 of an account's in their pools for sure.
 pub const FLIGHTS_COUNT_MAX: usize = 16;
 
+/// For how long a receipt may be missing once its nonce is used up: nodes behind one address are not all equally far.
+const RECEIPT_GRACE: Duration = Duration::from_secs(2);
+
 /// After how long what is under way is sent again as it is, in case a node forgot it.
 const REBROADCAST_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -174,6 +177,9 @@ struct Flight {
     /// When it was sent last.
     #[serde(skip)]
     sent: Option<Instant>,
+    /// Since when its nonce is used up and no receipt is there.
+    #[serde(skip)]
+    missed: Option<Instant>,
 }
 
 impl Flight {
@@ -288,7 +294,19 @@ impl Submitter {
         let own = self.flights.last_key_value().map_or(0, |(nonce, _)| nonce + 1);
         let nonce = self.mined_count().await?.max(own);
         let (raw, hashes) = (Bytes::new(), Vec::new());
-        self.launch(Flight { id, nonce, fee, tip, gas, input, raw, hashes, signed: Instant::now(), sent: None })?;
+        self.launch(Flight {
+            id,
+            nonce,
+            fee,
+            tip,
+            gas,
+            input,
+            raw,
+            hashes,
+            signed: Instant::now(),
+            sent: None,
+            missed: None,
+        })?;
         self.broadcast(nonce).await?;
         Ok(Offered::UnderWay)
     }
@@ -321,7 +339,7 @@ impl Submitter {
     }
 
     /// How the flight with this nonce landed, if it did, where the chain has mined `mined` of the account's transactions.
-    async fn landing(&self, nonce: u64, mined: u64) -> Result<Option<Landing>, SubmitError> {
+    async fn landing(&mut self, nonce: u64, mined: u64) -> Result<Option<Landing>, SubmitError> {
         let Some(flight) = self.flights.get(&nonce) else { return Ok(None) };
         if let Some(receipt) = self.receipt(&flight.hashes).await? {
             let (transaction, gas_used) = (receipt.transaction_hash, receipt.gas_used);
@@ -329,14 +347,21 @@ impl Submitter {
             let reverted = Landing::Reverted { transaction, gas: flight.gas };
             return Ok(Some(if receipt.status() { delivered } else { reverted }));
         }
-        if mined <= nonce {
+        let id = flight.id;
+        if mined <= nonce || !self.is_missed(nonce) {
             return Ok(None);
         }
-        if self.is_delivered(flight.id).await? {
+        if self.is_delivered(id).await? {
             return Ok(Some(Landing::Delivered(Submitted::Before)));
         }
         tracing::warn!(nonce, "a nonce was taken by a transaction that is not ours");
         Ok(Some(Landing::Displaced))
+    }
+
+    /// Whether the receipt for a nonce that is used up has been missing for long enough.
+    fn is_missed(&mut self, nonce: u64) -> bool {
+        let Some(flight) = self.flights.get_mut(&nonce) else { return false };
+        flight.missed.get_or_insert_with(Instant::now).elapsed() >= RECEIPT_GRACE
     }
 
     /// Sends again what is old, and makes the first dearer once patience with it is at its end.

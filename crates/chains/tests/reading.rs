@@ -60,6 +60,7 @@ async fn two_of_three_honest_endpoints_are_enough_whatever_the_third_does() {
         Fault::WrongChain,
         Fault::OtherReceipts,
         Fault::OmittedLog,
+        Fault::NoBlockReceipts,
     ];
     for fault in all {
         let read = read_through([fault, Fault::None, Fault::None]).await;
@@ -169,4 +170,9 @@ async fn what_was_processed_is_read_beside_what_was_dispatched() {
     let reader = reader(&served, 2, Finality::Instant);
     let head = reader.finalized().await.unwrap();
     assert_eq!(reader.events(&head).await, Ok(events));
+}
+
+#[tokio::test]
+async fn a_node_without_a_call_for_a_blocks_receipts_is_asked_for_each() {
+    assert_eq!(read_through([Fault::NoBlockReceipts; 3]).await, Ok(vec![message(1), message(2)]));
 }

@@ -19,6 +19,9 @@ pub const CHAIN_ID: u64 = 31_337;
 /// The secret key of anvil's second account, which pays for deliveries: public knowledge.
 pub const CARRIER_KEY: &str = "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
 
+/// What each transaction may use: not every node estimates where it is not told.
+const GAS_LIMIT: &str = "0x5b8d80";
+
 /// How long anvil may take to listen.
 const READY_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -110,13 +113,14 @@ impl Anvil {
 
     /// Deploys this init code from its first account.
     pub async fn deploy(&self, code: Bytes) -> Result<Address> {
-        let receipt = self.transact(json!({ "from": self.deployer, "data": code })).await?;
+        let receipt = self.transact(json!({ "from": self.deployer, "data": code, "gas": GAS_LIMIT })).await?;
         serde_json::from_value(receipt["contractAddress"].clone()).wrap_err("no contract was made")
     }
 
     /// Calls `to` from its first account; the receipt's gas.
     pub async fn send(&self, to: Address, call: &impl SolCall) -> Result<u64> {
-        let call = json!({ "from": self.deployer, "to": to, "data": Bytes::from(call.abi_encode()) });
+        let data = Bytes::from(call.abi_encode());
+        let call = json!({ "from": self.deployer, "to": to, "data": data, "gas": GAS_LIMIT });
         let gas: U64 = serde_json::from_value(self.transact(call).await?["gasUsed"].clone())?;
         Ok(gas.to())
     }

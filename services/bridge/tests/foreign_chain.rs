@@ -25,8 +25,8 @@ use std::time::Duration;
 
 const DOMAIN: u32 = 900;
 const NETWORK: u64 = 77;
-const SEEDS_COUNT: u64 = 12;
-const STEPS_COUNT: u64 = 60;
+const SEEDS_COUNT: u64 = 3;
+const STEPS_COUNT: u64 = 40;
 const DEPTH: u64 = 4;
 const FINALITY: Finality = Finality::Depth { blocks: DEPTH };
 
@@ -137,7 +137,7 @@ impl Stage {
         let url = |(number, served): (usize, &Served)| {
             if lies == Some(number) { self.liar.url.clone() } else { served.url.clone() }
         };
-        let endpoint = |url: String| Endpoint::new(&url).unwrap().with_timeout(Duration::from_millis(150));
+        let endpoint = |url: String| Endpoint::new(&url).unwrap().with_timeout(Duration::from_millis(60));
         let endpoints = self.served.iter().enumerate().map(url).map(endpoint).collect();
         EvmChain::new(u64::from(DOMAIN), mailbox(), FINALITY, endpoints, 2)
     }
