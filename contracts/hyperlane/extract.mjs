@@ -16,6 +16,7 @@ const CONTRACTS = {
   'merkle-tree-hook': 'hooks/MerkleTreeHook',
   'pausable-hook': 'hooks/PausableHook',
   'message-id-multisig-ism-factory': 'isms/multisig/StaticMultisigIsm.sol/StaticMessageIdMultisigIsmFactory',
+  'merkle-root-multisig-ism-factory': 'isms/multisig/StaticMultisigIsm.sol/StaticMerkleRootMultisigIsmFactory',
 };
 
 const [folder, check] = process.argv.slice(2);

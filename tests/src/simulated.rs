@@ -11,7 +11,7 @@ use eyre::{Result, ensure};
 use judge::{Contents, Report};
 use primitives::{Millis, NetworkId, ShardId, Slot, Time};
 use shard::{GenesisAccount, GenesisAccounts, OutcomeRecord, Shard, queries};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use world::faults::Side;
 use world::{Party, Plan, Request, Response, Roots, Span, Ticket, Watch, World};
 
@@ -267,7 +267,8 @@ impl Cluster for Simulated {
         for shard in self.placement().shards() {
             contents.insert(shard, Contents::read(self.world.shard(shard).store())?);
         }
-        let report = judge::judge(self.params(), self.placement(), judge::genesis(&self.genesis)?, &contents)?;
+        let report =
+            judge::judge(self.params(), self.placement(), &BTreeSet::new(), judge::genesis(&self.genesis)?, &contents)?;
         ensure!(report.undecided == 0, "{} attempts are undecided", report.undecided);
         ensure!(report.messages_under_way == 0, "{} messages are under way", report.messages_under_way);
         Ok(report)

@@ -19,6 +19,7 @@ use fixtures::wallet::{Call, Wallet};
 use primitives::ShardId;
 use proof::domain_of;
 use std::collections::BTreeMap;
+use std::process::Command;
 use tempfile::TempDir;
 
 const HERE: ShardId = ShardId(1);
@@ -109,10 +110,31 @@ impl Both {
         assert_eq!(all, (count, count), "each once");
     }
 
-    fn stop(self) {
+    /// Waits until Ping has been told of the end of so many.
+    async fn ended(&self, count: u64) {
+        let count = U256::from(count);
+        let told = until("every end", || async {
+            let told = self.client.view(self.ping, &Ping::deliveredCountCall {}).await?;
+            Ok((told >= count).then_some(told))
+        });
+        let told = told.await.unwrap_or_else(|error| panic!("{error}\n{}", self.bridge.logs()));
+        assert_eq!(told, count, "each once");
+    }
+
+    /// What `dovetail bridge` says, and whether it could be done.
+    fn operator(&self, verb: &[&str]) -> (bool, String) {
+        let at = self.bridge.operator();
+        let ran = Command::new(program().unwrap()).args(["bridge", "--at", &at]).args(verb).output().unwrap();
+        let said = [ran.stdout, ran.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        (ran.status.success(), said)
+    }
+
+    /// Stops all of it; the oracle replays what the shards committed, foreign messages included.
+    fn judge(self) -> judge::Report {
+        let (network, stores) = (self.cluster.network().clone(), self.dir.path().join("network"));
         self.bridge.stop().unwrap();
         self.cluster.stop().unwrap();
-        drop(self.dir);
+        judge::check(&network, &judge::stores(&network, &stores)).unwrap_or_else(|error| panic!("{error}"))
     }
 }
 
@@ -131,7 +153,9 @@ async fn a_message_goes_out_and_one_comes_in_through_hyperlanes_own_contracts() 
     assert_eq!(both.anvil.view(both.pong_there, &there).await.unwrap(), U256::from(1));
     let here = Pong::countOfCall { key: key_of(CHAIN_ID as u32, both.anvil.deployer, b"in") };
     assert_eq!(both.client.view(both.pong, &here).await.unwrap(), U256::from(1));
-    both.stop();
+    both.ended(1).await;
+    let report = both.judge();
+    assert_eq!((report.foreign_messages, report.messages_under_way), (1, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,5 +171,114 @@ async fn a_bridge_whose_carrier_and_attestors_are_killed_loses_and_doubles_nothi
         both.arrive(u64::from(round)).await;
         both.bridge.start_attestor(usize::from(round) % 3).unwrap();
     }
-    both.stop();
+    both.ended(4).await;
+    let report = both.judge();
+    assert_eq!((report.foreign_messages, report.messages_under_way), (4, 0));
+}
+
+/// Runtime code that goes through where nothing is paid for gas, as in an estimate, and reverts where it is mined.
+const PASSES_ESTIMATES_ALONE: &[u8] = &[0x3a, 0x15, 0x60, 0x0a, 0x57, 0x60, 0, 0x60, 0, 0xfd, 0x5b, 0];
+
+/// Init code that puts `code`, of less than 256 bytes, there.
+fn init_code(code: &[u8]) -> Bytes {
+    let length = u8::try_from(code.len()).unwrap();
+    [&[0x60, length, 0x60, 0x0c, 0x60, 0, 0x39, 0x60, length, 0x60, 0, 0xf3][..], code].concat().into()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_that_reverts_when_it_is_mined_is_tried_three_times_and_is_then_for_a_person() {
+    let Some(mut both) = Both::start().await.unwrap() else { return };
+    let good = both.pong_there;
+    both.pong_there = both.anvil.deploy(init_code(PASSES_ESTIMATES_ALONE)).await.unwrap();
+    both.send_out(b"poison").await.unwrap();
+    both.pong_there = good;
+    // What comes after it, in both directions, waits for nothing.
+    both.send_out(b"plain").await.unwrap();
+    both.send_in(b"plain").await.unwrap();
+    both.arrive(1).await;
+    both.ended(1).await;
+    let listed = until("a letter", || async {
+        let (_, said) = both.operator(&["dead-letters", "list"]);
+        Ok(said.contains("1 in all").then_some(said))
+    });
+    let listed = listed.await.unwrap_or_else(|error| panic!("{error}\n{}", both.bridge.logs()));
+    assert!(listed.contains("3 tries") && listed.contains("reverted"), "{listed}");
+    let id = listed.split_whitespace().next().unwrap().to_owned();
+    let (_, why) = both.operator(&["why", &id]);
+    assert!(why.contains("put aside after 3 tries"), "{why}");
+    let (refunded, said) = both.operator(&["dead-letters", "refund", &id]);
+    assert!(!refunded && said.contains("keeps no deadline"), "{said}");
+    // It outlives the process, and is not tried by the next one.
+    both.bridge.kill_carrier().unwrap();
+    both.bridge.start_carrier().unwrap();
+    both.send_out(b"more").await.unwrap();
+    both.send_in(b"more").await.unwrap();
+    both.arrive(2).await;
+    assert!(both.operator(&["dead-letters", "list"]).1.contains("1 in all"));
+    let (_, routes) = both.operator(&["routes"]);
+    assert!(routes.contains("1 letters"), "{routes}");
+    let (dropped, _) = both.operator(&["dead-letters", "drop", &id, "--reason", "its contract is broken"]);
+    assert!(dropped && both.operator(&["dead-letters", "list"]).1.contains("0 in all"));
+    both.ended(2).await;
+    assert_eq!(both.judge().messages_under_way, 1, "nobody can say that it was not delivered");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_stops_what_is_new_and_loses_nothing() {
+    let Some(mut both) = Both::start().await.unwrap() else { return };
+    both.send_out(b"first").await.unwrap();
+    both.send_in(b"first").await.unwrap();
+    both.arrive(1).await;
+    assert!(both.operator(&["pause", "both", "--reason", "a drill"]).0);
+    both.send_out(b"second").await.unwrap();
+    both.send_in(b"second").await.unwrap();
+    // What was under way still ends: its shard hears of it while the way in takes no messages.
+    both.ended(1).await;
+    both.bridge.kill_carrier().unwrap();
+    both.bridge.start_carrier().unwrap();
+    let paused = until("the pause after a restart", || async {
+        let (_, routes) = both.operator(&["routes"]);
+        Ok(routes.contains("paused: a drill").then_some(()))
+    });
+    paused.await.unwrap();
+    let (here, there) = (both.received_here().await.unwrap(), both.received_there().await.unwrap());
+    assert_eq!((here, there), (U256::from(1), U256::from(1)));
+    assert!(both.operator(&["resume", "both"]).0);
+    both.arrive(2).await;
+    both.ended(2).await;
+    assert_eq!(both.judge().foreign_messages, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_carrier_that_starts_again_goes_on_where_it_was() {
+    let Some(mut both) = Both::start().await.unwrap() else { return };
+    for round in 1..=3_u8 {
+        both.send_out(&[round]).await.unwrap();
+        both.send_in(&[round]).await.unwrap();
+    }
+    both.arrive(3).await;
+    both.ended(3).await;
+    let cursor = both.dir.path().join("bridge/carrier/cursor-out.json");
+    // Three messages, and three that tell the sender there how its own ended, which are settled later.
+    let passed = until("the cursor", || async {
+        let places: serde_json::Value = serde_json::from_slice(&std::fs::read(&cursor)?)?;
+        let of_shard = |shards: &serde_json::Value| shards["1"].as_u64().is_some_and(|index| index >= 1);
+        Ok(places["outbound"].as_object().is_some_and(|all| all.values().any(of_shard)).then_some(()))
+    });
+    passed.await.unwrap_or_else(|error| panic!("{error}\n{}", both.bridge.logs()));
+    both.bridge.kill_carrier().unwrap();
+    both.bridge.start_carrier().unwrap();
+    both.send_out(b"more").await.unwrap();
+    both.send_in(b"more").await.unwrap();
+    both.arrive(4).await;
+    both.ended(4).await;
+    // Without its folder it asks the shards, and does nothing twice.
+    both.bridge.kill_carrier().unwrap();
+    std::fs::remove_dir_all(both.dir.path().join("bridge/carrier")).unwrap();
+    both.bridge.start_carrier().unwrap();
+    both.send_out(b"last").await.unwrap();
+    both.send_in(b"last").await.unwrap();
+    both.arrive(5).await;
+    both.ended(5).await;
+    assert_eq!(both.judge().foreign_messages, 5);
 }

@@ -77,6 +77,24 @@ pub enum ChainError {
     Endpoint(#[from] EndpointError),
 }
 
+/// What a mailbox did in one block, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MailboxEvents {
+    /// The v3 bytes of every message that was dispatched.
+    pub dispatched: Vec<Vec<u8>>,
+    /// Every message that was processed, its recipient having run to its end.
+    pub processed: Vec<ProcessedMessage>,
+}
+
+/// A message that was processed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProcessedMessage {
+    /// The domain that it came from.
+    pub origin: u32,
+    /// Hyperlane's id of it.
+    pub id: B256,
+}
+
 /// A foreign chain with one Hyperlane mailbox, as an attestor sees it.
 pub trait Chain: Send + Sync {
     /// The newest block that the policy calls final.
@@ -85,6 +103,6 @@ pub trait Chain: Send + Sync {
     /// The block of this number.
     fn block(&self, number: u64) -> impl Future<Output = Result<Head, ChainError>> + Send;
 
-    /// The v3 bytes of every message that the mailbox dispatched in `block`, in order.
-    fn dispatched(&self, block: &Head) -> impl Future<Output = Result<Vec<Vec<u8>>, ChainError>> + Send;
+    /// What the mailbox did in `block`.
+    fn events(&self, block: &Head) -> impl Future<Output = Result<MailboxEvents, ChainError>> + Send;
 }

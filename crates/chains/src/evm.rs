@@ -1,16 +1,16 @@
 //! An EVM chain behind several endpoints, of which so many must agree on a block's hash.
 //!
-//! ``text
+//! ```text
 //!   endpoints --header--> hash computed here, not read --> k of n show the same one --> Head
-//!   any endpoint --receipts of that block--> their trie's root computed here = the header's --> dispatched messages
-//! ``
+//!   any endpoint --receipts of that block--> their trie's root computed here = the header's --> the mailbox's events
+//! ```
 //!
 //! Promise: a block counts once k independent endpoints show its header; its messages need nobody's word then, because the
 //! header commits to them: an endpoint can leave none out, add none, and show no other block's. Fewer than k is an error
 //! that names what each said, never a lower k.
 //! Source: Ethereum yellow paper §4.3 for the header's commitments; `KelpDAO`, 2026, for the k of n.
 
-use crate::chain::{Chain, ChainError, Finality, Head};
+use crate::chain::{Chain, ChainError, Finality, Head, MailboxEvents, ProcessedMessage};
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::evidence::{Disagreement, Shown};
 use alloy_consensus::proofs::calculate_receipt_root;
@@ -19,13 +19,25 @@ use alloy_primitives::{Address, B256, BloomInput, Log, U64};
 use alloy_rpc_types_eth::TransactionReceipt;
 use alloy_sol_types::{SolEvent, sol};
 use futures_util::future::join_all;
+use serde::Deserialize;
 use serde_json::json;
 use std::collections::BTreeMap;
+
+/// How many transactions a block has at most: far more than a block's gas pays for.
+const TRANSACTIONS_COUNT_MAX: usize = 20_000;
 
 sol! {
     /// Hyperlane's mailbox, as far as a reader of its logs needs it.
     #[derive(Debug)]
     event Dispatch(address indexed sender, uint32 indexed destination, bytes32 indexed recipient, bytes message);
+
+    /// The first of two logs of one delivery; which message it was says the second.
+    #[derive(Debug)]
+    event Process(uint32 indexed origin, bytes32 indexed sender, address indexed recipient);
+
+    /// The second.
+    #[derive(Debug)]
+    event ProcessId(bytes32 indexed messageId);
 }
 
 /// An EVM chain.
@@ -134,15 +146,30 @@ impl Chain for EvmChain {
         Ok(Head::of(&self.agreed(number).await?))
     }
 
-    async fn dispatched(&self, block: &Head) -> Result<Vec<Vec<u8>>, ChainError> {
+    async fn events(&self, block: &Head) -> Result<MailboxEvents, ChainError> {
         let may = |input: &[u8]| block.bloom.contains_input(BloomInput::Raw(input));
-        if !may(self.mailbox.as_slice()) || !may(Dispatch::SIGNATURE_HASH.as_slice()) {
-            return Ok(Vec::new());
+        let kinds = [Dispatch::SIGNATURE_HASH, ProcessId::SIGNATURE_HASH];
+        if !may(self.mailbox.as_slice()) || !kinds.iter().any(|kind| may(kind.as_slice())) {
+            return Ok(MailboxEvents::default());
         }
-        let logs = self.logs(block).await?;
-        let own = logs.iter().filter(|log| log.address == self.mailbox);
-        Ok(own.filter_map(|log| Dispatch::decode_log(log).ok()).map(|log| log.data.message.to_vec()).collect())
+        Ok(events(self.mailbox, &self.logs(block).await?))
     }
+}
+
+/// What these logs say that `mailbox` did.
+fn events(mailbox: Address, logs: &[Log]) -> MailboxEvents {
+    let (mut events, mut origin) = (MailboxEvents::default(), None);
+    for log in logs.iter().filter(|log| log.address == mailbox) {
+        if let Ok(dispatch) = Dispatch::decode_log(log) {
+            events.dispatched.push(dispatch.data.message.to_vec());
+        } else if let Ok(process) = Process::decode_log(log) {
+            origin = Some(process.data.origin);
+        } else if let (Ok(done), Some(origin)) = (ProcessId::decode_log(log), origin.take()) {
+            // The mailbox logs the two one after the other, before it calls anybody.
+            events.processed.push(ProcessedMessage { origin, id: done.data.messageId });
+        }
+    }
+    events
 }
 
 /// A header by number or tag; its hash is for the caller to compute.
@@ -155,12 +182,38 @@ async fn header(endpoint: &Endpoint, block: serde_json::Value) -> Result<Header,
 /// The logs of a block, if the receipts are the ones that its header commits to.
 async fn receipts(endpoint: &Endpoint, block: &Head) -> Result<Vec<Log>, EndpointError> {
     let number = format!("{:#x}", block.number);
-    let answer: Option<Vec<TransactionReceipt>> = endpoint.call("eth_getBlockReceipts", json!([number])).await?;
-    let receipts = answer.ok_or_else(|| EndpointError::Garbage("no receipts".to_owned()))?;
+    let answer = endpoint.call::<Option<Vec<TransactionReceipt>>>("eth_getBlockReceipts", json!([number])).await;
+    let receipts = match answer {
+        Ok(receipts) => receipts.ok_or_else(|| EndpointError::Garbage("no receipts".to_owned()))?,
+        // Not every node has the call; which error it gives instead is its own.
+        Err(EndpointError::Refused { .. }) => receipts_one_by_one(endpoint, block).await?,
+        Err(error) => return Err(error),
+    };
     let receipts: Vec<ReceiptEnvelope<Log>> =
         receipts.into_iter().map(|receipt| receipt.inner.into_primitives_receipt()).collect();
     if calculate_receipt_root(&receipts) != block.receipts_root {
         return Err(EndpointError::Garbage("receipts of another block".to_owned()));
     }
     Ok(receipts.iter().flat_map(|receipt| receipt.logs().to_vec()).collect())
+}
+
+/// The same from a node that has no call for a whole block's.
+async fn receipts_one_by_one(endpoint: &Endpoint, block: &Head) -> Result<Vec<TransactionReceipt>, EndpointError> {
+    let shown: Option<Transactions> = endpoint.call("eth_getBlockByHash", json!([block.hash, false])).await?;
+    let hashes = shown.ok_or_else(|| EndpointError::Garbage("no such block".to_owned()))?.transactions;
+    if hashes.len() > TRANSACTIONS_COUNT_MAX {
+        return Err(EndpointError::TooLarge);
+    }
+    let mut receipts = Vec::with_capacity(hashes.len());
+    for hash in hashes {
+        let receipt: Option<TransactionReceipt> = endpoint.call("eth_getTransactionReceipt", json!([hash])).await?;
+        receipts.push(receipt.ok_or_else(|| EndpointError::Garbage("no receipt".to_owned()))?);
+    }
+    Ok(receipts)
+}
+
+/// Of a block, what it takes to ask for its receipts.
+#[derive(Debug, Deserialize)]
+struct Transactions {
+    transactions: Vec<B256>,
 }

@@ -2,15 +2,20 @@
 //!
 //! ```text
 //!   message id --> leaf of a keccak tree of depth 32 --> root, index --> checkpoint --> EIP-191 --> secp256k1, low s
-//!   metadata   = hook(32) | root(32) | index(4) | signatures in the ISM's order of validators, 65 bytes each
+//!   message id:  hook(32) | root(32) | index(4) | signatures
+//!   Merkle root: hook(32) | leaf index(4) | id(32) | path(32 x 32) | signed index(4) | signatures
+//!   signatures   in the ISM's order of validators, r | s | v, 65 bytes each
 //! ```
 //!
-//! Promise: what an unmodified `StaticMessageIdMultisigIsm` of `@hyperlane-xyz/core` 12.1 accepts, which the test on anvil shows.
-//! Source: hyperlane-monorepo, `solidity/contracts/libs/Merkle.sol`, `CheckpointLib.sol` and `MessageIdMultisigIsmMetadata.sol`.
+//! Promise: what an unmodified `StaticMessageIdMultisigIsm` and `StaticMerkleRootMultisigIsm` of `@hyperlane-xyz/core` 12.1 accept, which
+//! the tests on anvil show.
+//! Source: hyperlane-monorepo, `solidity/contracts/libs/Merkle.sol`, `CheckpointLib.sol`, `MessageIdMultisigIsmMetadata.sol` and
+//! `MerkleRootMultisigIsmMetadata.sol`.
 
 use alloy_primitives::{Address, B256, Signature, keccak256};
 use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
+use serde::{Deserialize, Serialize};
 
 /// How deep the tree is.
 const TREE_DEPTH: usize = 32;
@@ -47,6 +52,13 @@ impl IncrementalTree {
         None
     }
 
+    /// The left siblings of the newest leaf, from leaf to top: with zeros on the right they are its path.
+    pub fn left_siblings(&self) -> Vec<B256> {
+        let index = self.count.saturating_sub(1);
+        let is_right = |(level, _): &(usize, &B256)| index >> level & 1 == 1;
+        self.branch.iter().enumerate().filter(is_right).map(|(_, sibling)| *sibling).collect()
+    }
+
     /// The root over all leaves, the missing ones zero.
     pub fn root(&self) -> B256 {
         let (mut node, mut zero) = (B256::ZERO, B256::ZERO);
@@ -56,6 +68,27 @@ impl IncrementalTree {
         }
         node
     }
+}
+
+/// The path of the newest leaf of a tree, at `index`, from its left siblings; none if there are not as many as it has.
+fn newest_path(index: u32, left: &[B256]) -> Option<[B256; TREE_DEPTH]> {
+    let (mut left, mut zero, mut path) = (left.iter(), B256::ZERO, [B256::ZERO; TREE_DEPTH]);
+    for (level, sibling) in path.iter_mut().enumerate() {
+        *sibling = if index >> level & 1 == 1 { *left.next()? } else { zero };
+        zero = pair(zero, zero);
+    }
+    left.next().is_none().then_some(path)
+}
+
+/// Which ISM it is that decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IsmKind {
+    /// `StaticMessageIdMultisigIsm`: the cheaper one.
+    #[default]
+    MessageId,
+    /// `StaticMerkleRootMultisigIsm`.
+    MerkleRoot,
 }
 
 fn pair(left: B256, right: B256) -> B256 {
@@ -98,18 +131,46 @@ impl Checkpoint {
         signature.recover_address_from_msg(&self.digest()[..]).ok()
     }
 
+    /// Whether `left` are the left siblings of the message, which is the newest leaf.
+    pub fn is_newest_leaf(&self, left: &[B256]) -> bool {
+        let Some(path) = newest_path(self.index, left) else { return false };
+        let up = |node, (level, sibling): (usize, &B256)| {
+            if self.index >> level & 1 == 1 { pair(*sibling, node) } else { pair(node, *sibling) }
+        };
+        path.iter().enumerate().fold(self.id, up) == self.root
+    }
+
     /// The metadata that a message-id multisig ISM of these validators takes, if enough of them signed.
     ///
     /// `signatures` may be in any order and have others' among them; each validator counts once.
     pub fn metadata(&self, validators: &[Address], threshold: usize, signatures: &[Vec<u8>]) -> Option<Vec<u8>> {
         let mut metadata = [&self.hook[..], &self.root[..], &self.index.to_be_bytes()].concat();
+        metadata.extend(self.chosen(validators, threshold, signatures)?);
+        Some(metadata)
+    }
+
+    /// The same for a Merkle-root multisig ISM; `left` are the message's left siblings.
+    pub fn merkle_metadata(
+        &self,
+        validators: &[Address],
+        threshold: usize,
+        signatures: &[Vec<u8>],
+        left: &[B256],
+    ) -> Option<Vec<u8>> {
+        let path = newest_path(self.index, left)?;
+        // The message is the newest leaf under the root, so its own place and the signed one are the same.
+        let mut metadata = [&self.hook[..], &self.index.to_be_bytes(), &self.id[..]].concat();
+        metadata.extend(path.iter().flatten());
+        metadata.extend(self.index.to_be_bytes());
+        metadata.extend(self.chosen(validators, threshold, signatures)?);
+        Some(metadata)
+    }
+
+    /// The signatures that count, in the validators' order: exactly `threshold` of them.
+    fn chosen(&self, validators: &[Address], threshold: usize, signatures: &[Vec<u8>]) -> Option<Vec<u8>> {
         let of = |validator: &Address| signatures.iter().find(|signature| self.signer(signature) == Some(*validator));
         let chosen: Vec<_> = validators.iter().filter_map(of).take(threshold).collect();
-        if chosen.len() < threshold {
-            return None;
-        }
-        metadata.extend(chosen.into_iter().flatten());
-        Some(metadata)
+        (chosen.len() == threshold).then(|| chosen.into_iter().flatten().copied().collect())
     }
 }
 
@@ -176,5 +237,44 @@ mod tests {
             let signature = other.sign(&signer(1)).unwrap();
             assert_ne!(checkpoint().signer(&signature), Some(signer(1).address()), "{other:?}");
         }
+    }
+
+    #[test]
+    fn every_newest_leaf_has_a_path_to_its_root_and_no_other_leaf_has() {
+        let mut tree = IncrementalTree::default();
+        for number in 0..70_u8 {
+            let leaf = B256::repeat_byte(number + 1);
+            let index = tree.insert(leaf).unwrap();
+            let own = Checkpoint { root: tree.root(), index, id: leaf, ..checkpoint() };
+            let left = tree.left_siblings();
+            assert!(own.is_newest_leaf(&left), "{number}");
+            assert!(!Checkpoint { id: B256::ZERO, ..own }.is_newest_leaf(&left));
+            assert!(!Checkpoint { index: index + 1, ..own }.is_newest_leaf(&left));
+            assert!(!own.is_newest_leaf(&[&left[..], &[B256::ZERO]].concat()));
+        }
+    }
+
+    #[test]
+    fn merkle_metadata_has_the_path_and_the_signed_index() {
+        let mut tree = IncrementalTree::default();
+        for byte in [7, 8, 9] {
+            tree.insert(B256::repeat_byte(byte)).unwrap();
+        }
+        let own = Checkpoint { root: tree.root(), index: 2, id: B256::repeat_byte(9), ..checkpoint() };
+        let signed = vec![own.sign(&signer(1)).unwrap().to_vec()];
+        let metadata = own.merkle_metadata(&[signer(1).address()], 1, &signed, &tree.left_siblings()).unwrap();
+        assert_eq!(metadata.len(), 32 + 4 + 32 + 32 * 32 + 4 + 65);
+        assert_eq!(metadata[68 + 32..68 + 64], pair(B256::repeat_byte(7), B256::repeat_byte(8))[..]);
+        assert_eq!(own.merkle_metadata(&[signer(1).address()], 1, &signed, &[]), None);
+    }
+
+    #[test]
+    fn chainswap_a_signature_with_the_high_s_is_nobodys() {
+        let signed = checkpoint().sign(&signer(1)).unwrap();
+        let low = Signature::try_from(&signed[..]).unwrap();
+        let order = alloy_primitives::uint!(0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141_U256);
+        let high = Signature::new(low.r(), order - low.s(), !low.v());
+        assert_eq!(checkpoint().signer(&signed), Some(signer(1).address()));
+        assert_eq!(checkpoint().signer(&high.as_bytes()), None);
     }
 }

@@ -7,14 +7,14 @@
 //! ```
 //!
 //! Promise: real headers, whose hashes and receipt roots are right, so that a reader who checks them can tell a lie from the truth.
-//! Knows no transactions: a block's receipts are its mailbox's dispatches, one receipt each.
+//! Knows no transactions: a block's receipts are its mailbox's dispatches and deliveries, one receipt each.
 
 mod server;
 
 pub use server::{Fault, Served};
 
-use crate::chain::{Chain, ChainError, Finality, Head};
-use crate::evm::Dispatch;
+use crate::chain::{Chain, ChainError, Finality, Head, MailboxEvents, ProcessedMessage};
+use crate::evm::{Dispatch, Process, ProcessId};
 use alloy_consensus::proofs::calculate_receipt_root;
 use alloy_consensus::{Eip658Value, Header, Receipt, ReceiptEnvelope, ReceiptWithBloom};
 use alloy_primitives::{Address, B256, Bloom, Log, LogData};
@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(crate) struct Block {
     pub(crate) header: Header,
     pub(crate) receipts: Vec<ReceiptEnvelope<Log>>,
-    messages: Vec<Vec<u8>>,
+    events: MailboxEvents,
 }
 
 #[derive(Debug)]
@@ -60,8 +60,15 @@ impl SimulatedChain {
 
     /// The next block, in which the mailbox dispatched these v3 bytes.
     pub fn mine(&self, messages: &[Vec<u8>]) -> Head {
+        self.mine_events(MailboxEvents { dispatched: messages.to_vec(), processed: Vec::new() })
+    }
+
+    /// The next block, in which the mailbox did this.
+    pub fn mine_events(&self, events: MailboxEvents) -> Head {
         let mut state = self.state();
-        let receipts: Vec<_> = messages.iter().map(|message| receipt(self.mailbox, message)).collect();
+        let dispatched = events.dispatched.iter().map(|message| vec![dispatch(message)]);
+        let processed = events.processed.iter().map(processed);
+        let receipts: Vec<_> = dispatched.chain(processed).map(|logs| receipt(self.mailbox, logs)).collect();
         let bloom = receipts.iter().fold(Bloom::ZERO, |bloom, receipt| bloom | *receipt.logs_bloom());
         let number = state.blocks.len() as u64;
         let header = Header {
@@ -74,7 +81,7 @@ impl SimulatedChain {
             ..Header::default()
         };
         let head = Head::of(&header);
-        state.blocks.push(Block { header, receipts, messages: messages.to_vec() });
+        state.blocks.push(Block { header, receipts, events });
         head
     }
 
@@ -134,16 +141,16 @@ impl Chain for SimulatedChain {
         self.get(number).map(|block| Head::of(&block.header)).ok_or_else(missing)
     }
 
-    async fn dispatched(&self, block: &Head) -> Result<Vec<Vec<u8>>, ChainError> {
+    async fn events(&self, block: &Head) -> Result<MailboxEvents, ChainError> {
         let found = self.get(block.number).filter(|found| found.header.hash_slow() == block.hash);
         let missing =
             || ChainError::TooFew { what: format!("block {}", block.hash), agreeing: 0, needed: 1, said: Vec::new() };
-        found.map(|found| found.messages).ok_or_else(missing)
+        found.map(|found| found.events).ok_or_else(missing)
     }
 }
 
-/// The receipt of a transaction that dispatched `message`.
-fn receipt(mailbox: Address, message: &[u8]) -> ReceiptEnvelope<Log> {
+/// The log of a dispatch of `message`.
+fn dispatch(message: &[u8]) -> LogData {
     let word = |at: usize| message.get(at..at + 32).map(B256::from_slice).unwrap_or_default();
     let number = |at: usize| message.get(at..at + 4).map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
     let event = Dispatch {
@@ -152,8 +159,18 @@ fn receipt(mailbox: Address, message: &[u8]) -> ReceiptEnvelope<Log> {
         recipient: word(45),
         message: message.to_vec().into(),
     };
-    let data: LogData = event.encode_log_data();
-    let logs = vec![Log { address: mailbox, data }];
+    event.encode_log_data()
+}
+
+/// The logs of a delivery.
+fn processed(message: &ProcessedMessage) -> Vec<LogData> {
+    let first = Process { origin: message.origin, sender: B256::ZERO, recipient: Address::ZERO };
+    vec![first.encode_log_data(), ProcessId { messageId: message.id }.encode_log_data()]
+}
+
+/// The receipt of a transaction with these logs of the mailbox.
+fn receipt(mailbox: Address, logs: Vec<LogData>) -> ReceiptEnvelope<Log> {
+    let logs = logs.into_iter().map(|data| Log { address: mailbox, data }).collect();
     let receipt = Receipt { status: Eip658Value::Eip658(true), cumulative_gas_used: 100_000, logs };
     ReceiptEnvelope::Eip1559(ReceiptWithBloom::from(receipt))
 }

@@ -1,20 +1,22 @@
-//! Delivers messages to an EVM chain's mailbox: one at a time, each once, whatever dies in between.
+//! Delivers messages to an EVM chain's mailbox: several at a time, each once, whatever dies in between.
 //!
 //! ```text
-//!   delivered there? --yes--> done
-//!        | no
-//!   nonce from the chain, signed bytes --> journal, synced --> broadcast --> receipt
-//!                                             ^  after a crash: the same bytes again; they are the same transaction
-//!                                             |  stuck: the same nonce with a higher fee, journalled first
+//!   offer: delivered there? --yes--> nothing to do
+//!              | no
+//!          next nonce, signed bytes --> a file of the journal, synced --> broadcast
+//!   look:  receipt? --> landed;  nonce taken by another? --> displaced;  old? --> the same nonce, dearer, journalled first
 //! ```
 //!
-//! Promise: there is one transaction to look for at any time and it is in the journal before anybody sees it, so a crash between
-//! broadcast and record finds it again by its bytes; a second delivery would be another nonce, which is never used while
-//! the first one's may still be mined. The mailbox refuses a second one in any case.
-//! Knows nothing of checkpoints: metadata comes ready. One submitter has one key to itself; a second process with the same key takes
-//! nonces away, which shows as a replaced transaction and is tried again.
+//! Promise: every transaction that anybody may have seen is in the journal, so a crash between broadcast and record finds it again by
+//! its bytes. A message has one transaction under way; another is signed for it only once the first one's nonce is used up. The
+//! mailbox refuses a second delivery in any case.
+//! One that reverts uses its nonce up and holds up nobody; what holds all up is a fee that is too low, since nonces are used in their
+//! order, and that is what is replaced.
+//! Knows nothing of checkpoints and of finality: metadata comes ready, and whether a delivery stays is for attestors to say. A second
+//! process with the same key takes nonces away, which shows as a displaced delivery that is to be offered again.
 
 use crate::endpoint::{Endpoint, EndpointError};
+use crate::journal::write_synced;
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, Bytes, TxKind, U64, U256, keccak256};
@@ -24,9 +26,10 @@ use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::{SolCall, sol};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 sol! {
@@ -47,8 +50,14 @@ const REPLACEMENT_PERCENT: u128 = 125;
 /// Gas over what the node estimates, in percent: an estimate is the least that was enough.
 const GAS_PERCENT: u64 = 120;
 
-/// A replacement that nobody takes is not tried for ever.
-const REPLACEMENTS_COUNT_MAX: u32 = 20;
+/// How many deliveries may be under way at once: nodes keep some 16 of an account's in their pools for sure.
+pub const FLIGHTS_COUNT_MAX: usize = 16;
+
+/// For how long a receipt may be missing once its nonce is used up: nodes behind one address are not all equally far.
+const RECEIPT_GRACE: Duration = Duration::from_secs(2);
+
+/// After how long what is under way is sent again as it is, in case a node forgot it.
+const REBROADCAST_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Why a message was not delivered now.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +71,9 @@ pub enum SubmitError {
     /// It was mined and reverted.
     #[error("transaction {0} reverted")]
     Reverted(B256),
+    /// As many are under way as may be.
+    #[error("{FLIGHTS_COUNT_MAX} deliveries are under way")]
+    Full,
     /// Fees are above what is allowed; nothing was sent, or what was sent stays.
     #[error("a fee of {wanted} wei a gas where at most {max} are allowed")]
     TooDear {
@@ -86,9 +98,6 @@ pub enum SubmitError {
     /// The key does not sign.
     #[error(transparent)]
     Signer(#[from] alloy_signer::Error),
-    /// Still not mined after so many replacements.
-    #[error("nonce {0} is stuck: it was replaced {REPLACEMENTS_COUNT_MAX} times")]
-    Stuck(u64),
 }
 
 /// How a delivery ended.
@@ -105,7 +114,52 @@ pub enum Submitted {
     Before,
 }
 
-/// The transaction that may be on its way: what the journal holds.
+/// What to deliver.
+#[derive(Debug, Clone, Copy)]
+pub struct Parcel<'a> {
+    /// The v3 bytes.
+    pub message: &'a [u8],
+    /// What the ISM takes.
+    pub metadata: &'a [u8],
+    /// The least gas to send it with; the estimate and some more if that is higher.
+    pub gas_min: u64,
+}
+
+/// What became of an offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offered {
+    /// It is under way.
+    UnderWay,
+    /// It had been delivered.
+    Before,
+}
+
+/// A delivery that is no longer under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Landed {
+    /// Hyperlane's id of the message.
+    pub id: B256,
+    /// How.
+    pub landing: Landing,
+}
+
+/// How a delivery stopped being under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Landing {
+    /// It was mined and did what it should.
+    Delivered(Submitted),
+    /// It was mined and reverted, at the payer's cost.
+    Reverted {
+        /// The transaction.
+        transaction: B256,
+        /// The gas that it had.
+        gas: u64,
+    },
+    /// Its nonce was taken by a transaction that is not ours, and the message is not delivered.
+    Displaced,
+}
+
+/// A transaction that may be on its way: what a file of the journal holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Flight {
     id: B256,
@@ -117,6 +171,21 @@ struct Flight {
     raw: Bytes,
     /// Every transaction that was sent for this nonce.
     hashes: Vec<B256>,
+    /// When the newest of them was signed; a restart is patient anew.
+    #[serde(skip, default = "Instant::now")]
+    signed: Instant,
+    /// When it was sent last.
+    #[serde(skip)]
+    sent: Option<Instant>,
+    /// Since when its nonce is used up and no receipt is there.
+    #[serde(skip)]
+    missed: Option<Instant>,
+}
+
+impl Flight {
+    fn cost_max(&self) -> U256 {
+        U256::from(self.fee) * U256::from(self.gas)
+    }
 }
 
 /// What a submitter is told.
@@ -130,7 +199,7 @@ pub struct SubmitterSettings {
     pub fee_max: u128,
     /// After how long without a receipt a transaction is replaced.
     pub patience: Duration,
-    /// The journal's file.
+    /// The journal's folder; made if it is not there.
     pub journal: PathBuf,
 }
 
@@ -140,18 +209,24 @@ pub struct Submitter {
     settings: SubmitterSettings,
     endpoint: Endpoint,
     signer: PrivateKeySigner,
-    flight: Option<Flight>,
+    /// By nonce.
+    flights: BTreeMap<u64, Flight>,
 }
 
 impl Submitter {
-    /// The submitter whose journal is at `settings.journal`, with what it had under way.
+    /// The submitter whose journal is in `settings.journal`, with what it had under way.
     pub fn open(settings: SubmitterSettings, endpoint: Endpoint, signer: PrivateKeySigner) -> io::Result<Self> {
-        let flight = match fs::read(&settings.journal) {
-            Ok(bytes) => Some(serde_json::from_slice(&bytes)?),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        };
-        Ok(Self { settings, endpoint, signer, flight })
+        fs::create_dir_all(&settings.journal)?;
+        let mut flights = BTreeMap::new();
+        for entry in fs::read_dir(&settings.journal)? {
+            let path = entry?.path();
+            // What has another name was not written to its end, so nobody saw it.
+            if path.extension().is_some_and(|extension| extension == "json") {
+                let flight: Flight = serde_json::from_slice(&fs::read(path)?)?;
+                flights.insert(flight.nonce, flight);
+            }
+        }
+        Ok(Self { settings, endpoint, signer, flights })
     }
 
     /// Who pays.
@@ -159,79 +234,162 @@ impl Submitter {
         self.signer.address()
     }
 
+    /// How many deliveries are under way.
+    pub fn under_way_count(&self) -> usize {
+        self.flights.len()
+    }
+
+    /// Whether a transaction for this message is under way.
+    pub fn is_under_way(&self, id: B256) -> bool {
+        self.flights.values().any(|flight| flight.id == id)
+    }
+
+    /// What the payer has, in wei.
+    pub async fn balance(&self) -> Result<U256, EndpointError> {
+        self.endpoint.call("eth_getBalance", json!([self.payer(), "latest"])).await
+    }
+
+    /// Whether there is a contract at `address` now.
+    pub async fn has_code(&self, address: Address) -> Result<bool, EndpointError> {
+        let code: Bytes = self.endpoint.call("eth_getCode", json!([address, "latest"])).await?;
+        Ok(!code.is_empty())
+    }
+
     /// Delivers `message` with `metadata`, and waits until that is mined.
     pub async fn deliver(&mut self, message: &[u8], metadata: &[u8]) -> Result<Submitted, SubmitError> {
-        self.finish().await?;
-        let id = keccak256(message);
-        if self.is_delivered(id).await? {
-            return Ok(Submitted::Before);
+        let (id, parcel) = (keccak256(message), Parcel { message, metadata, gas_min: 0 });
+        loop {
+            if !self.is_under_way(id) && self.offer(parcel).await? == Offered::Before {
+                return Ok(Submitted::Before);
+            }
+            let landed = self.look().await?;
+            match landed.into_iter().find(|landed| landed.id == id).map(|landed| landed.landing) {
+                Some(Landing::Delivered(ended)) => return Ok(ended),
+                Some(Landing::Reverted { transaction, .. }) => return Err(SubmitError::Reverted(transaction)),
+                Some(Landing::Displaced) | None => tokio::time::sleep(LOOK_INTERVAL).await,
+            }
         }
-        let call =
-            HyperlaneMailbox::processCall { metadata: metadata.to_vec().into(), message: message.to_vec().into() };
-        self.begin(id, call.abi_encode().into()).await?;
-        self.finish().await.map(|ended| ended.unwrap_or(Submitted::Before))
     }
 
-    /// Brings what is under way to its end, if anything is.
+    /// Puts a delivery under way, unless it is there or under way already.
     ///
     /// # Errors
-    /// What keeps it; it stays under way, but for a revert, which ends it.
-    pub async fn finish(&mut self) -> Result<Option<Submitted>, SubmitError> {
-        let mut replacements = 0;
-        let mut since = Instant::now();
-        self.broadcast().await?;
-        while let Some(flight) = &self.flight {
-            if let Some(receipt) = self.receipt(&flight.hashes).await? {
-                self.land()?;
-                let (transaction, gas_used) = (receipt.transaction_hash, receipt.gas_used);
-                let ended = Submitted::Now { transaction, gas_used };
-                return if receipt.status() { Ok(Some(ended)) } else { Err(SubmitError::Reverted(transaction)) };
-            }
-            if self.mined_count().await? > flight.nonce {
-                // Mined, by us with a receipt still to come, or by somebody with the same key: the chain knows which.
-                if self.receipt(&flight.hashes).await?.is_none() && !self.is_delivered(flight.id).await? {
-                    tracing::warn!(nonce = flight.nonce, "a nonce was taken by a transaction that is not ours");
-                    self.land()?;
-                    return Ok(None);
-                }
-            }
-            if since.elapsed() > self.settings.patience {
-                replacements += 1;
-                if replacements > REPLACEMENTS_COUNT_MAX {
-                    return Err(SubmitError::Stuck(flight.nonce));
-                }
-                self.replace().await?;
-                since = Instant::now();
-            }
-            tokio::time::sleep(LOOK_INTERVAL).await;
+    /// [`SubmitError::Reverts`] says something of this message alone, every other error of all.
+    pub async fn offer(&mut self, parcel: Parcel<'_>) -> Result<Offered, SubmitError> {
+        let id = keccak256(parcel.message);
+        if self.is_under_way(id) {
+            return Ok(Offered::UnderWay);
         }
-        Ok(None)
+        if self.is_delivered(id).await? {
+            return Ok(Offered::Before);
+        }
+        if self.flights.len() >= FLIGHTS_COUNT_MAX {
+            return Err(SubmitError::Full);
+        }
+        let (metadata, message) = (parcel.metadata.to_vec().into(), parcel.message.to_vec().into());
+        let input: Bytes = HyperlaneMailbox::processCall { metadata, message }.abi_encode().into();
+        let gas = (self.estimate(&input).await? * GAS_PERCENT / 100).max(parcel.gas_min);
+        let (fee, tip) = self.price().await?;
+        self.check_payable(fee, U256::from(fee) * U256::from(gas)).await?;
+        let own = self.flights.last_key_value().map_or(0, |(nonce, _)| nonce + 1);
+        let nonce = self.mined_count().await?.max(own);
+        let (raw, hashes) = (Bytes::new(), Vec::new());
+        self.launch(Flight {
+            id,
+            nonce,
+            fee,
+            tip,
+            gas,
+            input,
+            raw,
+            hashes,
+            signed: Instant::now(),
+            sent: None,
+            missed: None,
+        })?;
+        self.broadcast(nonce).await?;
+        Ok(Offered::UnderWay)
     }
 
-    /// Signs a delivery for the account's next nonce, as the chain knows it, and has it in the journal before anybody sees it.
-    async fn begin(&mut self, id: B256, input: Bytes) -> Result<(), SubmitError> {
-        let nonce = self.mined_count().await?;
-        let gas = self.estimate(&input).await? * GAS_PERCENT / 100;
-        let price: U256 = self.endpoint.call("eth_gasPrice", json!([])).await?;
-        let tip: U256 = self.endpoint.call("eth_maxPriorityFeePerGas", json!([])).await?;
-        let (tip, price) = (tip.saturating_to::<u128>(), price.saturating_to::<u128>());
-        let fee = price.saturating_mul(2).saturating_add(tip);
-        self.check_payable(fee, gas).await?;
-        let raw = Bytes::new();
-        let flight = Flight { id, nonce, fee, tip, gas, input, raw, hashes: Vec::new() };
-        self.launch(flight)?;
-        self.broadcast().await
+    /// Looks at what is under way: what of it landed. What is old is sent again, and what keeps the others waiting is made dearer.
+    ///
+    /// # Errors
+    /// What keeps it from looking, or from making something dearer; what is under way stays so.
+    pub async fn look(&mut self) -> Result<Vec<Landed>, SubmitError> {
+        if self.flights.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (mined, mut landed) = (self.mined_count().await?, Vec::new());
+        for nonce in self.flights.keys().copied().collect::<Vec<_>>() {
+            if let Some(landing) = self.landing(nonce, mined).await?
+                && let Some(flight) = self.land(nonce)?
+            {
+                landed.push(Landed { id: flight.id, landing });
+            }
+        }
+        // What has landed is not forgotten because the rest is in trouble.
+        match self.push_on().await {
+            Err(error) if landed.is_empty() => Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "what is under way is not pushed on for now");
+                Ok(landed)
+            }
+            Ok(()) => Ok(landed),
+        }
+    }
+
+    /// How the flight with this nonce landed, if it did, where the chain has mined `mined` of the account's transactions.
+    async fn landing(&mut self, nonce: u64, mined: u64) -> Result<Option<Landing>, SubmitError> {
+        let Some(flight) = self.flights.get(&nonce) else { return Ok(None) };
+        if let Some(receipt) = self.receipt(&flight.hashes).await? {
+            let (transaction, gas_used) = (receipt.transaction_hash, receipt.gas_used);
+            let delivered = Landing::Delivered(Submitted::Now { transaction, gas_used });
+            let reverted = Landing::Reverted { transaction, gas: flight.gas };
+            return Ok(Some(if receipt.status() { delivered } else { reverted }));
+        }
+        let id = flight.id;
+        if mined <= nonce || !self.is_missed(nonce) {
+            return Ok(None);
+        }
+        if self.is_delivered(id).await? {
+            return Ok(Some(Landing::Delivered(Submitted::Before)));
+        }
+        tracing::warn!(nonce, "a nonce was taken by a transaction that is not ours");
+        Ok(Some(Landing::Displaced))
+    }
+
+    /// Whether the receipt for a nonce that is used up has been missing for long enough.
+    fn is_missed(&mut self, nonce: u64) -> bool {
+        let Some(flight) = self.flights.get_mut(&nonce) else { return false };
+        flight.missed.get_or_insert_with(Instant::now).elapsed() >= RECEIPT_GRACE
+    }
+
+    /// Sends again what is old, and makes the first dearer once patience with it is at its end.
+    async fn push_on(&mut self) -> Result<(), SubmitError> {
+        let is_due = |flight: &Flight| flight.sent.is_none_or(|sent| sent.elapsed() > REBROADCAST_INTERVAL);
+        let due: Vec<u64> = self.flights.values().filter(|flight| is_due(flight)).map(|flight| flight.nonce).collect();
+        for nonce in due {
+            self.broadcast(nonce).await?;
+        }
+        match self.flights.values().next() {
+            Some(first) if first.signed.elapsed() > self.settings.patience => self.replace(first.clone()).await,
+            _ => Ok(()),
+        }
     }
 
     /// The same delivery for the same nonce, dearer.
-    async fn replace(&mut self) -> Result<(), SubmitError> {
-        let Some(mut flight) = self.flight.clone() else { return Ok(()) };
+    async fn replace(&mut self, mut flight: Flight) -> Result<(), SubmitError> {
         let raised = |fee: u128| (fee.saturating_mul(REPLACEMENT_PERCENT) / 100).saturating_add(1);
-        (flight.fee, flight.tip) = (raised(flight.fee), raised(flight.tip));
-        self.check_payable(flight.fee, flight.gas).await?;
+        let (fee, tip) = self.price().await?;
+        let before = flight.cost_max();
+        // After a spike what the network asks for may be far above the next step.
+        (flight.fee, flight.tip) = (raised(flight.fee).max(fee), raised(flight.tip).max(tip));
+        self.check_payable(flight.fee, flight.cost_max() - before).await?;
         tracing::info!(nonce = flight.nonce, fee = flight.fee, "a stuck delivery was replaced");
+        flight.signed = Instant::now();
+        let nonce = flight.nonce;
         self.launch(flight)?;
-        self.broadcast().await
+        self.broadcast(nonce).await
     }
 
     /// Signs `flight` and writes it down, synced.
@@ -250,29 +408,42 @@ impl Submitter {
         let signed = TxEnvelope::from(transaction.into_signed(signature));
         flight.raw = signed.encoded_2718().into();
         flight.hashes.push(*signed.tx_hash());
-        write_synced(&self.settings.journal, &serde_json::to_vec(&flight).map_err(io::Error::from)?)?;
-        self.flight = Some(flight);
+        write_synced(&self.file(flight.nonce), &serde_json::to_vec(&flight).map_err(io::Error::from)?)?;
+        self.flights.insert(flight.nonce, flight);
         Ok(())
     }
 
-    /// Sends what is under way. That it is known already, or mined, is what a second time should hear.
-    async fn broadcast(&self) -> Result<(), SubmitError> {
-        let Some(flight) = &self.flight else { return Ok(()) };
+    /// Sends what has this nonce. That it is known already, or mined, is what a second time should hear.
+    async fn broadcast(&mut self, nonce: u64) -> Result<(), SubmitError> {
+        let Some(flight) = self.flights.get_mut(&nonce) else { return Ok(()) };
+        flight.sent = Some(Instant::now());
         match self.endpoint.call::<B256>("eth_sendRawTransaction", json!([flight.raw])).await {
             Ok(_) => Ok(()),
             // Nodes word it each their own way; the receipt and the nonce say what is true.
             Err(EndpointError::Refused { message, .. }) => {
-                tracing::debug!(nonce = flight.nonce, message, "a delivery was not taken, or not again");
+                tracing::debug!(nonce, message, "a delivery was not taken, or not again");
                 Ok(())
             }
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Forgets what was under way, once the chain has it.
-    fn land(&mut self) -> io::Result<()> {
-        self.flight = None;
-        fs::remove_file(&self.settings.journal)
+    /// Forgets what was under way, once its nonce is used up.
+    fn land(&mut self, nonce: u64) -> io::Result<Option<Flight>> {
+        fs::remove_file(self.file(nonce))?;
+        Ok(self.flights.remove(&nonce))
+    }
+
+    fn file(&self, nonce: u64) -> PathBuf {
+        self.settings.journal.join(format!("{nonce}.json"))
+    }
+
+    /// What a gas costs at most, and the tip in it, by what the node says now.
+    async fn price(&self) -> Result<(u128, u128), EndpointError> {
+        let price: U256 = self.endpoint.call("eth_gasPrice", json!([])).await?;
+        let tip: U256 = self.endpoint.call("eth_maxPriorityFeePerGas", json!([])).await?;
+        let (price, tip) = (price.saturating_to::<u128>(), tip.saturating_to::<u128>());
+        Ok((price.saturating_mul(2).saturating_add(tip), tip))
     }
 
     async fn receipt(&self, hashes: &[B256]) -> Result<Option<TransactionReceipt>, EndpointError> {
@@ -309,26 +480,13 @@ impl Submitter {
         }
     }
 
-    async fn check_payable(&self, fee: u128, gas: u64) -> Result<(), SubmitError> {
+    /// Whether a gas may cost `fee`, and the payer has `more` beside all that is under way.
+    async fn check_payable(&self, fee: u128, more: U256) -> Result<(), SubmitError> {
         if fee > self.settings.fee_max {
             return Err(SubmitError::TooDear { wanted: fee, max: self.settings.fee_max });
         }
-        let payer = self.payer();
-        let balance: U256 = self.endpoint.call("eth_getBalance", json!([payer, "latest"])).await?;
-        let needed = U256::from(fee) * U256::from(gas);
-        if balance < needed { Err(SubmitError::Dry { payer, balance, needed }) } else { Ok(()) }
-    }
-}
-
-/// Puts `bytes` in the place of the file at `path`: the old ones or the new ones are there after a crash, on the disk.
-fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let next = path.with_extension("next");
-    let mut file = File::create(&next)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&next, path)?;
-    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => Ok(()),
+        let balance = self.balance().await?;
+        let needed = self.flights.values().map(Flight::cost_max).fold(more, U256::saturating_add);
+        if balance < needed { Err(SubmitError::Dry { payer: self.payer(), balance, needed }) } else { Ok(()) }
     }
 }

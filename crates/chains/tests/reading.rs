@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 use alloy_primitives::Address;
-use dovetail_chains::chain::{Chain, ChainError, Finality};
+use dovetail_chains::chain::{Chain, ChainError, Finality, MailboxEvents, ProcessedMessage};
 use dovetail_chains::endpoint::{Endpoint, EndpointError};
 use dovetail_chains::evm::EvmChain;
 use dovetail_chains::simulated::{Fault, Served, SimulatedChain};
@@ -45,7 +45,7 @@ async fn read_through(faults: [Fault; 3]) -> Result<Vec<Vec<u8>>, ChainError> {
     let reader = reader(&served, 2, Finality::Instant);
     let head = reader.finalized().await?;
     assert_eq!(head, chain.block(1).await.unwrap());
-    reader.dispatched(&head).await
+    Ok(reader.events(&head).await?.dispatched)
 }
 
 #[tokio::test]
@@ -60,6 +60,7 @@ async fn two_of_three_honest_endpoints_are_enough_whatever_the_third_does() {
         Fault::WrongChain,
         Fault::OtherReceipts,
         Fault::OmittedLog,
+        Fault::NoBlockReceipts,
     ];
     for fault in all {
         let read = read_through([fault, Fault::None, Fault::None]).await;
@@ -129,7 +130,7 @@ async fn one_lying_endpoint_of_three_is_outvoted() {
     ];
     let reader = reader(&served, 2, Finality::Instant);
     let head = reader.finalized().await.unwrap();
-    assert_eq!(reader.dispatched(&head).await, Ok(vec![message(1)]));
+    assert_eq!(reader.events(&head).await.unwrap().dispatched, [message(1)]);
 }
 
 #[tokio::test]
@@ -145,7 +146,7 @@ async fn a_message_within_the_depth_is_not_final_and_is_gone_after_a_reorg() {
     chain.mine_empty(1);
     let head = reader.finalized().await.unwrap();
     assert_eq!(head.number, 1);
-    assert_eq!(reader.dispatched(&head).await, Ok(Vec::new()), "the orphaned message is never seen");
+    assert_eq!(reader.events(&head).await, Ok(MailboxEvents::default()), "the orphaned message is never seen");
 }
 
 #[tokio::test]
@@ -157,4 +158,21 @@ async fn a_chain_that_halts_moves_nothing_and_breaks_nothing() {
     let head = reader.finalized().await.unwrap();
     assert_eq!(head.number, 70 - 64);
     assert_eq!(reader.finalized().await.unwrap(), head);
+}
+
+#[tokio::test]
+async fn what_was_processed_is_read_beside_what_was_dispatched() {
+    let chain = simulated(Finality::Instant);
+    let processed = [5, 6].map(|byte| ProcessedMessage { origin: 7, id: alloy_primitives::B256::repeat_byte(byte) });
+    let events = MailboxEvents { dispatched: vec![message(1)], processed: processed.to_vec() };
+    chain.mine_events(events.clone());
+    let served = served(&chain, &[Fault::None, Fault::None]).await;
+    let reader = reader(&served, 2, Finality::Instant);
+    let head = reader.finalized().await.unwrap();
+    assert_eq!(reader.events(&head).await, Ok(events));
+}
+
+#[tokio::test]
+async fn a_node_without_a_call_for_a_blocks_receipts_is_asked_for_each() {
+    assert_eq!(read_through([Fault::NoBlockReceipts; 3]).await, Ok(vec![message(1), message(2)]));
 }

@@ -19,13 +19,16 @@ pub const CHAIN_ID: u64 = 31_337;
 /// The secret key of anvil's second account, which pays for deliveries: public knowledge.
 pub const CARRIER_KEY: &str = "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
 
+/// What each transaction may use: not every node estimates where it is not told.
+const GAS_LIMIT: &str = "0x5b8d80";
+
 /// How long anvil may take to listen.
 const READY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long anvil may take to mine a transaction.
 const MINED_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A running anvil.
+/// A running anvil, or another node of the same kind.
 #[derive(Debug)]
 pub struct Anvil {
     child: Child,
@@ -60,17 +63,24 @@ pub fn program() -> Option<PathBuf> {
 impl Anvil {
     /// Starts the binary `program` with more `arguments`.
     pub async fn start(program: &Path, arguments: &[&str]) -> Result<Self> {
+        let mut command = Command::new(program);
+        // It prints a line for every call otherwise.
+        command.arg("--quiet").args(arguments);
+        Self::start_as(command, ["--host", "127.0.0.1", "--port"]).await
+    }
+
+    /// Starts another node of the same accounts and chain id, that is told by these arguments, and a port after them, where to listen.
+    pub async fn start_as(mut command: Command, listen: [&str; 3]) -> Result<Self> {
         let mut reservation = Reservation::default();
         let port = reservation.port()?.port();
-        let child = Command::new(program)
-            // It prints a line for every call otherwise.
-            .args(["--quiet", "--host", "127.0.0.1", "--port", &port.to_string()])
-            .args(arguments)
+        let child = command
+            .args(listen)
+            .arg(port.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .wrap_err_with(|| format!("cannot start {}", program.display()))?;
+            .wrap_err_with(|| format!("cannot start {}", command.get_program().display()))?;
         let url = format!("http://127.0.0.1:{port}");
         let rpc = Rpc::new(&url);
         let mut anvil = Self { child, url, rpc, _reservation: reservation, deployer: Address::ZERO };
@@ -103,13 +113,14 @@ impl Anvil {
 
     /// Deploys this init code from its first account.
     pub async fn deploy(&self, code: Bytes) -> Result<Address> {
-        let receipt = self.transact(json!({ "from": self.deployer, "data": code })).await?;
+        let receipt = self.transact(json!({ "from": self.deployer, "data": code, "gas": GAS_LIMIT })).await?;
         serde_json::from_value(receipt["contractAddress"].clone()).wrap_err("no contract was made")
     }
 
     /// Calls `to` from its first account; the receipt's gas.
     pub async fn send(&self, to: Address, call: &impl SolCall) -> Result<u64> {
-        let call = json!({ "from": self.deployer, "to": to, "data": Bytes::from(call.abi_encode()) });
+        let data = Bytes::from(call.abi_encode());
+        let call = json!({ "from": self.deployer, "to": to, "data": data, "gas": GAS_LIMIT });
         let gas: U64 = serde_json::from_value(self.transact(call).await?["gasUsed"].clone())?;
         Ok(gas.to())
     }
@@ -134,12 +145,22 @@ impl Anvil {
         }
     }
 
-    /// Deploys Hyperlane, with an ISM that needs `threshold` of `validators`.
+    /// Deploys Hyperlane, with a message-id multisig ISM that needs `threshold` of `validators`.
     pub async fn deploy_hyperlane(&self, validators: &[Address], threshold: u8) -> Result<Hyperlane> {
+        self.deploy_hyperlane_with(hyperlane::ism_factory()?, validators, threshold).await
+    }
+
+    /// The same with an ISM of the factory that this init code makes.
+    pub async fn deploy_hyperlane_with(
+        &self,
+        ism_factory: Bytes,
+        validators: &[Address],
+        threshold: u8,
+    ) -> Result<Hyperlane> {
         let mailbox = self.deploy(hyperlane::mailbox(CHAIN_ID as u32)?).await?;
         let hook = self.deploy(hyperlane::merkle_tree_hook(mailbox)?).await?;
         let idle = self.deploy(hyperlane::pausable_hook()?).await?;
-        let factory = self.deploy(hyperlane::ism_factory()?).await?;
+        let factory = self.deploy(ism_factory).await?;
         let values = validators.to_vec();
         self.send(factory, &IsmFactory::deployCall { values: values.clone(), threshold }).await?;
         let ism = self.view(factory, &IsmFactory::getAddressCall { values, threshold }).await?;

@@ -6,10 +6,12 @@ use crate::{Cluster, Reservation};
 use alloy_primitives::{Address, B256};
 use bridge_service::{AttestorSettings, CarrierSettings};
 use chains::chain::Finality;
+use chains::hyperlane::IsmKind;
 use eyre::{Result, WrapErr, eyre};
 use host::network::RouteEntry;
 use proof::SecretKey;
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// How many attestors there are.
@@ -59,6 +61,8 @@ pub struct Bridge {
     program: PathBuf,
     attestors: Vec<Option<Process>>,
     carrier: Option<Process>,
+    /// Where the carrier takes orders.
+    operator: SocketAddr,
     /// Keeps the ports of whoever was killed.
     _reservation: Reservation,
 }
@@ -68,13 +72,14 @@ impl Bridge {
     pub fn start(cluster: &Cluster, program: &Path, endpoints: &[String], anvil: &Anvil, dir: &Path) -> Result<Self> {
         std::fs::create_dir_all(dir)?;
         let mut reservation = Reservation::default();
-        let carriers_metrics = reservation.port()?;
+        let (carriers_metrics, operator) = (reservation.port()?, reservation.port()?);
         let attestors = (0..ATTESTORS_COUNT).map(|_| reservation.ports()).collect::<Result<Vec<_>>>()?;
         let mut bridge = Self {
             dir: dir.to_owned(),
             program: program.to_owned(),
             attestors: Vec::new(),
             carrier: None,
+            operator,
             _reservation: reservation,
         };
         let mut urls = Vec::new();
@@ -93,6 +98,7 @@ impl Bridge {
                 endpoints: endpoints.to_vec(),
                 agree: endpoints.len() / 2 + 1,
                 from_block: 0,
+                operator_listen: None,
                 finality: Finality::Instant,
                 tls: None,
                 insecure: false,
@@ -111,10 +117,12 @@ impl Bridge {
             attestors: urls,
             validators: validators()?,
             validators_threshold: usize::from(THRESHOLD),
+            ism: IsmKind::MessageId,
             endpoint: anvil.url().to_owned(),
             key,
             fee_gwei_max: 1_000,
             patience_s: 5,
+            operator_listen: Some(operator),
             tls: None,
             insecure: false,
         };
@@ -159,6 +167,11 @@ impl Bridge {
     /// Kills the carrier with SIGKILL.
     pub fn kill_carrier(&mut self) -> Result<()> {
         self.carrier.take().ok_or_else(|| eyre!("the carrier does not run"))?.kill()
+    }
+
+    /// Where `dovetail bridge` reaches the carrier.
+    pub fn operator(&self) -> String {
+        format!("http://{}", self.operator)
     }
 
     /// The end of every log.

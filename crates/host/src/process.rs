@@ -69,6 +69,14 @@ pub struct Process {
 impl Process {
     /// Sets up logging, signals and the HTTP endpoint for metrics and probes.
     pub async fn start(metrics_listen: SocketAddr) -> Result<Self, ProcessError> {
+        Self::start_with(metrics_listen, |_| ()).await
+    }
+
+    /// The same with instruments of the service's own, entered by `register` in the registry whose prefix is `dovetail`.
+    pub async fn start_with(
+        metrics_listen: SocketAddr,
+        register: impl FnOnce(&mut Registry),
+    ) -> Result<Self, ProcessError> {
         let (lines_lost, filter) = logging::init()?;
         raise_descriptors();
         let panics_counted = Counter::default();
@@ -81,6 +89,7 @@ impl Process {
         registry.register("panics", "Panics, each a bug; the log has where", panics_counted);
         let instruments = Instruments::register(&mut registry);
         health.register(&mut registry);
+        register(&mut registry);
         let listener = Listener::bind_for(metrics_listen, METRICS_CONNECTIONS_COUNT_MAX).await?;
         // It says how the drain goes, so it stays until the end.
         let tasks = Tasks::new();

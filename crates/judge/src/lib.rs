@@ -61,6 +61,8 @@ pub struct Report {
     pub messages: usize,
     /// Messages whose end their source does not know yet.
     pub messages_under_way: usize,
+    /// Messages of foreign chains that were consumed, and replayed from what the shards recorded of them.
+    pub foreign_messages: usize,
     /// Attempts that some shard has voted on and nobody has decided; they changed nothing.
     pub undecided: usize,
     /// Accounts compared.
@@ -274,7 +276,8 @@ pub fn check(network: &Network, data: &BTreeMap<ShardId, PathBuf>) -> Result<Rep
             Ok((shard, read(network, shard, folder)?))
         })
         .collect::<Result<BTreeMap<_, _>, OracleError>>()?;
-    judge(&network.params, &network.placement, genesis(&network.genesis)?, &contents)
+    let foreign = network.routes.iter().map(|route| route.terms().domain).collect();
+    judge(&network.params, &network.placement, &foreign, genesis(&network.genesis)?, &contents)
 }
 
 fn read(network: &Network, shard: ShardId, folder: &Path) -> Result<Contents, OracleError> {
@@ -320,10 +323,11 @@ pub fn genesis(genesis: &Genesis) -> Result<State, WrongCode> {
     Ok(state)
 }
 
-/// The same over what was read before: every shard of `placement` has its contents here.
+/// The same over what was read before: every shard of `placement` has its contents here, and routes lead to the `foreign` domains.
 pub fn judge(
     params: &NetworkParams,
     placement: &Placement,
+    foreign: &BTreeSet<u32>,
     genesis: State,
     contents: &BTreeMap<ShardId, Contents>,
 ) -> Result<Report, OracleError> {
@@ -346,7 +350,7 @@ pub fn judge(
         return Err(OracleError::State { count, first });
     }
     let outcomes: Vec<Outcome> = run.outcomes.into_iter().map(|(outcome, _)| outcome).collect();
-    let ledger = messages::Ledger { params, placement, contents, units: &units, outcomes: &outcomes };
+    let ledger = messages::Ledger { params, placement, foreign, contents, units: &units, outcomes: &outcomes };
     let messages = ledger.check(&union, total_before, plain.flow())?;
     let count = |of: fn(&Cause) -> bool| units.iter().filter(|unit| of(&unit.cause)).count();
     Ok(Report {
@@ -356,6 +360,7 @@ pub fn judge(
         deliveries: count(|cause| matches!(cause, Cause::Delivery(_))),
         messages: messages.dispatched,
         messages_under_way: messages.under_way,
+        foreign_messages: messages.foreign,
         undecided: contents.values().flat_map(|contents| &contents.undecided).collect::<BTreeSet<_>>().len(),
         accounts: union.accounts.len(),
         slots: union.slots.len(),

@@ -2,10 +2,13 @@
 
 use crate::plain::{self, Flow};
 use crate::{Contents, Unit};
-use alloy_primitives::{B256, U256, keccak256};
-use evm::{Environments, NetworkParams, Outcome, Placement, State, mailbox_address};
+use alloy_primitives::{Address, B256, U256, keccak256};
+use evm::{
+    Environments, Funding, NetworkParams, Outcome, Placement, State, SystemTransaction, TransactionKind,
+    mailbox_address,
+};
 use primitives::ShardId;
-use proof::{DeliveryStatus, MessageId};
+use proof::{Delivery, DeliveryStatus, Message, MessageId};
 use shard::{Cause, ConsumedRecord};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -25,13 +28,19 @@ pub enum MessageFault {
         /// Whether the log has it; else the outbox does.
         logged: bool,
     },
-    /// A shard consumed a message that nobody sent, or another than was sent.
-    #[error("shard {shard} consumed message {message}, which no shard sent")]
+    /// A shard consumed a message that nobody sent, or another than was sent, and no route leads to where it says it comes from.
+    #[error("shard {shard} consumed message {message}, which no shard sent, and no chain that a route leads to")]
     Unsent {
         /// Which.
         message: MessageId,
         /// Where.
         shard: ShardId,
+    },
+    /// What ran as a message's delivery is not the call that the message asks for.
+    #[error("what was run as the delivery of message {message} is not the call that it asks for")]
+    Call {
+        /// Which.
+        message: MessageId,
     },
     /// I14: two shards consumed one message.
     #[error("message {message} was consumed by more than one shard")]
@@ -90,6 +99,7 @@ pub enum MessageFault {
 pub(crate) struct Tally {
     pub(crate) dispatched: usize,
     pub(crate) under_way: usize,
+    pub(crate) foreign: usize,
 }
 
 /// All that messages left behind.
@@ -97,6 +107,8 @@ pub(crate) struct Tally {
 pub(crate) struct Ledger<'a> {
     pub(crate) params: &'a NetworkParams,
     pub(crate) placement: &'a Placement,
+    /// Domains of foreign chains that a route leads to.
+    pub(crate) foreign: &'a BTreeSet<u32>,
     pub(crate) contents: &'a BTreeMap<ShardId, Contents>,
     pub(crate) units: &'a [Unit],
     /// What every transaction did on one EVM.
@@ -109,13 +121,18 @@ impl Ledger<'_> {
         self.check_dispatched()?;
         let consumed = self.consumed()?;
         self.check_ran(&consumed)?;
+        self.check_calls(&consumed)?;
         self.check_ends(&consumed)?;
         for (shard, contents) in self.contents {
             check_totals(*shard, contents, union)?;
         }
         self.check_sum(union, genesis, flow)?;
         let sent = || self.contents.values().flat_map(|contents| contents.sent.values());
-        Ok(Tally { dispatched: sent().count(), under_way: sent().filter(|record| record.end.is_none()).count() })
+        Ok(Tally {
+            dispatched: sent().count(),
+            under_way: sent().filter(|record| record.end.is_none()).count(),
+            foreign: consumed.values().filter(|record| self.foreign.contains(&record.message.origin)).count(),
+        })
     }
 
     /// What mailboxes logged on one EVM is what the shards put into their outboxes.
@@ -142,8 +159,9 @@ impl Ledger<'_> {
         for (shard, contents) in self.contents {
             for (message, record) in &contents.consumed {
                 let sent = self.contents.values().find_map(|contents| contents.sent.get(message));
+                let was_sent = sent.is_some_and(|sent| sent.message == record.message);
                 let here = proof::domain_of(self.params.network, *shard);
-                if sent.is_none_or(|sent| sent.message != record.message) || record.message.destination != here {
+                if !(was_sent || self.is_foreign(*message, record)) || record.message.destination != here {
                     return Err(MessageFault::Unsent { message: *message, shard: *shard });
                 }
                 if all.insert(*message, record).is_some() {
@@ -152,6 +170,46 @@ impl Ledger<'_> {
             }
         }
         Ok(all)
+    }
+
+    /// Whether a shard may have this from a foreign chain (I21). That it was sent there, its attestors said and no store can show; all
+    /// that it did here is replayed from the record.
+    fn is_foreign(&self, message: MessageId, record: &ConsumedRecord) -> bool {
+        let Message { origin, value, .. } = record.message;
+        self.foreign.contains(&origin) && message.0 == record.message.v3_id() && value.is_zero()
+    }
+
+    /// Each delivery ran the very call that its message asks for, in the name of its shard's mailbox.
+    fn check_calls(&self, consumed: &BTreeMap<MessageId, &ConsumedRecord>) -> Result<(), MessageFault> {
+        for unit in self.units {
+            let Cause::Delivery(message) = unit.cause else { continue };
+            let asked = consumed.get(&message).and_then(|record| self.call(&record.message));
+            let ran = unit.payload.as_ref().map(|payload| &payload.transactions[..]);
+            if ran != asked.as_ref().map(std::slice::from_ref) {
+                return Err(MessageFault::Call { message });
+            }
+        }
+        Ok(())
+    }
+
+    fn call(&self, message: &Message) -> Option<TransactionKind> {
+        let shard = proof::shard_of(self.params.network, message.destination)?;
+        let word = |value: U256| value.to_be_bytes::<32>();
+        let mut input = keccak256("handle(uint32,bytes32,bytes)")[..4].to_vec();
+        input.extend(word(U256::from(message.origin)));
+        input.extend(message.sender);
+        input.extend(word(U256::from(96)));
+        input.extend(word(U256::from(message.body.len())));
+        input.extend(&message.body);
+        input.resize(input.len() + (32 - message.body.len() % 32) % 32, 0);
+        Some(TransactionKind::System(SystemTransaction::Call {
+            caller: mailbox_address(shard),
+            target: Address::from_word(message.recipient),
+            input: input.into(),
+            gas_limit: message.gas_limit,
+            value: message.value,
+            funding: Funding::Minted,
+        }))
     }
 
     fn check_ran(&self, consumed: &BTreeMap<MessageId, &ConsumedRecord>) -> Result<(), MessageFault> {
@@ -170,9 +228,12 @@ impl Ledger<'_> {
 
     fn check_ends(&self, consumed: &BTreeMap<MessageId, &ConsumedRecord>) -> Result<(), MessageFault> {
         for (message, record) in self.contents.values().flat_map(|contents| &contents.sent) {
-            let said = consumed.get(message).map(|record| &record.delivery);
+            let said = consumed.get(message).map(|record| record.delivery.clone());
+            // A foreign chain's attestors say that a message was processed there, and nothing else.
+            let is_foreign = self.foreign.contains(&record.message.destination);
+            let said = said.or(is_foreign.then(|| Delivery::of(&record.message, DeliveryStatus::Delivered, &[], 0)));
             let taken = record.end.as_ref().map(|end| &end.delivery);
-            if taken.is_some() && taken != said {
+            if taken.is_some() && taken != said.as_ref() {
                 return Err(MessageFault::End { message: *message });
             }
         }

@@ -12,7 +12,10 @@ use fixtures::contracts::{Artifact, Ping};
 use fixtures::genesis::development;
 use fixtures::wallet::{Call, Wallet};
 use primitives::{Epoch, Machine, Memory, Millis, NetworkId, Time, Write, encode};
-use proof::{LeafKind, ReceiptVerifier, SecretKey, Signer, ValidatorSet};
+use proof::{
+    Attestation, DeliveryStatus, ForeignBlock, ForeignReceipt, ForeignVerifier, LeafKind, Message, ReceiptVerifier,
+    Route, RouteTerms, SecretKey, Signer, ValidatorSet, domain_of,
+};
 use shard::spaces::{ACCOUNTS, APPLIED, OUTCOMES};
 use shard::{
     Answer, Applied, GenesisAccounts, Input, LeafPlace, OutcomeRecord, Prepare, Shard, ShardConfig, Ticket,
@@ -180,7 +183,68 @@ impl World {
     }
 
     fn judge(&self) -> Result<Report, OracleError> {
-        judge(&self.params, &self.placement, genesis(&self.genesis).unwrap(), &self.contents())
+        self.judge_with(&[].into())
+    }
+
+    /// The same where routes lead to these domains.
+    fn judge_with(&self, foreign: &BTreeSet<u32>) -> Result<Report, OracleError> {
+        judge(&self.params, &self.placement, foreign, genesis(&self.genesis).unwrap(), &self.contents())
+    }
+
+    /// Has shard 1 consume a message of a foreign chain to the contract that it knows.
+    fn consume_foreign(&mut self) -> proof::MessageId {
+        let keys = [31, 32].map(|seed| SecretKey::from_bytes(&[seed; 32]).unwrap());
+        let terms = RouteTerms {
+            domain: FOREIGN,
+            chain_id: 1,
+            mailbox: Address::repeat_byte(0x11),
+            gas_limit: 300_000,
+            window: Millis(60_000),
+            attestors: keys.iter().map(SecretKey::public).collect(),
+            threshold: 2,
+        };
+        let route = Route::new(terms).unwrap();
+        let recipient = self.recipient().into_word();
+        let message = Message {
+            nonce: 0,
+            origin: FOREIGN,
+            sender: B256::repeat_byte(0xaa),
+            destination: domain_of(NetworkId(NETWORK), S1),
+            recipient,
+            body: b"from afar".to_vec(),
+            gas_limit: 0,
+            deadline: Time(0),
+            value: U256::ZERO,
+        };
+        let head = (9, B256::repeat_byte(9), self.now);
+        let packed = message.packed();
+        let digest = route.digest(NetworkId(NETWORK), None);
+        let (block, tree) = ForeignBlock::new(digest, FOREIGN, head, std::slice::from_ref(&packed));
+        let sign = |key: &SecretKey| {
+            let word = Attestation::sign(block.clone(), key);
+            (route.place_of(&word.attestor).unwrap() as u16, word.signature)
+        };
+        let mut signatures: Vec<_> = keys.iter().map(sign).collect();
+        signatures.sort_by_key(|(place, _)| *place);
+        let receipt = ForeignReceipt { leaf: packed, index: 0, path: tree.prove(0).unwrap(), block, signatures };
+        let verifier = ForeignVerifier::new(NetworkId(NETWORK), None, &[route]);
+        let admission = Box::new(Verified::by(&verifier, receipt).unwrap());
+        let answer = self.ask(S1, Input::Admit { ticket: Ticket(1), admission });
+        assert!(matches!(answer, Answer::Delivered { .. }), "{answer:?}");
+        proof::MessageId(message.v3_id())
+    }
+
+    /// Who took a message on shard 1 before.
+    fn recipient(&self) -> Address {
+        let consumed = self.contents()[&S1].consumed.clone();
+        Address::from_word(
+            consumed
+                .values()
+                .find(|record| record.delivery.status == DeliveryStatus::Delivered)
+                .unwrap()
+                .message
+                .recipient,
+        )
     }
 
     /// Overwrites what a shard has written down.
@@ -536,4 +600,39 @@ fn a_record_on_the_wrong_shard_is_found() {
     let account = queries::account(&world.nodes[&S1].0, wallet(1).address()).unwrap();
     world.tamper(S0, Write::put(ACCOUNTS, wallet(1).address().as_slice(), encode(&account)));
     assert!(matches!(world.judge(), Err(OracleError::Misplaced { shard: S0, owner: S1, .. })));
+}
+
+/// A foreign chain's domain.
+const FOREIGN: u32 = 31_337;
+
+#[test]
+fn a_message_of_a_foreign_chain_is_replayed_from_what_its_shard_recorded() {
+    let mut world = busy_world();
+    world.relay(S0, S1);
+    let before = world.judge().unwrap();
+    world.consume_foreign();
+    let report = world.judge_with(&[FOREIGN].into()).unwrap();
+    assert_eq!((report.foreign_messages, report.deliveries), (1, before.deliveries + 1));
+}
+
+#[test]
+fn a_message_of_a_chain_that_no_route_leads_to_is_found() {
+    let mut world = busy_world();
+    world.relay(S0, S1);
+    let message = world.consume_foreign();
+    let error = world.judge().unwrap_err();
+    let OracleError::Messages(MessageFault::Unsent { message: found, shard: S1 }) = error else { panic!("{error}") };
+    assert_eq!(found, message);
+}
+
+#[test]
+fn a_delivery_that_ran_another_call_than_its_message_asks_for_is_found() {
+    let mut world = busy_world();
+    world.relay(S0, S1);
+    let message = world.consume_foreign();
+    let mut record = world.contents()[&S1].consumed[&message].clone();
+    record.message.gas_limit += 1;
+    world.tamper(S1, Write::put(shard::spaces::CONSUMED, message.0.as_slice(), encode(&record)));
+    let error = world.judge_with(&[FOREIGN].into()).unwrap_err();
+    assert!(matches!(error, OracleError::Messages(MessageFault::Call { .. })), "{error}");
 }

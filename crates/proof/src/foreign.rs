@@ -1,19 +1,20 @@
-//! A message of a foreign chain, as that chain's attestors vouch for it here.
+//! A message of a foreign chain, or the end there of one of ours, as that chain's attestors vouch for it here.
 //!
 //! ```text
-//!   message, v3 bytes -- index, path --> root -- in --> attested block -- signed by k of n attestors --> Admission
+//!   leaf -- index, path --> root -- in --> attested block -- signed by k of n attestors --> Admission
+//!   leaf: v3 bytes of a message that was dispatched there, or [`Processed`]
 //! ```
 //!
 //! Promise (I21): what a route's messages are is said by its threshold of distinct attestors and by nobody else; every context
 //! (route, keys, terms) comes from this verifier's configuration, never from the receipt. Changing any bit of a receipt makes
 //! it fail.
 //! What it cannot promise: a quorum of attestors that lies is believed. It can invent messages of its own foreign domain
-//! and withhold others; it cannot speak for a shard or another domain, have a message run twice, choose its gas or deadline
-//! beyond the route's terms, or carry value.
+//! and withhold others, and say of messages to it that they were processed; it cannot speak for a shard or another domain, have a
+//! message run twice, choose its gas or deadline beyond the route's terms, or carry value.
 //! Knows nothing of foreign chains: attestors look, this counts their signatures.
 
 use crate::merkle::{self, Place, Tree, TreeKind};
-use crate::{Message, MessageError, MessageId, PathError, PublicKey, Route, SecretKey, Signature, purpose};
+use crate::{Message, MessageError, MessageId, PathError, Processed, PublicKey, Route, SecretKey, Signature, purpose};
 use alloy_primitives::{B256, U256};
 use borsh::{BorshDeserialize, BorshSerialize};
 use primitives::{DecodeError, Digest, Height, NetworkId, ShardId, Time, Verifier, decode, encode};
@@ -22,10 +23,11 @@ use std::collections::BTreeMap;
 /// How many bytes a foreign receipt may have: the largest body, a path, every attestor's signature, and some room.
 pub const FOREIGN_RECEIPT_BYTES_MAX: usize = 48 * 1024;
 
-/// How many messages of one foreign block are attested at once: far more than a block's gas pays for.
+/// How many leaves one foreign block has at most: far more than a block's gas pays for.
 pub const FOREIGN_MESSAGES_COUNT_MAX: u32 = 1 << 16;
 
-/// One block of a foreign chain with every message that its mailbox dispatched to shards in it: what an attestor signs.
+/// One block of a foreign chain with every message that its mailbox dispatched to shards in it, then every message of shards that it
+/// processed: what an attestor signs.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct ForeignBlock {
     /// The route's digest ([`Route::digest`]): chain, mailbox, terms, network.
@@ -36,16 +38,16 @@ pub struct ForeignBlock {
     pub hash: B256,
     /// Its own time.
     pub time: Time,
-    /// How many messages it has.
+    /// How many leaves it has.
     pub count: u32,
-    /// The root over their v3 bytes.
+    /// The root over them.
     pub root: Digest,
 }
 
 impl ForeignBlock {
-    /// The block of `route` with these messages, and their tree.
-    pub fn new(route: Digest, domain: u32, head: (u64, B256, Time), messages: &[Vec<u8>]) -> (Self, Tree) {
-        let ((number, hash, time), tree) = (head, Tree::new(messages));
+    /// The block of `route` with these leaves, and their tree.
+    pub fn new(route: Digest, domain: u32, head: (u64, B256, Time), leaves: &[Vec<u8>]) -> (Self, Tree) {
+        let ((number, hash, time), tree) = (head, Tree::new(leaves));
         let count = tree.count().min(u64::from(u32::MAX)) as u32;
         (Self { route, number, hash, time, count, root: tree.root(&place(domain, number)) }, tree)
     }
@@ -95,12 +97,12 @@ impl Attestation {
     }
 }
 
-/// All that makes one message of a foreign chain believable here: a claim until a [`ForeignVerifier`] has checked it.
+/// All that makes one leaf of a foreign block believable here: a claim until a [`ForeignVerifier`] has checked it.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct ForeignReceipt {
-    /// The v3 bytes.
-    pub message: Vec<u8>,
-    /// Its place among the block's messages.
+    /// The v3 bytes of a message, or a [`Processed`].
+    pub leaf: Vec<u8>,
+    /// Its place among the block's leaves.
     pub index: u32,
     /// Its siblings from leaf to top.
     pub path: Vec<Digest>,
@@ -122,13 +124,36 @@ impl ForeignReceipt {
     }
 }
 
-/// What a checked foreign receipt amounts to: this message was sent on that chain, and runs on these terms.
+/// What a checked foreign receipt amounts to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Admission {
-    /// The message, its terms the route's.
-    pub message: Message,
-    /// What it is known by everywhere: Hyperlane's id, of the v3 bytes alone, so that it stays one message when terms change.
-    pub id: MessageId,
+pub enum Admission {
+    /// This message was sent on that chain, and runs on these terms.
+    Message {
+        /// The message, its terms the route's.
+        message: Message,
+        /// What it is known by everywhere: Hyperlane's id, of the v3 bytes alone, so that it stays one message when terms change.
+        id: MessageId,
+    },
+    /// A message of this network was processed on that chain.
+    Processed(Processed),
+}
+
+impl Admission {
+    /// The domain of the shard that it is for.
+    pub fn destination(&self) -> u32 {
+        match self {
+            Self::Message { message, .. } => message.destination,
+            Self::Processed(processed) => processed.origin,
+        }
+    }
+
+    /// Hyperlane's id of the message that it is about.
+    pub fn v3_id(&self) -> B256 {
+        match self {
+            Self::Message { id, .. } => id.0,
+            Self::Processed(processed) => processed.id,
+        }
+    }
 }
 
 /// Why a foreign receipt is not believed.
@@ -155,13 +180,13 @@ pub enum ForeignError {
         actual: Digest,
     },
     /// More than [`FOREIGN_MESSAGES_COUNT_MAX`].
-    #[error("a foreign block of {actual} messages where at most {FOREIGN_MESSAGES_COUNT_MAX} are allowed")]
+    #[error("a foreign block of {actual} leaves where at most {FOREIGN_MESSAGES_COUNT_MAX} are allowed")]
     TooMany {
         /// How many it claims.
         actual: u32,
     },
-    /// The message is not in the block.
-    #[error("the message is not in the attested block: {0}")]
+    /// The leaf is not in the block.
+    #[error("the leaf is not in the attested block: {0}")]
     Path(PathError),
     /// Signers that are not ascending, or not the route's.
     #[error("attestor {place} is out of order, or the route has only {attestors}")]
@@ -225,9 +250,8 @@ impl Verifier<ForeignReceipt> for ForeignVerifier {
 
     fn verify(&self, receipt: ForeignReceipt) -> Result<Admission, ForeignError> {
         let block = &receipt.block;
-        // The terms come later, from the route that the message's own origin names.
-        let mut message = Message::from_packed(&receipt.message, 0, Time(0), U256::ZERO)?;
-        let domain = message.origin;
+        let said = Said::of(&receipt.leaf)?;
+        let domain = said.domain();
         let (route, expected) = self.routes.get(&domain).ok_or(ForeignError::UnknownRoute { domain })?;
         if block.route != *expected {
             return Err(ForeignError::OtherRoute { expected: *expected, actual: block.route });
@@ -236,16 +260,53 @@ impl Verifier<ForeignReceipt> for ForeignVerifier {
             return Err(ForeignError::TooMany { actual: block.count });
         }
         let (place, count, index) = (place(domain, block.number), u64::from(block.count), u64::from(receipt.index));
-        merkle::verify_path(&place, &block.root, count, index, &receipt.message, &receipt.path)
+        merkle::verify_path(&place, &block.root, count, index, &receipt.leaf, &receipt.path)
             .map_err(ForeignError::Path)?;
         Self::check_signatures(route, &receipt)?;
-        message.gas_limit = route.terms().gas_limit;
-        message.deadline = block.time.after(route.terms().window);
-        let id = MessageId(message.v3_id());
-        Ok(Admission { message, id })
+        Ok(said.on_terms_of(route, block))
+    }
+}
+
+/// What a leaf says, before anybody is known to vouch for it.
+enum Said {
+    Message(Message),
+    Processed(Processed),
+}
+
+impl Said {
+    fn of(leaf: &[u8]) -> Result<Self, MessageError> {
+        match Processed::from_bytes(leaf) {
+            Some(processed) => Ok(Self::Processed(processed)),
+            // The terms come later, from the route that the message's own origin names.
+            None => Ok(Self::Message(Message::from_packed(leaf, 0, Time(0), U256::ZERO)?)),
+        }
+    }
+
+    /// The foreign domain that it is said of.
+    fn domain(&self) -> u32 {
+        match self {
+            Self::Message(message) => message.origin,
+            Self::Processed(processed) => processed.domain,
+        }
+    }
+
+    fn on_terms_of(self, route: &Route, block: &ForeignBlock) -> Admission {
+        match self {
+            Self::Message(mut message) => {
+                message.gas_limit = route.terms().gas_limit;
+                message.deadline = block.time.after(route.terms().window);
+                let id = MessageId(message.v3_id());
+                Admission::Message { message, id }
+            }
+            Self::Processed(processed) => Admission::Processed(processed),
+        }
     }
 }
 
 #[cfg(test)]
 #[path = "foreign/attacks.rs"]
 mod attacks;
+
+#[cfg(test)]
+#[path = "foreign/incidents.rs"]
+mod incidents;

@@ -24,6 +24,7 @@ mod leaf;
 mod merkle;
 mod message;
 mod outbox;
+mod processed;
 mod purpose;
 mod receipt;
 mod route;
@@ -59,6 +60,7 @@ pub use message::{
     MESSAGE_BODY_BYTES_MAX, MESSAGE_VERSION, Message, MessageError, MessageId, domain_of, is_own_domain, shard_of,
 };
 pub use outbox::{OUTBOX_LEAVES_COUNT_MAX, Outbox, OutboxError};
+pub use processed::Processed;
 pub use receipt::{Ancestry, Fact, RECEIPT_BYTES_MAX, Receipt};
 pub use route::{ATTESTORS_COUNT_MAX, Route, RouteError, RouteTerms};
 pub use sightings::{SIGHTINGS_PER_SHARD_COUNT_MAX, Sighting, Sightings};

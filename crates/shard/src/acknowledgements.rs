@@ -15,22 +15,47 @@ use crate::ledger;
 use crate::limits::HANDLE_DELIVERY_GAS;
 use crate::messages::{Acknowledgement, HandlerEnd, SentRecord};
 use crate::shard::Work;
-use crate::spaces::{self, SENT};
+use crate::spaces::{self, LEFT, SENT};
 use crate::staged::get_value;
 use alloy_primitives::{Address, U256, keccak256};
 use evm::{Funding, LockMode, RecoveredPayload, StateKey, Status, SystemTransaction};
 use primitives::Read;
-use proof::{Delivery, DeliveryStatus, Fact, LeafKind, Message, MessageId};
+use proof::{Delivery, DeliveryStatus, Fact, LeafKind, Message, MessageId, Processed};
 use std::collections::BTreeMap;
 
 impl<R: Read> Work<'_, '_, R> {
     /// Takes the end of an own message, or finds that it was taken before.
     pub(crate) fn acknowledge(&mut self, fact: &Fact) -> Result<Answer, AcknowledgeRefusal> {
         let delivery = Delivery::from_fact(fact)?;
+        let sent = self.sent(delivery.message)?;
+        self.take_end(sent, delivery)
+    }
+
+    /// The same for one that left for a foreign chain, whose attestors say that it was processed there (I21). Of one that was not
+    /// nobody says anything: its mailbox keeps no deadline, so it may still be processed.
+    pub(crate) fn conclude(&mut self, processed: &Processed) -> Result<Answer, AcknowledgeRefusal> {
+        let message = MessageId(processed.id);
+        let message = self.left(processed).ok_or(AcknowledgeRefusal::UnknownMessage { message })?;
+        let sent = self.sent(message)?;
+        let delivery = Delivery {
+            destination: processed.domain,
+            ..Delivery::of(&sent.message, DeliveryStatus::Delivered, &[], 0)
+        };
+        self.take_end(sent, delivery)
+    }
+
+    /// The message that left under this id.
+    pub(crate) fn left(&self, processed: &Processed) -> Option<MessageId> {
+        get_value(&self.ledger.staged, LEFT, &spaces::message_key(MessageId(processed.id)))
+    }
+
+    fn sent(&self, message: MessageId) -> Result<SentRecord, AcknowledgeRefusal> {
+        let sent = get_value(&self.ledger.staged, SENT, &spaces::message_key(message));
+        sent.ok_or(AcknowledgeRefusal::UnknownMessage { message })
+    }
+
+    fn take_end(&mut self, mut sent: SentRecord, delivery: Delivery) -> Result<Answer, AcknowledgeRefusal> {
         let id = delivery.message;
-        let key = spaces::message_key(id);
-        let mut sent: SentRecord =
-            get_value(&self.ledger.staged, SENT, &key).ok_or(AcknowledgeRefusal::UnknownMessage { message: id })?;
         let (expected, actual) = (sent.message.destination, delivery.destination);
         if expected != actual {
             return Err(AcknowledgeRefusal::WrongDestination { expected, actual });
@@ -43,7 +68,7 @@ impl<R: Read> Work<'_, '_, R> {
         let height = self.draft.height();
         self.draft.push_entry(Entry::Acknowledged { message: id, status: delivery.status });
         sent.end = Some(Acknowledgement { delivery, height, time: self.time, handler });
-        self.ledger.staged.put_value(SENT, key, &sent);
+        self.ledger.staged.put_value(SENT, spaces::message_key(id), &sent);
         Ok(Answer::Acknowledged { message: id, height, novelty: Novelty::New })
     }
 

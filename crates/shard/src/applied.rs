@@ -13,7 +13,7 @@ use crate::closing;
 use crate::messages::SentRecord;
 use crate::outcomes::{self, OutcomeRecord};
 use crate::shard::Work;
-use crate::spaces::{self, APPLIED, SENT};
+use crate::spaces::{self, APPLIED, LEFT, SENT};
 use crate::staged::own_value;
 use alloy_primitives::{Address, B256};
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -208,6 +208,10 @@ impl<R: Read> Work<'_, '_, R> {
         let leaf = self.draft.push_leaf(LeafKind::Message, message.to_bytes());
         let record = SentRecord { message: message.clone(), leaf, time: self.time, end: None };
         self.ledger.staged.put_value(SENT, spaces::message_key(message.id()), &record);
+        if self.shard.mailbox.foreign.contains(&message.destination) {
+            let left = spaces::message_key(MessageId(message.v3_id()));
+            self.ledger.staged.put_value(LEFT, left, &message.id());
+        }
         self.shard.value.send(message.value);
     }
 

@@ -11,13 +11,13 @@
 use crate::applied::Cause;
 use crate::blocks::Entry;
 use crate::execution::{OwnRun, RunRefusal};
-use crate::input::{Busy, DeliverRefusal, Novelty, Pending};
+use crate::input::{AcknowledgeRefusal, Answer, Busy, DeliverRefusal, Novelty, Pending};
 use crate::limits::{HANDLE_DELIVERY_GAS, STEP_GAS_MAX, WAITING_RUNS_PER_STEP_COUNT_MAX};
 use crate::messages::ConsumedRecord;
 use crate::shard::Work;
 use crate::spaces::{self, CONSUMED};
 use crate::staged::get_value;
-use crate::waiting::WaiterId;
+use crate::waiting::{Brought, WaiterId};
 use alloy_primitives::{Address, U256, keccak256};
 use evm::{Funding, RecoveredPayload, Status, SystemTransaction};
 use primitives::{Read, Verified};
@@ -50,21 +50,32 @@ impl<R: Read> Work<'_, '_, R> {
     /// Runs what waited for a lock that is free now; whether more of it is to follow in the next step.
     pub(crate) fn run_waiting(&mut self) -> Backlog {
         let (mut runs_count, mut gas) = (0, 0_u64);
-        for (id, fact) in self.shard.waiting.ready(&self.shard.locks) {
+        for (id, what) in self.shard.waiting.ready(&self.shard.locks) {
             if runs_count >= WAITING_RUNS_PER_STEP_COUNT_MAX || gas >= STEP_GAS_MAX {
                 return Backlog::Some;
             }
             runs_count += 1;
-            let busy = if id.kind == LeafKind::Delivery {
-                gas = gas.saturating_add(HANDLE_DELIVERY_GAS);
-                self.acknowledge(&fact).err().and_then(|refusal| refusal.busy())
-            } else {
-                gas = gas.saturating_add(Message::from_fact(&fact).map_or(0, |message| message.gas_limit));
-                self.deliver(&fact).err().and_then(|refusal| refusal.busy())
-            };
-            self.attend(&fact, busy);
+            gas = gas.saturating_add(if id.kind == LeafKind::Delivery { HANDLE_DELIVERY_GAS } else { gas_of(&what) });
+            let busy = self.run_brought(&what);
+            self.attend_to(id, busy, || what);
         }
         Backlog::None
+    }
+
+    /// Tries what waited once more; what it met, if it met something again.
+    fn run_brought(&mut self, what: &Brought) -> Option<Busy> {
+        match what {
+            Brought::Fact(fact) if fact.leaf.kind == LeafKind::Delivery => {
+                self.acknowledge(fact).err().and_then(|refusal| refusal.busy())
+            }
+            Brought::Fact(fact) => self.deliver(fact).err().and_then(|refusal| refusal.busy()),
+            Brought::Foreign(admission) => match &**admission {
+                Admission::Message { message, id } => {
+                    self.take_in(*id, message.clone()).err().and_then(|refusal| refusal.busy())
+                }
+                Admission::Processed(processed) => self.conclude(processed).err().and_then(|refusal| refusal.busy()),
+            },
+        }
     }
 
     /// After a message or a delivery was tried: it waits if it met a lock, and no longer if it came to its end. Whatever
@@ -77,9 +88,13 @@ impl<R: Read> Work<'_, '_, R> {
             }
         };
         let Ok(message) = message else { return };
-        let id = WaiterId { kind: fact.leaf.kind, message };
+        self.attend_to(WaiterId { kind: fact.leaf.kind, message }, busy, || Brought::Fact(Box::new(fact.clone())));
+    }
+
+    /// The same; `what` is made where it has to wait, which few have to.
+    fn attend_to(&mut self, id: WaiterId, busy: Option<Busy>, what: impl FnOnce() -> Brought) {
         match busy {
-            Some(Busy::Locked { key, wanted, .. }) => self.shard.waiting.wait(id, fact, key, wanted, self.time),
+            Some(Busy::Locked { key, wanted, .. }) => self.shard.waiting.wait(id, &what(), key, wanted, self.time),
             _ => self.shard.waiting.leave(id),
         }
     }
@@ -102,15 +117,31 @@ impl<R: Read> Work<'_, '_, R> {
         self.take_in(message.id(), message)
     }
 
-    /// The same for a message of a foreign chain (I21), which is known by its v3 id: it is one message whatever terms its route has.
-    ///
-    /// One that meets a lock is not kept waiting here: whoever brings it brings it again.
-    pub(crate) fn admit(&mut self, admission: &Admission) -> Result<Pending, DeliverRefusal> {
-        let (message, expected) = (&admission.message, domain_of(self.shard.params.network, self.shard.me));
-        if message.destination != expected {
-            return Err(DeliverRefusal::WrongDestination { expected, actual: message.destination });
+    /// The same for what a foreign chain's attestors vouch for (I21): a message, which is known by its v3 id, so that it is one message
+    /// whatever terms its route has; or the end there of one of ours. Either waits for a lock that it meets.
+    pub(crate) fn admit(&mut self, admission: &Verified<Admission>) -> Pending {
+        let (actual, expected) = (admission.destination(), domain_of(self.shard.params.network, self.shard.me));
+        if actual != expected {
+            return Answer::DeliverRefused(DeliverRefusal::WrongDestination { expected, actual }).into();
         }
-        self.take_in(admission.id, message.clone())
+        match &**admission {
+            Admission::Message { message, id } => {
+                let taken = self.take_in(*id, message.clone());
+                let waiter = WaiterId { kind: LeafKind::Message, message: *id };
+                let busy = taken.as_ref().err().and_then(DeliverRefusal::busy);
+                self.attend_to(waiter, busy, || Brought::Foreign(admission.clone()));
+                taken.unwrap_or_else(|refusal| Answer::DeliverRefused(refusal).into())
+            }
+            Admission::Processed(processed) => {
+                let taken = self.conclude(processed);
+                if let Some(message) = self.left(processed) {
+                    let waiter = WaiterId { kind: LeafKind::Delivery, message };
+                    let busy = taken.as_ref().err().and_then(AcknowledgeRefusal::busy);
+                    self.attend_to(waiter, busy, || Brought::Foreign(admission.clone()));
+                }
+                taken.unwrap_or_else(Answer::AcknowledgeRefused).into()
+            }
+        }
     }
 
     fn take_in(&mut self, id: MessageId, message: Message) -> Result<Pending, DeliverRefusal> {
@@ -170,6 +201,17 @@ impl<R: Read> Work<'_, '_, R> {
         let record = ConsumedRecord { message, delivery: delivery.clone(), leaf, time: self.time };
         self.ledger.staged.put_value(CONSUMED, spaces::message_key(id), &record);
         Pending::Delivery { delivery, place: leaf, novelty: Novelty::New }
+    }
+}
+
+/// How much gas the handler of a message that waited may take.
+fn gas_of(what: &Brought) -> u64 {
+    match what {
+        Brought::Fact(fact) => Message::from_fact(fact).map_or(0, |message| message.gas_limit),
+        Brought::Foreign(admission) => match &**admission {
+            Admission::Message { message, .. } => message.gas_limit,
+            Admission::Processed(_) => 0,
+        },
     }
 }
 

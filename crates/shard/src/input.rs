@@ -63,7 +63,7 @@ pub enum Input {
         /// That its origin sent it.
         fact: Box<Verified<Fact>>,
     },
-    /// Consume a message of a foreign chain.
+    /// Consume a message of a foreign chain, or learn how one that left ended there.
     Admit {
         /// For the reply.
         ticket: Ticket,

@@ -12,7 +12,7 @@ use crate::messages::{ConsumedRecord, SentRecord, ValueTotals};
 use crate::outcomes::OutcomeRecord;
 use crate::seen::EVIDENCE_COUNT_MAX;
 use crate::spaces::{
-    self, ATTEMPTS, CONSUMED, ENTRIES, EVIDENCE, HEADERS, HISTORY, LEAVES, META, OUTCOMES_BY_SLOT, PREPARED, SENT,
+    self, ATTEMPTS, CONSUMED, ENTRIES, EVIDENCE, HEADERS, HISTORY, LEAVES, LEFT, META, OUTCOMES_BY_SLOT, PREPARED, SENT,
     SIGHTINGS, TIP, VALUE,
 };
 use crate::staged::{get_value, own_value};
@@ -198,9 +198,10 @@ pub struct MessageLife {
     pub consumed: Option<ConsumedRecord>,
 }
 
-/// What this shard knows of a message.
+/// What this shard knows of a message. One that left for a foreign chain is known by Hyperlane's id too.
 pub fn message(read: &impl Read, message: MessageId) -> MessageLife {
-    let key = spaces::message_key(message);
+    let left: Option<MessageId> = get_value(read, LEFT, &spaces::message_key(message));
+    let key = spaces::message_key(left.unwrap_or(message));
     MessageLife { sent: get_value(read, SENT, &key), consumed: get_value(read, CONSUMED, &key) }
 }
 

@@ -37,7 +37,7 @@ use crate::waiting::Waiting;
 use commit::Participant;
 use evm::{CodeCache, NetworkParams, Placement};
 use primitives::{Digest, Epoch, Height, Machine, Output, Read, ShardId, Slot, Time, Write};
-use proof::{Certified, History, Message, Receipt, ReceiptVerifier, Signer};
+use proof::{Admission, Certified, History, Message, Receipt, ReceiptVerifier, Signer};
 
 /// One shard of a network.
 #[derive(Debug)]
@@ -260,7 +260,10 @@ fn gas(input: &Input, params: &NetworkParams) -> u64 {
         Input::Deliver { fact, .. } => {
             Message::from_fact(fact).map_or(0, |message| message.gas_limit.min(params.gas_limit))
         }
-        Input::Admit { admission, .. } => admission.message.gas_limit.min(params.gas_limit),
+        Input::Admit { admission, .. } => match &***admission {
+            Admission::Message { message, .. } => message.gas_limit.min(params.gas_limit),
+            Admission::Processed(_) => HANDLE_DELIVERY_GAS,
+        },
         Input::Acknowledge { .. } => HANDLE_DELIVERY_GAS,
         _ => 0,
     }
@@ -339,7 +342,7 @@ impl<'s, 'a, R: Read> Work<'s, 'a, R> {
             }
             Input::Admit { ticket, admission } => {
                 let answer = self.admit(&admission);
-                self.reply(ticket, answer.unwrap_or_else(|refusal| Answer::DeliverRefused(refusal).into()));
+                self.reply(ticket, answer);
             }
             Input::Acknowledge { ticket, fact } => {
                 let answer = self.acknowledge(&fact);

@@ -64,13 +64,15 @@ pub const OUTCOMES_BY_SLOT: Space = Space("shard_outcomes_by_slot");
 pub const CONSUMED: Space = Space("shard_consumed");
 /// Message -> its life as its source knows it.
 pub const SENT: Space = Space("shard_sent");
+/// Hyperlane's id -> message: those that left for a foreign chain, which is all that chain knows them by.
+pub const LEFT: Space = Space("shard_left");
 /// Shard -> the newest certified header of it that this one has seen.
 pub const SIGHTINGS: Space = Space("shard_sightings");
 /// Digest -> two certified headers of one shard for one height.
 pub const EVIDENCE: Space = Space("shard_evidence");
 
 /// All of them: what a store for a shard is opened with.
-pub const SPACES: [Space; 29] = [
+pub const SPACES: [Space; 30] = [
     META,
     ACCOUNTS,
     SLOTS,
@@ -98,6 +100,7 @@ pub const SPACES: [Space; 29] = [
     OUTCOMES_BY_SLOT,
     CONSUMED,
     SENT,
+    LEFT,
     SIGHTINGS,
     EVIDENCE,
 ];

@@ -17,7 +17,7 @@ use crate::limits::{
 use crate::locks::LockTable;
 use evm::{LockMode, StateKey};
 use primitives::{Time, Verified};
-use proof::{Fact, LeafKind, MessageId};
+use proof::{Admission, Fact, LeafKind, MessageId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What waits: a message, or the delivery of one. One shard may be the source and the destination of a message.
@@ -27,10 +27,32 @@ pub(crate) struct WaiterId {
     pub(crate) message: MessageId,
 }
 
+/// As it was handed in: by a shard's receipt, or by a foreign chain's attestors.
+#[derive(Debug, Clone)]
+pub(crate) enum Brought {
+    /// A leaf of a shard.
+    Fact(Box<Verified<Fact>>),
+    /// What attestors vouch for.
+    Foreign(Verified<Admission>),
+}
+
+impl Brought {
+    /// Bytes that it keeps, as far as their number is anybody's choice.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Fact(fact) => fact.leaf.body.len(),
+            Self::Foreign(admission) => match &**admission {
+                Admission::Message { message, .. } => message.body.len(),
+                Admission::Processed(_) => 0,
+            },
+        }
+    }
+}
+
 /// One that waits.
 #[derive(Debug, Clone)]
 struct Waiter {
-    fact: Verified<Fact>,
+    what: Brought,
     /// When it met a new key last: its patience and its claim run from here.
     since: Time,
     /// The key that it waits for now, and how it wants it.
@@ -57,9 +79,9 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    /// Has `fact` wait for `key`, if there is room; whoever has no place is brought again by a relay.
-    pub(crate) fn wait(&mut self, id: WaiterId, fact: &Verified<Fact>, key: StateKey, mode: LockMode, now: Time) {
-        if !self.waiters.contains_key(&id) && !self.enter(id, fact, (key, mode), now) {
+    /// Has `what` wait for `key`, if there is room; whoever has no place is brought again.
+    pub(crate) fn wait(&mut self, id: WaiterId, what: &Brought, key: StateKey, mode: LockMode, now: Time) {
+        if !self.waiters.contains_key(&id) && !self.enter(id, what, (key, mode), now) {
             return;
         }
         let Some(waiter) = self.waiters.get_mut(&id) else { return };
@@ -75,21 +97,21 @@ impl Waiting {
         self.keys.entry(key).or_default().insert(id);
     }
 
-    fn enter(&mut self, id: WaiterId, fact: &Verified<Fact>, on: (StateKey, LockMode), now: Time) -> bool {
+    fn enter(&mut self, id: WaiterId, what: &Brought, on: (StateKey, LockMode), now: Time) -> bool {
         let crowd = self.keys.get(&on.0).map_or(0, BTreeSet::len);
-        let bytes = self.bytes + fact.leaf.body.len();
+        let bytes = self.bytes + what.bytes();
         if self.waiters.len() >= WAITING_COUNT_MAX || crowd >= WAITING_PER_KEY_COUNT_MAX || bytes > WAITING_BYTES_MAX {
             return false;
         }
         self.bytes = bytes;
-        self.waiters.insert(id, Waiter { fact: fact.clone(), since: now, on, met: BTreeMap::new() });
+        self.waiters.insert(id, Waiter { what: what.clone(), since: now, on, met: BTreeMap::new() });
         true
     }
 
     /// It has come to its end, or will not come to it here.
     pub(crate) fn leave(&mut self, id: WaiterId) {
         let Some(waiter) = self.waiters.remove(&id) else { return };
-        self.bytes -= waiter.fact.leaf.body.len();
+        self.bytes -= waiter.what.bytes();
         for key in waiter.met.keys() {
             if let Some(ids) = self.keys.get_mut(key) {
                 ids.remove(&id);
@@ -119,16 +141,16 @@ impl Waiting {
     }
 
     /// Those whose key is free, the longest waiting first.
-    pub(crate) fn ready(&self, locks: &LockTable) -> Vec<(WaiterId, Verified<Fact>)> {
+    pub(crate) fn ready(&self, locks: &LockTable) -> Vec<(WaiterId, Brought)> {
         let free = self.waiters.iter().filter(|(id, _)| self.hindrance(**id, locks).is_none());
         let mut free: Vec<_> = free.collect();
         free.sort_by_key(|(id, waiter)| (waiter.since, **id));
-        free.into_iter().map(|(id, waiter)| (*id, waiter.fact.clone())).collect()
+        free.into_iter().map(|(id, waiter)| (*id, waiter.what.clone())).collect()
     }
 
     /// What must hold between steps.
     pub(crate) fn assert_valid(&self) {
-        let bytes: usize = self.waiters.values().map(|waiter| waiter.fact.leaf.body.len()).sum();
+        let bytes: usize = self.waiters.values().map(|waiter| waiter.what.bytes()).sum();
         assert_eq!(bytes, self.bytes, "the bytes of those that wait are counted");
         let met: usize = self.waiters.values().map(|waiter| waiter.met.len()).sum();
         assert_eq!(met, self.keys.values().map(BTreeSet::len).sum::<usize>(), "each key knows who has met it");

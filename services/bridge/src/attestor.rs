@@ -1,7 +1,8 @@
 //! An attestor: looks for itself, at the foreign chain and at the shards, and signs what it saw.
 //!
 //! ```text
-//!   foreign chain: next final block, linked by hash to the last --> its messages for shards --> word, ed25519
+//!   foreign chain: next final block, linked by hash to the last --> its messages for shards, and which of theirs it processed
+//!                                                                   --> word, ed25519
 //!   shard's outbox: leaves with receipts, checked --> messages for the foreign chain --> checkpoint, secp256k1
 //! ```
 //!
@@ -12,13 +13,14 @@
 use crate::words::{Entry, InboundWord, Journal, OutboundWord, Words};
 use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_signer_local::PrivateKeySigner;
-use chains::chain::{Chain, ChainError, Head};
+use chains::chain::{Chain, ChainError, Head, MailboxEvents, ProcessedMessage};
 use chains::evidence::Disagreement;
 use chains::hyperlane::{Checkpoint, IncrementalTree};
 use host::network::Network;
 use primitives::{Digest, Height, ShardId, Time, Verified};
 use proof::{
-    Attestation, Delivery, Fact, ForeignBlock, LeafKind, Message, ReceiptVerifier, SecretKey, domain_of, shard_of,
+    Attestation, Delivery, Fact, ForeignBlock, LeafKind, Message, Processed, ReceiptVerifier, SecretKey, domain_of,
+    shard_of,
 };
 use std::collections::BTreeMap;
 use std::io;
@@ -185,15 +187,13 @@ impl<C: Chain> Attestor<C> {
         Err(LookError::Reorganised { number, was, is: block.parent })
     }
 
-    /// Signs the messages of `block` that are for shards of this network, if there are any.
+    /// Signs what `block` says to shards of this network, if it says anything.
     async fn attest(&mut self, block: &Head) -> Result<(), LookError> {
-        let mut messages = self.chain.dispatched(block).await?;
-        messages.retain(|message| self.is_ours(message));
-        if messages.is_empty() && !self.said().inbound.contains_key(&block.number) {
+        let leaves = self.leaves(self.chain.events(block).await?);
+        if leaves.is_empty() && !self.said().inbound.contains_key(&block.number) {
             return Ok(());
         }
-        let (foreign, _) =
-            ForeignBlock::new(self.route, self.domain, (block.number, block.hash, block.time), &messages);
+        let (foreign, _) = ForeignBlock::new(self.route, self.domain, (block.number, block.hash, block.time), &leaves);
         let before = self.said().inbound.get(&block.number).and_then(InboundWord::attestation);
         if let Some(before) = before {
             // A second word would be evidence against this very attestor.
@@ -204,16 +204,22 @@ impl<C: Chain> Attestor<C> {
             };
         }
         let attestation = primitives::encode(&Attestation::sign(foreign, &self.keys.attestation)).into();
-        let messages = messages.into_iter().map(Into::into).collect();
+        let leaves = leaves.into_iter().map(Into::into).collect();
         tracing::info!(block = block.number, "a foreign block was attested");
-        Ok(self.say(Entry::Inbound(InboundWord { number: block.number, attestation, messages }))?)
+        Ok(self.say(Entry::Inbound(InboundWord { number: block.number, attestation, leaves }))?)
     }
 
-    fn is_ours(&self, packed: &[u8]) -> bool {
-        let message = Message::from_packed(packed, 0, Time(0), U256::ZERO);
-        message.is_ok_and(|message| {
-            message.origin == self.domain && shard_of(self.network.params.network, message.destination).is_some()
-        })
+    /// The leaves of a block in which the mailbox did this: messages for shards, then the ends of messages from shards.
+    fn leaves(&self, events: MailboxEvents) -> Vec<Vec<u8>> {
+        let is_shard = |domain| shard_of(self.network.params.network, domain).is_some();
+        let is_ours = |packed: &Vec<u8>| {
+            let message = Message::from_packed(packed, 0, Time(0), U256::ZERO);
+            message.is_ok_and(|message| message.origin == self.domain && is_shard(message.destination))
+        };
+        let ended = events.processed.into_iter().filter(|message| is_shard(message.origin));
+        let end =
+            |ended: ProcessedMessage| Processed { domain: self.domain, origin: ended.origin, id: ended.id }.to_bytes();
+        events.dispatched.into_iter().filter(is_ours).chain(ended.map(end)).collect()
     }
 
     fn keep_evidence(&self, disagreement: &Disagreement) -> Result<(), LookError> {
@@ -255,7 +261,8 @@ impl<C: Chain> Attestor<C> {
         let signature = checkpoint.sign(&self.keys.checkpoint);
         let signature = signature.map_err(|error| LookError::Checkpoint(error.to_string()))?;
         let signature = signature.to_vec().into();
-        let word = OutboundWord { index, root: checkpoint.root, message: message.into(), signature };
+        let siblings = tree.left_siblings();
+        let word = OutboundWord { index, root: checkpoint.root, message: message.into(), signature, siblings };
         self.say(Entry::Outbound { shard: shard.0, next: (next.height.0, next.index), word })?;
         self.trees.insert(shard.0, tree);
         Ok(())

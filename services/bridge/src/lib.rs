@@ -11,10 +11,20 @@
 
 mod api;
 pub mod attestor;
-pub mod carrier;
+mod attestors;
+mod carrier;
+mod cursor;
+mod desk;
+mod incoming;
+mod letters;
 pub mod lint;
+mod metrics;
+mod operator;
+mod outgoing;
+mod progress;
 mod settings;
 mod spoken;
+mod tries;
 mod words;
 
 pub use settings::{AttestorSettings, CarrierSettings};
@@ -22,15 +32,25 @@ pub use settings::{AttestorSettings, CarrierSettings};
 use alloy_primitives::B256;
 use alloy_signer_local::PrivateKeySigner;
 use attestor::{Attestor, Keys, LookError};
-use carrier::{Carrier, Validators};
+use attestors::Attestors;
+use axum::Router;
+use carrier::Carrier;
 use chains::endpoint::{Endpoint, EndpointError};
 use chains::evm::EvmChain;
 use chains::submitter::{Submitter, SubmitterSettings};
+use desk::Desk;
 use host::network::{Network, NetworkError};
-use host::{Process, ProcessError, Security, State, keys};
+use host::{Health, Process, ProcessError, Security, State, keys};
+use incoming::Incoming;
+use letters::Direction;
+use metrics::Metrics;
+use operator::About;
+use outgoing::{Outgoing, Validators};
 use primitives::ShardId;
+use proof::Route;
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 use wire::server::{Listener, serve_http};
@@ -41,6 +61,9 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How many carriers may read from an attestor at once.
 const READERS_COUNT_MAX: usize = 256;
+
+/// How many operators may ask a carrier at once.
+const OPERATORS_COUNT_MAX: usize = 16;
 
 /// Why a node of the bridge does not start or did not go on.
 #[derive(Debug, thiserror::Error)]
@@ -100,28 +123,36 @@ pub async fn run_attestor(config: &Path) -> Result<(), Error> {
     let shards = shards(&network, &security)?;
     let opened = Attestor::open(network, settings.domain, chain, keys, &settings.data, settings.from_block)?;
     let mut attestor = opened.ok_or(Error::NoRoute(settings.domain))?;
+    let desk = Desk::open(&settings.data.join("paused.json"))?;
+    serve_operator(settings.operator_listen, operator::attestors_router(desk.clone(), about(&route)), &process).await?;
     let listener = Listener::bind_for(settings.listen, READERS_COUNT_MAX).await?;
     let served = serve_http(listener, api::router(attestor.words()), process.stop.clone().cancelled_owned());
     process.tasks.spawn("words", served);
     process.health.set(State::Ready);
     while !process.stop.is_cancelled() {
-        let looked = look(&mut attestor, &shards).await;
+        let looked = look(&mut attestor, &shards, &desk).await;
         process.health.remark("looking", looked.err().map(|error| error.to_string()).as_deref());
         pause(&process).await;
     }
     Ok(())
 }
 
-/// One look in each direction. A route that has stopped coming in still goes out.
-async fn look(attestor: &mut Attestor<EvmChain>, shards: &BTreeMap<ShardId, ShardClient>) -> Result<(), LookError> {
-    let looked = attestor.look_in().await;
+/// One look in each direction that is not paused. A route that has stopped coming in still goes out.
+async fn look(
+    attestor: &mut Attestor<EvmChain>,
+    shards: &BTreeMap<ShardId, ShardClient>,
+    desk: &Desk,
+) -> Result<(), LookError> {
+    let looked = if desk.paused(Direction::In).is_none() { attestor.look_in().await.map(drop) } else { Ok(()) };
     if let Err(error) = &looked {
         tracing::warn!(%error, "a look at the foreign chain was not good");
     }
-    for (shard, client) in shards {
-        while attestor.look_out(*shard, client).await? > 0 {}
+    if desk.paused(Direction::Out).is_none() {
+        for (shard, client) in shards {
+            while attestor.look_out(*shard, client).await? > 0 {}
+        }
     }
-    looked.map(|_| ())
+    looked
 }
 
 /// Runs the carrier that the settings at `config` describe, until SIGTERM or SIGINT.
@@ -130,31 +161,65 @@ pub async fn run_carrier(config: &Path) -> Result<(), Error> {
     let network = Network::load(&settings.network)?;
     let route = network.route(settings.domain).ok_or(Error::NoRoute(settings.domain))?.clone();
     refuse(lint::carrier(&settings, &route))?;
-    let process = Process::start(settings.metrics_listen).await?;
+    let metrics = Metrics::default();
+    let process = Process::start_with(settings.metrics_listen, |registry| metrics.register(registry)).await?;
+    let desk = desk(&settings, &route, &process).await?;
+    let security = Security::open(settings.tls.as_ref(), settings.insecure, &network)?;
+    process.watch(&security, vec![security.roles_of(&settings.network, &network)])?;
+    let shards = shards(&network, &security)?;
+    let carrier = carrier(settings, network, route, shards, (desk, metrics, process.health.clone()))?;
+    process.health.set(State::Ready);
+    tokio::select! {
+        () = carrier.carry(LOOK_INTERVAL) => {}
+        // What is under way is in the journal.
+        () = process.stop.cancelled() => {}
+    }
+    Ok(())
+}
+
+/// The desk of a carrier, served if its settings say where.
+async fn desk(settings: &CarrierSettings, route: &Route, process: &Process) -> Result<Desk, Error> {
     std::fs::create_dir_all(&settings.data)?;
+    let desk = Desk::open(&settings.data.join("paused.json"))?;
+    serve_operator(settings.operator_listen, operator::router(desk.clone(), about(route)), process).await?;
+    Ok(desk)
+}
+
+async fn serve_operator(at: Option<SocketAddr>, router: Router, process: &Process) -> Result<(), Error> {
+    if let Some(address) = at {
+        let listener = Listener::bind_for(address, OPERATORS_COUNT_MAX).await?;
+        process.tasks.spawn("operator", serve_http(listener, router, process.stop.clone().cancelled_owned()));
+    }
+    Ok(())
+}
+
+fn about(route: &Route) -> About {
+    let terms = route.terms();
+    About { domain: terms.domain, chain_id: terms.chain_id, mailbox: terms.mailbox }
+}
+
+fn carrier(
+    settings: CarrierSettings,
+    network: Network,
+    route: Route,
+    shards: BTreeMap<ShardId, ShardClient>,
+    (desk, metrics, health): (Desk, Metrics, Health),
+) -> Result<Carrier, Error> {
     let submitting = SubmitterSettings {
         chain_id: route.terms().chain_id,
         mailbox: route.terms().mailbox,
         fee_max: u128::from(settings.fee_gwei_max) * 1_000_000_000,
         patience: Duration::from_secs(settings.patience_s),
-        journal: settings.data.join("delivery.json"),
+        journal: settings.data.join("flights"),
     };
     let submitter = Submitter::open(submitting, Endpoint::new(&settings.endpoint)?, secp256k1(&settings.key)?)?;
-    let validators = Validators { addresses: settings.validators, threshold: settings.validators_threshold };
-    let security = Security::open(settings.tls.as_ref(), settings.insecure, &network)?;
-    process.watch(&security, vec![security.roles_of(&settings.network, &network)])?;
-    let (shards, evidence) = (shards(&network, &security)?, settings.data.join("evidence"));
-    let mut carrier = Carrier::new(network, route, validators, submitter, shards, settings.attestors, evidence);
-    process.health.set(State::Ready);
-    while !process.stop.is_cancelled() {
-        tokio::select! {
-            () = carrier.round() => {}
-            // What is under way is in the journal.
-            () = process.stop.cancelled() => break,
-        }
-        pause(&process).await;
-    }
-    Ok(())
+    let validators =
+        Validators { addresses: settings.validators, threshold: settings.validators_threshold, ism: settings.ism };
+    let attestors = Attestors::new(settings.attestors);
+    let data = &settings.data;
+    let outgoing = Outgoing::open(network.clone(), validators, submitter, shards.clone(), attestors.clone(), data)?;
+    let incoming = Incoming::open(network, route, shards, attestors, data)?;
+    Ok(Carrier { incoming, outgoing, desk, metrics, health })
 }
 
 async fn pause(process: &Process) {

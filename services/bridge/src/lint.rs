@@ -7,6 +7,7 @@ use crate::settings::{AttestorSettings, CarrierSettings};
 use chains::chain::Finality;
 use proof::Route;
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
 /// How long a foreign block takes at most, as far as a window is compared with a finality policy, in milliseconds.
 const BLOCK_MS_MAX: u64 = 15_000;
@@ -36,6 +37,7 @@ pub fn attestor(settings: &AttestorSettings, route: &Route) -> Vec<String> {
         Finality::Depth { blocks } => blocks,
         Finality::Finalized => FINALIZED_BLOCKS_COUNT,
     };
+    faults.extend(operator(settings.operator_listen));
     let (window, needed) = (route.terms().window.0, blocks.saturating_mul(BLOCK_MS_MAX));
     if window <= needed {
         faults.push(format!("the route's window of {window} ms is over before a block is final ({needed} ms)"));
@@ -64,10 +66,17 @@ pub fn carrier(settings: &CarrierSettings, route: &Route) -> Vec<String> {
     if settings.attestors.len() < needed {
         faults.push(format!("{} attestors are read where {needed} have to say the same", settings.attestors.len()));
     }
+    faults.extend(operator(settings.operator_listen));
     if settings.fee_gwei_max == 0 {
         faults.push("`fee_gwei_max` is 0: nothing would ever be delivered".to_owned());
     }
     faults
+}
+
+/// Whoever reaches the operator's address can pause the route.
+fn operator(listen: Option<SocketAddr>) -> Option<String> {
+    let address = listen.filter(|address| !address.ip().is_loopback())?;
+    Some(format!("`operator_listen` is {address}: whoever reaches it can pause the route (only a loopback address)"))
 }
 
 /// Who runs an endpoint, as far as its URL says: the last two labels of its host, or host and port where that is an address.
@@ -87,6 +96,7 @@ fn provider(url: &str) -> String {
 mod tests {
     use super::*;
     use alloy_primitives::Address;
+    use chains::hyperlane::IsmKind;
     use primitives::Millis;
     use proof::{RouteTerms, SecretKey};
 
@@ -115,6 +125,7 @@ mod tests {
             checkpoint_key: "c".into(),
             endpoints: ["https://a.one.io/key", "https://two.io", "https://three.io"].map(Into::into).to_vec(),
             agree: 2,
+            operator_listen: None,
             from_block: 0,
             finality: Finality::Depth { blocks: 12 },
             tls: None,
@@ -135,6 +146,8 @@ mod tests {
             key: "k".into(),
             fee_gwei_max: 100,
             patience_s: 30,
+            ism: IsmKind::default(),
+            operator_listen: None,
             tls: None,
             insecure: false,
         }
@@ -175,6 +188,7 @@ mod tests {
             (CarrierSettings { validators: zero, ..carrying() }, "the zero address"),
             (CarrierSettings { attestors: vec!["http://a".into()], ..carrying() }, "1 attestors are read"),
             (CarrierSettings { fee_gwei_max: 0, ..carrying() }, "nothing would ever"),
+            (CarrierSettings { operator_listen: Some("0.0.0.0:7412".parse().unwrap()), ..carrying() }, "loopback"),
         ];
         for (settings, said) in faults {
             let found = carrier(&settings, &route());

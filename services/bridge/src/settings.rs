@@ -2,6 +2,7 @@
 
 use alloy_primitives::Address;
 use chains::chain::Finality;
+use chains::hyperlane::IsmKind;
 use host::TlsSettings;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -31,6 +32,9 @@ pub struct AttestorSettings {
     pub agree: usize,
     /// The first foreign block that is looked at: the one in which the mailbox was deployed, or a later one.
     pub from_block: u64,
+    /// Where `dovetail bridge pause` and `resume` reach it: an address of the loopback. Nowhere if it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator_listen: Option<SocketAddr>,
     /// When a foreign block is final.
     pub finality: Finality,
     /// Certificates to call shards with. None: plain text, on loopback alone.
@@ -59,6 +63,9 @@ pub struct CarrierSettings {
     pub validators: Vec<Address>,
     /// How many of them that ISM needs.
     pub validators_threshold: usize,
+    /// Of which kind that ISM is.
+    #[serde(default)]
+    pub ism: IsmKind,
     /// The foreign chain's JSON-RPC endpoint that deliveries are sent through. It cannot forge, only withhold.
     pub endpoint: String,
     /// The secp256k1 key of the account that pays there: a file of mode 0600.
@@ -67,6 +74,9 @@ pub struct CarrierSettings {
     pub fee_gwei_max: u64,
     /// After how many seconds without a receipt a delivery is sent again at a higher fee.
     pub patience_s: u64,
+    /// Where `dovetail bridge` asks it and tells it what to do: an address of the loopback. Nowhere if it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator_listen: Option<SocketAddr>,
     /// Certificates to call shards with. None: plain text, on loopback alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsSettings>,

@@ -15,15 +15,15 @@ use wire::state::LeafPlace;
 /// How many words one answer has at most.
 pub(crate) const WORDS_PER_ANSWER_COUNT_MAX: usize = 64;
 
-/// On a foreign block with messages for this network.
+/// On a foreign block that says something to this network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct InboundWord {
     /// The foreign block's number.
     pub(crate) number: u64,
     /// Canonical bytes of the [`Attestation`].
     pub(crate) attestation: Bytes,
-    /// The v3 bytes of the block's messages, in order.
-    pub(crate) messages: Vec<Bytes>,
+    /// The block's leaves, in order: the v3 bytes of messages, then the ends of others.
+    pub(crate) leaves: Vec<Bytes>,
 }
 
 impl InboundWord {
@@ -43,6 +43,9 @@ pub(crate) struct OutboundWord {
     pub(crate) message: Bytes,
     /// Over the checkpoint: r, s, v.
     pub(crate) signature: Bytes,
+    /// The message's left siblings in the tree, for whoever needs its path; they prove themselves.
+    #[serde(default)]
+    pub(crate) siblings: Vec<B256>,
 }
 
 /// One line of the journal.
@@ -111,9 +114,13 @@ impl Journal {
 
     /// Writes `entry` down, synced. What a failure left of it is taken back, so that the next line begins where this one did.
     pub(crate) fn append(&mut self, entry: &Entry) -> io::Result<()> {
+        self.append_by(entry, |file, line| file.write_all(line).and_then(|()| file.sync_data()))
+    }
+
+    fn append_by(&mut self, entry: &Entry, write: impl FnOnce(&mut File, &[u8]) -> io::Result<()>) -> io::Result<()> {
         let mut line = serde_json::to_vec(entry)?;
         line.push(b'\n');
-        if let Err(error) = self.file.write_all(&line).and_then(|()| self.file.sync_data()) {
+        if let Err(error) = write(&mut self.file, &line) {
             self.file.set_len(self.whole)?;
             return Err(error);
         }
@@ -127,7 +134,7 @@ mod tests {
     use super::*;
 
     fn entry(number: u64) -> Entry {
-        Entry::Inbound(InboundWord { number, attestation: Bytes::new(), messages: vec![vec![1].into()] })
+        Entry::Inbound(InboundWord { number, attestation: Bytes::new(), leaves: vec![vec![1].into()] })
     }
 
     #[test]
@@ -142,6 +149,22 @@ mod tests {
         OpenOptions::new().write(true).open(&path).unwrap().set_len(length - 3).unwrap();
         let (mut journal, words) = Journal::open(&path).unwrap();
         assert_eq!(words.inbound.keys().copied().collect::<Vec<_>>(), [1]);
+        journal.append(&entry(3)).unwrap();
+        let (_, words) = Journal::open(&path).unwrap();
+        assert_eq!(words.inbound.keys().copied().collect::<Vec<_>>(), [1, 3]);
+    }
+
+    #[test]
+    fn a_line_that_a_full_disk_cut_is_taken_back_and_the_next_one_is_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        let (mut journal, _) = Journal::open(&path).unwrap();
+        journal.append(&entry(1)).unwrap();
+        let full = |file: &mut File, line: &[u8]| {
+            file.write_all(&line[..line.len() / 2])?;
+            Err(io::Error::from(io::ErrorKind::StorageFull))
+        };
+        assert_eq!(journal.append_by(&entry(2), full).unwrap_err().kind(), io::ErrorKind::StorageFull);
         journal.append(&entry(3)).unwrap();
         let (_, words) = Journal::open(&path).unwrap();
         assert_eq!(words.inbound.keys().copied().collect::<Vec<_>>(), [1, 3]);

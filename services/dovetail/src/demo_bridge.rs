@@ -1,7 +1,8 @@
 //! `dovetail demo-bridge`: a token locked on an anvil, its twin minted on a shard, used there and returned, by a bridge of real processes.
 //!
-//! Promise: the exit status is the oracle's verdict, and the oracle reads both ledgers and no log: what the vault holds there, what it says
-//! it owes, and what the twin has outstanding here are one number, and every unit is where its owner sent it.
+//! Promise: the exit status is the oracles' verdict. One reads both ledgers and no log: what the vault holds there, what it says it owes, and
+//! what the twin has outstanding here are one number, and every unit is where its owner sent it. The other replays all that the stopped
+//! shards committed on one plain EVM, foreign messages included.
 
 use alloy_primitives::{Address, B256, U256};
 use alloy_sol_types::{SolCall, SolConstructor};
@@ -10,12 +11,15 @@ use cluster::bridge::{self, Bridge};
 use cluster::client::{Client, until};
 use cluster::{Cluster, Plan};
 use evm::mailbox_address;
-use eyre::{Result, ensure, eyre};
+use eyre::{Result, WrapErr, ensure, eyre};
 use fixtures::contracts::{Artifact, Token, Twin, Vault};
 use fixtures::wallet::{Call, Wallet};
 use primitives::ShardId;
 use proof::domain_of;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
 
 /// Where the twin is.
 const HOME: ShardId = ShardId(1);
@@ -24,6 +28,17 @@ const HOME: ShardId = ShardId(1);
 const LOCKED: u64 = 600;
 const RETURNED: u64 = 250;
 const ASTRAY: u64 = 70;
+
+/// What is sent home too late.
+const LATE: u64 = 40;
+
+/// How much may pass in how many seconds, either way.
+const CAP: u64 = 800;
+const CAP_WINDOW_S: u64 = 3_600;
+
+/// For how long a payment home may be under way, and one that is to come too late.
+const HOME_MS: u64 = 600_000;
+const LATE_MS: u64 = 1_500;
 
 /// What there is of the token.
 const SUPPLY: u64 = 1_000;
@@ -39,6 +54,9 @@ struct Stage {
     bob: Wallet,
     /// Who is paid out there.
     payee: Address,
+    operator: Operator,
+    /// Where this network's JSON-RPC is.
+    rpc: String,
 }
 
 /// Does it.
@@ -68,21 +86,42 @@ pub async fn run() -> Result<()> {
     );
     let (client, payee) = (cluster.client(0)?, Address::repeat_byte(0xbe));
     let (token, vault) = deploy_there(&anvil, hyperlane.mailbox).await?;
-    let mut stage = Stage { anvil, client, token, vault, twin, alice, bob, payee };
+    let operator = Operator { program, at: bridge.operator() };
+    let mut stage = Stage { anvil, client, token, vault, twin, alice, bob, payee, operator, rpc: cluster.rpc(0) };
     let verdict = stage.play(&cluster).await;
     if verdict.is_err() {
         host::say!("{}", bridge.logs());
     }
+    let network = cluster.network().clone();
     bridge.stop()?;
     cluster.stop()?;
-    verdict
+    verdict?;
+    let stores = judge::stores(&network, &dir.path().join("network"));
+    let report = judge::check(&network, &stores).wrap_err("the shards are not one chain")?;
+    host::say!("{report}; {} messages of the foreign chain replayed", report.foreign_messages);
+    Ok(())
+}
+
+/// An operator with the program and the carrier's address.
+struct Operator {
+    program: PathBuf,
+    at: String,
+}
+
+impl Operator {
+    fn run(&self, verb: &[&str]) -> Result<()> {
+        let ran = Command::new(&self.program).args(["bridge", "--at", &self.at]).args(verb).output()?;
+        ensure!(ran.status.success(), "dovetail bridge {}: {}", verb.join(" "), String::from_utf8_lossy(&ran.stderr));
+        Ok(())
+    }
 }
 
 /// A token and its vault.
 async fn deploy_there(anvil: &Anvil, mailbox: Address) -> Result<(Address, Address)> {
     let arguments = Token::constructorCall { name: "Gold".to_owned(), symbol: "GLD".to_owned() };
     let token = anvil.deploy(Artifact::TOKEN.init_code(&arguments.abi_encode())?).await?;
-    let vault = Artifact::VAULT.init_code(&Vault::constructorCall { token, mailbox }.abi_encode())?;
+    let arguments = Vault::constructorCall { token, mailbox, cap: U256::from(CAP), window: CAP_WINDOW_S };
+    let vault = Artifact::VAULT.init_code(&arguments.abi_encode())?;
     Ok((token, anvil.deploy(vault).await?))
 }
 
@@ -100,16 +139,44 @@ impl Stage {
         let to = self.bob.address();
         let pay = Twin::transferCall { to, amount: U256::from(RETURNED) };
         self.client.succeed(&mut self.alice, &Call::to(self.twin, pay.abi_encode())).await?;
-        let home = Twin::sendHomeCall { to: self.payee, amount: U256::from(RETURNED) };
-        self.client.succeed(&mut self.bob, &Call::to(self.twin, home.abi_encode())).await?;
+        let home = self.home_call(RETURNED, HOME_MS);
+        self.client.succeed(&mut self.bob, &home).await?;
         self.wait_there("what came home", self.payee, RETURNED).await?;
         host::say!("paid {RETURNED} to an account of shard 0, which sent them home: paid out there");
+        self.come_too_late().await?;
         self.judge().await
+    }
+
+    /// Sends so many to the payee there, who is to have them within this time.
+    fn home_call(&self, amount: u64, within_ms: u64) -> Call {
+        let deadline = host::wall().0 + within_ms;
+        let home = Twin::sendHomeCall { to: self.payee, amount: U256::from(amount), deadlineMs: deadline };
+        Call::to(self.twin, home.abi_encode())
+    }
+
+    /// An operator pauses the way out, a deadline goes by, and the vault pays nobody.
+    async fn come_too_late(&mut self) -> Result<()> {
+        self.operator.run(&["pause", "out", "--reason", "the demo"])?;
+        let home = self.home_call(LATE, LATE_MS);
+        self.client.succeed(&mut self.alice, &home).await?;
+        let alice = self.alice.address();
+        self.wait_twin(alice, LOCKED - RETURNED - LATE).await?;
+        tokio::time::sleep(Duration::from_millis(LATE_MS) + Duration::from_secs(1)).await;
+        self.operator.run(&["resume", "out"])?;
+        self.wait_twin(alice, LOCKED - RETURNED).await?;
+        host::say!(
+            "sent {LATE} home while the way out was paused, past their deadline: the vault sent them back, paid to nobody"
+        );
+        let (vault, twin) = (self.vault.to_string(), self.twin.to_string());
+        let (there, here) = (self.anvil.url().to_owned(), self.rpc.clone());
+        let books = ["conserve", "--vault", &vault, "--twin", &twin, "--there", &there, "--here", &here, "--settled"];
+        self.operator.run(&books)
     }
 
     async fn prepare(&mut self, cluster: &Cluster) -> Result<()> {
         let vault = self.vault.into_word();
-        let arguments = Twin::constructorCall { mailbox: mailbox_address(HOME), domain: CHAIN_ID as u32, vault };
+        let (mailbox, cap) = (mailbox_address(HOME), U256::from(CAP));
+        let arguments = Twin::constructorCall { mailbox, domain: CHAIN_ID as u32, vault, cap, window: CAP_WINDOW_S };
         let code = Artifact::TWIN.init_code(&arguments.abi_encode())?;
         self.client.succeed(&mut self.alice, &Call::create(code)).await?;
         let name = Vault::nameCall {

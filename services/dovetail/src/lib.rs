@@ -4,6 +4,7 @@
 
 mod authority;
 pub mod backup;
+pub mod bridge;
 pub mod config;
 pub mod conformance;
 pub mod credentials;

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use dovetail::{
-    backup, config, conformance, demo, demo_bridge, devnet, evidence, keys, lint, network, receipt, replay, roles,
+    backup, bridge, config, conformance, demo, demo_bridge, devnet, evidence, keys, lint, network, receipt, replay, roles,
     status, trace,
 };
 use std::path::PathBuf;
@@ -33,6 +33,8 @@ enum Command {
     Devnet(devnet::Arguments),
     /// Shows the whole of dovetail on a fresh network and checks the result against one plain EVM.
     Demo(demo::Arguments),
+    /// Asks a carrier how its route stands, and tells it what to do.
+    Bridge(bridge::Arguments),
     /// Locks a token on an anvil, mints its twin on a shard, uses it, returns it, and compares both ledgers.
     DemoBridge,
     /// Runs real Ethereum blocks through coordinator and shards and compares them with their headers.
@@ -102,6 +104,7 @@ async fn run(command: Command) -> eyre::Result<()> {
         Command::Carrier(config) => Ok(Box::pin(bridge_service::run_carrier(&config.config)).await?),
         Command::Devnet(arguments) => devnet::run(arguments).await,
         Command::Demo(arguments) => Box::pin(demo::run(arguments)).await,
+        Command::Bridge(arguments) => bridge::run(arguments).await,
         Command::DemoBridge => Box::pin(demo_bridge::run()).await,
         Command::Replay(arguments) => replay::run(arguments).await,
         Command::Conformance(arguments) => conformance::run(arguments).await,

@@ -7,7 +7,7 @@ use alloy_primitives::{Address, B256, U256};
 use evm::{Environments, Payload, StateKey, SystemTransaction};
 use host::Class;
 use primitives::{Height, Millis, Read, ShardId, Slot, Time, Verified};
-use proof::{Fact, ForeignReceipt, LeafKind, MessageId, Receipt};
+use proof::{Admission, Fact, ForeignReceipt, LeafKind, MessageId, Receipt};
 use shard::{Answer, Cheat, Input, LeafPlace, OutcomeRecord, PastError, queries};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -200,7 +200,7 @@ impl ShardApi for Node {
         self.clocks.settled().await;
         let checked = checks::each(&self.checks, receipts, |checks, receipt| Ok(checks.admission(receipt)?)).await?;
         let input = |ticket, admission| Input::Admit { ticket, admission: Box::new(admission) };
-        Ok(self.ask_each(|_| Class::New, checked, input, delivered).await)
+        Ok(self.ask_each(admission_class, checked, input, delivered).await)
     }
 }
 
@@ -246,6 +246,13 @@ struct Attested {
 /// A message begins something here; a delivery ends something.
 fn deliver_class(fact: &Verified<Fact>) -> Class {
     if fact.leaf.kind == LeafKind::Delivery { Class::UnderWay } else { Class::New }
+}
+
+fn admission_class(admission: &Verified<Admission>) -> Class {
+    match **admission {
+        Admission::Processed(_) => Class::UnderWay,
+        Admission::Message { .. } => Class::New,
+    }
 }
 
 fn deliver_input(ticket: shard::Ticket, fact: Verified<Fact>) -> Input {

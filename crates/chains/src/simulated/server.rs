@@ -40,6 +40,8 @@ pub enum Fault {
     OtherReceipts,
     /// Receipts without the last message.
     OmittedLog,
+    /// An error where a whole block's receipts are asked for, and the truth one by one.
+    NoBlockReceipts,
 }
 
 /// A served endpoint; it goes when this is dropped.
@@ -96,6 +98,10 @@ async fn answer(State(shown): State<Shown>, axum::Json(request): axum::Json<Valu
         Fault::Stalled => std::future::pending().await,
         _ => {}
     }
+    if fault == Fault::NoBlockReceipts && request["method"] == "eth_getBlockReceipts" {
+        let error = json!({ "code": -32601, "message": "the method does not exist" });
+        return axum::Json(json!({ "jsonrpc": "2.0", "id": request["id"], "error": error })).into_response();
+    }
     let result = if fault == Fault::Nothing { Value::Null } else { shown.result(&request, fault) };
     axum::Json(json!({ "jsonrpc": "2.0", "id": request["id"], "result": result })).into_response()
 }
@@ -108,8 +114,23 @@ impl Shown {
             "eth_blockNumber" => json!(format!("{:#x}", chain.tip())),
             "eth_getBlockByNumber" => self.block(request).map_or(Value::Null, |block| header(&block)),
             "eth_getBlockReceipts" => self.block(request).map_or(Value::Null, |block| self.receipts(block, fault)),
+            "eth_getBlockByHash" => self.block_of_hash(request).map_or(Value::Null, |block| transactions(&block)),
+            "eth_getTransactionReceipt" => self.transaction(request).map_or(Value::Null, |found| json!(receipt(found))),
             _ => Value::Null,
         }
+    }
+
+    fn block_of_hash(&self, request: &Value) -> Option<Block> {
+        let hash: B256 = serde_json::from_value(request["params"][0].clone()).ok()?;
+        let mut blocks = (0..=self.chain.tip()).filter_map(|number| self.chain.get(number));
+        blocks.find(|block| block.header.hash_slow() == hash)
+    }
+
+    fn transaction(&self, request: &Value) -> Option<ReceiptEnvelope<Log>> {
+        let hash: B256 = serde_json::from_value(request["params"][0].clone()).ok()?;
+        let blocks = (0..=self.chain.tip()).filter_map(|number| self.chain.get(number));
+        let mut all = blocks.flat_map(|block| names(&block).into_iter().zip(block.receipts));
+        all.find(|(name, _)| *name == hash).map(|(_, receipt)| receipt)
     }
 
     fn block(&self, request: &Value) -> Option<Block> {
@@ -145,6 +166,17 @@ fn header(block: &Block) -> Value {
         size: None,
     };
     json!(header)
+}
+
+/// What the transactions of a block are called, in order: nothing else is known of them.
+fn names(block: &Block) -> Vec<B256> {
+    let name =
+        |index: usize| alloy_primitives::keccak256([&block.header.hash_slow()[..], &index.to_be_bytes()].concat());
+    (0..block.receipts.len()).map(name).collect()
+}
+
+fn transactions(block: &Block) -> Value {
+    json!({ "transactions": names(block) })
 }
 
 fn receipt(envelope: ReceiptEnvelope<Log>) -> TransactionReceipt {

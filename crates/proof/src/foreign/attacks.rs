@@ -5,14 +5,14 @@ use crate::{RouteError, RouteTerms, domain_of};
 use alloy_primitives::Address;
 use primitives::Millis;
 
-const NETWORK: NetworkId = NetworkId(7);
-const DOMAIN: u32 = 31_337;
+pub(super) const NETWORK: NetworkId = NetworkId(7);
+pub(super) const DOMAIN: u32 = 31_337;
 
-fn key(seed: u8) -> SecretKey {
+pub(super) fn key(seed: u8) -> SecretKey {
     SecretKey::from_bytes(&[seed; 32]).unwrap()
 }
 
-fn terms() -> RouteTerms {
+pub(super) fn terms() -> RouteTerms {
     RouteTerms {
         domain: DOMAIN,
         chain_id: 31_337,
@@ -24,19 +24,19 @@ fn terms() -> RouteTerms {
     }
 }
 
-fn genesis() -> Digest {
+pub(super) fn genesis() -> Digest {
     Digest::new([9; 32])
 }
 
-fn route() -> Route {
+pub(super) fn route() -> Route {
     Route::new(terms()).unwrap()
 }
 
-fn verifier() -> ForeignVerifier {
+pub(super) fn verifier() -> ForeignVerifier {
     ForeignVerifier::new(NETWORK, Some(&genesis()), &[route()])
 }
 
-fn message(nonce: u32) -> Message {
+pub(super) fn message(nonce: u32) -> Message {
     Message {
         nonce,
         origin: DOMAIN,
@@ -51,7 +51,7 @@ fn message(nonce: u32) -> Message {
 }
 
 /// The second of three messages, signed by the attestors with these seeds.
-fn receipt_under(digest: Digest, messages: &[Message], signers: &[u8]) -> ForeignReceipt {
+pub(super) fn receipt_under(digest: Digest, messages: &[Message], signers: &[u8]) -> ForeignReceipt {
     let packed: Vec<Vec<u8>> = messages.iter().map(Message::packed).collect();
     let head = (5, B256::repeat_byte(5), Time(1_000));
     let (block, tree) = ForeignBlock::new(digest, DOMAIN, head, &packed);
@@ -61,10 +61,10 @@ fn receipt_under(digest: Digest, messages: &[Message], signers: &[u8]) -> Foreig
     };
     let mut signatures: Vec<_> = signers.iter().map(sign).collect();
     signatures.sort_by_key(|(place, _)| *place);
-    ForeignReceipt { message: packed[1].clone(), index: 1, path: tree.prove(1).unwrap(), block, signatures }
+    ForeignReceipt { leaf: packed[1].clone(), index: 1, path: tree.prove(1).unwrap(), block, signatures }
 }
 
-fn receipt(signers: &[u8]) -> ForeignReceipt {
+pub(super) fn receipt(signers: &[u8]) -> ForeignReceipt {
     let digest = route().digest(NETWORK, Some(&genesis()));
     receipt_under(digest, &[message(0), message(1), message(2)], signers)
 }
@@ -72,9 +72,10 @@ fn receipt(signers: &[u8]) -> ForeignReceipt {
 #[test]
 fn a_quorums_message_is_believed_on_the_routes_terms() {
     let admission = verifier().verify(receipt(&[1, 3])).unwrap();
-    assert_eq!(admission.id.0, message(1).v3_id());
-    assert_eq!((admission.message.gas_limit, admission.message.deadline), (100_000, Time(61_000)));
-    assert_eq!(admission.message.value, U256::ZERO);
+    let Admission::Message { message: admitted, id } = admission else { panic!("{admission:?}") };
+    assert_eq!(id.0, message(1).v3_id());
+    assert_eq!((admitted.gas_limit, admitted.deadline), (100_000, Time(61_000)));
+    assert_eq!(admitted.value, U256::ZERO);
     assert!(verifier().verify(receipt(&[1, 2, 3])).is_ok());
 }
 
@@ -218,4 +219,49 @@ fn two_words_on_one_block_number_contradict_each_other_and_two_on_different_ones
     let mut forged = word(5, 1, 1);
     forged.signature = word(5, 0, 1).signature;
     assert!(!word(5, 0, 1).contradicts(&forged), "nobody is accused with a forged word");
+}
+
+/// That a message of shard 1 was processed on the chain with this domain, said in a block of the one route.
+fn processed(domain: u32, signers: &[u8]) -> ForeignReceipt {
+    let leaf = Processed { domain, origin: crate::domain_of(NETWORK, ShardId(1)), id: B256::repeat_byte(3) }.to_bytes();
+    let head = (5, B256::repeat_byte(5), Time(1_000));
+    let leaves = [message(0).packed(), leaf.clone()];
+    let (block, tree) = ForeignBlock::new(route().digest(NETWORK, Some(&genesis())), DOMAIN, head, &leaves);
+    let sign = |seed: &u8| {
+        let word = Attestation::sign(block.clone(), &key(*seed));
+        (route().place_of(&word.attestor).unwrap() as u16, word.signature)
+    };
+    let mut signatures: Vec<_> = signers.iter().map(sign).collect();
+    signatures.sort_by_key(|(place, _)| *place);
+    ForeignReceipt { leaf, index: 1, path: tree.prove(1).unwrap(), block, signatures }
+}
+
+#[test]
+fn a_quorum_says_how_a_message_that_left_ended_and_one_short_does_not() {
+    let admission = verifier().verify(processed(DOMAIN, &[1, 2])).unwrap();
+    assert_eq!((admission.destination(), admission.v3_id()), (domain_of(NETWORK, ShardId(1)), B256::repeat_byte(3)));
+    let short = verifier().verify(processed(DOMAIN, &[3]));
+    assert_eq!(short, Err(ForeignError::Quorum { actual: 1, needed: 2 }));
+}
+
+#[test]
+fn a_route_cannot_say_that_another_chain_processed_something() {
+    let refused = verifier().verify(processed(DOMAIN + 1, &[1, 2, 3]));
+    assert_eq!(refused, Err(ForeignError::UnknownRoute { domain: DOMAIN + 1 }));
+    let second = Route::new(RouteTerms { domain: DOMAIN + 1, ..terms() }).unwrap();
+    let both = ForeignVerifier::new(NETWORK, Some(&genesis()), &[route(), second]);
+    assert!(matches!(both.verify(processed(DOMAIN + 1, &[1, 2, 3])), Err(ForeignError::OtherRoute { .. })));
+}
+
+#[test]
+fn an_end_with_any_bit_changed_is_refused() {
+    let whole = processed(DOMAIN, &[1, 2]).to_bytes();
+    for at in 0..whole.len() {
+        for bit in 0..8 {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1 << bit;
+            let verdict = ForeignReceipt::from_bytes(&bytes).map_err(ForeignError::from);
+            assert!(verdict.and_then(|receipt| verifier().verify(receipt)).is_err(), "byte {at}, bit {bit}");
+        }
+    }
 }

@@ -12,7 +12,7 @@ use proof::{DeliveryStatus, Fact, LeafKind, MessageId, domain_of};
 /// A network with a Ping on shard 0 and a Pong on shard 1, deployed by ordinary transactions.
 pub(super) struct Post {
     pub(super) world: World,
-    ping: Address,
+    pub(super) ping: Address,
     pong: Address,
 }
 
@@ -45,9 +45,14 @@ pub(super) fn post_in(mut world: World) -> Post {
 impl Post {
     /// Ping sends `body` to `to` on shard 1 with value; the message leaf as a fact.
     pub(super) fn send(&mut self, to: Address, value: U256, deadline: Time) -> Verified<Fact> {
+        self.send_to_domain(domain_of(NETWORK, S1), to, value, deadline)
+    }
+
+    /// The same to a contract of this domain.
+    pub(super) fn send_to_domain(&mut self, domain: u32, to: Address, value: U256, deadline: Time) -> Verified<Fact> {
         let sent = self.world.facts(S0, LeafKind::Message).len();
         let mut call = selector("send(uint32,bytes32,bytes,uint64,uint64)");
-        call.extend(word(u64::from(domain_of(NETWORK, S1))));
+        call.extend(word(u64::from(domain)));
         call.extend(to.into_word());
         call.extend(word(5 * 32_u64));
         call.extend(word(500_000_u64));

@@ -15,7 +15,7 @@ use evm::{
     Payload, PayloadVerifier, Placement, RecoveredPayload, Replay, Replayer, Spec, State, View,
 };
 use primitives::{Epoch, Machine, Memory, Millis, NetworkId, Read, ShardId, Time, Verified};
-use proof::{Fact, LeafKind, Receipt, ReceiptVerifier, SecretKey, Signer, ValidatorSet};
+use proof::{Fact, LeafKind, Receipt, ReceiptVerifier, Route, SecretKey, Signer, ValidatorSet};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -60,6 +60,8 @@ pub(super) struct World {
     shards_count: u32,
     replayer: Replayer,
     tickets: u64,
+    /// Foreign chains that every shard knows.
+    routes: Vec<Route>,
 }
 
 /// A user with a key.
@@ -154,6 +156,7 @@ impl World {
             sends: Vec::new(),
             recorded: Vec::new(),
             tickets: 0,
+            routes: Vec::new(),
             shards_count,
             params,
             placement,
@@ -162,9 +165,18 @@ impl World {
 
     /// Restarts a shard from its store.
     pub(super) fn restart(&mut self, shard: ShardId) {
-        let config = config(shard, &self.params, &self.placement);
+        let config = ShardConfig { routes: self.routes.clone(), ..config(shard, &self.params, &self.placement) };
         let node = self.nodes.get_mut(&shard).unwrap();
         node.machine = Shard::open(config, &node.store).unwrap();
+    }
+
+    /// The same network, whose shards know these foreign chains.
+    pub(super) fn with_routes(mut self, routes: Vec<Route>) -> Self {
+        self.routes = routes;
+        for shard in self.placement.shards() {
+            self.restart(shard);
+        }
+        self
     }
 
     /// Makes time pass.
