@@ -145,6 +145,30 @@ describe('the explorer', { skip }, () => {
     await isUsable('a transaction');
   });
 
+  it('draws what was tried again, and says why; of a refused one why it was', async () => {
+    // Made up from the swap: whether two of them meet at a lock is chance.
+    const { transactionHash } = swap.receipt;
+    const told = await api(`transactions/${transactionHash}`);
+    const [attempt] = told.attempts;
+    const holder = `conflicts with ${attempt.id}`;
+    const first = { ...attempt, id: UNKNOWN, decision: 'abort', applied: [], votes: attempt.votes.map((vote, at) => (at === 1 ? { ...vote, verdict: 'no', reason: holder, cause: 'conflict' } : vote)) };
+    const answer = (json) => page.route(`**/api/v1/transactions/${transactionHash}`, (route) => route.fulfill({ json }));
+    await answer({ ...told, attempts: [first, attempt] });
+    await go(`tx/${transactionHash}`);
+    await page.locator('.point.no').waitFor();
+    assert.equal(await page.locator('.point.yes').count(), 7);
+    await page.locator('.attempts li').nth(1).waitFor();
+    assert.ok((await page.locator('.attempts li').first().textContent()).includes(`no: ${holder}`));
+    await isUsable('a transaction that was tried twice');
+    await page.unroute('**/api/v1/transactions/*');
+    const { status, block, time, ...rest } = told;
+    await answer({ ...rest, state: 'refused', attempts: [first], refusal: { time, reason: 'its nonce is used' } });
+    await go(`tx/${transactionHash}`);
+    await has('its nonce is used');
+    await isUsable('a refused transaction');
+    await page.unrouteAll();
+  });
+
   it('shows an attempt with its votes, each to be checked', async () => {
     const { attempt } = await api(`transactions/${swap.receipt.transactionHash}`);
     await go(`search?q=${attempt}`);
