@@ -27,6 +27,7 @@ pub struct Instruments {
     behind: Gauge,
     shards_behind: Family<ShardLabel, Gauge>,
     routes_paused: Family<RouteLabel, Gauge>,
+    logs_refused: Family<ShardLabel, Counter>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -65,6 +66,7 @@ impl Instruments {
             behind: Gauge::default(),
             shards_behind: Family::default(),
             routes_paused: Family::default(),
+            logs_refused: Family::default(),
         };
         let host = registry.sub_registry_with_prefix("host");
         host.register("steps", "Steps of the machine", instruments.steps.clone());
@@ -98,7 +100,15 @@ impl Instruments {
         let relay = registry.sub_registry_with_prefix("relay");
         let text = "1 while an operator has a relay's route from one shard to another paused";
         relay.register("route_paused", text, instruments.routes_paused.clone());
+        let index = registry.sub_registry_with_prefix("index");
+        let text = "Pages of a shard's log that were refused because what proves them did not hold";
+        index.register("logs_refused", text, instruments.logs_refused.clone());
         instruments
+    }
+
+    /// A page of a shard's log was refused: it is not what the shard certified.
+    pub fn log_refused(&self, shard: ShardId) {
+        self.logs_refused.get_or_create(&ShardLabel { shard: shard.0 }).inc();
     }
 
     /// Whether an operator has a route paused.

@@ -17,8 +17,8 @@ use crate::limits::{
     PARAMETERS_BYTES_MAX, PARTICIPANTS_COUNT_MAX, PAYLOAD_BYTES_MAX, PLACEMENT_BYTES_MAX, PREPARED_BYTES_MAX,
     PREPARES_COUNT_MAX, PROOF_SLOTS_COUNT_MAX, QUERIES_COUNT_MAX, RECEIPT_BYTES_MAX, RECEIPTS_COUNT_MAX,
     ROUTES_COUNT_MAX, SHARDS_COUNT_MAX, STATE_KEYS_COUNT_MAX, STATE_PROOF_BYTES_MAX, STATE_VALUE_BYTES_MAX,
-    TEXT_BYTES_MAX, TRACE_EVENTS_COUNT_MAX, TRANSACTION_BYTES_MAX, TRANSACTIONS_COUNT_MAX, VALIDATORS_COUNT_MAX,
-    WORD_BYTES,
+    TEXT_BYTES_MAX, TOLD_BLOCKS_COUNT_MAX, TRACE_EVENTS_COUNT_MAX, TRANSACTION_BYTES_MAX, TRANSACTIONS_COUNT_MAX,
+    VALIDATORS_COUNT_MAX, WORD_BYTES,
 };
 use prost::Name;
 use prost::bytes::Buf as _;
@@ -148,6 +148,9 @@ const FIELDS: &[(&str, &[FieldBound])] = &[
     ("GetOwnCallRequest", &[("transaction_hash", 1, WORD_BYTES)]),
     ("GetOwnCallResponse", &[("call", 1, PREPARED_BYTES_MAX)]),
     ("ListOutcomesResponse", &[("outcomes", OUTCOMES_COUNT_MAX, PARTS)]),
+    ("TellLogResponse", &[("blocks", TOLD_BLOCKS_COUNT_MAX, PARTS), ("certificate", 1, CERTIFICATE_BYTES_MAX)]),
+    ("ToldBlock", &[("header", 1, HEADER_BYTES_MAX), ("outcomes", OUTCOMES_COUNT_MAX, PARTS)]),
+    ("ToldOutcome", &[("own", 1, PREPARED_BYTES_MAX)]),
     ("Block", &[("header", 1, HEADER_BYTES_MAX), ("certificate", 1, CERTIFICATE_BYTES_MAX)]),
     ("GetBlocksResponse", &[("blocks", BLOCKS_COUNT_MAX, PARTS)]),
     ("GetOutboxRequest", &[("kinds", LEAF_KINDS_COUNT_MAX, PARTS)]),
