@@ -149,6 +149,7 @@ fn outcome_record() -> shard::OutcomeRecord {
         leaf: place(),
         attempt: None,
         participants: vec![ShardId(1)],
+        called: None,
     }
 }
 

@@ -48,6 +48,7 @@ fn record(slot: Slot, index: u32, bytes: Vec<u8>) -> OutcomeRecord {
         leaf: LeafPlace { height: Height(1), index },
         attempt: None,
         participants: vec![ShardId(0)],
+        called: None,
     }
 }
 

@@ -23,8 +23,8 @@ use wire::proto::v1;
 use wire::relay::{DeadLetter, RelayApi, Route, RouteKey, Taken, Trace};
 use wire::server::{ServerBuilder, ServerSettings};
 use wire::shard::{
-    CertifiedBlock, Delivered, MessageLife, Novelty, OutboxPage, OutcomePage, OutcomeQuery, ShardApi, ShardStatus,
-    StateProofs, StateRead,
+    CertifiedBlock, Delivered, LogPage, MessageLife, Novelty, OutboxPage, OutcomePage, OutcomePlace, OutcomeQuery,
+    ShardApi, ShardStatus, StateProofs, StateRead, ToldPage,
 };
 use wire::state::{LeafPlace, OutcomeRecord, ReadValue, StateValue};
 use wire::{Reason, Rejection};
@@ -41,6 +41,7 @@ const METHODS: &[&str] = &[
     "ShardService/ProveState",
     "ShardService/GetOutcome",
     "ShardService/ListOutcomes",
+    "ShardService/TellLog",
     "ShardService/GetBlocks",
     "ShardService/StreamBlocks",
     "ShardService/GetOutbox",
@@ -203,6 +204,12 @@ impl ShardApi for Strict {
         Ok(OutcomePage { outcomes: Vec::new(), next: query.cursor, open: query.from })
     }
 
+    async fn tell_log(&self, from: OutcomePlace, count_max: usize) -> Result<LogPage, Rejection> {
+        within(count_max, limits::OUTCOMES_COUNT_MAX);
+        let told = ToldPage { blocks: Vec::new(), certificate: None, next: Some(from), head: from.height };
+        Ok(LogPage { told, open: Slot(0) })
+    }
+
     async fn blocks(&self, _: Height, count_max: usize) -> Result<Vec<CertifiedBlock>, Rejection> {
         within(count_max, limits::BLOCKS_COUNT_MAX);
         Ok(Vec::new())
@@ -336,6 +343,7 @@ pub(crate) fn grpc_seeds() -> Vec<Vec<u8>> {
             v1::ProveStateRequest { address: vec![2; 20].into(), slots: vec![word.clone()] }.encode_to_vec(),
         ),
         ("ListOutcomes", v1::ListOutcomesRequest { to_slot: 9, count_max: 5, ..Default::default() }.encode_to_vec()),
+        ("TellLog", v1::TellLogRequest { from: Some(v1::OutcomePlace { height: 2, index: 1 }) }.encode_to_vec()),
         ("GetOutbox", v1::GetOutboxRequest { kinds: vec![1, 2], count_max: 5, cursor: None }.encode_to_vec()),
         ("GetReceipt", v1::GetReceiptRequest { kind: 2, id: word.clone() }.encode_to_vec()),
         ("Deliver", v1::DeliverRequest { receipts: vec![receipt.clone()] }.encode_to_vec()),

@@ -43,6 +43,7 @@ kinds! {
     v1::GetStatusResponse => shard::ShardStatus, status();
     v1::ProveStateResponse => shard::StateProofs, proofs().into();
     v1::ListOutcomesResponse => shard::OutcomePage, v1::ListOutcomesResponse::default();
+    v1::TellLogResponse => shard::LogPage, v1::TellLogResponse { next: Some(v1::OutcomePlace::default()), open_slot: 7, ..Default::default() };
     v1::Block => shard::CertifiedBlock, block().into();
     v1::GetOutboxResponse => shard::OutboxPage, outbox().into();
     v1::GetMessageResponse => shard::MessageLife, v1::GetMessageResponse { status: 1, detail: "ok".to_owned(), ..Default::default() };

@@ -10,7 +10,7 @@ const RECEIPT_MS_MAX = 20_000;
 const BUDGET = parseEther('10');
 
 /** Each suite pays from a devnet account of its own, so that suites may run side by side. */
-export const PAYERS = { viem: 0, cast: 1, parity: 2, messages: 3, specification: 4, ethers: 5, traces: 6, hardhat: 7, ponder: 8, otterscan: 9, blockscout: 10, forking: 11 };
+export const PAYERS = { viem: 0, cast: 1, parity: 2, messages: 3, specification: 4, ethers: 5, traces: 6, hardhat: 7, ponder: 8, otterscan: 9, blockscout: 10, forking: 11, forge: 12 };
 
 /** Whether anvil stands in for the network: what it does otherwise, and what it lacks, is not tested then. */
 export function isBaseline() {

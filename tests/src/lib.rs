@@ -14,6 +14,7 @@
 pub mod audit;
 pub mod chance;
 pub mod cluster;
+pub mod liar;
 pub mod links;
 pub mod load;
 pub mod operator;

@@ -101,6 +101,12 @@ impl Links {
         Ok(())
     }
 
+    /// Leads the line to `target` instead; connections that are open are reset.
+    pub fn redirect(&self, party: Party, shard: ShardId, target: SocketAddr) -> Result<()> {
+        self.line(party, shard)?.1.send_modify(|line| line.target = target);
+        Ok(())
+    }
+
     /// Lets nothing pass that way.
     pub fn silence(&self, party: Party, shard: ShardId, way: Way) -> Result<()> {
         self.line(party, shard)?.1.send_modify(|line| {

@@ -39,7 +39,8 @@ pub struct Call {
 }
 
 type Calls = Arc<Mutex<Vec<Call>>>;
-type Sender = client::SendRequest<Full<Bytes>>;
+/// Hands calls to a shard.
+pub(crate) type Sender = client::SendRequest<Full<Bytes>>;
 
 /// Proxies in front of all shards.
 #[derive(Debug)]
@@ -88,7 +89,8 @@ async fn serve(listener: TcpListener, shard: ShardId, target: SocketAddr, calls:
     }
 }
 
-async fn connect(target: SocketAddr) -> Result<(Sender, JoinHandle<Result<(), hyper::Error>>)> {
+/// A connection to a shard, and what ends with it.
+pub(crate) async fn connect(target: SocketAddr) -> Result<(Sender, JoinHandle<Result<(), hyper::Error>>)> {
     let stream = TcpStream::connect(target).await?;
     stream.set_nodelay(true)?;
     let (sender, connection) = client::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;

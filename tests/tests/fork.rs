@@ -195,6 +195,40 @@ async fn a_devnet_begins_with_another_chain_and_goes_on_by_itself() {
     assert_eq!(devnet.balance(carrier, json!(before)).await.unwrap(), rich);
 }
 
+#[tokio::test]
+async fn a_forked_devnet_with_cheats_changes_what_the_other_chain_has_and_goes_back_to_it() {
+    let Some((anvil, keeper)) = anvil(&[]).await else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let devnet = Devnet::start(dir.path(), &["--fork-url", anvil.url(), "--cheats"]);
+    let ask = async |method: &str, params: Value| -> Value { devnet.rpc.request(method, params).await.unwrap() };
+    let rich = U256::from(10_000) * U256::from(10).pow(U256::from(18));
+    let snapshot = ask("evm_snapshot", json!([])).await;
+    // Nobody has read this account: its code and what else is in it stay.
+    ask("anvil_setBalance", json!([keeper, "0x7"])).await;
+    ask("anvil_setStorageAt", json!([keeper, B256::from(U256::from(9)), B256::from(U256::from(3))])).await;
+    assert_eq!(devnet.balance(keeper, json!("latest")).await.unwrap(), U256::from(7));
+    assert_eq!(
+        (devnet.ask(keeper, &[0]).await.unwrap(), devnet.ask(keeper, &[9]).await.unwrap()),
+        (U256::from(42), U256::from(3))
+    );
+    // Whoever has ether there pays here, without his key.
+    ask("anvil_impersonateAccount", json!([IDLE])).await;
+    let sent = ask("eth_sendTransaction", json!([{ "from": IDLE, "to": keeper, "data": input(&[0, 44]) }])).await;
+    assert_eq!(ask("eth_getTransactionReceipt", json!([sent])).await["status"], "0x1");
+    assert_eq!(devnet.ask(keeper, &[0]).await.unwrap(), U256::from(44));
+    assert!(devnet.balance(IDLE, json!("latest")).await.unwrap() < rich);
+    assert_eq!(ask("evm_revert", json!([snapshot])).await, json!(true));
+    assert_eq!(
+        (devnet.ask(keeper, &[0]).await.unwrap(), devnet.ask(keeper, &[9]).await.unwrap()),
+        (U256::from(42), U256::ZERO)
+    );
+    assert_eq!(devnet.balance(IDLE, json!("latest")).await.unwrap(), rich);
+    ask("anvil_setNonce", json!([IDLE, "0x9"])).await;
+    ask("anvil_reset", json!([])).await;
+    let nonce: U64 = devnet.rpc.request("eth_getTransactionCount", json!([IDLE, "latest"])).await.unwrap();
+    assert_eq!(nonce.to::<u64>(), 0);
+}
+
 // The client's connections are driven until the devnet has ended.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shard_reads_by_itself_what_a_transaction_needs_that_nobody_read_for_it() {

@@ -7,7 +7,7 @@
 //!
 //! Promise: a peer that is lost is one line in the log, one more when it is back, and all the while a line of `/readyz` and a
 //! gauge that name it. A peer that is lost makes a process unready only where nothing can be served without any; who refuses
-//! new work is not ready. What else an operator should know is a line of `/readyz` for as long as it is so.
+//! new work is not ready, nor is who tells what stands still. What else an operator should know is a line of `/readyz` for as long as it is so.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
@@ -97,6 +97,8 @@ struct Inner {
     /// Why new work is refused, while it is.
     refusing: Option<String>,
     peers: BTreeMap<String, Known>,
+    /// Why what is told is not the newest, by what stands still.
+    standstills: BTreeMap<String, String>,
     /// What else an operator should know, by what it is about.
     remarks: BTreeMap<String, String>,
 }
@@ -130,6 +132,7 @@ impl Health {
             needs: Needs::Nobody,
             refusing: None,
             peers: BTreeMap::new(),
+            standstills: BTreeMap::new(),
             remarks: BTreeMap::new(),
         };
         Self { inner: Arc::new(Mutex::new(inner)), lost: Family::default() }
@@ -157,6 +160,15 @@ impl Health {
     /// Says why new work is refused, or with none that it is taken again.
     pub(crate) fn refuse_work(&self, why: Option<String>) {
         self.lock().refusing = why;
+    }
+
+    /// Says why something stands still that others read here, or with none that it goes on: who balances readers sends them elsewhere.
+    pub fn stand_still(&self, what: impl Into<String>, why: Option<&str>) {
+        let (what, mut inner) = (what.into(), self.lock());
+        match why {
+            Some(why) => drop(inner.standstills.insert(what, why.to_owned())),
+            None => drop(inner.standstills.remove(&what)),
+        }
     }
 
     /// Says of something that is in order what an operator should know of it all the same, or with none that there is
@@ -204,6 +216,9 @@ impl Health {
             let _ = writeln!(lines, "{about} {remark}");
         }
         let is_alone = !inner.peers.is_empty() && !inner.peers.values().any(|known| known.standing.is_sound());
+        if let Some((what, why)) = inner.standstills.first_key_value() {
+            return not(format!("not ready, {what} stands still: {why}\n{lines}"));
+        }
         match (&inner.refusing, inner.needs, is_alone) {
             (Some(why), ..) => not(format!("not ready, {why}\n{lines}")),
             (None, Needs::SomePeer, true) => not(format!("not ready, none of its peers can be used\n{lines}")),

@@ -29,6 +29,7 @@ pub struct Instruments {
     routes_paused: Family<RouteLabel, Gauge>,
     reloads: Family<Outcome, Counter>,
     certificate_until: Gauge,
+    logs_refused: Family<ShardLabel, Counter>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -74,6 +75,7 @@ impl Instruments {
             routes_paused: Family::default(),
             reloads: Family::default(),
             certificate_until: Gauge::default(),
+            logs_refused: Family::default(),
         };
         let host = registry.sub_registry_with_prefix("host");
         host.register("steps", "Steps of the machine", instruments.steps.clone());
@@ -111,6 +113,9 @@ impl Instruments {
         let relay = registry.sub_registry_with_prefix("relay");
         let text = "1 while an operator has a relay's route from one shard to another paused";
         relay.register("route_paused", text, instruments.routes_paused.clone());
+        let index = registry.sub_registry_with_prefix("index");
+        let text = "Pages of a shard's log that were refused because what proves them did not hold";
+        index.register("logs_refused", text, instruments.logs_refused.clone());
         instruments
     }
 
@@ -123,6 +128,11 @@ impl Instruments {
     /// Until when the certificate in use is valid.
     pub(crate) fn certificate_until(&self, until_s: i64) {
         self.certificate_until.set(until_s);
+    }
+
+    /// A page of a shard's log was refused: it is not what the shard certified.
+    pub fn log_refused(&self, shard: ShardId) {
+        self.logs_refused.get_or_create(&ShardLabel { shard: shard.0 }).inc();
     }
 
     /// Whether an operator has a route paused.

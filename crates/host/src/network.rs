@@ -519,7 +519,7 @@ fn check_code_hashes(environments: EnvironmentSource, genesis: &Genesis) -> Resu
 /// What was read of another chain stays: no rule may empty a storage of which only a part was read.
 fn check_forked(params: &NetworkParams, genesis: &Genesis) -> Result<(), NetworkError> {
     let NetworkParams { spec, environments, .. } = *params;
-    let keeps = spec.keeps_contracts() && environments == Environments::Slots;
+    let keeps = spec.keeps_contracts() && environments.has_slots();
     if genesis.forked.is_none() || keeps { Ok(()) } else { Err(NetworkError::ForkedBefore { spec, environments }) }
 }
 

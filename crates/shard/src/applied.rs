@@ -231,12 +231,14 @@ impl<R: Read> Work<'_, '_, R> {
             number: part.number,
             shown: closing::shown_in(&self.shard.params, part.number, self.time),
             height: self.draft.height(),
-            index: self.draft.push_outcome(&done.outcome),
+            index: self.draft.outcomes_count(),
             time: self.time,
             leaf: self.draft.push_leaf(LeafKind::Outcome, encode(&leaf)),
             attempt: part.attempt(),
             participants: part.participants.clone(),
+            called: None,
         };
+        self.draft.push_outcome(&record);
         outcomes::stage(&mut self.ledger.staged, &record);
         record
     }

@@ -9,6 +9,7 @@
 //! inputs at the same times make the same bytes (I11).
 //! Knows nothing of what entries and leaves mean.
 
+use crate::outcomes::OutcomeRecord;
 use crate::spaces::{self, ENTRIES, HEADERS, HISTORY, HISTORY_TIP, LEAVES, META, TIP};
 use crate::staged::Staged;
 use alloy_primitives::B256;
@@ -101,7 +102,7 @@ pub(crate) struct Draft {
     height: Height,
     entries: Vec<Entry>,
     leaves: Vec<Leaf>,
-    /// Canonical bytes of outcomes.
+    /// What the outcome root commits to of each transaction.
     outcomes: Vec<Vec<u8>>,
 }
 
@@ -127,10 +128,14 @@ impl Draft {
         LeafPlace { height: self.height, index: (self.leaves.len() - 1) as u32 }
     }
 
-    /// Adds an outcome and says its place among the block's outcomes.
-    pub(crate) fn push_outcome(&mut self, outcome: &evm::Outcome) -> u32 {
-        self.outcomes.push(encode(outcome));
-        (self.outcomes.len() - 1) as u32
+    /// Adds a transaction, which is at its place among the block's outcomes ([`Draft::outcomes_count`]).
+    pub(crate) fn push_outcome(&mut self, record: &OutcomeRecord) {
+        self.outcomes.push(record.commitment());
+    }
+
+    /// How many transactions it has.
+    pub(crate) fn outcomes_count(&self) -> u32 {
+        self.outcomes.len() as u32
     }
 
     /// Whether the step did nothing that makes a block.

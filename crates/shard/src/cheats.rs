@@ -137,6 +137,9 @@ impl<R: Read> Work<'_, '_, R> {
         if owner != me {
             return Err(CheatRefusal::NotOwn { address, owner, me });
         }
+        // Of a forked chain, what stays of an account is what was there.
+        let slots = parts.slots.keys().map(|slot| StateKey::Slot(address, *slot));
+        self.check_read(std::iter::once(StateKey::Account(address)).chain(slots))?;
         let mut changes = Changes::default();
         let before = account(&self.ledger.staged, address);
         let mut after = before.unwrap_or(AccountState::EMPTY);

@@ -270,7 +270,9 @@ impl Answer {
     /// The own key that an input needs, and that has to be read from the forked chain before it comes again.
     pub fn not_read(&self) -> Option<StateKey> {
         let busy = match self {
-            Self::LocalRefused(LocalRefusal::Busy(busy)) | Self::AttemptRefused(AttemptRefusal::Busy(busy)) => *busy,
+            Self::LocalRefused(LocalRefusal::Busy(busy))
+            | Self::AttemptRefused(AttemptRefusal::Busy(busy))
+            | Self::CheatRefused(CheatRefusal::Busy(busy)) => *busy,
             Self::DeliverRefused(refusal) => refusal.busy()?,
             Self::AcknowledgeRefused(refusal) => refusal.busy()?,
             _ => return None,

@@ -46,6 +46,7 @@ mod shard;
 pub mod spaces;
 mod staged;
 pub mod state_tree;
+mod told;
 mod tombstones;
 #[cfg(feature = "twins")]
 mod twins;
@@ -78,8 +79,13 @@ pub use locks::{Conflict, LOCKS_PER_ATTEMPT_COUNT_MAX, LockTable};
 pub use messages::{Acknowledgement, ConsumedRecord, HandlerEnd, SentRecord, ValueTotals};
 pub use order::{Committed, OrderError, order};
 pub use outcomes::{OutcomeRecord, number_of};
+pub use own_calls::OwnPayload;
 pub use past::PastError;
 pub use seen::EVIDENCE_COUNT_MAX;
 pub use shard::Shard;
 pub use spaces::SPACES;
+pub use told::{
+    LogPlace, LogReader, OutcomePlace, TOLD_BLOCK_BYTES_MAX, TOLD_BLOCKS_COUNT_MAX, ToldBlock, ToldOutcome, ToldPage,
+    Untold,
+};
 pub use votes::{VoteError, VoteVerifier, certified_by};

@@ -9,8 +9,8 @@ use crate::spaces::{self, OUTCOMES, OUTCOMES_BY_SLOT};
 use crate::staged::{Staged, get_value};
 use alloy_primitives::{Address, B256};
 use borsh::{BorshDeserialize, BorshSerialize};
-use evm::{Data, Environment, Outcome};
-use primitives::{AttemptId, Height, Read, ShardId, Slot, Time};
+use evm::{Data, Environment, Outcome, SystemTransaction};
+use primitives::{AttemptId, Height, Read, ShardId, Slot, Time, encode};
 
 /// What a record takes beside what varies.
 const RECORD_BYTES: usize = 400;
@@ -45,9 +45,41 @@ pub struct OutcomeRecord {
     pub attempt: Option<AttemptId>,
     /// The shards that took part, in order.
     pub participants: Vec<ShardId>,
+    /// What a system transaction called, where it is told with it ([`crate::LogReader`]): kept in the log of what was applied, and
+    /// not here a second time.
+    #[borsh(skip)]
+    pub called: Option<SystemTransaction>,
+}
+
+/// What a block's outcome root commits to of one transaction: of its record all that neither the header says nor its place among
+/// the others, but the bytes, which its hash stands for.
+#[derive(Debug, BorshSerialize)]
+struct Commitment<'a> {
+    transaction: B256,
+    is_signed: bool,
+    sender: Address,
+    outcome: &'a Outcome,
+    number: u64,
+    leaf: u32,
+    attempt: Option<AttemptId>,
+    participants: &'a [ShardId],
 }
 
 impl OutcomeRecord {
+    /// Its leaf in the tree of its block's outcomes.
+    pub(crate) fn commitment(&self) -> Vec<u8> {
+        encode(&Commitment {
+            transaction: self.transaction,
+            is_signed: !self.bytes.is_empty(),
+            sender: self.sender,
+            outcome: &self.outcome,
+            number: self.number,
+            leaf: self.leaf.index,
+            attempt: self.attempt,
+            participants: &self.participants,
+        })
+    }
+
     /// How much room it takes, about: what bounds in bytes count it as.
     pub fn bytes_count(&self) -> usize {
         let log = |log: &evm::Log| LOG_BYTES + 32 * log.topics.len() + log.data.len();

@@ -7,31 +7,89 @@
 //! Costs a reader some twenty records and those of one block; who commits pays nothing for it.
 //! Knows nothing of traces.
 
-use crate::applied::{Applied, applied};
+use crate::applied::{Applied, Cause, applied};
 use crate::outcomes::outcome;
 use crate::spaces::{APPLIED_COUNT, META};
 use crate::staged::get_value;
 use alloy_primitives::B256;
-use evm::{SystemTransaction, TransactionKind};
+use borsh::{BorshDeserialize, BorshSerialize};
+use evm::{Payload, SystemTransaction, TransactionKind};
 use primitives::{Height, Read};
+use std::collections::{BTreeMap, VecDeque};
 
 /// How many records of a block are read at a time.
 const RECORDS_PER_PAGE_COUNT: usize = 64;
 
+/// A payload of the protocol's own, with what ran it: the ids of its transactions follow from both.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct OwnPayload {
+    /// Why it ran.
+    pub cause: Cause,
+    /// What ran.
+    pub payload: Payload,
+}
+
+impl OwnPayload {
+    /// Its system transaction that has the id `transaction`.
+    pub fn call(&self, transaction: B256) -> Option<&SystemTransaction> {
+        self.calls().find_map(|(id, call)| (id == transaction).then_some(call))
+    }
+
+    fn has_calls(&self) -> bool {
+        self.payload.transactions.iter().any(|kind| matches!(kind, TransactionKind::System(_)))
+    }
+
+    /// Its system transactions, each with its id.
+    fn calls(&self) -> impl Iterator<Item = (B256, &SystemTransaction)> {
+        let digest = self.payload.digest();
+        self.payload.transactions.iter().enumerate().filter_map(move |(index, kind)| match kind {
+            TransactionKind::System(system) => Some((self.cause.system_id(digest, index), system)),
+            TransactionKind::Signed(_) => None,
+        })
+    }
+}
+
 /// The system transaction whose outcome this shard keeps under the id `transaction`.
 pub fn own_call(read: &impl Read, transaction: B256) -> Option<SystemTransaction> {
     let height = outcome(read, transaction)?.height;
-    let mut next = first_of(read, height);
-    loop {
-        let page = applied(read, next, RECORDS_PER_PAGE_COUNT);
-        let mut of_block = page.iter().take_while(|record| record.height == height);
-        if let Some(found) = of_block.find_map(|record| called(record, transaction)) {
-            return Some(found);
+    OfBlock::new(read, height).find_map(|own| own.call(transaction).cloned())
+}
+
+/// The payloads of the block at `height` that have system transactions, by the ids of those.
+pub(crate) fn of_block(read: &impl Read, height: Height) -> BTreeMap<B256, OwnPayload> {
+    let by_ids = |own: OwnPayload| own.calls().map(|(id, _)| (id, own.clone())).collect::<Vec<_>>();
+    OfBlock::new(read, height).filter(OwnPayload::has_calls).flat_map(by_ids).collect()
+}
+
+/// The payloads of one block that this shard is a home of, in the order of its log.
+struct OfBlock<'a, R> {
+    read: &'a R,
+    height: Height,
+    /// The number of the next record that is read.
+    next: u64,
+    page: VecDeque<Applied>,
+}
+
+impl<'a, R: Read> OfBlock<'a, R> {
+    fn new(read: &'a R, height: Height) -> Self {
+        Self { read, height, next: first_of(read, height), page: VecDeque::new() }
+    }
+}
+
+impl<R: Read> Iterator for OfBlock<'_, R> {
+    type Item = OwnPayload;
+
+    fn next(&mut self) -> Option<OwnPayload> {
+        loop {
+            if self.page.is_empty() {
+                self.page = applied(self.read, self.next, RECORDS_PER_PAGE_COUNT).into();
+                self.next += self.page.len() as u64;
+            }
+            let record = self.page.pop_front().filter(|record| record.height == self.height)?;
+            if let Some(payload) = record.payload {
+                return Some(OwnPayload { cause: record.cause, payload });
+            }
         }
-        if page.len() < RECORDS_PER_PAGE_COUNT || page.last().is_none_or(|record| record.height > height) {
-            return None;
-        }
-        next += page.len() as u64;
     }
 }
 
@@ -47,15 +105,4 @@ fn first_of(read: &impl Read, height: Height) -> u64 {
         }
     }
     low
-}
-
-/// What of a record has this id.
-fn called(record: &Applied, transaction: B256) -> Option<SystemTransaction> {
-    let payload = record.payload.as_ref()?;
-    payload.transactions.iter().enumerate().find_map(|(index, kind)| match kind {
-        TransactionKind::System(system) if record.cause.system_id(payload.digest(), index) == transaction => {
-            Some(system.clone())
-        }
-        _ => None,
-    })
 }

@@ -34,6 +34,7 @@ pub use crate::ledger::{account, account_of, code, fees, slot, stored_value, wor
 pub use crate::outcomes::outcome;
 pub use crate::own_calls::own_call;
 pub use crate::past::{kept_from, values_after};
+pub use crate::told::told;
 
 /// Most blocks that one outbox page looks through.
 pub const OUTBOX_BLOCKS_PER_PAGE_COUNT_MAX: usize = 256;

@@ -17,4 +17,5 @@ mod settling;
 mod slots;
 mod soak;
 mod state;
+mod told;
 mod world;

@@ -10,7 +10,10 @@ pub use client::ShardClient;
 pub use server::ShardServer;
 
 pub use ::shard::queries::OutcomeCursor;
-pub use ::shard::{AccountParts, Cheat, Novelty};
+pub use ::shard::{
+    AccountParts, Cheat, LogPlace, LogReader, Novelty, OutcomePlace, OwnPayload, Tip, ToldBlock, ToldOutcome, ToldPage,
+    Untold,
+};
 
 use crate::participant::Answers;
 use crate::rejection::Rejection;
@@ -165,6 +168,15 @@ pub struct OutcomePage {
     pub open: Slot,
 }
 
+/// The log from a place on, and up to where all is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogPage {
+    /// The blocks, unchecked: for a [`LogReader`].
+    pub told: ToldPage,
+    /// With the last page: what is shown in blocks before this one is complete. See [`ShardStatus::open`].
+    pub open: Slot,
+}
+
 /// One leaf and what makes it believable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxLeaf {
@@ -260,6 +272,10 @@ pub trait ShardApi: Send + Sync + 'static {
 
     /// Outcomes of a range of network blocks.
     fn outcomes(&self, query: OutcomeQuery) -> impl Future<Output = Result<OutcomePage, Rejection>> + Send;
+
+    /// The log from `from` on, without waiting: up to `count_max` outcomes.
+    fn tell_log(&self, from: OutcomePlace, count_max: usize)
+    -> impl Future<Output = Result<LogPage, Rejection>> + Send;
 
     /// Up to `count_max` blocks from `from` on, without waiting.
     fn blocks(

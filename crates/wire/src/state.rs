@@ -215,6 +215,7 @@ impl TryFrom<v1::OutcomeRecord> for OutcomeRecord {
             leaf: required("leaf", record.leaf)?.into(),
             attempt: optional_attempt("attempt", &record.attempt)?,
             participants,
+            called: None,
         })
     }
 }
@@ -249,6 +250,7 @@ mod tests {
             leaf: LeafPlace { height: Height(10), index: 13 },
             attempt: Some(AttemptId(primitives::Digest::new([14; 32]))),
             participants: vec![ShardId(0), ShardId(3)],
+            called: None,
         }
     }
 

@@ -37,11 +37,23 @@ use wire::proto::v1;
 use wire::relay::{DeadLetter, RelayApi, RelayClient, Route, RouteKey, Taken, Trace, TraceEvent, TraceStage};
 use wire::server::{Access, Listener, ServerBuilder, ServerSettings};
 use wire::shard::{
-    CertifiedBlock, Delivered, Mark, MessageLife, Novelty, OutboxLeaf, OutboxPage, OutcomeCursor, OutcomePage,
-    OutcomeQuery, ShardApi, ShardClient, ShardStatus, StateProof, StateProofs, StateRead, Terms,
+    CertifiedBlock, Delivered, LogPage, Mark, MessageLife, Novelty, OutboxLeaf, OutboxPage, OutcomeCursor, OutcomePage,
+    OutcomePlace, OutcomeQuery, OwnPayload, ShardApi, ShardClient, ShardStatus, StateProof, StateProofs, StateRead,
+    Terms, ToldBlock, ToldOutcome, ToldPage,
 };
 use wire::state::{FreshValue, LeafPlace, OutcomeRecord, ReadValue, StateValue};
 use wire::{Reason, Rejection};
+
+/// A block that is told from `from` on: a signed transaction, and one of the protocol's own.
+fn told(from: OutcomePlace) -> ToldPage {
+    let (header, certificate, _) = block(ShardId(0), Leaf { kind: LeafKind::Vote, body: vec![1] });
+    let cause = shard::Cause::Delivery(message().id());
+    let own = OwnPayload { cause, payload: Payload::signed(evm::Environment::Slot(Slot(3)), vec![1, 2]) };
+    let outcomes =
+        vec![ToldOutcome { record: record(), own: None }, ToldOutcome { record: record(), own: Some(Box::new(own)) }];
+    let blocks = vec![ToldBlock { header, outcomes }];
+    ToldPage { blocks, certificate: Some(certificate), next: Some(from), head: Height(9) }
+}
 
 /// All services at once, answering from constants.
 struct Everything;
@@ -77,6 +89,7 @@ fn record() -> OutcomeRecord {
         leaf: LeafPlace { height: Height(1), index: 0 },
         attempt: Some(attempt()),
         participants: vec![ShardId(0), ShardId(1)],
+        called: None,
     }
 }
 
@@ -204,6 +217,11 @@ impl ShardApi for Everything {
     async fn outcomes(&self, query: OutcomeQuery) -> Result<OutcomePage, Rejection> {
         let next = OutcomeCursor { shown: query.from, height: Height(1), index: query.count_max as u32 };
         Ok(OutcomePage { outcomes: vec![record()], next: Some(next), open: query.to.unwrap_or(Slot(7)) })
+    }
+
+    async fn tell_log(&self, from: OutcomePlace, count_max: usize) -> Result<LogPage, Rejection> {
+        assert_eq!(count_max, wire::limits::OUTCOMES_COUNT_MAX);
+        Ok(LogPage { told: told(from), open: Slot(7) })
     }
 
     async fn blocks(&self, from: Height, count_max: usize) -> Result<Vec<CertifiedBlock>, Rejection> {
@@ -481,6 +499,8 @@ async fn a_shard_answers_every_call() {
     let query = OutcomeQuery { from: Slot(1), to: Some(Slot(2)), cursor: None, count_max: 3 };
     let page = client.outcomes(query).await.unwrap();
     assert_eq!(page.next, Some(OutcomeCursor { shown: Slot(1), height: Height(1), index: 3 }));
+    let place = OutcomePlace { height: Height(3), index: 2 };
+    assert_eq!(client.tell_log(place).await.unwrap(), LogPage { told: told(place), open: Slot(7) });
     assert_eq!(client.blocks(Height(5), 1).await.unwrap()[0].header.height, Height(5));
     let cursor = LeafPlace { height: Height(1), index: 0 };
     let page = client.outbox(cursor, 10, &[LeafKind::Message, LeafKind::Delivery].into()).await.unwrap();

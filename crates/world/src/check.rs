@@ -6,6 +6,7 @@
 //!   each answer ─> batches: a vote is on the disk before it is said (R2)
 //!   the end ─────> end:     nothing held (I6, I7), votes and decisions still there (R7), messages ended (I14), wei kept (I8)
 //!                  history, serializable: what was committed has an order (R6, I20)
+//!                  logs:    what an index is told is what headers commit to (I22)
 //!                  oracle:  one plain EVM comes to the same state, gas and logs (I9, I16)
 //! ```
 //!
@@ -16,6 +17,7 @@
 mod batches;
 mod end;
 mod history;
+mod logs;
 mod oracle;
 pub mod serializable;
 #[cfg(test)]

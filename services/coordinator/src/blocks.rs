@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store::Fault;
 use tokio::sync::watch;
 use wire::jsonrpc::SlotBlock;
+use wire::shard::LogPlace;
 use wire::state::OutcomeRecord;
 
 /// Most bytes of outcomes kept in memory, about: at 500 transactions a second some five minutes.
@@ -37,13 +38,9 @@ pub(crate) struct Blocks {
 impl Blocks {
     /// Those that `index` has of a network of `shards`.
     pub(crate) fn new(index: Index, shards: impl Iterator<Item = ShardId>) -> Self {
-        let open = shards.map(|shard| (shard, index.cursor(shard))).collect();
-        Self {
-            index,
-            kept: Mutex::new(Kept::new(open, BLOCKS_BYTES_MAX)),
-            head: watch::Sender::new(None),
-            hurries: watch::Sender::new(0),
-        }
+        let open = shards.map(|shard| (shard, index.place(shard).open)).collect();
+        let kept = Kept::new(open, index.last(), BLOCKS_BYTES_MAX);
+        Self { index, kept: Mutex::new(kept), head: watch::Sender::new(None), hurries: watch::Sender::new(0) }
     }
 
     /// The last block that is told; none while not even that is known.
@@ -75,21 +72,16 @@ impl Blocks {
         self.head.is_closed()
     }
 
-    /// The first block of which not everything of `shard` is known.
-    pub(crate) fn wanted(&self, shard: ShardId) -> Slot {
-        self.lock().open.get(&shard).copied().unwrap_or(Slot(0))
-    }
-
-    /// Keeps what `shard` shows; everything that it shows before `open` has been kept then.
-    pub(crate) fn keep(&self, shard: ShardId, outcomes: Vec<OutcomeRecord>, open: Slot) -> Result<(), Fault> {
-        self.index.add(shard, &outcomes, open)?;
+    /// Keeps what `shard` shows; everything up to `at` has been kept then.
+    pub(crate) fn keep(&self, shard: ShardId, outcomes: Vec<OutcomeRecord>, at: LogPlace) -> Result<(), Fault> {
+        self.index.add(shard, &outcomes, at)?;
         let mut kept = self.lock();
         for record in outcomes {
             kept.keep(shard, record);
         }
         kept.forget();
-        let before = kept.open.entry(shard).or_insert(open);
-        *before = open.max(*before);
+        let open = kept.open.entry(shard).or_insert(at.open);
+        *open = at.open.max(*open);
         Ok(())
     }
 
@@ -173,9 +165,9 @@ struct Kept {
 }
 
 impl Kept {
-    fn new(open: BTreeMap<ShardId, Slot>, bytes_max: usize) -> Self {
-        // Of what lies before it something may be in the index alone.
-        let first = open.values().max().copied().unwrap_or(Slot(0));
+    fn new(open: BTreeMap<ShardId, Slot>, last: Option<Slot>, bytes_max: usize) -> Self {
+        // Of what lies before it something may be in the index alone: what shards have closed, and what they have not and showed.
+        let first = open.values().copied().chain(last.map(Slot::next)).max().unwrap_or(Slot(0));
         Self { first, open, heard: BTreeSet::new(), blocks: BTreeMap::new(), bytes: 0, bytes_max }
     }
 

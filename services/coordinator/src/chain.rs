@@ -57,7 +57,10 @@ impl Chain for Node {
     }
 
     async fn own_call(&self, record: &OutcomeRecord) -> Result<Option<SystemTransaction>, Rejection> {
-        self.reads.own_call(record).await
+        match &record.called {
+            Some(called) => Ok(Some(called.clone())),
+            None => self.reads.own_call(record).await,
+        }
     }
 
     async fn block(&self, slot: Slot) -> Result<Arc<SlotBlock>, Rejection> {

@@ -1,31 +1,48 @@
-//! Follows every shard's outcomes as it closes one network block after another.
+//! Follows every shard's log as it closes one network block after another, and believes what is proven.
 //!
 //! ```text
-//!  one task a shard, twice a slot:  everything shown from where I am, up to what you have closed --> index, blocks --> head
+//!  one task a shard, twice a slot:  the log from where I am, up to what you have closed --> reader --proven--> index, blocks --> head
+//!                                                                                            '--- not -----> refused, asked again
 //! ```
 //!
-//! Promise: one question asks for the clock and the content, and each outcome is asked for once, from the first block of the
-//! network on where the index is new. A shard that does not answer for [`host::PEER_SILENT_MAX`] holds nobody up; when it is
-//! back, what it shows meanwhile is fetched first.
+//! Promise: one question asks for the clock and the content, and each block of a log is asked for once, from the first on where the
+//! index is new. What a shard's validators did not certify does not come into the index ([`wire::shard::LogReader`]): a shard that
+//! tells such a thing holds the head until it tells the truth, and the process is not ready meanwhile. One that does not answer
+//! for [`host::PEER_SILENT_MAX`] holds nobody up; when it is back, what it shows meanwhile is fetched first.
 
 use crate::blocks::Blocks;
 use crate::shards::Shards;
 use host::network::Network;
-use host::{Process, Standing};
+use host::{Health, Instruments, Process, Standing};
 use primitives::ShardId;
+use proof::ReceiptVerifier;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Fault;
 use wire::Rejection;
-use wire::limits::OUTCOMES_COUNT_MAX;
-use wire::shard::OutcomeQuery;
+use wire::shard::{LogReader, Untold};
 
 /// Follows all shards of `network`; ends when nobody listens to the head. An index that fails ends the process: it would be ready,
 /// and tell no new blocks.
-pub(crate) fn follow(process: &Process, network: &Network, shards: &Arc<Shards>, blocks: &Arc<Blocks>) {
+pub(crate) fn follow(
+    process: &Process,
+    network: &Network,
+    verifier: ReceiptVerifier,
+    shards: &Arc<Shards>,
+    blocks: &Arc<Blocks>,
+) {
     let pause = Duration::from_millis(network.params.slot_length.0.div_ceil(2));
+    let verifier = Arc::new(verifier);
     for shard in shards.ids() {
-        let follower = Follower { shard, shards: Arc::clone(shards), blocks: Arc::clone(blocks) };
+        let reader = LogReader::new(network.params.clone(), shard, blocks.index().place(shard));
+        let mut follower = Follower {
+            shard,
+            shards: Arc::clone(shards),
+            blocks: Arc::clone(blocks),
+            verifier: Arc::clone(&verifier),
+            reader,
+            refusals: Refusals::new(shard, process),
+        };
         process.tasks.try_spawn("the follower of a shard", async move {
             let mut hurries = follower.blocks.hurries();
             while !follower.blocks.is_unheard() {
@@ -45,15 +62,19 @@ struct Follower {
     shard: ShardId,
     shards: Arc<Shards>,
     blocks: Arc<Blocks>,
+    verifier: Arc<ReceiptVerifier>,
+    reader: LogReader,
+    refusals: Refusals,
 }
 
 impl Follower {
-    async fn ask(&self) -> Result<(), Fault> {
+    async fn ask(&mut self) -> Result<(), Fault> {
         match self.take().await {
-            Ok(()) => {}
-            Err(Untaken::Refused(rejection)) => {
-                tracing::debug!(shard = %self.shard, %rejection, "a shard's outcomes were not followed");
+            Ok(()) => self.refusals.end(),
+            Err(Untaken::Rejected(rejection)) => {
+                tracing::debug!(shard = %self.shard, %rejection, "a shard's log was not followed");
             }
+            Err(Untaken::Unproven(untold)) => self.refusals.refuse(&untold),
             Err(Untaken::Unkept(fault)) => return Err(fault),
         }
         let sound = self.shards.standings().filter(|(_, standing)| standing.is_sound());
@@ -62,27 +83,65 @@ impl Follower {
     }
 
     /// Takes over everything that the shard has closed and this process has not.
-    async fn take(&self) -> Result<(), Untaken> {
+    async fn take(&mut self) -> Result<(), Untaken> {
         // Who was away may be another now; and it may be the first that ever answers.
         let is_known = self.shards.standing(self.shard) == Standing::Answers;
         if !is_known {
             self.shards.look(self.shard).await?;
         }
-        let from = self.blocks.wanted(self.shard);
-        let mut query = OutcomeQuery { from, to: None, cursor: None, count_max: OUTCOMES_COUNT_MAX };
         loop {
-            let page = self.shards.outcomes(self.shard, query).await?;
-            // What is closed while pages are turned is for the next time.
-            let open = *query.to.get_or_insert(page.open);
-            // A page ends within a block, which is not whole then.
-            let whole = page.next.map_or(open, |next| next.shown);
-            self.blocks.keep(self.shard, page.outcomes, whole)?;
-            let Some(next) = page.next else {
+            let page = self.shards.log(self.shard, self.reader.wanted()).await?;
+            let is_last = page.told.next.is_none();
+            let outcomes = self.reader.read(&self.verifier, page.told)?;
+            if is_last {
+                self.reader.close(page.open);
+            }
+            self.blocks.keep(self.shard, outcomes, self.reader.at())?;
+            if is_last {
                 self.blocks.caught_up(self.shard);
                 return Ok(());
-            };
-            query.cursor = Some(next);
+            }
         }
+    }
+}
+
+/// Says what was refused: each page in the metrics, and in the log and in what makes a process unready once for each reason.
+#[derive(Debug)]
+struct Refusals {
+    shard: ShardId,
+    health: Health,
+    instruments: Instruments,
+    /// Why the last page was refused, while no other was taken.
+    why: Option<Untold>,
+}
+
+impl Refusals {
+    fn new(shard: ShardId, process: &Process) -> Self {
+        Self { shard, health: process.health.clone(), instruments: process.instruments.clone(), why: None }
+    }
+
+    fn refuse(&mut self, why: &Untold) {
+        self.instruments.log_refused(self.shard);
+        if self.why.as_ref() == Some(why) {
+            return;
+        }
+        tracing::error!(
+            shard = %self.shard, %why,
+            "a shard's node told of its log what its validators did not certify: refused, and no newer block is told here"
+        );
+        self.health.stand_still(self.name(), Some(&why.to_string()));
+        self.why = Some(why.clone());
+    }
+
+    fn end(&mut self) {
+        if self.why.take().is_some() {
+            tracing::info!(shard = %self.shard, "a shard's node tells of its log what is proven again");
+            self.health.stand_still(self.name(), None);
+        }
+    }
+
+    fn name(&self) -> String {
+        format!("the index of shard {}", self.shard)
     }
 }
 
@@ -90,14 +149,22 @@ impl Follower {
 #[derive(Debug)]
 enum Untaken {
     /// The shard did not tell it: it is asked again.
-    Refused(Rejection),
+    Rejected(Rejection),
+    /// It is not what the shard certified: it is asked again.
+    Unproven(Untold),
     /// The index did not take it.
     Unkept(Fault),
 }
 
 impl From<Rejection> for Untaken {
     fn from(rejection: Rejection) -> Self {
-        Self::Refused(rejection)
+        Self::Rejected(rejection)
+    }
+}
+
+impl From<Untold> for Untaken {
+    fn from(untold: Untold) -> Self {
+        Self::Unproven(untold)
     }
 }
 

@@ -7,7 +7,7 @@
 //!                                               LOGS[address, topic or party, slot]
 //!                                               SENT[sender, nonce] -> transaction    CREATED[contract] -> transaction
 //!                                               HASHES[block hash] -> slot, of those that show anything
-//!                                               CURSORS[shard] -> the first slot that is not whole
+//!                                               CURSORS[shard] -> how far its log is read, and the first slot that is not whole
 //!                                               CURSORS["first"] -> the first slot that is kept
 //! ```
 //!
@@ -25,7 +25,7 @@ pub(crate) use pages::Totals;
 
 use crate::blocks::{Place, place};
 use alloy_primitives::{Address, B256};
-use evm::NetworkParams;
+use evm::{NetworkParams, SystemTransaction};
 use outline::{Line, Outline, PLACE_BYTES, Sum, Wanted, place_key};
 use postings::Union;
 use primitives::{Read, ShardId, Slot, Space, Write, encode};
@@ -35,9 +35,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use store::{Durability, Fault, Identity, Reader, Store, StoreError};
 use wire::jsonrpc::{Candidates, Entry, LogQuery, Order, SlotBlock, nonce, parties};
+use wire::shard::LogPlace;
 use wire::state::OutcomeRecord;
 
-/// Slot, time, shard, height, index -> outcome.
+/// Slot, time, shard, height, index -> outcome, and what it called if nobody signed it.
 const BLOCKS: Space = Space("index_blocks");
 /// Slot -> nothing: those that show anything.
 const SLOTS: Space = Space("index_slots");
@@ -53,9 +54,8 @@ const SENT: Space = Space("index_sent");
 const CREATED: Space = Space("index_created");
 /// Hash of a block that shows anything -> slot. Hashes are those of numbers, so one says nothing of its number.
 const HASHES: Space = Space("index_hashes");
-/// Shard -> the first slot of which not everything is here. Of another name since there are rows that older indexes lack: those
-/// are read from the shards again.
-const CURSORS: Space = Space("index_cursors_4");
+/// Shard -> [`LogPlace`]. Of another name since there are rows that older indexes lack: those are read from the shards again.
+const CURSORS: Space = Space("index_cursors_5");
 
 /// Under which the first slot that is kept stands in [`CURSORS`]: no shard's key, which has four bytes.
 const FIRST: &[u8] = b"first";
@@ -101,9 +101,11 @@ impl Index {
         Ok(Self { reader, store: Mutex::new(store), params, first })
     }
 
-    /// The first slot of `shard` of which not everything is here.
-    pub(crate) fn cursor(&self, shard: ShardId) -> Slot {
-        self.reader.get(CURSORS, &shard.0.to_be_bytes()).map_or(Slot(0), |bytes| slot_of(&bytes))
+    /// How far the log of `shard` is here.
+    pub(crate) fn place(&self, shard: ShardId) -> LogPlace {
+        let stored = self.reader.get(CURSORS, &shard.0.to_be_bytes());
+        let place = stored.and_then(|bytes| primitives::decode(&bytes, usize::MAX).ok());
+        place.unwrap_or_else(|| LogPlace::genesis(&self.params, shard))
     }
 
     /// The first slot that is kept. What is read of one before it may be incomplete, so it is asked for after the reading.
@@ -111,18 +113,16 @@ impl Index {
         Slot(self.first.load(Ordering::Acquire))
     }
 
-    /// Takes over what `shard` shows; everything that it shows before `open` is here then.
-    pub(crate) fn add(&self, shard: ShardId, outcomes: &[OutcomeRecord], open: Slot) -> Result<(), Fault> {
-        let further = open.0.saturating_sub(self.cursor(shard).0);
+    /// Takes over what `shard` shows; everything up to `at` is here then.
+    pub(crate) fn add(&self, shard: ShardId, outcomes: &[OutcomeRecord], at: LogPlace) -> Result<(), Fault> {
+        let further = at.open.0.saturating_sub(self.place(shard).open.0);
         if outcomes.is_empty() && further < CURSOR_SLOTS_MAX {
             return Ok(());
         }
         let mut writes: Vec<Write> = outcomes.iter().flat_map(|record| rows(shard, record)).collect();
         let shown: BTreeSet<Slot> = outcomes.iter().map(|record| record.shown).collect();
         writes.extend(shown.iter().map(|slot| self.hash_row(*slot)));
-        if further > 0 {
-            writes.push(Write::put(CURSORS, shard.0.to_be_bytes(), open.0.to_be_bytes().to_vec()));
-        }
+        writes.push(Write::put(CURSORS, shard.0.to_be_bytes(), encode(&at)));
         // A batch is whole or not there.
         let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
         // What other shards show in the same blocks is in them by now, or waits for the lock.
@@ -150,6 +150,12 @@ impl Index {
         let rows = self.reader.scan(SLOTS, &[], &from.0.to_be_bytes(), count_max);
         let slots = rows.iter().map(|(key, _)| slot_of(key)).take_while(|slot| *slot <= to);
         self.checked(slots.collect())
+    }
+
+    /// The last slot that shows anything, as far as is known.
+    pub(crate) fn last(&self) -> Option<Slot> {
+        let last = self.reader.scan_back(SLOTS, &[], &u64::MAX.to_be_bytes(), 1);
+        last.first().map(|(key, _)| slot_of(key))
     }
 
     /// A transaction, with its place in its block.
@@ -268,7 +274,7 @@ fn rows(shard: ShardId, record: &OutcomeRecord) -> Vec<Write> {
     let slot = record.shown.0.to_be_bytes();
     let key = block_key(record.shown, place(shard, record));
     let mut rows = vec![
-        Write::put(BLOCKS, key.clone(), encode(record)),
+        Write::put(BLOCKS, key.clone(), encode(&(record, &record.called))),
         Write::put(SLOTS, slot, Vec::new()),
         Write::put(PLACES, record.transaction.to_vec(), key),
     ];
@@ -321,7 +327,8 @@ fn after(key: &[u8]) -> Vec<u8> {
 }
 
 fn decoded(bytes: &[u8]) -> Option<OutcomeRecord> {
-    primitives::decode(bytes, usize::MAX).ok()
+    let (record, called): (OutcomeRecord, Option<SystemTransaction>) = primitives::decode(bytes, usize::MAX).ok()?;
+    Some(OutcomeRecord { called, ..record })
 }
 
 /// The slot that a key starts with.

@@ -156,7 +156,7 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     let carrier = Arc::new(Carrier::new(&network, handle, verifier, known, instruments));
     process.tasks.spawn("the carrier", carrier.carry(running.handouts));
     let head = blocks.head();
-    follow::follow(&process, &network, &shards, &blocks);
+    follow::follow(&process, &network, Carrier::verifier(&network), &shards, &blocks);
     if let Some(slots_kept) = settings.slots_kept(&network.params) {
         pruning::prune(&process, slots_kept, &blocks);
     }

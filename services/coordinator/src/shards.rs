@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wire::client::Deadlines;
 use wire::participant::ParticipantClient;
-use wire::shard::{OtherTerms, OutcomePage, OutcomeQuery, ShardClient, ShardStatus, Terms};
+use wire::shard::{LogPage, OtherTerms, OutcomePlace, ShardClient, ShardStatus, Terms};
 use wire::{Reason, Rejection};
 
 /// How long a shard may take to say how it is: a busy one that is slower than this counts as silent, no other.
@@ -133,10 +133,10 @@ impl Shards {
         Ok(status)
     }
 
-    /// A page of what one shard shows; notes that it answered, or that it did not.
-    pub(crate) async fn outcomes(&self, shard: ShardId, query: OutcomeQuery) -> Result<OutcomePage, Rejection> {
+    /// A page of one shard's log, unchecked; notes that it answered, or that it did not.
+    pub(crate) async fn log(&self, shard: ShardId, from: OutcomePlace) -> Result<LogPage, Rejection> {
         let peer = self.peer(shard)?;
-        let page = peer.looks.outcomes(query).await.inspect_err(|rejection| peer.standing.failed(rejection))?;
+        let page = peer.looks.tell_log(from).await.inspect_err(|rejection| peer.standing.failed(rejection))?;
         peer.standing.answered();
         Ok(page)
     }

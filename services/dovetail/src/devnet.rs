@@ -200,10 +200,6 @@ fn plan(
     dir: &Path,
 ) -> Result<Plan> {
     ensure!(
-        !shape.has_cheats || fork.is_none(),
-        "--cheats and --fork-url do not go together yet: what was not read of the other chain could not be set"
-    );
-    ensure!(
         !shape.has_cheats || arguments.coordinators == 1,
         "with --cheats there is one coordinator: another would not know what time it is for contracts"
     );

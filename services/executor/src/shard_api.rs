@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use wire::participant::Answers;
 use wire::shard::{
-    CertifiedBlock, Delivered, Mark, MessageLife, OutboxLeaf, OutboxPage, OutcomeCursor, OutcomePage, OutcomeQuery,
-    ShardApi, ShardStatus, StateProof, StateProofs, StateRead,
+    CertifiedBlock, Delivered, LogPage, Mark, MessageLife, OutboxLeaf, OutboxPage, OutcomeCursor, OutcomePage,
+    OutcomePlace, OutcomeQuery, ShardApi, ShardStatus, StateProof, StateProofs, StateRead,
 };
 use wire::state::{ReadValue, StateValue};
 use wire::{Reason, Rejection};
@@ -122,6 +122,12 @@ impl ShardApi for Node {
         let to = query.to.unwrap_or(open);
         let page = queries::outcomes(&self.handle.reader().snapshot(), from, to, query.count_max);
         Ok(OutcomePage { outcomes: page.outcomes, next: page.next, open })
+    }
+
+    async fn tell_log(&self, from: OutcomePlace, count_max: usize) -> Result<LogPage, Rejection> {
+        // This first: what is attested now bounds every block that the snapshot may miss.
+        let Attested { open, .. } = self.attest().await?;
+        Ok(LogPage { told: queries::told(&self.handle.reader().snapshot(), from, count_max), open })
     }
 
     async fn cheat(&self, cheat: Cheat) -> Result<Slot, Rejection> {

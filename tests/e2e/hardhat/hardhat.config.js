@@ -8,6 +8,7 @@ import hardhatEthers from '@nomicfoundation/hardhat-ethers';
 import chaiMatchers from '@nomicfoundation/hardhat-ethers-chai-matchers';
 import ignition from '@nomicfoundation/hardhat-ignition-ethers';
 import mocha from '@nomicfoundation/hardhat-mocha';
+import networkHelpers from '@nomicfoundation/hardhat-network-helpers';
 
 const TEST_MS_MAX = 40_000;
 /** Files at once: their tests wait for the network most of the time. */
@@ -32,7 +33,7 @@ const FORKED = FORK && {
 };
 
 export default defineConfig({
-  plugins: [hardhatEthers, chaiMatchers, ignition, mocha],
+  plugins: [hardhatEthers, chaiMatchers, ignition, mocha, networkHelpers],
   solidity: {
     version: '0.8.37',
     path: fileURLToPath(new URL('node_modules/solc/soljson.js', import.meta.url)),
@@ -53,7 +54,8 @@ export default defineConfig({
     under: {
       type: 'http',
       url: process.env.E2E_RPC ?? 'http://127.0.0.1:8545',
-      accounts: JSON.parse(process.env.E2E_KEYS ?? '[]'),
+      // With none the node is asked for its own.
+      accounts: process.env.E2E_KEYS ? JSON.parse(process.env.E2E_KEYS) : 'remote',
     },
   },
   test: { mocha: { timeout: TEST_MS_MAX, parallel: true, jobs: JOBS_COUNT } },

@@ -1,13 +1,13 @@
 //! A forked network: what its shards have not read of the other chain is named, and what they have read was always there.
 
 use super::messages::post_in;
-use super::world::{ETHER, Node, S0, S1, World, config, mailbox_code, user};
+use super::world::{ETHER, Node, S0, S1, World, config, mailbox_code, params, user};
 use crate::{
-    Answer, BASE_VALUES_COUNT_MAX, BaseRefusal, BaseValue, Busy, DeliverRefusal, Entry, GenesisAccount,
-    GenesisAccounts, Input, LocalRefusal, OpenError, Shard, ShardConfig, advance, queries, state_tree,
+    AccountParts, Answer, BASE_VALUES_COUNT_MAX, BaseRefusal, BaseValue, Busy, Cheat, DeliverRefusal, Entry,
+    GenesisAccount, GenesisAccounts, Input, LocalRefusal, OpenError, Shard, ShardConfig, advance, queries, state_tree,
 };
 use alloy_primitives::{Address, TxKind, U256};
-use evm::{AccountState, StateKey};
+use evm::{AccountState, Environments, NetworkParams, StateKey};
 use primitives::{Height, Memory, ShardId, Slot, Time};
 use proof::DeliveryStatus;
 use std::slice::from_ref;
@@ -234,4 +234,51 @@ fn what_was_read_is_read_after_a_restart() {
     let node = world.nodes.get_mut(&S0).unwrap();
     node.machine = Shard::open(config, &node.store).unwrap();
     assert_eq!(told(&mut world, TELLER), Ok(U256::from(99)));
+}
+
+/// A forked network with cheats.
+fn cheating() -> World {
+    let params = NetworkParams { environments: Environments::Cheats, ..params() };
+    let on = |seed, shard| (user(seed).address(), shard);
+    forked(World::with_params(params, 2, [on(1, S0), on(2, S0), on(3, S1), (STRANGER, S0), (TELLER, S0)], &genesis()))
+}
+
+fn set(world: &mut World, address: Address, parts: AccountParts) -> Answer {
+    let cheat = Cheat::Set { address, parts };
+    world.ask(S0, |ticket| Input::Cheat { ticket, cheat: Box::new(cheat.clone()) })
+}
+
+#[test]
+fn what_is_set_is_set_over_what_the_other_chain_has() {
+    let mut world = cheating();
+    let parts = AccountParts {
+        balance: Some(U256::from(5)),
+        slots: [(U256::from(7), U256::from(8))].into(),
+        ..Default::default()
+    };
+    let answer = set(&mut world, TELLER, parts.clone());
+    assert_eq!(answer.not_read(), Some(StateKey::Account(TELLER)), "its code and nonce stay, and are not known yet");
+    take(&mut world, S0, &[account(TELLER, 3, 40, &TELLS)]);
+    let answer = set(&mut world, TELLER, parts.clone());
+    assert_eq!(answer.not_read(), Some(StateKey::Slot(TELLER, U256::from(7))));
+    take(&mut world, S0, &[slot(TELLER, 7, 99)]);
+    assert!(matches!(set(&mut world, TELLER, parts), Answer::Cheated { .. }));
+    let teller = world.account(TELLER).unwrap();
+    assert_eq!((teller.nonce, teller.balance), (3, U256::from(5)));
+    assert_eq!(told(&mut world, TELLER), Ok(U256::from(8)));
+}
+
+#[test]
+fn going_back_ends_in_what_the_other_chain_has_also_where_nobody_had_read_it_then() {
+    let mut world = cheating();
+    let before = world.params.slot_at(world.now);
+    world.wait(10_000);
+    take(&mut world, S0, &[account(STRANGER, 0, 41, &[])]);
+    assert!(matches!(local(&mut world, 1, STRANGER), Answer::Executed { .. }));
+    assert_eq!(world.balance(STRANGER), U256::from(42));
+    world.wait(10_000);
+    let revert = Cheat::Revert { to: before };
+    let answer = world.ask(S0, |ticket| Input::Cheat { ticket, cheat: Box::new(revert.clone()) });
+    assert!(matches!(answer, Answer::Cheated { .. }), "{answer:?}");
+    assert_eq!(world.balance(STRANGER), U256::from(41));
 }

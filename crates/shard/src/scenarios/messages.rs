@@ -13,7 +13,7 @@ use proof::{DeliveryStatus, Fact, LeafKind, MessageId, domain_of};
 pub(super) struct Post {
     pub(super) world: World,
     pub(super) ping: Address,
-    pong: Address,
+    pub(super) pong: Address,
 }
 
 fn selector(signature: &str) -> Vec<u8> {
@@ -24,7 +24,7 @@ fn word(value: u64) -> [u8; 32] {
     U256::from(value).to_be_bytes::<32>()
 }
 
-fn post() -> Post {
+pub(super) fn post() -> Post {
     let (sender, receiver) = (user(1).address().create(0), user(2).address().create(0));
     let on = |seed, shard| (user(seed).address(), shard);
     post_in(World::new(2, [on(1, S0), on(2, S1), on(3, S0), on(4, S1), on(5, S1), (sender, S0), (receiver, S1)]))
@@ -79,7 +79,7 @@ impl Post {
         self.world.slot(self.pong, 0)
     }
 
-    fn soon(&self) -> Time {
+    pub(super) fn soon(&self) -> Time {
         Time(self.world.now.0 + 60_000)
     }
 }

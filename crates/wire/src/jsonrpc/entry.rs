@@ -8,9 +8,9 @@ use super::error::error;
 use super::view::{SYSTEM_TYPE, blob_gas, blob_price, decode, envelope, hex, raw, shown, target, to_value};
 use crate::state::OutcomeRecord;
 use alloy_consensus::transaction::Recovered;
-use alloy_primitives::{Address, B256, Bytes};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_rpc_types_eth::{Log, Transaction, TransactionReceipt};
-use evm::NetworkParams;
+use evm::{NetworkParams, SystemTransaction};
 use jsonrpsee::types::ErrorObjectOwned;
 use jsonrpsee::types::error::INTERNAL_ERROR_CODE;
 use primitives::Slot;
@@ -95,12 +95,19 @@ impl EntryView<'_> {
         shown(&transaction)
     }
 
-    /// A transaction that nobody signed. What it was called with is not part of its outcome, and is not made up.
+    /// A transaction that nobody signed: the call that it is. One that calls nobody, as on a network that replays another chain's
+    /// blocks, has nothing to show.
     fn system_transaction(&self) -> Value {
+        let (to, value, gas, input) = match &self.record.called {
+            Some(SystemTransaction::Call { target, value, gas_limit, input, .. }) => {
+                (Some(*target), *value, *gas_limit, input.0.clone())
+            }
+            _ => (None, U256::ZERO, self.record.outcome.gas_used, Bytes::new()),
+        };
         json!({
-            "type": SYSTEM_TYPE, "hash": self.record.transaction, "from": self.record.sender, "to": null,
+            "type": SYSTEM_TYPE, "hash": self.record.transaction, "from": self.record.sender, "to": to,
             "blockHash": self.block_hash(), "blockNumber": hex(self.slot.0), "transactionIndex": hex(self.index as u64),
-            "gas": hex(self.record.outcome.gas_used), "gasPrice": "0x0", "value": "0x0", "nonce": "0x0", "input": "0x",
+            "gas": hex(gas), "gasPrice": "0x0", "value": value, "nonce": "0x0", "input": input,
             "chainId": hex(self.params.network.0), "v": "0x0", "r": "0x0", "s": "0x0",
         })
     }

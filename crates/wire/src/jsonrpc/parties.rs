@@ -2,7 +2,7 @@
 //!
 //! Whoever was called inside and wrote nothing is not among them: that takes a trace.
 
-use super::view::decode;
+use super::view::{decode, target};
 use crate::state::OutcomeRecord;
 use alloy_consensus::Transaction as _;
 use alloy_primitives::Address;
@@ -19,8 +19,7 @@ pub enum Order {
 
 /// Who sent a transaction, whom it called and what it created.
 pub fn parties(record: &OutcomeRecord) -> BTreeSet<Address> {
-    let signed = if record.bytes.is_empty() { None } else { decode(&record.bytes).ok() };
-    let called = signed.and_then(|signed| signed.to());
+    let called = target(record).ok().flatten();
     [Some(record.sender), called, record.outcome.created].into_iter().flatten().collect()
 }
 

@@ -234,6 +234,7 @@ fn record(
         leaf: LeafPlace { height: Height(0), index },
         attempt: None,
         participants: Vec::new(),
+        called: None,
     }
 }
 

@@ -23,7 +23,8 @@ use alloy_primitives::{Address, B256, Bytes, U256, address, hex, keccak256};
 use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
 use evm::{
-    AccountState, Bytecode, Data, Environments, Ground, Log, NetworkParams, Outcome, Placement, Spec, State, Status,
+    AccountState, Bytecode, Data, Environments, Funding, Ground, Log, NetworkParams, Outcome, Placement, Spec, State,
+    Status, SystemTransaction,
 };
 use jsonrpsee::RpcModule;
 use primitives::{Height, Millis, NetworkId, ShardId, Slot, Time};
@@ -45,6 +46,9 @@ const CODE: &str = "5f3560f81c80604314603a578060ff14604257\
                     5b435f5260205ff3\
                     5b600136038060015f375ffd";
 const TOKEN: Address = address!("00000000000000000000000000000000000000aa");
+
+/// Whom a message is delivered to.
+const RECIPIENT: Address = address!("00000000000000000000000000000000000000bb");
 
 /// Slots with outcomes, and a head that moves.
 struct MemoryChain {
@@ -116,6 +120,7 @@ fn record(nonce: u64, slot: u64, index: u32) -> OutcomeRecord {
         leaf: LeafPlace { height: Height(1), index },
         attempt: None,
         participants: vec![ShardId(0)],
+        called: None,
     }
 }
 
@@ -126,6 +131,14 @@ fn system_record(slot: u64, index: u32) -> OutcomeRecord {
     record.bytes = Data::default();
     record.outcome.kind = 0;
     record.outcome.gas_price = 0;
+    record.called = Some(SystemTransaction::Call {
+        caller: record.sender,
+        target: RECIPIENT,
+        input: vec![0x56, 0xd5].into(),
+        gas_limit: 500_000,
+        value: U256::from(9),
+        funding: Funding::Caller,
+    });
     record
 }
 
@@ -421,6 +434,18 @@ async fn a_full_block_shows_its_transactions() {
     let by_index = answer("eth_getTransactionByBlockNumberAndIndex", json!(["0x3f2", "0x1"])).await;
     assert_eq!(by_index, transactions[1]);
     assert_eq!(answer("eth_getTransactionByBlockNumberAndIndex", json!(["0x3f2", "0x9"])).await, Value::Null);
+}
+
+#[tokio::test]
+async fn a_delivery_shows_whom_it_called_and_with_what() {
+    let delivery = B256::repeat_byte(0x5e);
+    let told = answer("eth_getTransactionByHash", json!([delivery])).await;
+    assert_eq!((&told["from"], &told["to"]), (&json!(chain().sender), &json!(RECIPIENT)));
+    assert_eq!((&told["input"], &told["value"], &told["gas"]), (&json!("0x56d5"), &json!("0x9"), &json!("0x7a120")));
+    let receipt = answer("eth_getTransactionReceipt", json!([delivery])).await;
+    assert_eq!((&receipt["to"], &receipt["contractAddress"]), (&json!(RECIPIENT), &Value::Null));
+    let of_recipient = answer("ots_searchTransactionsBefore", json!([RECIPIENT, 0, 100])).await;
+    assert_eq!(of_recipient["txs"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]

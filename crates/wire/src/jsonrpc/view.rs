@@ -16,7 +16,7 @@ use alloy_eips::eip4895::Withdrawals;
 use alloy_eips::eip7685::EMPTY_REQUESTS_HASH;
 use alloy_primitives::{Address, B64, B256, Bloom, Bytes, Signature, U256};
 use alloy_rpc_types_eth::{Block, BlockTransactions, Header, Transaction};
-use evm::{NetworkParams, Outcome, SpecId, Status};
+use evm::{NetworkParams, Outcome, SpecId, Status, SystemTransaction};
 use jsonrpsee::types::ErrorObjectOwned;
 use jsonrpsee::types::error::INTERNAL_ERROR_CODE;
 use primitives::Slot;
@@ -165,9 +165,13 @@ pub(super) fn blob_gas(record: &OutcomeRecord) -> Option<u64> {
     if record.outcome.kind == EIP4844_TX_TYPE_ID { decode(&record.bytes).ok()?.blob_gas_used() } else { None }
 }
 
-/// Whom a transaction called; none where it created a contract or nobody signed it.
+/// Whom a transaction called; none where it created a contract, or is one of the protocol's own that calls nobody.
 pub(super) fn target(record: &OutcomeRecord) -> Result<Option<Address>, ErrorObjectOwned> {
-    if record.bytes.is_empty() { Ok(None) } else { Ok(decode(&record.bytes)?.to()) }
+    match &record.called {
+        Some(SystemTransaction::Call { target, .. }) => Ok(Some(*target)),
+        _ if record.bytes.is_empty() => Ok(None),
+        _ => Ok(decode(&record.bytes)?.to()),
+    }
 }
 
 /// A transaction that is not in a block yet.
@@ -206,8 +210,8 @@ fn transactions_root(outcomes: &[OutcomeRecord]) -> B256 {
     ordered_trie_root_with_encoder(&transactions, |bytes: &Bytes, out| out.extend_from_slice(bytes))
 }
 
-/// A transaction in bytes (EIP-2718). Nobody signed one of the protocol's own, and what it was called with is not kept: behind
-/// its type stands its hash, which binds all of it.
+/// A transaction in bytes (EIP-2718). Nobody signed one of the protocol's own, and no type of Ethereum's has its fields: behind its
+/// type stands its hash, which binds all of it.
 pub(super) fn raw(record: &OutcomeRecord) -> Bytes {
     if record.bytes.is_empty() {
         return [&[SYSTEM_TYPE_ID], record.transaction.as_slice()].concat().into();

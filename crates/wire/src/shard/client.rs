@@ -2,8 +2,8 @@
 
 use super::convert::{delivered, receipt, state_read, submitted};
 use super::{
-    CertifiedBlock, Cheat, Delivered, MessageLife, OutboxPage, OutcomePage, OutcomeQuery, ShardStatus, StateProofs,
-    StateRead,
+    CertifiedBlock, Cheat, Delivered, LogPage, MessageLife, OutboxPage, OutcomePage, OutcomePlace, OutcomeQuery,
+    ShardStatus, StateProofs, StateRead,
 };
 use crate::batch::{runs, same_count};
 use crate::client::{Connection, Repeat, Transport};
@@ -130,6 +130,12 @@ impl ShardClient {
             count_max: u32::try_from(query.count_max).unwrap_or(u32::MAX),
         };
         Ok(self.connection.read(request, call!(self, list_outcomes)).await?.try_into()?)
+    }
+
+    /// The log from `from` on, unchecked.
+    pub async fn tell_log(&self, from: OutcomePlace) -> Result<LogPage, Rejection> {
+        let request = v1::TellLogRequest { from: Some(from.into()) };
+        Ok(self.connection.read(request, call!(self, tell_log)).await?.try_into()?)
     }
 
     /// Up to `count_max` blocks from `from` on.

@@ -1,11 +1,12 @@
 //! Between protobuf and the shard's types.
 
 use super::{
-    CertifiedBlock, Cheat, Delivered, Mark, MessageLife, Novelty, OutboxLeaf, OutboxPage, OutcomeCursor, OutcomePage,
-    ShardStatus, StateProof, StateProofs, StateRead, Terms,
+    CertifiedBlock, Cheat, Delivered, LogPage, Mark, MessageLife, Novelty, OutboxLeaf, OutboxPage, OutcomeCursor,
+    OutcomePage, OutcomePlace, ShardStatus, StateProof, StateProofs, StateRead, Terms, ToldBlock, ToldOutcome,
+    ToldPage,
 };
 use crate::convert::{ConvertError, bytes_of, canonical, certificate, digest, encoded, header, public_key, required};
-use crate::limits::{CHEAT_BYTES_MAX, MESSAGE_BYTES_MAX, PAYLOAD_BYTES_MAX, RECEIPT_BYTES_MAX};
+use crate::limits::{CHEAT_BYTES_MAX, MESSAGE_BYTES_MAX, PAYLOAD_BYTES_MAX, PREPARED_BYTES_MAX, RECEIPT_BYTES_MAX};
 use crate::proto::v1;
 use crate::rejection::{Rejection, cut};
 use crate::state::{LeafPlace, OutcomeRecord, ReadValue, code};
@@ -238,6 +239,66 @@ impl TryFrom<v1::ListOutcomesResponse> for OutcomePage {
 
     fn try_from(page: v1::ListOutcomesResponse) -> Result<Self, ConvertError> {
         Ok(Self { outcomes: outcomes(page.outcomes)?, next: page.next.map(Into::into), open: Slot(page.open_slot) })
+    }
+}
+
+impl From<OutcomePlace> for v1::OutcomePlace {
+    fn from(place: OutcomePlace) -> Self {
+        Self { height: place.height.0, index: place.index }
+    }
+}
+
+impl From<v1::OutcomePlace> for OutcomePlace {
+    fn from(place: v1::OutcomePlace) -> Self {
+        Self { height: Height(place.height), index: place.index }
+    }
+}
+
+impl From<ToldBlock> for v1::ToldBlock {
+    fn from(block: ToldBlock) -> Self {
+        let outcome = |ToldOutcome { record, own }| v1::ToldOutcome {
+            record: Some(OutcomeRecord::into(record)),
+            own: own.as_deref().map(encoded).unwrap_or_default(),
+        };
+        Self { header: encoded(&block.header), outcomes: block.outcomes.into_iter().map(outcome).collect() }
+    }
+}
+
+impl TryFrom<v1::ToldBlock> for ToldBlock {
+    type Error = ConvertError;
+
+    fn try_from(block: v1::ToldBlock) -> Result<Self, ConvertError> {
+        let outcome = |outcome: v1::ToldOutcome| {
+            let own = Some(&outcome.own).filter(|own| !own.is_empty());
+            let own = own.map(|own| canonical("own", own, PREPARED_BYTES_MAX)).transpose()?.map(Box::new);
+            Ok::<_, ConvertError>(ToldOutcome { record: required("record", outcome.record)?.try_into()?, own })
+        };
+        let outcomes = block.outcomes.into_iter().map(outcome).collect::<Result<_, _>>()?;
+        Ok(Self { header: header("header", &block.header)?, outcomes })
+    }
+}
+
+impl From<LogPage> for v1::TellLogResponse {
+    fn from(LogPage { told, open }: LogPage) -> Self {
+        Self {
+            blocks: told.blocks.into_iter().map(Into::into).collect(),
+            certificate: told.certificate.as_ref().map(encoded).unwrap_or_default(),
+            next: told.next.map(Into::into),
+            head_height: told.head.0,
+            open_slot: open.0,
+        }
+    }
+}
+
+impl TryFrom<v1::TellLogResponse> for LogPage {
+    type Error = ConvertError;
+
+    fn try_from(page: v1::TellLogResponse) -> Result<Self, ConvertError> {
+        let certified = Some(&page.certificate).filter(|bytes| !bytes.is_empty());
+        let certificate = certified.map(|bytes| certificate("certificate", bytes)).transpose()?;
+        let blocks = page.blocks.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?;
+        let told = ToldPage { blocks, certificate, next: page.next.map(Into::into), head: Height(page.head_height) };
+        Ok(Self { told, open: Slot(page.open_slot) })
     }
 }
 

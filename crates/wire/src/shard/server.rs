@@ -1,7 +1,7 @@
 //! The gRPC side of a [`ShardApi`].
 
 use super::convert::{cheat, foreign_receipt, leaf_kind, payload, receipt};
-use super::{OutcomeQuery, ShardApi};
+use super::{OutcomePlace, OutcomeQuery, ShardApi};
 use crate::convert::{ConvertError, address, encoded, hash, number, page, required};
 use crate::limits::{BLOCKS_COUNT_MAX, OUTBOX_COUNT_MAX, OUTCOMES_COUNT_MAX, WATCHERS_COUNT_MAX};
 use crate::proto::v1;
@@ -110,6 +110,11 @@ impl<A: ShardApi> ShardService for ShardServer<A> {
             count_max: page(request.count_max, OUTCOMES_COUNT_MAX),
         };
         Ok(Response::new(self.api.outcomes(query).await?.into()))
+    }
+
+    async fn tell_log(&self, request: Request<v1::TellLogRequest>) -> Result<Response<v1::TellLogResponse>, Status> {
+        let from = request.into_inner().from.map_or(OutcomePlace { height: Height(1), index: 0 }, Into::into);
+        Ok(Response::new(self.api.tell_log(from, OUTCOMES_COUNT_MAX).await?.into()))
     }
 
     async fn get_blocks(

@@ -27,6 +27,7 @@ impl World {
         self.check_value();
         self.check_ends();
         self.check_order();
+        self.check_logs();
         self.check_oracle();
     }
 

@@ -1,7 +1,7 @@
 //! What is told of blocks, by shards that answer, are silent, and come back.
 
 use super::*;
-use crate::index::sample::{index, record};
+use crate::index::sample::{at, index, record};
 use alloy_primitives::B256;
 use tempfile::TempDir;
 
@@ -20,7 +20,7 @@ fn blocks() -> (TempDir, Blocks) {
 }
 
 fn close(blocks: &Blocks, shard: ShardId, open: u64) {
-    blocks.keep(shard, Vec::new(), Slot(open)).unwrap();
+    blocks.keep(shard, Vec::new(), at(open)).unwrap();
 }
 
 fn ids(blocks: &Blocks, slot: u64) -> Vec<B256> {
@@ -61,10 +61,10 @@ fn a_shard_that_may_still_answer_holds_the_head() {
 #[test]
 fn a_block_told_without_a_shard_says_so_and_is_completed_when_the_shard_is_back() {
     let (_dir, blocks) = blocks();
-    blocks.keep(A, vec![record(1, 12, 300), record(2, 12, 500)], Slot(20)).unwrap();
+    blocks.keep(A, vec![record(1, 12, 300), record(2, 12, 500)], at(20)).unwrap();
     let told = blocks.block(Slot(12)).unwrap();
     assert_eq!((ids(&blocks, 12), told.silent.clone()), (vec![id(1), id(2)], vec![B]));
-    blocks.keep(B, vec![record(3, 12, 400)], Slot(20)).unwrap();
+    blocks.keep(B, vec![record(3, 12, 400)], at(20)).unwrap();
     assert_eq!(ids(&blocks, 12), [id(1), id(3), id(2)], "each has the place that it has everywhere");
     assert_eq!(blocks.block(Slot(12)).unwrap().silent, []);
 }
@@ -73,7 +73,7 @@ fn a_block_told_without_a_shard_says_so_and_is_completed_when_the_shard_is_back(
 fn what_is_brought_twice_is_kept_once() {
     let (_dir, blocks) = blocks();
     for _ in 0..2 {
-        blocks.keep(A, vec![record(1, 12, 300)], Slot(12)).unwrap();
+        blocks.keep(A, vec![record(1, 12, 300)], at(12)).unwrap();
     }
     assert_eq!(ids(&blocks, 12), [id(1)]);
 }
@@ -81,7 +81,7 @@ fn what_is_brought_twice_is_kept_once() {
 #[test]
 fn the_oldest_blocks_are_forgotten_when_there_are_too_many_bytes() {
     let size = record(1, 10, 1).bytes_count();
-    let mut kept = Kept::new([(A, Slot(10)), (B, Slot(8))].into(), 2 * size);
+    let mut kept = Kept::new([(A, Slot(10)), (B, Slot(8))].into(), None, 2 * size);
     assert_eq!(kept.first, Slot(10), "what one shard showed before it is in the index");
     for id in 1..=4 {
         kept.keep(A, record(id, 10 + u64::from(id), 1));
@@ -94,27 +94,39 @@ fn the_oldest_blocks_are_forgotten_when_there_are_too_many_bytes() {
 }
 
 #[test]
+fn what_a_block_showed_before_it_was_closed_is_told_by_a_process_that_starts_again_meanwhile() {
+    let (dir, blocks) = blocks();
+    blocks.keep(A, vec![record(1, 12, 300)], at(11)).unwrap();
+    drop(blocks);
+    let blocks = Blocks::new(crate::index::sample::open(&dir), [A, B].into_iter());
+    blocks.keep(A, vec![record(2, 12, 500), record(3, 13, 900)], at(20)).unwrap();
+    blocks.keep(B, vec![record(4, 12, 400)], at(20)).unwrap();
+    assert_eq!(ids(&blocks, 12), [id(1), id(4), id(2)]);
+    assert_eq!(ids(&blocks, 13), [id(3)]);
+}
+
+#[test]
 fn a_process_that_starts_again_tells_the_same_blocks_and_fetches_only_what_is_new() {
     let (dir, blocks) = blocks();
-    blocks.keep(A, vec![record(1, 12, 300), record(2, 14, 900)], Slot(20)).unwrap();
-    blocks.keep(B, vec![record(3, 12, 400)], Slot(15)).unwrap();
+    blocks.keep(A, vec![record(1, 12, 300), record(2, 14, 900)], at(20)).unwrap();
+    blocks.keep(B, vec![record(3, 12, 400)], at(15)).unwrap();
     let told: Vec<_> = (0..20).map(|slot| blocks.block(Slot(slot)).unwrap()).collect();
     drop(blocks);
     let blocks = Blocks::new(crate::index::sample::open(&dir), [A, B].into_iter());
-    assert_eq!((blocks.wanted(A), blocks.wanted(B)), (Slot(20), Slot(15)));
+    assert_eq!((blocks.index().place(A).open, blocks.index().place(B).open), (Slot(20), Slot(15)));
     assert_eq!(*blocks.head().borrow(), None, "until the shards have said what they closed meanwhile");
     let again: Vec<_> = (0..20).map(|slot| blocks.block(Slot(slot)).unwrap()).collect();
     assert_eq!(again, told);
-    blocks.keep(B, vec![record(4, 14, 800)], Slot(20)).unwrap();
+    blocks.keep(B, vec![record(4, 14, 800)], at(20)).unwrap();
     assert_eq!(ids(&blocks, 14), [id(4), id(2)], "between what was there before");
 }
 
 #[test]
 fn blocks_after_a_slot_that_was_gone_back_to_are_empty_and_may_fill_again() {
     let (_dir, blocks) = blocks();
-    blocks.keep(A, vec![record(1, 10, 1), record(2, 11, 1)], Slot(12)).unwrap();
+    blocks.keep(A, vec![record(1, 10, 1), record(2, 11, 1)], at(12)).unwrap();
     blocks.forget_after(Slot(10)).unwrap();
     assert_eq!((ids(&blocks, 10), ids(&blocks, 11)), (vec![id(1)], Vec::new()));
-    blocks.keep(A, vec![record(2, 12, 2)], Slot(13)).unwrap();
+    blocks.keep(A, vec![record(2, 12, 2)], at(13)).unwrap();
     assert_eq!((ids(&blocks, 11), ids(&blocks, 12)), (Vec::new(), vec![id(2)]));
 }

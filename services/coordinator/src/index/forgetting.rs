@@ -91,7 +91,7 @@ impl Index {
 mod tests {
     use super::*;
     use crate::index::LOGS;
-    use crate::index::sample::{index, open, params, record};
+    use crate::index::sample::{at, index, open, params, record};
     use alloy_primitives::Address;
     use evm::Log;
     use std::path::Path;
@@ -133,11 +133,11 @@ mod tests {
     fn nothing_of_forgotten_blocks_is_left_and_all_of_the_others_is() {
         let (dir, index) = index();
         let records: Vec<_> = (0..600).map(|number| full(number, number / 3)).collect();
-        index.add(A, &records, Slot(200)).unwrap();
+        index.add(A, &records, at(200)).unwrap();
         index.forget(Slot(150)).unwrap();
         drop(index);
         let index = open(&dir);
-        assert_eq!((index.first(), index.cursor(A)), (Slot(150), Slot(200)));
+        assert_eq!((index.first(), index.place(A).open), (Slot(150), Slot(200)));
         for space in SPACES {
             let rows = index.reader.scan(space, &[], &[], usize::MAX).len();
             // The log's address, its topic and the party that was created, of which one is the same for three.
@@ -168,7 +168,7 @@ mod tests {
         let (dir, index) = index();
         for page in 0..40_u64 {
             let records: Vec<_> = (500 * page..500 * (page + 1)).map(|number| full(number, page)).collect();
-            index.add(A, &records, Slot(page + 1)).unwrap();
+            index.add(A, &records, at(page + 1)).unwrap();
         }
         index.forget(Slot(0)).unwrap();
         let before = bytes(dir.path());
@@ -184,7 +184,7 @@ mod tests {
         let (mut first, mut second) = (full(1, 5), full(2, 9));
         first.outcome.created = Some(Address::repeat_byte(9));
         second.outcome.created = Some(Address::repeat_byte(9));
-        index.add(A, &[first, second.clone()], Slot(10)).unwrap();
+        index.add(A, &[first, second.clone()], at(10)).unwrap();
         index.forget(Slot(6)).unwrap();
         assert_eq!(index.creation(Address::repeat_byte(9)).unwrap(), Some(second.transaction));
     }
@@ -193,7 +193,7 @@ mod tests {
     fn a_process_killed_while_it_forgets_goes_on_where_it_was() {
         let (dir, index) = index();
         let records: Vec<_> = (0..600).map(|number| full(number, number / 3)).collect();
-        index.add(A, &records, Slot(200)).unwrap();
+        index.add(A, &records, at(200)).unwrap();
         index.commit(&[Write::put(CURSORS, FIRST, 150_u64.to_be_bytes().to_vec())]).unwrap();
         assert!(index.forget_page(Slot(150)).unwrap(), "there is more");
         drop(index);

@@ -32,14 +32,14 @@ impl Index {
 
 #[cfg(test)]
 mod tests {
-    use crate::index::sample::{index, record};
+    use crate::index::sample::{at, index, record};
     use primitives::{ShardId, Slot};
 
     #[test]
     fn pages_of_a_block_are_all_of_it_in_order_and_its_totals_theirs() {
         let (_dir, index) = index();
         let outcomes: Vec<_> = (1..8).map(|id| record(id, 3, u64::from(id))).collect();
-        index.add(ShardId(0), &outcomes, Slot(4)).unwrap();
+        index.add(ShardId(0), &outcomes, at(4)).unwrap();
         let page = |after| index.page(Slot(3), after, 3).unwrap().into_iter().map(|entry| entry.record);
         let all: Vec<_> = [0, 3, 6, 9].into_iter().flat_map(page).collect();
         assert_eq!(all, index.block(Slot(3)).unwrap());

@@ -5,6 +5,7 @@ use alloy_primitives::{Address, B256};
 use evm::{Environments, NetworkParams, Outcome, Spec, Status};
 use primitives::{Height, Millis, NetworkId, ShardId, Slot, Time};
 use tempfile::TempDir;
+use wire::shard::{LogPlace, Tip};
 use wire::state::{LeafPlace, OutcomeRecord};
 
 /// An empty index, and the folder that it is in.
@@ -33,6 +34,12 @@ pub(crate) fn params() -> NetworkParams {
     }
 }
 
+/// Where a log is read to of which everything before `open` is known.
+pub(crate) fn at(open: u64) -> LogPlace {
+    let genesis = LogPlace::genesis(&params(), ShardId(0));
+    LogPlace { tip: Tip { height: Height(open), ..genesis.tip }, open: Slot(open) }
+}
+
 /// A transaction that block `shown` shows.
 pub(crate) fn record(id: u8, shown: u64, time: u64) -> OutcomeRecord {
     OutcomeRecord {
@@ -57,5 +64,6 @@ pub(crate) fn record(id: u8, shown: u64, time: u64) -> OutcomeRecord {
         leaf: LeafPlace { height: Height(u64::from(id)), index: 0 },
         attempt: None,
         participants: vec![ShardId(0)],
+        called: None,
     }
 }

@@ -1,6 +1,6 @@
 //! The index against a plain list of what it was given.
 
-use super::sample::{index, open, params, record};
+use super::sample::{at, index, open, params, record};
 use super::*;
 use alloy_consensus::{EthereumTxEnvelope, SignableTransaction, TxEip4844, TxLegacy};
 use alloy_eips::eip2718::Encodable2718;
@@ -71,7 +71,7 @@ proptest! {
         for (number, (slot, logs)) in transactions.iter().enumerate() {
             records.push(with_logs(u8::try_from(number).unwrap(), *slot, logs));
         }
-        index.add(A, &records, Slot(40)).unwrap();
+        index.add(A, &records, at(40)).unwrap();
         for (query, from, length, count_max) in queries {
             let to = from + length;
             let slots = found(&index, &query, from, to, count_max);
@@ -107,7 +107,7 @@ fn an_addresss_slots_are_told_from_either_end() {
     let (_dir, index) = index();
     let mut records: Vec<_> = (0..9).map(|id| between(id, 10 * u64::from(id), (1 + id % 2, id.into()), None)).collect();
     records.push(with_logs(100, 33, &[(1, vec![])]));
-    index.add(A, &records, Slot(100)).unwrap();
+    index.add(A, &records, at(100)).unwrap();
     let slots = |from, to, order, count_max| {
         let found = index.involving(Address::repeat_byte(1), (Slot(from), Slot(to)), order, count_max).unwrap();
         found.into_iter().map(|slot| slot.0).collect::<Vec<_>>()
@@ -123,7 +123,7 @@ fn an_addresss_slots_are_told_from_either_end() {
 #[test]
 fn a_transaction_is_found_by_its_nonce_and_by_what_it_created() {
     let (_dir, index) = index();
-    index.add(A, &[between(1, 5, (7, 40), Some(9)), between(2, 6, (7, 41), None)], Slot(9)).unwrap();
+    index.add(A, &[between(1, 5, (7, 40), Some(9)), between(2, 6, (7, 41), None)], at(9)).unwrap();
     let (sender, contract) = (Address::repeat_byte(7), Address::repeat_byte(9));
     assert_eq!(index.sent(sender, 41).unwrap(), Some(B256::repeat_byte(2)));
     assert_eq!(index.sent(sender, 42).unwrap(), None);
@@ -138,7 +138,7 @@ fn a_search_that_is_long_says_how_far_it_came() {
     // Two contracts that never write in one slot.
     let records: Vec<_> =
         (0..200).map(|number| with_logs(number, u64::from(number), &[(number % 2, vec![number % 2])])).collect();
-    index.add(A, &records, Slot(200)).unwrap();
+    index.add(A, &records, at(200)).unwrap();
     let query = LogQuery {
         addresses: vec![Address::repeat_byte(0)],
         topics: [vec![B256::repeat_byte(1)], vec![], vec![], vec![]],
@@ -155,11 +155,11 @@ fn a_search_that_is_long_says_how_far_it_came() {
 #[test]
 fn a_page_that_was_not_followed_by_its_cursor_is_brought_again_and_kept_once() {
     let (dir, index) = index();
-    index.add(A, &[with_logs(1, 5, &[(1, vec![2])])], Slot(5)).unwrap();
+    index.add(A, &[with_logs(1, 5, &[(1, vec![2])])], at(5)).unwrap();
     drop(index);
     let index = open(&dir);
-    assert_eq!(index.cursor(A), Slot(5));
-    index.add(A, &[with_logs(1, 5, &[(1, vec![2])]), with_logs(2, 6, &[])], Slot(9)).unwrap();
+    assert_eq!(index.place(A).open, Slot(5));
+    index.add(A, &[with_logs(1, 5, &[(1, vec![2])]), with_logs(2, 6, &[])], at(9)).unwrap();
     assert_eq!(index.block(Slot(5)).unwrap().len(), 1);
     assert_eq!(index.occupied(Slot(0), Slot(9), 9).unwrap(), [Slot(5), Slot(6)]);
     assert_eq!(index.entry(B256::repeat_byte(2)).unwrap().map(|entry| entry.slot), Some(Slot(6)));
@@ -184,18 +184,18 @@ fn an_index_without_the_newer_rows_is_read_from_the_shards_again() {
     let mut store = Store::open(&dir.path().join(FOLDER), &spaces, &identity, settings).unwrap();
     store.commit(&[Write::put(older, A.0.to_be_bytes(), 9_u64.to_be_bytes().to_vec())]).unwrap();
     drop(store);
-    assert_eq!(open(&dir).cursor(A), Slot(0));
+    assert_eq!(open(&dir).place(A).open, Slot(0));
 }
 
 #[test]
 fn what_blocks_after_a_slot_show_is_forgotten_row_by_row() {
     let (dir, index) = index();
     let kept = [with_logs(1, 10, &[(1, vec![1])]), with_logs(2, 11, &[(2, vec![1, 2])])];
-    index.add(A, &kept, Slot(12)).unwrap();
+    index.add(A, &kept, at(12)).unwrap();
     let before = rows_count(&index);
     let gone =
         [with_logs(3, 12, &[(1, vec![1])]), with_logs(4, 12, &[(3, vec![3])]), with_logs(5, 400, &[(2, vec![2])])];
-    index.add(A, &gone, Slot(401)).unwrap();
+    index.add(A, &gone, at(401)).unwrap();
     assert!(rows_count(&index) > before);
     index.forget_after(Slot(11)).unwrap();
     assert_eq!(rows_count(&index), before);
@@ -203,8 +203,8 @@ fn what_blocks_after_a_slot_show_is_forgotten_row_by_row() {
     let index = open(&dir);
     assert_eq!(index.occupied(Slot(0), Slot(500), 9).unwrap(), [Slot(10), Slot(11)]);
     assert_eq!(index.entry(B256::repeat_byte(3)).unwrap(), None);
-    assert_eq!(index.cursor(A), Slot(401), "and nobody is asked for it again");
-    index.add(A, &gone[2..], Slot(402)).unwrap();
+    assert_eq!(index.place(A).open, Slot(401), "and nobody is asked for it again");
+    index.add(A, &gone[2..], at(402)).unwrap();
     assert!(index.entry(B256::repeat_byte(5)).unwrap().is_some(), "the same may come again");
 }
 
@@ -212,4 +212,22 @@ fn what_blocks_after_a_slot_show_is_forgotten_row_by_row() {
 fn rows_count(index: &Index) -> usize {
     let spaces = SPACES.iter().filter(|space| **space != CURSORS);
     spaces.map(|space| index.reader.scan(*space, &[], &[], usize::MAX).len()).sum()
+}
+
+#[test]
+fn what_a_delivery_called_is_kept_with_it_and_found_by_whom_it_called() {
+    let (dir, index) = index();
+    let (caller, target) = (Address::repeat_byte(3), Address::repeat_byte(4));
+    let input = Data::from(vec![1, 2]);
+    let funding = evm::Funding::Caller;
+    let own = SystemTransaction::Call { caller, target, input, gas_limit: 5, value: U256::from(6), funding };
+    let delivery = OutcomeRecord { bytes: Data::default(), called: Some(own), ..record(1, 5, 1) };
+    index.add(A, &[delivery.clone(), record(2, 6, 1)], at(9)).unwrap();
+    drop(index);
+    let index = open(&dir);
+    assert_eq!(index.block(Slot(5)).unwrap(), [delivery.clone()]);
+    assert_eq!(index.entry(delivery.transaction).unwrap().unwrap().record, delivery);
+    assert_eq!(index.involving(target, (Slot(0), Slot(9)), Order::Ascending, 10).unwrap(), [Slot(5)]);
+    index.forget(Slot(6)).unwrap();
+    assert_eq!(index.involving(target, (Slot(0), Slot(9)), Order::Ascending, 10).unwrap(), []);
 }
