@@ -57,6 +57,11 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
+    /// Whether nobody waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiters.is_empty()
+    }
+
     /// Has `fact` wait for `key`, if there is room; whoever has no place is brought again by a relay.
     pub(crate) fn wait(&mut self, id: WaiterId, fact: &Verified<Fact>, key: StateKey, mode: LockMode, now: Time) {
         if !self.waiters.contains_key(&id) && !self.enter(id, fact, (key, mode), now) {
