@@ -25,13 +25,13 @@ pub(crate) const NAME: &str = "message::acknowledged";
 const MESSAGES_PER_TRANSACTION_COUNT: u64 = 50;
 
 /// Senders at work at once, each with one transaction's messages under way.
-const SENDERS_COUNT: u32 = 4;
+const SENDERS_COUNT: u32 = 8;
 
 /// Gas for each recipient.
 const MESSAGE_GAS: u64 = 300_000;
 
-/// Between two looks at whether all messages of a transaction are acknowledged.
-const LOOK_PAUSE: Duration = Duration::from_millis(5);
+/// Between two looks at whether all messages of a transaction are acknowledged: looks are calls, and share the cores.
+const LOOK_PAUSE: Duration = Duration::from_millis(20);
 
 /// A sender with its own contract on shard 0.
 #[derive(Debug)]

@@ -48,8 +48,13 @@ pub struct Delivery {
 impl Delivery {
     /// The delivery of `message` that ended so; `detail` is cut to its bound.
     pub fn of(message: &Message, status: DeliveryStatus, detail: &[u8], gas_used: u64) -> Self {
+        Self::named(message.id(), message, status, detail, gas_used)
+    }
+
+    /// The same of a message whose id is known already, or is another than [`Message::id`]: that of a foreign chain is its v3 id.
+    pub fn named(id: MessageId, message: &Message, status: DeliveryStatus, detail: &[u8], gas_used: u64) -> Self {
         Self {
-            message: message.id(),
+            message: id,
             origin: message.origin,
             sender: message.sender,
             destination: message.destination,

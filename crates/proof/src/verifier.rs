@@ -5,8 +5,8 @@
 //! Cheap checks first: a receipt whose hashes do not fit costs no signature check.
 
 use crate::{
-    Certificate, CertificateError, Fact, Header, HeaderError, LEAF_BODY_BYTES_MAX, PathError, Receipt, ValidatorSet,
-    cache::Checked, history, merkle, outbox, purpose,
+    Ancestry, Certificate, CertificateError, Fact, Header, HeaderError, LEAF_BODY_BYTES_MAX, PathError, Receipt,
+    ValidatorSet, cache::Checked, history, merkle, outbox, purpose,
 };
 use primitives::{DecodeError, Digest, Epoch, NetworkId, ShardId, Verifier, encode};
 use std::collections::BTreeMap;
@@ -96,11 +96,16 @@ impl ReceiptVerifier {
         Ok(header.check()?)
     }
 
-    /// Checks that a quorum of the header's shard and epoch signed it, or remembers that it did.
-    fn check_certificate(&self, header: &Header, certificate: &Certificate) -> Result<(), ReceiptError> {
+    /// Checks that a quorum of the header's shard and epoch signed it, or remembers that it did; `digest` is the header's.
+    fn check_certificate(
+        &self,
+        header: &Header,
+        digest: Digest,
+        certificate: &Certificate,
+    ) -> Result<(), ReceiptError> {
         let (shard, epoch) = (header.shard, header.epoch);
         let set = self.validators(shard, epoch).ok_or(ReceiptError::UnknownValidators { shard, epoch })?;
-        let key = checked_key(header, certificate);
+        let key = checked_key(digest, certificate);
         if self.checked.contains(&key) {
             return Ok(());
         }
@@ -109,15 +114,22 @@ impl ReceiptVerifier {
         Ok(())
     }
 
-    fn check_receipt(&self, receipt: &Receipt) -> Result<(), ReceiptError> {
+    /// Checks a receipt, and says the digest of its header.
+    fn check_receipt(&self, receipt: &Receipt) -> Result<Digest, ReceiptError> {
         let header = &receipt.header;
         self.check_header(header)?;
         check_leaf(receipt)?;
-        if let Some(ancestry) = &receipt.ancestry {
-            self.check_header(&ancestry.header)?;
-            history::verify_ancestor(header, &ancestry.header, &ancestry.path).map_err(ReceiptError::Ancestry)?;
-        }
-        self.check_certificate(receipt.certified(), &receipt.certificate)
+        let digest = header.digest();
+        let certified = match &receipt.ancestry {
+            None => digest,
+            Some(Ancestry { header: later, path }) => {
+                self.check_header(later)?;
+                history::verify_ancestor(header, later, path).map_err(ReceiptError::Ancestry)?;
+                later.digest()
+            }
+        };
+        self.check_certificate(receipt.certified(), certified, &receipt.certificate)?;
+        Ok(digest)
     }
 }
 
@@ -131,8 +143,8 @@ fn check_leaf(receipt: &Receipt) -> Result<(), ReceiptError> {
     merkle::verify_path(&place, &header.outbox_root, count, index, &encode(leaf), path).map_err(ReceiptError::Path)
 }
 
-fn checked_key(header: &Header, certificate: &Certificate) -> Digest {
-    purpose::CHECKED.hash_of(&(header.digest(), certificate))
+fn checked_key(header: Digest, certificate: &Certificate) -> Digest {
+    purpose::CHECKED.hash_of(&(header, certificate))
 }
 
 impl Verifier<Receipt> for ReceiptVerifier {
@@ -140,7 +152,7 @@ impl Verifier<Receipt> for ReceiptVerifier {
     type Error = ReceiptError;
 
     fn verify(&self, receipt: Receipt) -> Result<Fact, ReceiptError> {
-        self.check_receipt(&receipt)?;
+        let header_digest = self.check_receipt(&receipt)?;
         let seal = receipt.seal();
         let Receipt { leaf, index, header, .. } = receipt;
         Ok(Fact {
@@ -151,7 +163,7 @@ impl Verifier<Receipt> for ReceiptVerifier {
             time: header.time,
             index,
             leaf,
-            header_digest: header.digest(),
+            header_digest,
             seal,
         })
     }
@@ -174,7 +186,7 @@ impl Verifier<(Header, Certificate)> for ReceiptVerifier {
 
     fn verify(&self, (header, certificate): (Header, Certificate)) -> Result<Header, ReceiptError> {
         self.check_header(&header)?;
-        self.check_certificate(&header, &certificate)?;
+        self.check_certificate(&header, header.digest(), &certificate)?;
         Ok(header)
     }
 }
@@ -189,7 +201,7 @@ mod tests {
         let verifier = sample::verifier();
         let chain = Chain::new();
         let receipt = chain.receipt(9, 0);
-        let key = checked_key(&receipt.header, &receipt.certificate);
+        let key = checked_key(receipt.header.digest(), &receipt.certificate);
         assert!(!verifier.checked.contains(&key));
         assert!(verifier.verify(receipt).is_ok());
         assert!(verifier.checked.contains(&key));
@@ -197,7 +209,7 @@ mod tests {
         let mut spoiled = chain.receipt(9, 1);
         spoiled.certificate.signatures[0] = spoiled.certificate.signatures[1];
         assert!(verifier.verify(spoiled.clone()).is_err());
-        verifier.checked.insert(checked_key(&spoiled.header, &spoiled.certificate));
+        verifier.checked.insert(checked_key(spoiled.header.digest(), &spoiled.certificate));
         assert!(verifier.verify(spoiled).is_ok());
     }
 

@@ -238,7 +238,7 @@ impl Relay {
         self.lane(lane).remove(id);
         self.lane(lane).done(now);
         step.draft.delete(spaces::QUEUE, &lane.queue_key(id));
-        step.draft.delete_receipts(id);
+        step.draft.delete_receipt(Leg::Back, id); // That of the way out went when the delivery came.
         step.draft.change_record(id, |record| {
             record.life = Life::Ended;
             record.tell(now, Stage::Acknowledged, 0, detail);

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 #[derive(Debug)]
 pub(crate) struct Draft<'r, R> {
     read: &'r R,
-    changes: BTreeMap<(Space, Vec<u8>), Option<Vec<u8>>>,
+    changes: BTreeMap<Space, BTreeMap<Vec<u8>, Option<Vec<u8>>>>,
     /// Records that changed, kept decoded: one step may touch one several times.
     records: BTreeMap<MessageId, Record>,
 }
@@ -24,7 +24,7 @@ impl<'r, R: Read> Draft<'r, R> {
     }
 
     pub(crate) fn get(&self, space: Space, key: &[u8]) -> Option<Vec<u8>> {
-        match self.changes.get(&(space, key.to_vec())) {
+        match self.changes.get(&space).and_then(|changes| changes.get(key)) {
             Some(change) => change.clone(),
             None => self.read.get(space, key),
         }
@@ -35,7 +35,7 @@ impl<'r, R: Read> Draft<'r, R> {
     }
 
     pub(crate) fn put(&mut self, space: Space, key: &[u8], value: Vec<u8>) {
-        self.changes.insert((space, key.to_vec()), Some(value));
+        self.changes.entry(space).or_default().insert(key.to_vec(), Some(value));
     }
 
     pub(crate) fn put_value<T: BorshSerialize>(&mut self, space: Space, key: &[u8], value: &T) {
@@ -43,7 +43,7 @@ impl<'r, R: Read> Draft<'r, R> {
     }
 
     pub(crate) fn delete(&mut self, space: Space, key: &[u8]) {
-        self.changes.insert((space, key.to_vec()), None);
+        self.changes.entry(space).or_default().insert(key.to_vec(), None);
     }
 
     pub(crate) fn record(&self, id: MessageId) -> Option<Record> {
@@ -56,31 +56,34 @@ impl<'r, R: Read> Draft<'r, R> {
 
     /// Changes the record of `id`, which exists whenever something of it is queued or dead.
     pub(crate) fn change_record(&mut self, id: MessageId, change: impl FnOnce(&mut Record)) {
+        if let Some(record) = self.records.get_mut(&id) {
+            return change(record);
+        }
         if let Some(mut record) = self.record(id) {
             change(&mut record);
             self.records.insert(id, record);
         }
     }
 
+    /// Forgets a message of which nothing is to be carried any more: its receipts are gone.
     pub(crate) fn delete_record(&mut self, id: MessageId) {
         self.records.remove(&id);
         self.delete(spaces::RECORDS, id.0.as_slice());
         self.delete(spaces::MESSAGES, id.0.as_slice());
-        self.delete_receipts(id);
     }
 
-    pub(crate) fn delete_receipts(&mut self, id: MessageId) {
-        for leg in [Leg::Out, Leg::Back] {
-            self.delete(spaces::RECEIPTS, &receipt_key(leg, id));
-        }
+    pub(crate) fn delete_receipt(&mut self, leg: Leg, id: MessageId) {
+        self.delete(spaces::RECEIPTS, &receipt_key(leg, id));
     }
 
     /// The step's batch.
     pub(crate) fn into_writes(self) -> Vec<Write> {
-        let changes = self.changes.into_iter().map(|((space, key), value)| match value {
+        let write = |space, (key, value)| match value {
             Some(value) => Write::Put { space, key, value },
             None => Write::Delete { space, key },
-        });
+        };
+        let changes = self.changes.into_iter();
+        let changes = changes.flat_map(|(space, changes)| changes.into_iter().map(move |change| write(space, change)));
         // A record comes after a deletion of the same key: it was made anew.
         let records =
             self.records.into_iter().map(|(id, record)| Write::put(spaces::RECORDS, id.0.as_slice(), encode(&record)));

@@ -5,7 +5,7 @@ use crate::{
     lane::Cursor,
 };
 use primitives::{Height, ShardId, Verified};
-use proof::{Fact, MessageError, MessageId, ReceiptError, ReceiptVerifier};
+use proof::{Fact, MessageError, MessageId, Receipt, ReceiptError, ReceiptVerifier};
 
 /// A receipt that was checked: the fact and the bytes it came from, which cannot be told apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,9 +15,15 @@ pub struct Carried {
 }
 
 impl Carried {
-    /// The receipt in `bytes`, if `verifier` believes it. There is no other way to make one.
+    /// The receipt in `bytes`, if `verifier` believes it. There is no way to make one but this and [`Carried::of`].
     pub fn check(verifier: &ReceiptVerifier, bytes: Vec<u8>) -> Result<Self, ReceiptError> {
         Ok(Self { fact: Verified::by(verifier, bytes.as_slice())?, receipt: bytes })
+    }
+
+    /// The same for a receipt that is decoded already.
+    pub fn of(verifier: &ReceiptVerifier, receipt: Receipt) -> Result<Self, ReceiptError> {
+        let bytes = receipt.to_bytes();
+        Ok(Self { fact: Verified::by(verifier, receipt)?, receipt: bytes })
     }
 
     /// What it says.

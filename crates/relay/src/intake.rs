@@ -258,6 +258,7 @@ impl Relay {
             }
         }
         step.draft.delete_record(id);
+        [Leg::Out, Leg::Back].into_iter().for_each(|leg| step.draft.delete_receipt(leg, id));
     }
 
     /// The way out of a message whose delivery is proven has ended, whoever carried it.
@@ -268,7 +269,7 @@ impl Relay {
             self.lane(out).done(now);
         }
         step.draft.delete(spaces::QUEUE, &out.queue_key(id));
-        step.draft.delete(spaces::RECEIPTS, &receipt_key(Leg::Out, id));
+        step.draft.delete_receipt(Leg::Out, id);
     }
 
     fn queue_new<R: Read>(&mut self, lane: LaneId, id: MessageId, carried: &Carried, step: &mut Step<'_, R>) {

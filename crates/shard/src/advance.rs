@@ -12,7 +12,7 @@
 use crate::past;
 use crate::spaces::{self, CHANGES};
 use crate::staged::{Staged, own_value};
-use crate::state_tree::{self, BlockChanges, StateTreeError, ValueAt};
+use crate::state_tree::{self, BlockChanges, KnownNodes, Next, StateTreeError, ValueAt};
 use primitives::{Digest, Height, Read, Write};
 use std::collections::BTreeMap;
 
@@ -27,26 +27,48 @@ pub struct Advance {
     pub writes: Vec<Write>,
 }
 
-/// Advances the tree over up to `blocks_count_max` blocks that follow its newest root, and the past with it, which goes back
-/// `slots_kept` slots. Some 30 µs for each changed key.
-///
-/// `None` if there is nothing to do. Run it on a snapshot, one at a time.
+/// Advances over one store, each from where the one before it ended. They read the upper nodes of the tree again and again, so
+/// those stay in memory: some 4,400 of up to 900 bytes.
+#[derive(Debug, Default)]
+pub struct Advances {
+    known: KnownNodes,
+}
+
+impl Advances {
+    /// Advances the tree over up to `blocks_count_max` blocks that follow its newest root, and the past with it, which goes back
+    /// `slots_kept` slots. Some 15 µs for each changed key where hundreds change, 30 where few do.
+    ///
+    /// `None` if there is nothing to do. Run it on a snapshot, one at a time.
+    ///
+    /// # Errors
+    /// [`StateTreeError::Corrupt`].
+    pub fn next(
+        &mut self,
+        read: &impl Read,
+        blocks_count_max: usize,
+        slots_kept: u64,
+    ) -> Result<Option<Advance>, StateTreeError> {
+        let from = state_tree::newest_root(read).map(|(height, _)| height);
+        let first = from.map_or(Height(0), Height::next);
+        let blocks = read.scan(CHANGES, &[], &spaces::height_key(first), blocks_count_max);
+        let Some(height) = blocks.last().map(|(key, _)| spaces::height_of(key)) else { return Ok(None) };
+        let mut staged = Staged::new(read);
+        let changes = together(&mut staged, blocks);
+        let next = Next::after(&staged, from, changes, std::mem::take(&mut self.known));
+        past::record(&mut staged, height, &next.changes, &next.before, slots_kept);
+        let (root, known) = next.put(&mut staged, height)?;
+        self.known = known;
+        state_tree::prune(&mut staged, from, height);
+        Ok(Some(Advance { from, root: (height, root), writes: staged.into_writes() }))
+    }
+}
+
+/// One of [`Advances`], with nothing in memory.
 ///
 /// # Errors
 /// [`StateTreeError::Corrupt`].
 pub fn advance(read: &impl Read, blocks_count_max: usize, slots_kept: u64) -> Result<Option<Advance>, StateTreeError> {
-    let from = state_tree::newest_root(read).map(|(height, _)| height);
-    let first = from.map_or(Height(0), Height::next);
-    let blocks = read.scan(CHANGES, &[], &spaces::height_key(first), blocks_count_max);
-    let Some(height) = blocks.last().map(|(key, _)| spaces::height_of(key)) else { return Ok(None) };
-    let mut staged = Staged::new(read);
-    let changes = together(&mut staged, blocks);
-    // Looked up once for both.
-    let before: Vec<_> = changes.iter().map(|(key, _)| state_tree::newest(&staged, key)).collect();
-    past::record(&mut staged, height, &changes, &before, slots_kept);
-    let root = state_tree::put_version(&mut staged, from, height, changes, before)?;
-    state_tree::prune(&mut staged, from, height);
-    Ok(Some(Advance { from, root: (height, root), writes: staged.into_writes() }))
+    Advances::default().next(read, blocks_count_max, slots_kept)
 }
 
 /// What blocks changed together: of each key its values in the order in which they came.

@@ -81,6 +81,9 @@ impl<R: Read> Work<'_, '_, R> {
     /// After a message or a delivery was tried: it waits if it met a lock, and no longer if it came to its end. Whatever
     /// else it met, a relay brings it again.
     pub(crate) fn attend(&mut self, fact: &Verified<Fact>, busy: Option<Busy>) {
+        if busy.is_none() && self.shard.waiting.is_empty() {
+            return; // Nobody waits, so nobody leaves.
+        }
         let message = match fact.leaf.kind {
             LeafKind::Delivery => Delivery::from_fact(fact).map(|delivery| delivery.message),
             LeafKind::Message | LeafKind::Vote | LeafKind::Outcome => {
@@ -191,7 +194,7 @@ impl<R: Read> Work<'_, '_, R> {
 
     /// Writes down that the message has ended so, with what its run did.
     fn consume(&mut self, id: MessageId, message: Message, end: End) -> Pending {
-        let delivery = Delivery { message: id, ..Delivery::of(&message, end.status, &end.detail, end.gas_used) };
+        let delivery = Delivery::named(id, &message, end.status, &end.detail, end.gas_used);
         if let Some((payload, run)) = end.run {
             self.shard.value.mint(message.value);
             self.apply_run(Cause::Delivery(id), &payload, run);

@@ -56,7 +56,7 @@ mod waiting;
 #[cfg(test)]
 mod scenarios;
 
-pub use advance::{Advance, advance};
+pub use advance::{Advance, Advances, advance};
 pub use applied::{Applied, Cause, outcome_digest, system_id};
 pub use attempts::{AttemptRecord, invalid};
 pub use base::{BASE_VALUES_COUNT_MAX, BaseValue};

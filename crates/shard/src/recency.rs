@@ -15,6 +15,7 @@
 //! Knows nothing of time: which slots are still taken is for the caller to say.
 
 use crate::limits::RECENT_KEYS_COUNT_MAX;
+use alloy_primitives::map::HashMap;
 use evm::{LockMode, StateKey};
 use primitives::Slot;
 use std::collections::BTreeMap;
@@ -56,7 +57,7 @@ impl Touched {
 /// What was committed of late, by key.
 #[derive(Debug)]
 pub(crate) struct Recency {
-    keys: BTreeMap<StateKey, Touched>,
+    keys: HashMap<StateKey, Touched>,
     /// The keys touched at each slot that is remembered; a key stands at every slot that touched it.
     slots: BTreeMap<Slot, Vec<StateKey>>,
     /// No key is taken below it, whatever was forgotten of it.
@@ -67,7 +68,7 @@ pub(crate) struct Recency {
 impl Recency {
     /// Of a shard that opens, whose newest commit was at `newest`: whatever it touched, it may have touched then.
     pub(crate) fn open(newest: Slot) -> Self {
-        Self { keys: BTreeMap::new(), slots: BTreeMap::new(), floor: newest, newest }
+        Self { keys: HashMap::default(), slots: BTreeMap::new(), floor: newest, newest }
     }
 
     /// The newest slot that anything was committed at.

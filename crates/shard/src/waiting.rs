@@ -79,6 +79,11 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
+    /// Whether nobody waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiters.is_empty()
+    }
+
     /// Has `what` wait for `key`, if there is room; whoever has no place is brought again.
     pub(crate) fn wait(&mut self, id: WaiterId, what: &Brought, key: StateKey, mode: LockMode, now: Time) {
         if !self.waiters.contains_key(&id) && !self.enter(id, what, (key, mode), now) {

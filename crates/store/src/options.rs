@@ -87,6 +87,8 @@ pub(crate) fn space(cache: &Cache) -> Options {
     options.set_memtable_whole_key_filtering(true);
     options.set_memtable_prefix_bloom_ratio(WRITE_BUFFER_FILTER_RATIO);
     options.set_compression_type(DBCompressionType::Lz4);
+    // A table of the first level is read back and merged within seconds: packing it would be for that alone.
+    options.set_compression_per_level(&[DBCompressionType::None, DBCompressionType::Lz4]);
     options.set_block_based_table_factory(&table);
     options.set_paranoid_checks(true);
     options

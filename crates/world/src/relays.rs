@@ -115,7 +115,7 @@ impl World {
         let Some(purpose) = self.relays[index].calls.remove(&call) else { return };
         let input = match (purpose, response) {
             (Purpose::Fetch { shard, from }, Response::Page { receipts, next, head }) => {
-                let check = |receipt: Receipt| Carried::check(&self.receipts, receipt.to_bytes());
+                let check = |receipt: Receipt| Carried::of(&self.receipts, receipt);
                 let next = Cursor { height: next.height, index: next.index };
                 match receipts.into_iter().map(check).collect::<Result<Vec<_>, _>>() {
                     Ok(leaves) => Input::Page { shard, from, leaves, next, head },
@@ -133,7 +133,7 @@ impl World {
     }
 
     fn taken(&self, item: Result<Done, Rejection>) -> Taken {
-        let checked = |receipt: Option<Box<Receipt>>| Carried::check(&self.receipts, receipt?.to_bytes()).ok();
+        let checked = |receipt: Option<Box<Receipt>>| Carried::of(&self.receipts, *receipt?).ok();
         match item {
             Ok(Done::Delivered { novelty: Novelty::New, receipt }) => Taken::Now(checked(receipt)),
             Ok(Done::Delivered { novelty: Novelty::Already, receipt }) => Taken::Already(checked(receipt)),

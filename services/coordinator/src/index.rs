@@ -119,7 +119,10 @@ impl Index {
         if outcomes.is_empty() && further < CURSOR_SLOTS_MAX {
             return Ok(());
         }
-        let mut writes: Vec<Write> = outcomes.iter().flat_map(|record| rows(shard, record)).collect();
+        // Most outcomes of a block stand in lists that the one before them stands in: each list is written once.
+        let mut marks = BTreeSet::new();
+        let mut writes: Vec<Write> = outcomes.iter().flat_map(|record| rows(shard, record, &mut marks)).collect();
+        writes.extend(marks.into_iter().map(|(space, key)| Write::put(space, key, Vec::new())));
         let shown: BTreeSet<Slot> = outcomes.iter().map(|record| record.shown).collect();
         writes.extend(shown.iter().map(|slot| self.hash_row(*slot)));
         writes.push(Write::put(CURSORS, shard.0.to_be_bytes(), encode(&at)));
@@ -269,13 +272,12 @@ impl Index {
     }
 }
 
-/// The rows of one outcome.
-fn rows(shard: ShardId, record: &OutcomeRecord) -> Vec<Write> {
+/// The rows of one outcome. Of those that only have to be there, `marks` gets the keys.
+fn rows(shard: ShardId, record: &OutcomeRecord, marks: &mut BTreeSet<(Space, Vec<u8>)>) -> Vec<Write> {
     let slot = record.shown.0.to_be_bytes();
     let key = block_key(record.shown, place(shard, record));
     let mut rows = vec![
         Write::put(BLOCKS, key.clone(), encode(&(record, &record.called))),
-        Write::put(SLOTS, slot, Vec::new()),
         Write::put(PLACES, record.transaction.to_vec(), key),
     ];
     let mut found = BTreeSet::new();
@@ -287,7 +289,8 @@ fn rows(shard: ShardId, record: &OutcomeRecord) -> Vec<Write> {
     let hash = || record.transaction.to_vec();
     rows.extend(nonce(record).map(|nonce| Write::put(SENT, sent_key(&record.sender, nonce), hash())));
     rows.extend(record.outcome.created.map(|contract| Write::put(CREATED, contract.to_vec(), hash())));
-    rows.extend(found.into_iter().map(|key| Write::put(LOGS, [&key[..], &slot].concat(), Vec::new())));
+    marks.insert((SLOTS, slot.to_vec()));
+    marks.extend(found.into_iter().map(|key| (LOGS, [&key[..], &slot].concat())));
     rows
 }
 

@@ -83,7 +83,7 @@ impl Carrier {
 
     async fn check_all(&self, receipts: Vec<Receipt>) -> Result<Vec<Result<Carried, ReceiptError>>, Rejection> {
         let verifier = Arc::clone(&self.verifier);
-        let check = move || receipts.iter().map(|receipt| Carried::check(&verifier, receipt.to_bytes())).collect();
+        let check = move || receipts.into_iter().map(|receipt| Carried::of(&verifier, receipt)).collect();
         let checked: Vec<Result<Carried, ReceiptError>> = tokio::task::spawn_blocking(check)
             .await
             .map_err(|error| Rejection::new(Reason::Internal, error.to_string()))?;
@@ -196,18 +196,18 @@ impl Carrier {
     }
 
     async fn deliver(&self, batch: BatchId, shard: ShardId, parcels: Vec<Parcel>) -> Input {
-        match self.hand_in(shard, &parcels).await {
+        match self.hand_in(shard, parcels).await {
             Ok(answers) => Input::Answered { batch, answers },
             Err(rejection) => Input::Unreachable { batch, reason: rejection.to_string() },
         }
     }
 
-    async fn hand_in(&self, shard: ShardId, parcels: &[Parcel]) -> Result<Vec<Answer>, Rejection> {
-        let receipts = parcels.iter().map(|parcel| Receipt::from_bytes(&parcel.receipt));
-        let receipts: Vec<Receipt> = receipts.collect::<Result<_, _>>()?;
-        let results = self.client(shard)?.deliver(&receipts).await?;
+    async fn hand_in(&self, shard: ShardId, parcels: Vec<Parcel>) -> Result<Vec<Answer>, Rejection> {
+        let (messages, receipts): (Vec<_>, Vec<_>) =
+            parcels.into_iter().map(|parcel| (parcel.message, parcel.receipt)).unzip();
+        let results = self.client(shard)?.deliver_encoded(receipts).await?;
         let answers = self.answers(results).await?;
-        Ok(parcels.iter().zip(answers).map(|(parcel, taken)| Answer { message: parcel.message, taken }).collect())
+        Ok(messages.into_iter().zip(answers).map(|(message, taken)| Answer { message, taken }).collect())
     }
 
     /// What a shard made of each receipt. A delivery that does not verify is no answer; the true one is in the outbox.

@@ -202,7 +202,15 @@ impl ShardClient {
 
     /// Hands in receipts of messages or deliveries. Idempotent: each leaf counts once.
     pub async fn deliver(&self, receipts: &[Receipt]) -> Result<Answers<Delivered>, Rejection> {
-        let receipts: Vec<Bytes> = receipts.iter().map(encoded).collect();
+        self.deliver_encoded(receipts.iter().map(Receipt::to_bytes)).await
+    }
+
+    /// The same of receipts in their canonical bytes, for who keeps them so.
+    pub async fn deliver_encoded(
+        &self,
+        receipts: impl IntoIterator<Item = Vec<u8>>,
+    ) -> Result<Answers<Delivered>, Rejection> {
+        let receipts: Vec<Bytes> = receipts.into_iter().map(Bytes::from).collect();
         let mut results = Vec::with_capacity(receipts.len());
         for receipts in runs(receipts, RECEIPTS_COUNT_MAX, BATCH_BYTES_TARGET, Bytes::len) {
             let asked = receipts.len();

@@ -69,11 +69,12 @@ impl Index {
             _ => true,
         };
         let shard = ShardId(u32::from_be_bytes(key.get(16..20).and_then(|id| id.try_into().ok()).unwrap_or_default()));
-        let gone = rows(shard, record).into_iter().filter_map(|row| match row {
+        let mut marks = BTreeSet::new();
+        let gone = rows(shard, record, &mut marks).into_iter().filter_map(|row| match row {
             Write::Put { space, key, value } if is_its_own(space, &key, &value) => Some(Write::delete(space, key)),
             Write::Put { .. } | Write::Delete { .. } => None,
         });
-        gone.collect()
+        gone.chain(marks.into_iter().map(|(space, key)| Write::delete(space, key))).collect()
     }
 
     /// The rows of a slot.
