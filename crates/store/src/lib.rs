@@ -14,6 +14,7 @@
 //! This is the only crate that links RocksDB. `options.rs` says why each setting is as it is.
 
 mod error;
+mod extent;
 mod guard;
 mod identity;
 mod link;
@@ -24,6 +25,7 @@ mod room;
 mod store;
 
 pub use error::{Fault, StoreError};
+pub use extent::{Extent, settled_extents};
 pub use identity::{FORMAT, Identity};
 pub use mark::{Count, Found, MARK_LATE_BATCHES_MAX, Mark, Marking, mark_beside};
 pub use options::{Durability, Settings};

@@ -7,7 +7,7 @@ use alloy_primitives::Address;
 use commit::coordinator::Objection;
 use commit::{DecisionProof, Descriptor, VoteProof};
 use coordinator::{
-    FetchId, Input, Job, LocalAnswer, LocalSubmission, Prepare, ProvenCode, Reply, Send, StateKeyValue, StateValue,
+    Event, FetchId, Input, Job, LocalAnswer, LocalSubmission, Prepare, ProvenCode, Reply, Send, StateKeyValue, StateValue,
     Votes,
 };
 use evm::{Placement, StateKey};
@@ -73,9 +73,23 @@ impl Carrier {
             for send in handout.sends {
                 self.begin(&mut lanes, send);
             }
+            self.count(&handout.notices);
             for lost in self.lives.note(handout.notices) {
                 tokio::spawn(Arc::clone(&self).report(lost));
             }
+        }
+    }
+
+    /// Counts what was decided: all submissions of one attempt are told one after the other.
+    fn count(&self, notices: &[Reply]) {
+        let decided = notices.iter().filter_map(|reply| match &reply.event {
+            Event::Decided { attempt, decision, .. } => Some((*attempt, *decision)),
+            _ => None,
+        });
+        let decided: Vec<_> = decided.collect();
+        for together in decided.chunk_by(|one, other| one.0 == other.0) {
+            let [(_, decision), ..] = together else { continue };
+            self.instruments.decided(decision.name(), together.len() as u64);
         }
     }
 
