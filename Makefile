@@ -12,7 +12,7 @@ SHARDS ?= 4
 # How long `make fuzz` stays with each target.
 SECONDS ?= 60
 
-.PHONY: help demo demo-bridge devnet test lint manifests operator conformance world reliability bench bench-quick fuzz setup
+.PHONY: help demo demo-bridge devnet test lint manifests operator conformance world reliability bench bench-quick bench-sweep fuzz setup
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -87,11 +87,17 @@ bench:
 	cargo build --release -p dovetail -p dovetail-benches
 	exec "$$CARGO_TARGET_DIR/release/dovetail-benches"
 
-## make bench-quick   all rows for 15 s each: five minutes
+## make bench-quick   the main rows for 10 s each, with their baselines: three minutes
 bench-quick:
 	@$(READY)
 	cargo build --release -p dovetail -p dovetail-benches
-	DOVETAIL_BENCH_SECONDS=15 DOVETAIL_BENCH_WARM_SECONDS=6 exec "$$CARGO_TARGET_DIR/release/dovetail-benches"
+	DOVETAIL_BENCH_SECONDS=10 DOVETAIL_BENCH_WARM_SECONDS=4 exec "$$CARGO_TARGET_DIR/release/dovetail-benches" quick
+
+## make bench-sweep   rate and latency over users, cross-shard share, participants and skew: tables and plots into docs/performance; ten minutes
+bench-sweep:
+	@$(READY)
+	cargo build --release -p dovetail -p dovetail-benches
+	DOVETAIL_BENCH_SECONDS=15 DOVETAIL_BENCH_WARM_SECONDS=5 DOVETAIL_BENCH_USERS=64 exec "$$CARGO_TARGET_DIR/release/dovetail-benches" sweep docs/performance
 
 ## make setup    only make the machine ready
 setup:

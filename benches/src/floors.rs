@@ -1,15 +1,20 @@
 //! What the machine can do at all, taken in the same run.
 
+use alloy_consensus::TxEnvelope;
+use alloy_consensus::transaction::SignerRecoverable;
+use alloy_eips::eip2718::Decodable2718;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_sol_types::{SolCall, SolConstructor};
 use eyre::{Result, eyre};
 use fixtures::contracts::{Artifact, Token};
+use fixtures::wallet::{Call, Wallet};
 use primitives::{Domain, NetworkId, Space, Write};
 use proof::SecretKey;
 use revm::context::TxEnv;
 use revm::database::{CacheDB, EmptyDB};
 use revm::primitives::TxKind;
 use revm::{Context, ExecuteCommitEvm, MainBuilder, MainContext};
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 use store::{Durability, Identity, Store};
 
@@ -30,14 +35,11 @@ pub(crate) fn plain_erc20(duration: Duration) -> Result<f64> {
         send(&mut evm, token, Token::mintCall { to: holder_at(holder), amount }.abi_encode())?;
     }
     let mut nonces = vec![0; HOLDERS_COUNT as usize];
-    let (begun, mut done) = (Instant::now(), 0_u64);
-    while begun.elapsed() < duration {
+    rate(duration, |done| {
         let from = done % HOLDERS_COUNT;
         let transfer = Token::transferCall { to: holder_at(from + 1), amount: U256::ONE };
-        transact(&mut evm, holder_at(from), &mut nonces[from as usize], token, transfer.abi_encode())?;
-        done += 1;
-    }
-    Ok(done as f64 / begun.elapsed().as_secs_f64())
+        transact(&mut evm, holder_at(from), &mut nonces[from as usize], token, transfer.abi_encode())
+    })
 }
 
 fn holder_at(number: u64) -> Address {
@@ -56,17 +58,55 @@ where
     if result.is_success() { Ok(()) } else { Err(eyre!("plain revm: {result:?}")) }
 }
 
+/// How often a second `work` is done: it is given how often it was before.
+fn rate(duration: Duration, mut work: impl FnMut(u64) -> Result<()>) -> Result<f64> {
+    let (begun, mut done) = (Instant::now(), 0_u64);
+    while begun.elapsed() < duration {
+        work(done)?;
+        done += 1;
+    }
+    Ok(done as f64 / begun.elapsed().as_secs_f64())
+}
+
+/// Transfers signed a second, as clients do it: hashing and encoding included.
+pub(crate) fn signatures(duration: Duration) -> Result<f64> {
+    let mut wallet = Wallet::development(1, 0)?;
+    let call = Call::to(holder_at(0), []);
+    rate(duration, |_| wallet.sign(&call).map(drop))
+}
+
+/// Senders of transfers recovered a second, as a coordinator and each participant do it.
+pub(crate) fn recoveries(duration: Duration) -> Result<f64> {
+    let signed = Wallet::development(1, 0)?.sign(&Call::to(holder_at(0), []))?;
+    let transaction = TxEnvelope::decode_2718_exact(&signed)?;
+    rate(duration, |_| Ok(transaction.recover_signer().map(drop)?))
+}
+
+/// Small hashes a second: two digests, as in a tree.
+pub(crate) fn hashes(duration: Duration) -> Result<f64> {
+    let (domain, mut digest) = (Domain::new("dovetail bench"), [7; 64]);
+    rate(duration, |_| {
+        let hash = domain.hash(&digest);
+        digest[..32].copy_from_slice(hash.as_bytes());
+        Ok(())
+    })
+}
+
+/// Times a second that 4 KiB appended to a file are on the disk.
+pub(crate) fn syncs(duration: Duration) -> Result<f64> {
+    let mut file = tempfile::tempfile()?;
+    rate(duration, |_| {
+        file.write_all(&[7; 4096])?;
+        Ok(file.sync_data()?)
+    })
+}
+
 /// Signature checks per second: the rule that every certificate is checked by.
 pub(crate) fn signature_checks(duration: Duration) -> Result<f64> {
     let key = SecretKey::from_bytes(&[7; 32])?;
     let digest = Domain::new("dovetail bench").hash(b"header");
     let (public, signature) = (key.public(), key.sign(&digest));
-    let (begun, mut done) = (Instant::now(), 0_u64);
-    while begun.elapsed() < duration {
-        public.verify(&digest, &signature)?;
-        done += 1;
-    }
-    Ok(done as f64 / begun.elapsed().as_secs_f64())
+    rate(duration, |_| Ok(public.verify(&digest, &signature)?))
 }
 
 /// Synced batches of one small write per second, one at a time.
@@ -76,10 +116,8 @@ pub(crate) fn synced_batches(duration: Duration) -> Result<f64> {
     let identity = Identity { kind: "bench".into(), network: NetworkId(1), name: "bench".into(), key: None };
     let settings = store::Settings { durability: Durability::Synced, ..store::Settings::default() };
     let mut store = Store::open(folder.path(), &[SPACE], &identity, settings)?;
-    let (begun, mut done) = (Instant::now(), 0_u64);
-    while begun.elapsed() < duration {
+    rate(duration, |done| {
         store.commit(&[Write::put(SPACE, done.to_be_bytes(), B256::ZERO.to_vec())])?;
-        done += 1;
-    }
-    Ok(done as f64 / begun.elapsed().as_secs_f64())
+        Ok(())
+    })
 }

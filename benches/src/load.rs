@@ -1,11 +1,14 @@
 //! A closed loop: so many users, each with one transaction under way, for so long.
 
+use crate::disk::Disk;
+use crate::draw::{Choice, Random};
 use crate::meter::Usage;
 use crate::settings::Settings;
+use alloy_primitives::Bytes;
 use cluster::Cluster;
 use cluster::client::{Client, Ended};
 use eyre::{Result, eyre};
-use fixtures::wallet::{Call, Wallet};
+use fixtures::wallet::Wallet;
 use hdrhistogram::Histogram;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,12 +29,19 @@ pub(crate) struct Load {
     /// What it took.
     pub(crate) usage: Usage,
     pub(crate) refused: u64,
+    /// What it left on the disks.
+    pub(crate) disk: Option<Disk>,
 }
 
 impl Load {
     /// Committed per second.
     pub(crate) fn per_second(&self) -> f64 {
         self.latency.len() as f64 / self.elapsed.as_secs_f64()
+    }
+
+    /// Milliseconds that so large a part of them took at most.
+    pub(crate) fn millis(&self, quantile: f64) -> f64 {
+        self.latency.value_at_quantile(quantile) as f64 / 1000.0
     }
 
     /// The rate in each window.
@@ -47,16 +57,23 @@ pub(crate) struct Windows {
     begun: Instant,
     duration: Duration,
     counts: Vec<AtomicU64>,
+    all: AtomicU64,
 }
 
 impl Windows {
     /// From `begun` on, for `duration`.
     pub(crate) fn new(begun: Instant, duration: Duration) -> Self {
-        Self { begun, duration, counts: (0..WINDOWS_COUNT).map(|_| AtomicU64::new(0)).collect() }
+        Self {
+            begun,
+            duration,
+            counts: (0..WINDOWS_COUNT).map(|_| AtomicU64::new(0)).collect(),
+            all: AtomicU64::new(0),
+        }
     }
 
-    /// Counts `count` ends now; what ends before or after the time is not counted.
+    /// Counts `count` ends now, and says whether that is in one of the windows.
     pub(crate) fn note(&self, count: u64) -> bool {
+        self.all.fetch_add(count, Ordering::Relaxed);
         let now = Instant::now();
         let window = now.checked_duration_since(self.begun).map(|since| since.as_nanos() / self.window().as_nanos());
         let place = window.and_then(|window| self.counts.get(usize::try_from(window).ok()?));
@@ -74,6 +91,11 @@ impl Windows {
         counts
     }
 
+    /// Ends at any time.
+    pub(crate) fn all(&self) -> u64 {
+        self.all.load(Ordering::Relaxed)
+    }
+
     /// All of them.
     pub(crate) fn counts(&self) -> Vec<u64> {
         self.counts.iter().map(|count| count.load(Ordering::Relaxed)).collect()
@@ -84,21 +106,36 @@ impl Windows {
     }
 }
 
-/// One user: a wallet, and the call it makes again and again.
+/// One user: a wallet, and what it calls again and again.
 #[derive(Debug)]
 pub(crate) struct User {
-    pub(crate) wallet: Wallet,
-    pub(crate) call: Call,
+    wallet: Wallet,
+    choice: Arc<Choice>,
+    random: Random,
 }
 
-/// Lets all users work for a warm-up and then for as long as `settings` say, of which the latter counts.
+impl User {
+    /// Who calls one of these each time.
+    pub(crate) fn new(wallet: Wallet, choice: Arc<Choice>) -> Self {
+        let random = Random(wallet.address().iter().fold(0, |seed, byte| seed << 7 ^ u64::from(*byte)));
+        Self { wallet, choice, random }
+    }
+
+    /// Its next transaction.
+    pub(crate) fn sign(&mut self) -> Result<Bytes> {
+        self.wallet.sign(self.choice.draw(&mut self.random))
+    }
+}
+
+/// Lets all users work for a warm-up and then for as long as `settings` say, of which the latter counts; says also how many were committed
+/// in all.
 pub(crate) async fn closed(
     name: String,
     cluster: &Cluster,
     client: &Client,
     users: Vec<User>,
     settings: &Settings,
-) -> Result<Load> {
+) -> Result<(Load, u64)> {
     let warm = Instant::now() + settings.warm;
     let until = warm + settings.duration;
     let refused = Arc::new(AtomicU64::new(0));
@@ -120,7 +157,8 @@ pub(crate) async fn closed(
         return Err(eyre!("{name}: nothing was committed"));
     }
     let (elapsed, refused) = (settings.duration, refused.load(Ordering::Relaxed));
-    Ok(Load { name, latency, elapsed, windows: windows.counts(), usage, refused })
+    let load = Load { name, latency, elapsed, windows: windows.counts(), usage, refused, disk: None };
+    Ok((load, windows.all()))
 }
 
 async fn one(
@@ -133,7 +171,7 @@ async fn one(
     let mut latency = histogram()?;
     while Instant::now() < until {
         let begun = Instant::now();
-        match client.submit(user.wallet.sign(&user.call)?).await? {
+        match client.submit(user.sign()?).await? {
             Ended::Committed(settled) => {
                 if settled.first()?.status != evm::Status::Success {
                     return Err(eyre!("a benched transaction ended as {:?}", settled.first()?.status));

@@ -1,5 +1,6 @@
 //! Messages from dispatch to acknowledgement: outbox, relay, inbox, and back, with receipts all the way.
 
+use crate::disk::Disk;
 use crate::load::{Load, Windows, histogram};
 use crate::meter::Usage;
 use crate::network::program;
@@ -20,6 +21,9 @@ use std::time::{Duration, Instant};
 
 /// What the row is called.
 pub(crate) const NAME: &str = "message::acknowledged";
+
+/// Where messages come from and where they go.
+const SHARDS_COUNT: u32 = 2;
 
 /// Messages of one transaction.
 const MESSAGES_PER_TRANSACTION_COUNT: u64 = 50;
@@ -44,7 +48,7 @@ struct Sender {
 /// Senders on shard 0, their recipients on shard 1, one relay; batch after batch for as long as `settings` say.
 pub(crate) async fn run(settings: &Settings) -> Result<Load> {
     let dir = tempfile::tempdir()?;
-    let mut plan = Plan { relays: 1, program: program()?, ..Plan::development(2)? };
+    let mut plan = Plan { relays: 1, program: program()?, ..Plan::development(SHARDS_COUNT)? };
     let wallets = (0..SENDERS_COUNT).map(|number| Wallet::development(plan.network, number));
     let wallets = wallets.collect::<Result<Vec<_>>>()?;
     for wallet in &wallets {
@@ -60,10 +64,16 @@ pub(crate) async fn run(settings: &Settings) -> Result<Load> {
     }
     let load = measured(&cluster, &client, senders, settings).await;
     cluster.stop()?;
-    load
+    let (load, acknowledged) = load?;
+    Ok(Load { disk: Some(Disk::of(dir.path(), SHARDS_COUNT, acknowledged)?), ..load })
 }
 
-async fn measured(cluster: &Cluster, client: &Client, senders: Vec<Sender>, settings: &Settings) -> Result<Load> {
+async fn measured(
+    cluster: &Cluster,
+    client: &Client,
+    senders: Vec<Sender>,
+    settings: &Settings,
+) -> Result<(Load, u64)> {
     let warm = Instant::now() + settings.warm;
     let until = warm + settings.duration;
     let windows = Arc::new(Windows::new(warm, settings.duration));
@@ -81,7 +91,8 @@ async fn measured(cluster: &Cluster, client: &Client, senders: Vec<Sender>, sett
         latency.add(sender.await??)?;
     }
     let name = format!("{NAME}/batches of {MESSAGES_PER_TRANSACTION_COUNT} senders={SENDERS_COUNT} relays=1");
-    Ok(Load { name, latency, elapsed: settings.duration, windows: windows.counts(), usage, refused: 0 })
+    let (elapsed, counts) = (settings.duration, windows.counts());
+    Ok((Load { name, latency, elapsed, windows: counts, usage, refused: 0, disk: None }, windows.all()))
 }
 
 async fn sender(client: &Client, mut wallet: Wallet, destination: u32) -> Result<Sender> {

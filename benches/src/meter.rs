@@ -25,6 +25,16 @@ pub(crate) struct Spent {
     pub(crate) inputs: f64,
     /// Calls that came in.
     pub(crate) calls: f64,
+    /// Attempts that were decided.
+    pub(crate) decisions: f64,
+    /// Submissions in those.
+    pub(crate) decided: f64,
+    /// Of these, in attempts that were aborted.
+    pub(crate) aborted: f64,
+    /// Seconds in steps.
+    pub(crate) stepping: f64,
+    /// Seconds in committing what steps wrote, synced where the store syncs.
+    pub(crate) committing: f64,
 }
 
 /// All processes, the clients' and the machine so far; the difference of two is what was between.
@@ -97,6 +107,11 @@ impl Spent {
             steps: counters.get("dovetail_host_steps_total"),
             inputs: counters.get("dovetail_host_step_inputs_sum"),
             calls: counters.get("dovetail_host_calls_total"),
+            decisions: counters.sum("dovetail_commit_decisions_total"),
+            decided: counters.sum("dovetail_commit_decided_total"),
+            aborted: counters.get("dovetail_commit_decided_total{decision=\"abort\"}"),
+            stepping: counters.get("dovetail_host_step_seconds_sum"),
+            committing: counters.get("dovetail_host_commit_seconds_sum"),
         })
     }
 
@@ -108,12 +123,17 @@ impl Spent {
             steps: both(self.steps, other.steps),
             inputs: both(self.inputs, other.inputs),
             calls: both(self.calls, other.calls),
+            decisions: both(self.decisions, other.decisions),
+            decided: both(self.decided, other.decided),
+            aborted: both(self.aborted, other.aborted),
+            stepping: both(self.stepping, other.stepping),
+            committing: both(self.committing, other.committing),
         }
     }
 }
 
 /// CPU seconds of a process so far, and those in the kernel.
-fn cpu(pid: u32) -> Result<(f64, f64)> {
+pub(crate) fn cpu(pid: u32) -> Result<(f64, f64)> {
     let [user, kernel, ..] = times(pid)?;
     Ok((user + kernel, kernel))
 }

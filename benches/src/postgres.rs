@@ -90,7 +90,7 @@ fn load(log: &str, settings: &Settings, cpu: f64) -> Result<Load> {
     let windows = Windows::of(ends.into_iter().map(|end| end.saturating_sub(begun)), settings.duration);
     let usage = Usage { beside: cpu, ..Usage::default() };
     let name = format!("{NAME} users={}", settings.users);
-    Ok(Load { name, latency, elapsed: settings.duration, windows, usage, refused: 0 })
+    Ok(Load { name, latency, elapsed: settings.duration, windows, usage, refused: 0, disk: None })
 }
 
 fn cpu_of(servers: &[&Server]) -> Result<f64> {

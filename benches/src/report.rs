@@ -1,9 +1,17 @@
 //! The table: rates beside their ratio to plain revm, latencies, and what each transaction cost.
 
+use crate::disk::Disk;
+use crate::inside::{self, Mainnet};
 use crate::load::Load;
+use crate::meter::Spent;
 use crate::reads::{self, Reads};
+use eyre::{Result, WrapErr};
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
+
+/// How many spaces of the stores are told.
+const SPACES_TOLD_COUNT: usize = 14;
 
 /// Prints as it goes.
 #[derive(Debug)]
@@ -14,14 +22,12 @@ pub(crate) struct Report {
 impl Report {
     /// Says what it runs on.
     pub(crate) fn begin() -> Self {
-        let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let model =
-            info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("").trim_matches([' ', '\t', ':']);
-        let cores = std::thread::available_parallelism().map_or(0, usize::from);
-        host::say!("machine: {cores} cores, {model}; load and network share them");
+        let machine = format!("machine: {}; load and network share them", machine());
         let profile = if cfg!(debug_assertions) { "debug assertions on: not for quoting" } else { "release" };
-        host::say!("build: {profile}");
-        Self { lines: Vec::new() }
+        let mut report = Self { lines: Vec::new() };
+        report.line(machine);
+        report.line(format!("build: {profile}"));
+        report
     }
 
     /// A rate, and its ratio to plain revm.
@@ -36,16 +42,15 @@ impl Report {
 
     /// A load's goodput, latencies and cost.
     pub(crate) fn load(&mut self, load: &Load, plain: f64) {
-        let ms = |quantile| load.latency.value_at_quantile(quantile) as f64 / 1000.0;
         self.line(format!(
             "{:<58} {:>10.0}/s  x{:<9.5} p50 {:>6.1} ms  p90 {:>6.1}  p99 {:>6.1}  p99.9 {:>6.1}  max {:>6.1}  refused {}",
             load.name,
             load.per_second(),
             load.per_second() / plain,
-            ms(0.5),
-            ms(0.9),
-            ms(0.99),
-            ms(0.999),
+            load.millis(0.5),
+            load.millis(0.9),
+            load.millis(0.99),
+            load.millis(0.999),
             load.latency.max() as f64 / 1000.0,
             load.refused,
         ));
@@ -56,6 +61,9 @@ impl Report {
             windows.join(" ")
         ));
         self.cost(load);
+        if let Some(disk) = &load.disk {
+            self.disk(disk);
+        }
     }
 
     fn cost(&mut self, load: &Load) {
@@ -63,7 +71,7 @@ impl Report {
         let (usage, network) = (&load.usage, load.usage.network());
         self.line(format!(
             "    each: cpu {:.0} µs of the network ({:.0} in the kernel), {:.0} of the clients; {:.2} syncs, {:.2} steps, \
-             {:.2} inputs, {:.2} calls, {:.1} context switches; {:.2} cores idle",
+             {:.2} inputs, {:.2} calls, {:.1} context switches; {}{:.2} cores idle",
             network.cpu / count * 1e6,
             network.kernel / count * 1e6,
             usage.clients / count * 1e6,
@@ -72,17 +80,64 @@ impl Report {
             network.inputs / count,
             network.calls / count,
             usage.switches / count,
+            attempts(&network),
             usage.idle / load.elapsed.as_secs_f64(),
         ));
         for (node, spent) in &usage.nodes {
             self.line(format!(
-                "      {node:<16} cpu {:>5.0} µs ({:>4.0} in the kernel)  {:>6.0} syncs/s  {:>6.1} inputs a step",
+                "      {node:<16} cpu {:>5.0} µs ({:>4.0} in the kernel)  {:>6.0} syncs/s  {:>6.1} inputs a step of {:.0} µs, its batch {:.0} µs",
                 spent.cpu / count * 1e6,
                 spent.kernel / count * 1e6,
                 spent.syncs / load.elapsed.as_secs_f64(),
                 spent.inputs / spent.steps.max(1.0),
+                spent.stepping / spent.steps.max(1.0) * 1e6,
+                spent.committing / spent.steps.max(1.0) * 1e6,
             ));
         }
+    }
+
+    /// What is on the disks for each transaction, the largest spaces first.
+    fn disk(&mut self, disk: &Disk) {
+        let shards: Vec<String> = disk.shards.iter().map(|bytes| format!("{:.0}", disk.each(*bytes))).collect();
+        self.line(format!(
+            "    disk: {} bytes of its shards, each of {} committed, compacted; {:.0} of the chain index",
+            shards.join(" + "),
+            disk.committed,
+            disk.each(disk.indexes),
+        ));
+        let mut spaces: Vec<_> = disk.spaces.iter().collect();
+        spaces.sort_by_key(|(_, (bytes, _))| std::cmp::Reverse(*bytes));
+        let told = |(name, (bytes, rows)): &(&String, &(u64, u64))| {
+            let name = name.trim_start_matches("shard_");
+            format!("{name} {:.0} ({:.2} rows)", disk.each(*bytes), disk.each(*rows))
+        };
+        let told: Vec<String> = spaces.iter().take(SPACES_TOLD_COUNT).map(told).collect();
+        self.line(format!("      {}", told.join(", ")));
+    }
+
+    /// CPU of one transaction by the number of shards, and how much more it is than over the fewest.
+    pub(crate) fn costs(&mut self, name: &str, costs: &[(u32, f64)]) {
+        self.line(name.to_owned());
+        let least = costs.first().map_or(f64::NAN, |(_, cost)| *cost);
+        for (shards, cost) in costs {
+            self.line(format!("    {shards:>3} shards {:>7.0} µs of CPU each  x{:.2}", cost * 1e6, cost / least));
+        }
+    }
+
+    /// Blocks of Ethereum over shards, beside one plain EVM.
+    pub(crate) fn mainnet(&mut self, mainnet: &Mainnet) {
+        let (sharded, plain) = (mainnet.sharded.as_secs_f64(), mainnet.plain.as_secs_f64());
+        self.line(format!(
+            "{}: {} blocks, {} transactions, {:.2} participants each: {:.2} s, plain revm {:.3} s, x{:.2}, that is {:.2} x (1 + participants)",
+            inside::MAINNET_NAME,
+            mainnet.blocks,
+            mainnet.transactions,
+            mainnet.participants,
+            sharded,
+            plain,
+            sharded / plain,
+            sharded / plain / (1.0 + mainnet.participants),
+        ));
     }
 
     /// Answers a second to each question, beside anvil's, and what the history takes.
@@ -116,8 +171,31 @@ impl Report {
         self.lines.push(line);
     }
 
-    /// All of it once more, together.
-    pub(crate) fn end(self) {
-        host::say!("\n{}", self.lines.join("\n"));
+    /// All of it once more, together, and into a file if one is named.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(crate) fn end(self, file: Option<&Path>) -> Result<()> {
+        let text = self.lines.join("\n");
+        host::say!("\n{text}");
+        let written = file.map(|path| fs::write(path, text + "\n").wrap_err_with(|| path.display().to_string()));
+        written.unwrap_or(Ok(()))
     }
+}
+
+/// What it runs on.
+pub(crate) fn machine() -> String {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    format!("{cores} cores, {}", model.trim_matches([' ', '\t', ':']))
+}
+
+/// How many went together, and how many of those that went had to go again.
+fn attempts(network: &Spent) -> String {
+    if network.decisions < 1.0 {
+        return String::new();
+    }
+    let (batch, aborted) = (network.decided / network.decisions, network.aborted / network.decided * 100.0);
+    format!("{batch:.2} in an attempt, {aborted:.2} % aborted; ")
 }

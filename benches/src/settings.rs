@@ -1,7 +1,23 @@
 //! How long, by how many, and which rows: from the environment and the arguments.
 
+use crate::sweep;
 use eyre::{Result, WrapErr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// What is asked for by this one word: the rows that say most, so that all of it takes three minutes at ten seconds a row.
+const QUICK: &str = "quick";
+
+/// Parts of the names of those rows.
+const QUICK_ROWS: [&str; 7] = [
+    "floor::",
+    "local/erc20 shards=1",
+    "atomic/erc20 shards=2",
+    "atomic/calls shards=4",
+    "commit::latency",
+    "message::",
+    "baseline::",
+];
 
 /// What is run.
 #[derive(Debug, Clone)]
@@ -15,6 +31,11 @@ pub(crate) struct Settings {
     /// Transactions of history that reads are measured over, one after the other. `DOVETAIL_BENCH_HISTORY`, with commas between;
     /// 10,000 if unset.
     pub(crate) histories: Vec<u64>,
+    /// What the rate of an open loop is a quarter of; the peak of the same run, or else of a closed loop before it, if unset.
+    /// `DOVETAIL_BENCH_PEAK`.
+    pub(crate) peak: Option<f64>,
+    /// Where the table is written as well, if anywhere. `DOVETAIL_BENCH_REPORT`.
+    pub(crate) report: Option<PathBuf>,
     /// Only rows whose name has one of these in it; all if there are none. Arguments.
     rows: Vec<String>,
 }
@@ -30,7 +51,24 @@ impl Settings {
             .split(',')
             .map(|text| text.trim().parse().wrap_err_with(|| format!("{text:?} is no number of transactions")));
         let histories = histories.collect::<Result<_>>()?;
-        Ok(Self { duration, warm, users, histories, rows: std::env::args().skip(1).collect() })
+        let report = std::env::var_os("DOVETAIL_BENCH_REPORT").map(PathBuf::from);
+        let rows: Vec<String> = std::env::args().skip(1).collect();
+        let rows = if rows == [QUICK] { QUICK_ROWS.map(str::to_owned).into() } else { rows };
+        let peak = number("DOVETAIL_BENCH_PEAK")?.map(|peak| peak as f64);
+        Ok(Self { duration, warm, users, histories, peak, report, rows })
+    }
+
+    /// Where sweeps are written, if it is them that are asked for: `sweep FOLDER`.
+    pub(crate) fn sweep(&self) -> Option<&Path> {
+        match &self.rows[..] {
+            [sweep, folder] if sweep == sweep::NAME => Some(Path::new(folder)),
+            _ => None,
+        }
+    }
+
+    /// The same with so many users.
+    pub(crate) fn with_users(&self, users: u32) -> Self {
+        Self { users, ..self.clone() }
     }
 
     /// Whether a row is asked for.

@@ -23,6 +23,8 @@ pub struct Instruments {
     pub(crate) calls: Counter,
     calls_refused: Family<Refusal, Counter>,
     accepted_refused: Counter,
+    decisions: Family<DecisionLabel, Counter>,
+    decided: Family<DecisionLabel, Counter>,
     equivocations: Counter,
     behind: Gauge,
     shards_behind: Family<ShardLabel, Gauge>,
@@ -41,6 +43,11 @@ struct RouteLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
     outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DecisionLabel {
+    decision: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -69,6 +76,8 @@ impl Instruments {
             calls: Counter::default(),
             calls_refused: Family::default(),
             accepted_refused: Counter::default(),
+            decisions: Family::default(),
+            decided: Family::default(),
             equivocations: Counter::default(),
             behind: Gauge::default(),
             shards_behind: Family::default(),
@@ -103,6 +112,9 @@ impl Instruments {
         let submissions = registry.sub_registry_with_prefix("submissions");
         let text = "Submissions that were accepted and ended without a commit; the log has each";
         submissions.register("accepted_refused", text, instruments.accepted_refused.clone());
+        let commit = registry.sub_registry_with_prefix("commit");
+        commit.register("decisions", "Attempts that a coordinator knows to be decided", instruments.decisions.clone());
+        commit.register("decided", "Submissions in those attempts, once for each", instruments.decided.clone());
         let seen = registry.sub_registry_with_prefix("seen");
         let text = "Times that a shard was seen to have certified two blocks of one height";
         seen.register("equivocations", text, instruments.equivocations.clone());
@@ -159,6 +171,13 @@ impl Instruments {
     /// An accepted submission ended without a commit.
     pub fn accepted_refused(&self) {
         self.accepted_refused.inc();
+    }
+
+    /// An attempt with so many submissions in it was decided.
+    pub fn decided(&self, decision: &'static str, submissions: u64) {
+        let label = DecisionLabel { decision };
+        self.decisions.get_or_create(&label).inc();
+        self.decided.get_or_create(&label).inc_by(submissions);
     }
 
     pub(crate) fn call_refused(&self, error: CallError) {

@@ -15,6 +15,7 @@
 
 pub mod backup;
 mod error;
+mod extent;
 mod guard;
 mod identity;
 mod link;
@@ -25,6 +26,7 @@ mod room;
 mod store;
 
 pub use error::{Fault, StoreError};
+pub use extent::{Extent, settled_extents};
 pub use identity::{FORMAT, Identity};
 pub use mark::{Count, Found, MARK_LATE_BATCHES_MAX, Mark, Marking, mark_beside, marked_batch};
 pub use options::{Durability, Settings};

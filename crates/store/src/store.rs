@@ -23,6 +23,8 @@ pub const SPACES_COUNT_MAX: usize = 64;
 const OWN: Space = Space("store");
 /// The family that RocksDB insists on; nothing is in it.
 const DEFAULT: Space = Space("default");
+/// RocksDB's folder within the store's.
+const DATABASE: &str = "db";
 const FORMAT_KEY: &[u8] = b"format";
 const IDENTITY_KEY: &[u8] = b"identity";
 const LINK_PREFIX: &[u8] = b"link/";
@@ -375,7 +377,7 @@ fn link_key(sequence: u64) -> Vec<u8> {
     [LINK_PREFIX, &sequence.to_be_bytes()].concat()
 }
 
-fn fault(path: &Path, doing: &'static str, reason: &impl ToString) -> Fault {
+pub(crate) fn fault(path: &Path, doing: &'static str, reason: &impl ToString) -> Fault {
     Fault { path: path.to_owned(), doing, reason: reason.to_string() }
 }
 
@@ -392,7 +394,7 @@ fn check_spaces(spaces: &[Space]) -> Result<(), StoreError> {
 }
 
 /// Takes the lock file; the system gives it up when this process ends, however it ends.
-fn take_ownership(path: &Path) -> Result<File, StoreError> {
+pub(crate) fn take_ownership(path: &Path) -> Result<File, StoreError> {
     let name = path.join("owner");
     let refuse = |error: io::Error| fault(path, "locking the folder", &error);
     let mut file =
@@ -411,19 +413,30 @@ fn take_ownership(path: &Path) -> Result<File, StoreError> {
 }
 
 fn open_database(path: &Path, spaces: &[Space], settings: Settings) -> Result<DB, StoreError> {
-    let folder = path.join("db");
-    let database = options::database();
-    let cache = Cache::new_lru_cache(settings.bytes_cache);
+    let asked = spaces.iter().chain([&OWN, &DEFAULT]).map(|space| space.0.to_owned());
     // Every family there is must be opened, those of an older version that this one no longer asks for included.
-    let present = if folder.join("CURRENT").exists() {
-        DB::list_cf(&database, &folder).map_err(|error| open_error(path, &error))?
-    } else {
-        Vec::new()
-    };
-    let names: BTreeSet<String> =
-        spaces.iter().chain([&OWN, &DEFAULT]).map(|space| space.0.to_owned()).chain(present).collect();
-    let families = names.into_iter().map(|name| ColumnFamilyDescriptor::new(name, options::space(&cache)));
-    DB::open_cf_descriptors(&database, &folder, families).map_err(|error| open_error(path, &error))
+    open_families(path, &asked.chain(present(path)?).collect(), settings)
+}
+
+/// Opens RocksDB with the spaces that it has, and says which.
+pub(crate) fn open_present(path: &Path, settings: Settings) -> Result<(DB, BTreeSet<String>), StoreError> {
+    let names = present(path)?.into_iter().collect();
+    Ok((open_families(path, &names, settings)?, names))
+}
+
+fn present(path: &Path) -> Result<Vec<String>, StoreError> {
+    let folder = path.join(DATABASE);
+    if !folder.join("CURRENT").exists() {
+        return Ok(Vec::new());
+    }
+    DB::list_cf(&options::database(), &folder).map_err(|error| open_error(path, &error))
+}
+
+fn open_families(path: &Path, names: &BTreeSet<String>, settings: Settings) -> Result<DB, StoreError> {
+    let cache = Cache::new_lru_cache(settings.bytes_cache);
+    let families = names.iter().map(|name| ColumnFamilyDescriptor::new(name, options::space(&cache)));
+    DB::open_cf_descriptors(&options::database(), path.join(DATABASE), families)
+        .map_err(|error| open_error(path, &error))
 }
 
 fn open_error(path: &Path, error: &rocksdb::Error) -> StoreError {

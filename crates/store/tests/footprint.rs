@@ -3,7 +3,7 @@
 
 mod fixture;
 
-use dovetail_store::{Settings, Store};
+use dovetail_store::{Settings, Store, StoreError, settled_extents};
 use fixture::{batch, identity};
 use primitives::{Space, Write};
 use std::fs;
@@ -85,4 +85,21 @@ fn a_store_that_is_written_to_holds_a_reserve_for_what_is_in_memory() {
     }
     store.room().unwrap();
     assert!(reserve() >= at_first + (9 << 20), "{} bytes, {at_first} at first", reserve());
+}
+
+#[test]
+fn what_each_space_takes_is_told_of_a_store_that_nobody_has_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    for number in 0..100_u64 {
+        store.commit(&[Write::put(SPACES[number as usize % 2], number.to_be_bytes(), vec![7; 1 << 10])]).unwrap();
+        store.commit(&[Write::put(SPACES[2], [1], vec![7; 1 << 10])]).unwrap();
+    }
+    assert!(matches!(settled_extents(folder.path()), Err(StoreError::Held { .. })));
+    drop(store);
+    let extents = settled_extents(folder.path()).unwrap();
+    let rows = |space: &str| extents.get(space).map(|extent| extent.rows);
+    assert_eq!((rows("a"), rows("b"), rows("c"), rows("d")), (Some(50), Some(50), Some(1), None));
+    assert!(extents["a"].bytes > extents["c"].bytes);
+    assert_eq!(open(folder.path()).sequence(), 200, "and it opens as before");
 }

@@ -7,8 +7,8 @@ use alloy_primitives::Address;
 use commit::coordinator::Objection;
 use commit::{DecisionProof, Descriptor, VoteProof};
 use coordinator::{
-    FetchId, Input, Job, LocalAnswer, LocalSubmission, Prepare, ProvenCode, Reply, Send, StateKeyValue, StateValue,
-    Votes,
+    Event, FetchId, Input, Job, LocalAnswer, LocalSubmission, Prepare, ProvenCode, Reply, Send, StateKeyValue,
+    StateValue, Votes,
 };
 use evm::{Placement, StateKey};
 use futures_util::future::join_all;
@@ -27,6 +27,13 @@ use wire::{Reason, Rejection};
 
 /// As many votes are checked where they arrive: most are of one block, so that one signature serves all.
 const VOTES_HERE_COUNT_MAX: usize = 16;
+
+/// Calls with prepares, and with decisions, that are under way to one shard at once: as many attempts over the same shards are undecided, and
+/// none of them waits for the other's synced batch before it is said.
+const ATTEMPT_CALLS_COUNT_MAX: usize = 2;
+
+/// The same of what one shard executes alone: there is much of it, and what comes meanwhile is one step's work.
+const LOCAL_CALLS_COUNT_MAX: usize = 1;
 
 /// An attempt whose run was charged as much is prepared by a call of its own: an answer waits for its whole batch, and its
 /// replay takes some milliseconds, where most take none.
@@ -73,9 +80,23 @@ impl Carrier {
             for send in handout.sends {
                 self.begin(&mut lanes, send);
             }
+            self.count(&handout.notices);
             for lost in self.lives.note(handout.notices) {
                 tokio::spawn(Arc::clone(&self).report(lost));
             }
+        }
+    }
+
+    /// Counts what was decided: all submissions of one attempt are told one after the other.
+    fn count(&self, notices: &[Reply]) {
+        let decided = notices.iter().filter_map(|reply| match &reply.event {
+            Event::Decided { attempt, decision, .. } => Some((*attempt, *decision)),
+            _ => None,
+        });
+        let decided: Vec<_> = decided.collect();
+        for together in decided.chunk_by(|one, other| one.0 == other.0) {
+            let [(_, decision), ..] = together else { continue };
+            self.instruments.decided(decision.name(), together.len() as u64);
         }
     }
 
@@ -335,9 +356,15 @@ impl Lane {
         let act = |carrier: &Arc<Carrier>, send| Arc::clone(carrier).act(send);
         let [for_locals, for_prepares, for_decisions] = [carrier, carrier, carrier].map(Arc::clone);
         Self {
-            locals: Batching::start(move |batch| act(&for_locals, Send::SubmitLocal { shard, batch })),
-            prepares: Batching::start(move |batch| act(&for_prepares, Send::Prepare { shard, batch })),
-            decisions: Batching::start(move |batch| act(&for_decisions, Send::Decide { shard, batch })),
+            locals: Batching::start(LOCAL_CALLS_COUNT_MAX, move |batch| {
+                act(&for_locals, Send::SubmitLocal { shard, batch })
+            }),
+            prepares: Batching::start(ATTEMPT_CALLS_COUNT_MAX, move |batch| {
+                act(&for_prepares, Send::Prepare { shard, batch })
+            }),
+            decisions: Batching::start(ATTEMPT_CALLS_COUNT_MAX, move |batch| {
+                act(&for_decisions, Send::Decide { shard, batch })
+            }),
         }
     }
 }
