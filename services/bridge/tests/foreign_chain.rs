@@ -82,6 +82,7 @@ fn network() -> Network {
         shards: vec![shard],
         pinned: BTreeMap::new(),
         routes: vec![route],
+        roles: BTreeMap::new(),
     };
     Network::new(&file, Genesis::default()).unwrap()
 }
