@@ -85,15 +85,15 @@ async fn measured(server: &Server, publisher: Connection, consumer: Connection, 
     let until = warm + settings.duration;
     let windows = Arc::new(Windows::new(warm, settings.duration));
     let shared = Arc::new(Shared { room: Semaphore::new(UNDER_WAY_COUNT), begun: Mutex::default(), until });
-    let published = tokio::spawn(publish(publisher, Arc::clone(&shared)));
-    let consumed = tokio::spawn(consume(consumer, shared, Arc::clone(&windows)));
+    let sending = tokio::spawn(publish(publisher, Arc::clone(&shared)));
+    let hearing = tokio::spawn(consume(consumer, shared, Arc::clone(&windows)));
     tokio::time::sleep_until(warm.into()).await;
     let before = (server.cpu()?, cpu(std::process::id())?.0);
     tokio::time::sleep_until(until.into()).await;
     let usage =
         Usage { beside: server.cpu()? - before.0, clients: cpu(std::process::id())?.0 - before.1, ..Usage::default() };
-    published.await??;
-    let latency = consumed.await??;
+    sending.await??;
+    let latency = hearing.await??;
     let (name, elapsed, counts) = (format!("{NAME} under way={UNDER_WAY_COUNT}"), settings.duration, windows.counts());
     Ok(Load { name, latency, elapsed, windows: counts, usage, refused: 0, disk: None })
 }

@@ -36,7 +36,7 @@ pub struct Advances {
 
 impl Advances {
     /// Advances the tree over up to `blocks_count_max` blocks that follow its newest root, and the past with it, which goes back
-    /// `slots_kept` slots. Some 15 µs for each changed key where hundreds change, 30 where few do.
+    /// `slots_kept` slots. Some 30 µs for a changed key by itself, less for each where many change.
     ///
     /// `None` if there is nothing to do. Run it on a snapshot, one at a time.
     ///

@@ -225,7 +225,7 @@ fn what_a_delivery_called_is_kept_with_it_and_found_by_whom_it_called() {
     index.add(A, &[delivery.clone(), record(2, 6, 1)], at(9)).unwrap();
     drop(index);
     let index = open(&dir);
-    assert_eq!(index.block(Slot(5)).unwrap(), [delivery.clone()]);
+    assert_eq!(index.block(Slot(5)).unwrap(), std::slice::from_ref(&delivery));
     assert_eq!(index.entry(delivery.transaction).unwrap().unwrap().record, delivery);
     assert_eq!(index.involving(target, (Slot(0), Slot(9)), Order::Ascending, 10).unwrap(), [Slot(5)]);
     index.forget(Slot(6)).unwrap();
