@@ -74,7 +74,7 @@ impl Scene {
     }
 
     /// What a verb of the program says, and whether it succeeded.
-    fn run(&self, arguments: &[&str]) -> (bool, String) {
+    fn run(arguments: &[&str]) -> (bool, String) {
         let output = Command::new(program().unwrap()).args(arguments).output().unwrap();
         let said = [output.stdout, output.stderr].concat();
         (output.status.success(), String::from_utf8(said).unwrap())
@@ -84,14 +84,14 @@ impl Scene {
     fn back_up(&self, name: &str) -> PathBuf {
         let network = self.cluster.network_path();
         let endpoint = self.cluster.endpoint(RESTORED);
-        let (is_made, said) = self.run(&["backup", &endpoint, "--name", name, "--network", network.to_str().unwrap()]);
+        let (is_made, said) = Self::run(&["backup", &endpoint, "--name", name, "--network", network.to_str().unwrap()]);
         assert!(is_made, "{said}");
         self.path("executor-0").join("backups").join(name)
     }
 
     fn restore(&self, copy: &std::path::Path) -> (bool, String) {
         let config = self.cluster.settings_path(RESTORED);
-        self.run(&["restore", copy.to_str().unwrap(), "--config", config.to_str().unwrap()])
+        Self::run(&["restore", copy.to_str().unwrap(), "--config", config.to_str().unwrap()])
     }
 
     /// Stops the shard and moves its store away, as when its disk is lost; its copies are on another disk.

@@ -41,13 +41,13 @@ pub(crate) struct Users {
 
 impl Users {
     /// Checks what is asked for, and gives what puts it into use.
-    pub(crate) fn prepare(&self, live: Live) -> Result<Apply, String> {
+    pub(crate) fn prepare(&self, live: &Live) -> Result<Apply, String> {
         let filter = self.filter.parse(live.log.as_deref()).map_err(|error| error.to_string())?;
-        let users = self.clone();
+        let (users, peer_quota, client_quota) = (self.clone(), live.peer_quota, live.client_quota);
         Ok(Box::new(move || {
             users.filter.set(filter);
-            users.security.set_quota(live.peer_quota);
-            users.clients.set(live.client_quota);
+            users.security.set_quota(peer_quota);
+            users.clients.set(client_quota);
         }))
     }
 }
@@ -64,7 +64,7 @@ pub(crate) fn part<T: LiveSettings>(path: &Path, settings: &T, users: Users) -> 
             return Err("what changed is neither log nor a quota, and needs a start".to_owned());
         }
         let told = told(&live);
-        Ok((told, users.prepare(live)?))
+        Ok((told, users.prepare(&live)?))
     })
 }
 

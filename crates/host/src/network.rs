@@ -463,7 +463,7 @@ impl Network {
         if self.validators != other.validators {
             return differs("validators");
         }
-        if self.routes != other.routes { differs("routes") } else { Ok(()) }
+        if self.routes == other.routes { Ok(()) } else { differs("routes") }
     }
 
     /// The route to the foreign chain with this domain.

@@ -115,7 +115,7 @@ impl Process {
         clients: ClientQuotas,
     ) -> Result<(), ProcessError> {
         let users = Users { filter: self.filter.clone(), security: security.clone(), clients };
-        users.prepare(settings.clone().take_live()).map_err(ProcessError::Live)?();
+        users.prepare(&settings.clone().take_live()).map_err(ProcessError::Live)?();
         let settings = live::part(config, settings, users);
         self.watch(security, vec![settings, security.roles_of(file, network)])
     }

@@ -120,7 +120,9 @@ impl Reload {
         match prepared.collect::<Result<Vec<_>, _>>() {
             Ok(prepared) => {
                 let (told, apply): (Vec<_>, Vec<_>) = prepared.into_iter().unzip();
-                apply.into_iter().for_each(|apply| apply());
+                for apply in apply {
+                    apply();
+                }
                 let told = told.into_iter().flatten().collect::<Vec<_>>().join("; ");
                 tracing::info!(now = told, "settings were taken anew");
                 self.instruments.reloaded(true);

@@ -258,7 +258,9 @@ impl Relay {
             }
         }
         step.draft.delete_record(id);
-        [Leg::Out, Leg::Back].into_iter().for_each(|leg| step.draft.delete_receipt(leg, id));
+        for leg in [Leg::Out, Leg::Back] {
+            step.draft.delete_receipt(leg, id);
+        }
     }
 
     /// The way out of a message whose delivery is proven has ended, whoever carried it.

@@ -12,8 +12,8 @@ use crate::messages::{ConsumedRecord, SentRecord, ValueTotals};
 use crate::outcomes::OutcomeRecord;
 use crate::seen::EVIDENCE_COUNT_MAX;
 use crate::spaces::{
-    self, ATTEMPTS, CONSUMED, ENTRIES, EVIDENCE, HEADERS, HISTORY, LEAVES, LEFT, META, OUTCOMES_BY_SLOT, PREPARED, SENT,
-    SIGHTINGS, TIP, VALUE,
+    self, ATTEMPTS, CONSUMED, ENTRIES, EVIDENCE, HEADERS, HISTORY, LEAVES, LEFT, META, OUTCOMES_BY_SLOT, PREPARED,
+    SENT, SIGHTINGS, TIP, VALUE,
 };
 use crate::staged::{get_value, own_value};
 use crate::state_tree::{self, StateProof, StateTreeError};

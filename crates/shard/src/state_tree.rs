@@ -458,15 +458,16 @@ mod tests {
 
     /// The store that `versions` leave, put one after the other: each knowing the nodes of the one before it, or none.
     fn grown(versions: &[BlockChanges], knows: bool) -> (Memory, Digest) {
-        let (mut store, mut root, mut from, mut known) = (Memory::default(), None, None, KnownNodes::default());
+        let (mut store, mut root, mut from, mut remembered) = (Memory::default(), None, None, KnownNodes::default());
         for (height, changes) in (0..).map(Height).zip(versions) {
             let mut staged = Staged::new(&store);
-            let next = Next::after(&staged, from, changes.clone(), if knows { known } else { KnownNodes::default() });
+            let next =
+                Next::after(&staged, from, changes.clone(), if knows { remembered } else { KnownNodes::default() });
             let found = changes.iter().map(|(key, _)| newest_value(&staged, key)).collect::<Vec<_>>();
             let before = next.before.iter().map(|stored| stored.as_ref().and_then(|(_, value)| value.clone()));
             assert_eq!(before.collect::<Vec<_>>(), found, "what the tree says is what stands");
             let put = next.put(&mut staged, height).unwrap();
-            (root, known) = (Some(put.0), put.1);
+            (root, remembered) = (Some(put.0), put.1);
             let writes = staged.into_writes();
             store.commit(&writes);
             from = Some(height);

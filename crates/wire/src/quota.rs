@@ -43,12 +43,12 @@ impl fmt::Display for Quota {
 
 impl Quota {
     /// How long it takes until there is another token.
-    fn interval(&self) -> Duration {
+    fn interval(self) -> Duration {
         Duration::from_secs(1) / self.per_second.get()
     }
 
     /// How long an empty bucket takes to be full.
-    fn whole(&self) -> Duration {
+    fn whole(self) -> Duration {
         self.interval().saturating_mul(self.burst.get())
     }
 }

@@ -26,7 +26,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio_rustls::rustls::client::Resumption;
 use tokio_rustls::rustls::client::danger::ServerCertVerifier;
-use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use tokio_rustls::rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
@@ -213,8 +213,7 @@ fn read(files: &TlsFiles) -> Result<Renewal, TlsError> {
         certificate: files.certificate.clone(),
         reason: error.to_string(),
     };
-    let version = |provider: &Arc<CryptoProvider>| Arc::clone(provider);
-    let mut server = ServerConfig::builder_with_provider(version(&provider))
+    let mut server = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&TLS13])
         .map_err(|error| refused(error.to_string()))?
         .with_client_cert_verifier(clients)

@@ -20,7 +20,7 @@ use wire::tls::{Roles, Tls, TlsError, TlsFiles};
 use wire::{Reason, Rejection};
 
 const NETWORK: u64 = 7;
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
 
 /// An authority in a folder of its own.
 struct Authority {
@@ -304,8 +304,8 @@ async fn files_that_do_not_hold_together_change_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn certificates_are_renewed_under_load_and_nothing_is_lost() {
     let authority = Authority::new();
-    let (served, calling) = (authority.tls(Role::Relay), authority.tls(Role::Operator));
-    let server = serve(served.clone(), roles()).await;
+    let (serving, calling) = (authority.tls(Role::Relay), authority.tls(Role::Operator));
+    let server = serve(serving.clone(), roles()).await;
     let (done, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let callers: Vec<_> = (0..4)
         .map(|_| {
@@ -324,7 +324,7 @@ async fn certificates_are_renewed_under_load_and_nothing_is_lost() {
     };
     for _ in 0..5 {
         let before = asked.load(Ordering::Relaxed);
-        renew(&served, Role::Relay);
+        renew(&serving, Role::Relay);
         renew(&calling, Role::Operator);
         while asked.load(Ordering::Relaxed) < before + 50 {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -2,8 +2,8 @@
 
 use clap::{Parser, Subcommand};
 use dovetail::{
-    backup, bridge, config, conformance, demo, demo_bridge, devnet, evidence, keys, lint, network, receipt, replay, roles,
-    status, trace,
+    backup, bridge, config, conformance, demo, demo_bridge, devnet, evidence, keys, lint, network, receipt, replay,
+    roles, status, trace,
 };
 use std::path::PathBuf;
 use std::process::ExitCode;

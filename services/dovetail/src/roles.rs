@@ -24,7 +24,7 @@ fn table() -> String {
 }
 
 fn line(method: &str, marks: [&str; Role::ALL.len()]) -> String {
-    let marks: String = marks.iter().map(|mark| format!("{mark:<12}")).collect();
+    let marks = marks.map(|mark| format!("{mark:<12}")).concat();
     format!("  {}\n", format!("{method:<22}{marks}").trim_end())
 }
 

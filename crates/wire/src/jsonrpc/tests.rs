@@ -1280,7 +1280,7 @@ async fn a_client_over_its_quota_is_told_so_and_takes_nothing_from_another() {
     let bound = super::JsonRpc::bind("127.0.0.1:0".parse().unwrap(), Arc::new(chain())).await.unwrap();
     let server = bound.behind(proxies).within(quotas.clone());
     let (address, stop) = (server.address(), CancellationToken::new());
-    let served = tokio::spawn(server.serve(stop.clone().cancelled_owned()));
+    let ended = tokio::spawn(server.serve(stop.clone().cancelled_owned()));
     let call = r#"{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}"#;
     let greedy = tokio::spawn(async move {
         let mut told = Vec::new();
@@ -1312,7 +1312,7 @@ async fn a_client_over_its_quota_is_told_so_and_takes_nothing_from_another() {
     quotas.set(None);
     assert_eq!(body(&post_with(address, "x-forwarded-for: 10.0.0.1", call).await)["result"], "0x539");
     stop.cancel();
-    served.await.unwrap();
+    ended.await.unwrap();
 }
 
 /// Notifications that install filters: as many as a client may have push out the one that is idle longest.

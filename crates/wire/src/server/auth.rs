@@ -173,7 +173,8 @@ impl Access {
 
 impl fmt::Debug for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Access").field("token", &self.token.is_some()).field("peers", &self.peers).finish()
+        let Self { token, peers, .. } = self;
+        f.debug_struct("Access").field("token", &token.is_some()).field("peers", peers).finish_non_exhaustive()
     }
 }
 

@@ -91,7 +91,7 @@ async fn shake(connection: Connection, tls: Tls, complaints: Arc<Complaints>) ->
     let refused = |reason: &str| {
         complaints.tell(|left_out| {
             tracing::warn!(from = from.map(tracing::field::display), reason, left_out, "a connection was refused");
-        })
+        });
     };
     let handshake = TlsAcceptor::from(tls.server()).accept(connection);
     let stream = match timeout(HANDSHAKE_TIMEOUT, handshake).await {
