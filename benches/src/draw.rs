@@ -71,6 +71,6 @@ mod tests {
         for _ in 0..10_000 {
             drawn[usize::from(choice.draw(&mut random).to.unwrap()[0])] += 1;
         }
-        assert!((2_400..2_600).contains(&drawn[1]) && drawn[2] == 0, "{drawn:?}");
+        assert!((2_300..2_700).contains(&drawn[1]) && drawn[2] == 0, "{drawn:?}");
     }
 }

@@ -152,34 +152,17 @@ impl Coordinator {
         let proof = proof.clone();
         self.tell(turn, &Event::Decided { attempt: id, decision, proof: proof.clone() }, draft);
         let Some(attempt) = self.attempt_of(id) else { return };
-        attempt.proof = Some(proof.clone());
+        attempt.proof = Some(proof);
         let executed = attempt.executed.clone();
         self.batches.decided(&executed);
         if decision == Decision::Commit {
             self.learn_commit(&executed.effects.changes);
-            self.tell_commit(turn, &Committed::of(&executed, Some(proof)), draft);
         }
         if let (Decision::Commit, Some(last)) = (decision, last_agent) {
             self.release_keys_of(turn, last); // Its vote was its commit.
         }
         // A decision is a function of votes: whoever does not acknowledge it in time is not waited for.
         self.look_again(turn, draft.now.after(self.settings.timing.answer));
-    }
-
-    /// A commit is told as soon as it is decided, before its homes have carried it out: until then their keys are locked, so whoever
-    /// reads them by a coordinator waits for what it was told of. Where others wait for these shards its submitters' next would only wait
-    /// with them, for keys that are not free yet; and a network with cheats does one thing after the other.
-    fn tell_commit(&mut self, turn: Turn, committed: &Committed, draft: &mut Draft) {
-        let does_one_after_the_other = self.settings.params.environments.has_cheats();
-        if does_one_after_the_other || self.batches.is_gathering(&committed.participants) {
-            return;
-        }
-        for (member, outcomes) in self.told_of(turn, &committed.outcomes) {
-            let Some(pending) = self.pending.get_mut(&member) else { continue };
-            pending.is_told = true;
-            let own = Committed { outcomes, ..committed.clone() };
-            draft.reply(pending.ticket, Event::Committed(Box::new(own)));
-        }
     }
 
     /// An attempt is decided, and everybody has carried it out or does not say so.

@@ -30,7 +30,7 @@ use crate::input::{Committed, Event};
 use crate::pending::{Pending, Stage};
 use crate::refusal::Refusal;
 use crate::settings::{BATCH_BYTES_MAX, BATCHES_UNDER_WAY_COUNT_MAX, GAS_IN_STEP_MAX, GATHERING_MAX};
-use evm::{BATCH_COUNT_MAX, BATCH_GAS_MAX, ExecuteError, Executed, LockMode, Outcome, PayloadError, RecoveredPayload};
+use evm::{BATCH_COUNT_MAX, BATCH_GAS_MAX, ExecuteError, Executed, LockMode, PayloadError, RecoveredPayload};
 use primitives::{ShardId, Time, Verified};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -155,17 +155,6 @@ impl Batches {
         self.gathering.is_empty() && self.undecided.is_empty()
     }
 
-    /// Whether anybody gathers over these shards.
-    pub(crate) fn is_gathering(&self, participants: &BTreeSet<ShardId>) -> bool {
-        self.gathering.keys().any(|over| over.participants == *participants)
-    }
-
-    /// Whether what is over the same shards gathers: as many attempts as may be are undecided, or others gather already.
-    fn is_busy(&self, executed: &Executed) -> bool {
-        let over = Over::of(executed);
-        self.undecided(&over) >= BATCHES_UNDER_WAY_COUNT_MAX || self.gathering.contains_key(&over)
-    }
-
     fn undecided(&self, over: &Over) -> usize {
         self.undecided.get(over).copied().unwrap_or_default()
     }
@@ -185,8 +174,8 @@ impl Batches {
 }
 
 impl Coordinator {
-    /// Whether a submission shares an attempt with others rather than have one of its own: it has to wait anyway, for attempts over the
-    /// same shards, of which only so many are undecided at once, or for a key.
+    /// Whether a submission shares an attempt with others rather than have one of its own: it has to wait anyway, for an attempt over the
+    /// same shards or for a key.
     pub(crate) fn may_gather(&self, turn: Turn, executed: &Executed, uses: &Uses) -> bool {
         let is_first_try_of_one =
             |pending: &Pending| pending.tries == 0 && pending.runs_in_slots() && pending.payload.steps().len() == 1;
@@ -198,7 +187,7 @@ impl Coordinator {
             && executed.gas() <= BATCH_GAS_MAX
             // A batch would be behind all that came since.
             && !self.claims.is_waiting(turn)
-            && (self.batches.is_busy(executed) || !self.claims.may_hold_more(turn, uses))
+            && (self.batches.undecided(&Over::of(executed)) > 0 || !self.claims.may_hold_more(turn, uses))
             && self.pending.get(&turn).is_some_and(|pending| is_first_try_of_one(pending) && may_burn_little(pending))
     }
 
@@ -220,9 +209,7 @@ impl Coordinator {
         if is_held {
             return self.claims.hold_more(batch, &uses);
         }
-        if let Claim::Waits(key) = self.claim_for_batch(batch)
-            && !self.waits_shortly(batch, &key)
-        {
+        if let Claim::Waits(key) = self.claim_for_batch(batch) {
             draft.reply(ticket, Event::Queued { key });
         }
     }
@@ -346,24 +333,15 @@ impl Coordinator {
     pub(crate) fn finish_batch(&mut self, turn: Turn, event: Event, draft: &mut Draft) {
         match event {
             Event::Committed(committed) => {
-                let told = self.told_of(turn, &committed.outcomes);
-                self.close_batch(turn);
-                for (member, outcomes) in told {
-                    let own = Committed { outcomes, ..(*committed).clone() };
+                let members = self.close_batch(turn);
+                for (member, outcome) in members.into_iter().zip(&committed.outcomes) {
+                    let own = Committed { outcomes: vec![outcome.clone()], ..(*committed).clone() };
                     self.finish(member, Event::Committed(Box::new(own)), draft);
                 }
             }
             Event::Refused(refusal) if is_of_its_content(&refusal) => self.halve(turn, &refusal, draft),
             Event::Refused(refusal) => self.disband(turn, &refusal, draft),
             _ => {}
-        }
-    }
-
-    /// Whose submissions an attempt commits, and what each of them did.
-    pub(crate) fn told_of(&self, turn: Turn, outcomes: &[Outcome]) -> Vec<(Turn, Vec<Outcome>)> {
-        match self.batch(turn) {
-            Some(batch) => batch.turns().zip(outcomes.iter().map(|outcome| vec![outcome.clone()])).collect(),
-            None => vec![(turn, outcomes.to_vec())],
         }
     }
 

@@ -109,11 +109,6 @@ impl Claims {
         self.keys.get(key).is_some_and(|queue| queue.is_held_by_another(turn))
     }
 
-    /// Whether `turn` is the only one that waits for `key`, and all who hold it are as `is_such` says.
-    pub(crate) fn waits_only_for(&self, turn: Turn, key: &StateKey, is_such: impl Fn(Turn) -> bool) -> bool {
-        self.keys.get(key).is_some_and(|queue| queue.waits_only_for(turn, is_such))
-    }
-
     /// Whether `turn` is the last holder of `key` of several that held it at once, of which one may have written.
     pub(crate) fn is_last_of_several(&self, turn: Turn, key: &StateKey) -> bool {
         self.keys.get(key).is_some_and(|queue| queue.is_last_of_several(turn))

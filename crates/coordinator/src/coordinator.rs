@@ -209,14 +209,11 @@ impl Coordinator {
         Turn(self.next - 1)
     }
 
-    /// Tells whoever brought a submission and does not know its end yet; of a batch, all of its members.
+    /// Tells whoever brought a submission; of a batch, all of its members.
     pub(crate) fn tell(&self, turn: Turn, event: &Event, draft: &mut Draft) {
         let Some(pending) = self.pending.get(&turn) else { return };
-        let members: Vec<&Pending> = match &pending.batch {
-            Some(batch) => batch.turns().filter_map(|member| self.pending.get(&member)).collect(),
-            None => vec![pending],
-        };
-        for member in members.into_iter().filter(|member| !member.is_told) {
+        let Some(batch) = &pending.batch else { return draft.reply(pending.ticket, event.clone()) };
+        for member in batch.turns().filter_map(|member| self.pending.get(&member)) {
             draft.reply(member.ticket, event.clone());
         }
     }
@@ -351,13 +348,7 @@ impl Coordinator {
                 self.unpaid.pay(payer, pending.unpaid);
             }
             self.keeper.end(&pending, refusal, draft.now, &mut draft.writes);
-            debug_assert!(
-                !pending.is_told || refusal.is_none(),
-                "what was decided to commit is not refused: {refusal:?}"
-            );
-            if !pending.is_told {
-                draft.reply(pending.ticket, event);
-            }
+            draft.reply(pending.ticket, event);
         }
         let free = self.claims.release(turn);
         self.wake(free);

@@ -233,20 +233,8 @@ impl Coordinator {
     /// Has the submission wait for keys that others hold.
     fn queue(&mut self, turn: Turn, participants: BTreeSet<ShardId>, key: StateKey, draft: &mut Draft) {
         let Some(pending) = self.pending.get(&turn) else { return };
-        if !self.waits_shortly(turn, &key) {
-            draft.reply(pending.ticket, Event::Queued { key });
-        }
+        draft.reply(pending.ticket, Event::Queued { key });
         self.enter(turn, Stage::Queued { participants }, Some(draft.now.after(self.settings.timing.answer)));
-    }
-
-    /// Whether the key that `turn` waits for is held by nobody whose attempt is not decided, and nobody else waits for it: telling its
-    /// submitter of it would cost more than the wait.
-    pub(crate) fn waits_shortly(&self, turn: Turn, key: &StateKey) -> bool {
-        let is_decided = |holder: Turn| match self.pending.get(&holder).map(|pending| &pending.stage) {
-            Some(Stage::Attempt(attempt)) => attempt.proof.is_some(),
-            _ => false,
-        };
-        self.claims.waits_only_for(turn, key, is_decided)
     }
 
     /// Has values fetched, and the submission wait for them.

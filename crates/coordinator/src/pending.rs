@@ -35,8 +35,6 @@ pub(crate) struct Pending {
     pub(crate) slots: SlotsTaken,
     /// Since when it has been waiting for its sender's earlier nonces.
     pub(crate) nonce_since: Option<Time>,
-    /// Whether its commit is told, though not everybody has carried it out.
-    pub(crate) is_told: bool,
     /// If it is no submission but several that share an attempt.
     pub(crate) batch: Option<Box<Batch>>,
     pub(crate) stage: Stage,
@@ -159,7 +157,6 @@ impl Pending {
             trust: Trust::Guessed,
             slots: SlotsTaken::ANY,
             nonce_since: None,
-            is_told: false,
             batch: None,
             stage: Stage::Ready,
             due: None,

@@ -147,7 +147,6 @@ impl<R: Read> Work<'_, '_, R> {
             Sighting::Known => {}
             Sighting::Newest => {
                 self.shard.seen.unsaved.insert(certified.header.shard);
-                self.shard.participant.note_settled(certified.header.shard, certified.header.settled_through);
             }
             Sighting::Contradiction(evidence) => {
                 self.shard.seen.disbelieved.insert(certified.header.shard);
@@ -216,6 +215,8 @@ impl<R: Read> Work<'_, '_, R> {
         for shard in std::mem::take(&mut self.shard.seen.unsaved) {
             if let Some(newest) = self.shard.seen.sightings.newest(shard) {
                 self.ledger.staged.put_value(SIGHTINGS, spaces::shard_key(shard), newest);
+                // Not before it is written: who comes back from the store knows as much.
+                self.shard.participant.note_settled(shard, newest.header.settled_through);
             }
         }
     }

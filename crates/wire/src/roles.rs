@@ -128,6 +128,7 @@ rows! {
         GetOutcome EVERYBODY,
         GetOwnCall EVERYBODY,
         ListOutcomes EVERYBODY,
+        TellLog EVERYBODY,
         GetBlocks EVERYBODY,
         StreamBlocks EVERYBODY,
         GetOutbox EVERYBODY,
@@ -214,7 +215,7 @@ mod tests {
             ("NodeService", "GetNode"),
             (
                 "ShardService",
-                "GetStatus ReadState ProveState GetOutcome GetOwnCall ListOutcomes GetBlocks StreamBlocks",
+                "GetStatus ReadState ProveState GetOutcome GetOwnCall ListOutcomes TellLog GetBlocks StreamBlocks",
             ),
             ("ShardService", "GetOutbox GetReceipt GetMessage GetSighting"),
             ("CoordinatorService", "WatchTransaction GetTransaction GetNetwork"),

@@ -1,17 +1,16 @@
-//! Few large calls instead of many small ones: what is to be said while calls are under way goes with the next.
+//! Few large calls instead of many small ones: what is to be said while a call is under way goes with the next.
 //!
 //! ```text
-//!   items ──> waiting ──(fewer calls under way than may be, or they take long)──> one call with all of them
+//!   items ──> waiting ──(no call under way, or it takes long)──> one call with all of them
 //! ```
 //!
-//! Promise: an item is sent at once when fewer calls are under way than may be, and otherwise after [`CALL_AWAITED_MAX`] at the latest, unless more
+//! Promise: an item is sent at once when nothing is under way, and otherwise after [`CALL_AWAITED_MAX`] at the latest, unless more
 //! than [`BATCH_COUNT_MAX`] wait before it; one slow item never holds up more than its own call. Knows nothing of what the items
 //! are, and nothing of answers.
 
 use std::future::Future;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 
 /// How long a call is waited for before the next one is made beside it.
 const CALL_AWAITED_MAX: Duration = Duration::from_millis(25);
@@ -26,13 +25,13 @@ pub(crate) struct Batching<T> {
 }
 
 impl<T: Send + 'static> Batching<T> {
-    /// Calls `call` with what is gathered, until this is dropped; at most `calls_count_max` times at once while calls are quick.
-    pub(crate) fn start<F>(calls_count_max: usize, call: impl Fn(Vec<T>) -> F + Send + 'static) -> Self
+    /// Calls `call` with what is gathered, until this is dropped.
+    pub(crate) fn start<F>(call: impl Fn(Vec<T>) -> F + Send + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let (waiting, items) = mpsc::unbounded_channel();
-        tokio::spawn(gather(items, calls_count_max, call));
+        tokio::spawn(gather(items, call));
         Self { waiting }
     }
 
@@ -45,20 +44,16 @@ impl<T: Send + 'static> Batching<T> {
     }
 }
 
-async fn gather<T, F>(mut items: mpsc::UnboundedReceiver<T>, calls_count_max: usize, call: impl Fn(Vec<T>) -> F)
+async fn gather<T, F>(mut items: mpsc::UnboundedReceiver<T>, call: impl Fn(Vec<T>) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let (mut batch, mut calls) = (Vec::new(), JoinSet::new());
+    let mut batch = Vec::new();
     while items.recv_many(&mut batch, BATCH_COUNT_MAX).await > 0 {
         // A call that panics is a call that failed: its machine says everything again.
-        calls.spawn(call(std::mem::take(&mut batch)));
-        while calls.try_join_next().is_some() {}
-        if calls.len() >= calls_count_max {
-            let _ = tokio::time::timeout(CALL_AWAITED_MAX, calls.join_next()).await;
-        }
+        let call = tokio::spawn(call(std::mem::take(&mut batch)));
+        let _ = tokio::time::timeout(CALL_AWAITED_MAX, call).await;
     }
-    calls.detach_all();
 }
 
 #[cfg(test)]
@@ -70,13 +65,9 @@ mod tests {
 
     /// Records each call, and takes `length` for it.
     fn slow(length: Duration) -> (Batching<u32>, Calls) {
-        slow_beside(1, length)
-    }
-
-    fn slow_beside(calls_count_max: usize, length: Duration) -> (Batching<u32>, Calls) {
         let calls = Calls::default();
         let seen = Arc::clone(&calls);
-        let batching = Batching::start(calls_count_max, move |batch| {
+        let batching = Batching::start(move |batch| {
             seen.lock().unwrap().push(batch);
             tokio::time::sleep(length)
         });
@@ -94,18 +85,6 @@ mod tests {
         assert_eq!(*calls.lock().unwrap(), [vec![1]]);
         tokio::time::sleep(Duration::from_millis(2)).await;
         assert_eq!(*calls.lock().unwrap(), [vec![1], vec![2, 3, 4]]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn as_many_calls_as_may_be_are_under_way_at_once() {
-        let (batching, calls) = slow_beside(2, Duration::from_millis(4));
-        for number in 1..=4 {
-            batching.send(vec![number]);
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        assert_eq!(*calls.lock().unwrap(), [vec![1], vec![2]]);
-        tokio::time::sleep(Duration::from_millis(1)).await;
-        assert_eq!(*calls.lock().unwrap(), [vec![1], vec![2], vec![3, 4]]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -28,13 +28,6 @@ use wire::{Reason, Rejection};
 /// As many votes are checked where they arrive: most are of one block, so that one signature serves all.
 const VOTES_HERE_COUNT_MAX: usize = 16;
 
-/// Calls with prepares, and with decisions, that are under way to one shard at once: as many attempts over the same shards are undecided, and
-/// none of them waits for the other's synced batch before it is said.
-const ATTEMPT_CALLS_COUNT_MAX: usize = 2;
-
-/// The same of what one shard executes alone: there is much of it, and what comes meanwhile is one step's work.
-const LOCAL_CALLS_COUNT_MAX: usize = 1;
-
 /// An attempt whose run was charged as much is prepared by a call of its own: an answer waits for its whole batch, and its
 /// replay takes some milliseconds, where most take none.
 const GAS_ALONE_MIN: u64 = 1_000_000;
@@ -356,15 +349,9 @@ impl Lane {
         let act = |carrier: &Arc<Carrier>, send| Arc::clone(carrier).act(send);
         let [for_locals, for_prepares, for_decisions] = [carrier, carrier, carrier].map(Arc::clone);
         Self {
-            locals: Batching::start(LOCAL_CALLS_COUNT_MAX, move |batch| {
-                act(&for_locals, Send::SubmitLocal { shard, batch })
-            }),
-            prepares: Batching::start(ATTEMPT_CALLS_COUNT_MAX, move |batch| {
-                act(&for_prepares, Send::Prepare { shard, batch })
-            }),
-            decisions: Batching::start(ATTEMPT_CALLS_COUNT_MAX, move |batch| {
-                act(&for_decisions, Send::Decide { shard, batch })
-            }),
+            locals: Batching::start(move |batch| act(&for_locals, Send::SubmitLocal { shard, batch })),
+            prepares: Batching::start(move |batch| act(&for_prepares, Send::Prepare { shard, batch })),
+            decisions: Batching::start(move |batch| act(&for_decisions, Send::Decide { shard, batch })),
         }
     }
 }

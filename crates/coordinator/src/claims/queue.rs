@@ -53,12 +53,6 @@ impl Queue {
         self.holders.iter().any(|(_, holder)| *holder != turn)
     }
 
-    /// Whether nobody but `turn` waits, and all holders are as `is_such` says.
-    pub(super) fn waits_only_for(&self, turn: Turn, is_such: impl Fn(Turn) -> bool) -> bool {
-        self.waiters.iter().all(|(_, waiter)| *waiter == turn)
-            && self.holders.iter().all(|(_, holder)| is_such(*holder))
-    }
-
     /// Whether `turn` is the last of several that held the key at once, of which one may have written.
     pub(super) fn is_last_of_several(&self, turn: Turn) -> bool {
         self.is_crowded && !self.is_held_by_another(turn)
