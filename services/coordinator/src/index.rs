@@ -115,8 +115,9 @@ impl Index {
 
     /// Takes over what `shard` shows; everything up to `at` is here then.
     pub(crate) fn add(&self, shard: ShardId, outcomes: &[OutcomeRecord], at: LogPlace) -> Result<(), Fault> {
-        let further = at.open.0.saturating_sub(self.place(shard).open.0);
-        if outcomes.is_empty() && further < CURSOR_SLOTS_MAX {
+        let open = self.place(shard).open;
+        let further = at.open.0.saturating_sub(open.0);
+        if outcomes.is_empty() && further < CURSOR_SLOTS_MAX && !self.shows_between(open, at.open) {
             return Ok(());
         }
         // Most outcomes of a block stand in lists that the one before them stands in: each list is written once.
@@ -153,6 +154,13 @@ impl Index {
         let rows = self.reader.scan(SLOTS, &[], &from.0.to_be_bytes(), count_max);
         let slots = rows.iter().map(|(key, _)| slot_of(key)).take_while(|slot| *slot <= to);
         self.checked(slots.collect())
+    }
+
+    /// Whether a block that shows something lies from `from` on and before `to`: that a shard closed it is kept at once, so that it is
+    /// whole for whoever starts while that shard is silent.
+    fn shows_between(&self, from: Slot, to: Slot) -> bool {
+        let next = self.reader.scan(SLOTS, &[], &from.0.to_be_bytes(), 1);
+        next.first().is_some_and(|(key, _)| slot_of(key) < to)
     }
 
     /// The last slot that shows anything, as far as is known.
