@@ -207,12 +207,10 @@ fn put<R: Read>(nodes: &Nodes<'_, R>, hashed: &Hashed, height: Height) -> Result
     if gone.is_empty() {
         return put_together(nodes, values, height);
     }
-    let first = put_singly(nodes, gone, height)?;
-    if !matches!(first.nodes.get(&root_key(height.0)), Some(Node::Internal(_) | Node::Leaf(_))) {
-        return put_singly(nodes, hashed.clone(), height); // They leave nothing to go on from.
-    }
+    // What goes goes last: a tree that is empty for a moment has nothing to go on from.
+    let first = put_together(nodes, values, height)?;
     let nodes = Nodes { root: Some(root_key(height.0)), fresh: Some(&first.nodes), ..*nodes };
-    let then = put_together(&nodes, values, height)?;
+    let then = put_singly(&nodes, gone, height)?;
     Ok(first.then(then))
 }
 
