@@ -29,12 +29,16 @@ use host::network::{EnvironmentSource, Genesis, Network, NetworkFile, RouteEntry
 use primitives::ShardId;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 use tokio::net::TcpSocket;
 use wire::server::{Networks, ProxyHeader};
+
+/// The file in a network's folder that whoever runs the network has locked.
+const LOCK_FILE: &str = "lock";
 
 /// How long all nodes together may take to be ready.
 const READY_TIMEOUT: Duration = Duration::from_mins(1);
@@ -187,6 +191,8 @@ pub struct Cluster {
     ports: BTreeMap<Node, Ports>,
     rpc: RpcAddresses,
     _reservation: Reservation,
+    /// Nobody else lays a network out in the folder or runs one meanwhile.
+    _folder: File,
     running: BTreeMap<Node, Process>,
 }
 
@@ -208,10 +214,20 @@ impl Cluster {
         // Nodes read paths relative to where they run, which is here.
         let dir = &std::path::absolute(dir)?;
         std::fs::create_dir_all(dir).wrap_err_with(|| format!("cannot make {}", dir.display()))?;
+        let folder = take(dir)?;
         let (reservation, ports, rpc) = reserve(&plan)?;
         let network = write_network(&plan, &ports, dir)?;
         let running = BTreeMap::new();
-        let cluster = Self { dir: dir.to_owned(), plan, network, ports, rpc, _reservation: reservation, running };
+        let cluster = Self {
+            dir: dir.to_owned(),
+            plan,
+            network,
+            ports,
+            rpc,
+            _reservation: reservation,
+            _folder: folder,
+            running,
+        };
         nodes(&cluster.plan).into_iter().try_for_each(|node| cluster.write_settings(node))?;
         Ok(cluster)
     }
@@ -614,6 +630,19 @@ impl Cluster {
     }
 }
 
+/// Takes the folder, or says that another runs a network in it: before anything in it is written.
+fn take(dir: &Path) -> Result<File> {
+    let path = dir.join(LOCK_FILE);
+    let file = File::create(&path).wrap_err_with(|| format!("cannot make {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(eyre!("another process runs the network in {}: stop it first, or use another folder", dir.display()))
+        }
+        Err(TryLockError::Error(error)) => Err(error).wrap_err_with(|| format!("cannot lock {}", path.display())),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -652,5 +681,18 @@ mod tests {
         let mut reservation = Reservation::default();
         let ports: std::collections::BTreeSet<_> = (0..200).map(|_| reservation.port().unwrap()).collect();
         assert_eq!(ports.len(), 200);
+    }
+
+    #[test]
+    fn a_folder_whose_network_runs_is_left_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let running = Cluster::lay_out(Plan::new(1).unwrap(), dir.path()).unwrap();
+        let files = || std::fs::read(running.network_path()).unwrap();
+        let before = files();
+        let refused = Cluster::lay_out(Plan::new(1).unwrap(), dir.path()).err().unwrap().to_string();
+        assert!(refused.contains("another process runs the network"), "{refused}");
+        assert_eq!(files(), before);
+        drop(running);
+        Cluster::lay_out(Plan::new(1).unwrap(), dir.path()).unwrap();
     }
 }

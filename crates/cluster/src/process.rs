@@ -3,6 +3,7 @@
 
 use eyre::{Result, WrapErr, eyre};
 use host::shutdown::{PARENT_STDIN, PARENT_VARIABLE};
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs::OpenOptions;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -98,10 +99,16 @@ impl Process {
 
     /// Sends a signal by name, such as `STOP` and `CONT`.
     pub fn signal(&self, name: &str) -> Result<()> {
-        // In a group of its own, too: a signal to the parent's group must not end what hands it on.
-        let status = Command::new("kill").arg(format!("-{name}")).arg(self.id().to_string()).process_group(0).status();
-        let status = status.wrap_err("cannot run kill")?;
-        if status.success() { Ok(()) } else { Err(eyre!("cannot send SIG{name} to process {}", self.id())) }
+        let signal = match name {
+            "STOP" => Signal::STOP,
+            "CONT" => Signal::CONT,
+            "TERM" => Signal::TERM,
+            "HUP" => Signal::HUP,
+            "KILL" => Signal::KILL,
+            _ => return Err(eyre!("SIG{name} is not sent from here")),
+        };
+        kill_process(Pid::from_child(&self.child), signal)
+            .wrap_err_with(|| format!("cannot send SIG{name} to process {}", self.id()))
     }
 }
 

@@ -94,7 +94,7 @@ impl OtherClocks {
         if is_held && !state.is_held {
             tracing::error!(
                 ahead_ms = held.0,
-                "this host's clock is ahead of every other shard's: the shard's time goes on as theirs does. Set the clock"
+                "this host's clock is ahead of every other shard's: this process's time goes on as theirs does. Set the clock"
             );
         } else if !is_held && state.is_held {
             tracing::info!("this host's clock is no longer ahead of every other shard's");

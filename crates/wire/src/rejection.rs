@@ -68,7 +68,7 @@ reasons! {
     /// The payload is not the one the attempt binds.
     WrongPayload "WRONG_PAYLOAD" InvalidArgument never;
     /// The deadline lies further ahead than this shard allows.
-    DeadlineTooFar "DEADLINE_TOO_FAR" OutOfRange never;
+    DeadlineTooFar "DEADLINE_TOO_FAR" OutOfRange again;
     /// The homes' certified yes votes are missing.
     HomesMissing "HOMES_MISSING" FailedPrecondition never;
     /// The votes decide nothing.

@@ -217,8 +217,12 @@ impl Node {
         drop(sending);
         if cheats.automines() {
             let _turn = cheats.turn.lock().await;
-            if cheats.sending.load(Ordering::Acquire) == 0 && !self.is_under_way() && cheats.state().is_open {
-                self.settle(cheats, cheats.slot()).await?;
+            if cheats.sending.load(Ordering::Acquire) == 0 {
+                // What is tried again was answered before it ended.
+                let ended = tokio::time::timeout(QUIET_WAIT, self.ended()).await.is_ok();
+                if ended && cheats.state().is_open {
+                    self.settle(cheats, cheats.slot()).await?;
+                }
             }
         }
         submitted
@@ -284,6 +288,13 @@ impl Node {
                 cheats.state().is_automining = is_on;
                 Ok(Done::Yes)
             }
+        }
+    }
+
+    /// Waits until all that was handed in has ended, but for what waits for a nonce.
+    async fn ended(&self) {
+        while self.is_under_way() {
+            tokio::time::sleep(QUIET_PAUSE).await;
         }
     }
 

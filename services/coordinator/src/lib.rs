@@ -127,12 +127,15 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     let (store, machine) = open(&settings, &network)?;
     let (kept, refused) = (coordinator::kept(&store.reader())?, coordinator::refused(&store.reader())?);
     let offset = TimeOffset::of_network(&network.params, settings.cheats_clock.as_deref())?;
+    // Before the machine takes its first step: what it waits for would wait as long as its clock was ahead.
+    let shards = Arc::new(Shards::connect(&network, &security, &process.health)?);
+    shards.meet().await?;
     let cheats = Cheats::open(&network, offset.clone(), &settings.data)?;
     let host = Host {
         name: "coordinator".to_owned(),
         machine,
         store,
-        clock: Clock::starting_at(Time(0)).moved_by(offset),
+        clock: Clock::starting_at(Time(0)).beside(shards.clocks()).moved_by(offset),
         bounds: Bounds::default(),
         instruments: process.instruments.clone(),
         health: process.health.clone(),
@@ -141,11 +144,9 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     };
     let running = host.spawn().map_err(ProcessError::from)?;
     let network = Arc::new(network);
-    let shards = Arc::new(Shards::connect(&network, &security, &process.health)?);
     process.health.set_needs(Needs::SomePeer);
     let index = Index::open(&settings.data, network.params.clone())?;
     let blocks = Arc::new(Blocks::new(index, shards.ids()));
-    shards.meet().await?;
     let lives = Arc::new(Lives::remembering(&refused));
     let verifier = Carrier::verifier(&network);
     let settled = settings.settled.0.clone();

@@ -5,8 +5,8 @@
 
 use futures_util::future::try_join_all;
 use host::network::Network;
-use host::{Health, PEER_SILENT_MAX, Security, SecurityError, Standing};
-use primitives::ShardId;
+use host::{Health, OtherClocks, PEER_SILENT_MAX, Security, SecurityError, Standing};
+use primitives::{Millis, ShardId};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -49,6 +49,8 @@ pub(crate) struct Peer {
 pub(crate) struct Shards {
     peers: BTreeMap<ShardId, Peer>,
     terms: Terms,
+    /// What the shards' clocks show: heard whenever one is looked at, which is once a second.
+    clocks: OtherClocks,
 }
 
 impl Shards {
@@ -68,7 +70,13 @@ impl Shards {
             };
             Ok::<_, SecurityError>((*shard, peer))
         };
-        Ok(Self { peers: network.endpoints.iter().map(open).collect::<Result<_, _>>()?, terms: network.terms() })
+        let peers = network.endpoints.iter().map(open).collect::<Result<_, _>>()?;
+        Ok(Self { peers, terms: network.terms(), clocks: OtherClocks::unheard() })
+    }
+
+    /// The shards' clocks, which hold this process's own when it is ahead of them all (R10).
+    pub(crate) fn clocks(&self) -> OtherClocks {
+        self.clocks.clone()
     }
 
     /// Asks every shard what it takes the network to be, before anything is served. One that does not answer in time is asked
@@ -83,8 +91,10 @@ impl Shards {
     async fn meet_one(&self, shard: ShardId, peer: &Peer) -> Result<(), ForeignShard> {
         let begun = Instant::now();
         while begun.elapsed() < PEER_SILENT_MAX {
+            let asked = self.clocks.steady();
             if let Ok(status) = peer.looks.status().await {
                 self.terms.check(&status.terms).map_err(|terms| ForeignShard { shard, terms })?;
+                self.hear(shard, &status, asked);
                 peer.standing.answered();
                 return Ok(());
             }
@@ -122,15 +132,25 @@ impl Shards {
     pub(crate) async fn look(&self, shard: ShardId) -> Result<ShardStatus, Rejection> {
         let unknown = || Rejection::new(Reason::UnknownShard, format!("shard {shard} is not in the network"));
         let peer = self.peers.get(&shard).ok_or_else(unknown)?;
+        let asked = self.clocks.steady();
         let status = peer.looks.status().await.inspect_err(|rejection| peer.standing.failed(rejection))?;
         match self.terms.check(&status.terms) {
-            Ok(()) => peer.standing.answered(),
+            Ok(()) => {
+                peer.standing.answered();
+                self.hear(shard, &status, asked);
+            }
             Err(terms) => {
                 peer.standing.refused(&terms);
                 return Err(foreign(shard, &terms.to_string()));
             }
         }
         Ok(status)
+    }
+
+    fn hear(&self, shard: ShardId, status: &ShardStatus, asked: Millis) {
+        if let Some(clock) = status.clock {
+            self.clocks.hear(shard, clock, asked);
+        }
     }
 
     /// A page of one shard's log, unchecked; notes that it answered, or that it did not.
