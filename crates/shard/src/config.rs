@@ -163,9 +163,12 @@ impl ShardConfig {
 
     /// The rules by which this shard votes.
     pub(crate) fn participant(&self) -> Participant {
-        let participant = Participant::new(self.network(), self.me, self.epochs());
+        #[cfg_attr(not(feature = "twins"), expect(unused_mut, reason = "nothing is broken"))]
+        let mut participant = Participant::new(self.network(), self.me, self.epochs());
         #[cfg(feature = "twins")]
-        let participant = Participant { twin: self.twin, ..participant };
+        {
+            participant.twin = self.twin;
+        }
         participant
     }
 
