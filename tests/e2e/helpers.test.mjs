@@ -60,8 +60,8 @@ describe("hardhat's network helpers", options, () => {
 
   it('pass their suite on the network and on a single EVM', async (test) => {
     const [here, there] = await Promise.all([suite(under.rpc), suite(baseline.rpc)]);
-    assert.equal(there.ended, 0, there.said);
-    assert.equal(here.ended, 0, here.said);
+    assert.equal(there.ended, 0, `on anvil: ${there.said}`);
+    assert.equal(here.ended, 0, `on the network: ${here.said}`);
     assert.equal(here.passing, there.passing);
     test.diagnostic(`${here.passing} tests passed on both`);
   });
