@@ -23,8 +23,8 @@ use wire::proto::v1;
 use wire::relay::{DeadLetter, RelayApi, Route, RouteKey, Taken, Trace};
 use wire::server::{ServerBuilder, ServerSettings};
 use wire::shard::{
-    CertifiedBlock, Delivered, LogPage, MessageLife, Novelty, OutboxPage, OutcomePage, OutcomePlace, OutcomeQuery,
-    ShardApi, ShardStatus, StateProofs, StateRead, ToldPage,
+    CertifiedBlock, Delivered, LockCounts, LogPage, MessageLife, Novelty, OutboxPage, OutcomePage, OutcomePlace,
+    OutcomeQuery, ShardApi, ShardStatus, StateProofs, StateRead, ToldPage,
 };
 use wire::state::{LeafPlace, OutcomeRecord, ReadValue, StateValue};
 use wire::{Reason, Rejection};
@@ -197,6 +197,10 @@ impl ShardApi for Strict {
 
     async fn own_call(&self, _: B256) -> Result<SystemTransaction, Rejection> {
         unknown()
+    }
+
+    async fn locks(&self) -> Result<LockCounts, Rejection> {
+        Ok(LockCounts::default())
     }
 
     async fn outcomes(&self, query: OutcomeQuery) -> Result<OutcomePage, Rejection> {

@@ -303,6 +303,15 @@ fn changing(locks: &BTreeMap<StateKey, LockMode>) -> impl Iterator<Item = &State
     locks.iter().filter(|(_, mode)| **mode != LockMode::Shared).map(|(key, _)| key)
 }
 
+/// What a prepare met that is in its way.
+#[derive(Debug, Default)]
+struct Met {
+    /// A key that another holds.
+    held: Option<StateKey>,
+    /// Own values that are not what its witness says, as they are now.
+    stale: Vec<FreshValue>,
+}
+
 impl<R: Read> Work<'_, '_, R> {
     /// Votes on an attempt, or answers with the vote that stands.
     pub(crate) fn prepare(&mut self, prepare: &Prepare) -> Result<Pending, AttemptRefusal> {
@@ -314,16 +323,19 @@ impl<R: Read> Work<'_, '_, R> {
             self.check_room()?;
             self.check_read(prepare.executed.witness.keys())?;
         }
-        let (mut hint, mut part) = (Vec::new(), None);
+        let (mut met, mut part) = (Met::default(), None);
         let step = self.shard.participant.prepare(
             known.as_ref().map(|known| &known.record),
             descriptor,
             &prepare.homes,
             self.time,
-            || self.ready(id, prepare, &mut hint).map(|ready| part = Some(ready)),
+            || self.ready(id, prepare, &mut met).map(|ready| part = Some(ready)),
         )?;
         let action = step.action;
-        let answer = self.answer_vote(id, known, step, Ground::Voted, hint);
+        if let Some(key) = met.held {
+            self.shard.heat.note(key, self.time);
+        }
+        let answer = self.answer_vote(id, known, step, Ground::Voted, met.stale);
         match (action, part) {
             (Action::Lock, Some(part)) => self.lock(id, descriptor, part, prepare),
             (Action::Commit, Some(part)) => self.commit(id, descriptor, part),
@@ -467,7 +479,7 @@ impl<R: Read> Work<'_, '_, R> {
     }
 
     /// Whether this shard can promise to commit: asked only while the vote is open.
-    fn ready(&self, id: AttemptId, prepare: &Prepare, hint: &mut Vec<FreshValue>) -> Result<Part, Refusal> {
+    fn ready(&self, id: AttemptId, prepare: &Prepare, met: &mut Met) -> Result<Part, Refusal> {
         let Prepare { payload, executed, .. } = prepare;
         let shard = &*self.shard;
         let environment = &payload.payload().environment;
@@ -482,6 +494,7 @@ impl<R: Read> Work<'_, '_, R> {
         #[cfg(feature = "twins")] // UndecidedRead breaks R6.
         let wanted = &shard.awaited(wanted.clone());
         if let Some(conflict) = shard.locks.conflict(wanted) {
+            met.held = Some(conflict.key);
             return Err(Refusal::Conflict { holder: conflict.holder });
         }
         if shard.waiting.is_claimed(wanted, self.time) {
@@ -496,12 +509,12 @@ impl<R: Read> Work<'_, '_, R> {
             return Err(Refusal::Conflict { holder: *holder }); // R11
         }
         self.check_order(environment, &slice).map_err(out_of_slot)?; // R13
-        *hint = self.stale_values(&slice.witness);
+        met.stale = self.stale_values(&slice.witness);
         #[cfg(feature = "twins")] // StaleWitnessAccepted votes yes all the same.
         if shard.breaks(commit::Twin::StaleWitnessAccepted) {
-            hint.clear();
+            met.stale.clear();
         }
-        if !hint.is_empty() {
+        if !met.stale.is_empty() {
             return Err(Refusal::Stale);
         }
         let messages = shard.mailbox.messages(&executed.effects.outcomes, &shard.placement);

@@ -70,7 +70,7 @@ impl<R: Read> Work<'_, '_, R> {
         transaction_ids(payload).map(|id| outcomes::outcome(&self.ledger.staged, id)).collect()
     }
 
-    fn admit_local(&self, payload: &RecoveredPayload) -> Result<OwnRun, LocalRefusal> {
+    fn admit_local(&mut self, payload: &RecoveredPayload) -> Result<OwnRun, LocalRefusal> {
         self.shard.check_lag()?;
         let environment = &payload.payload().environment;
         self.check_slot(environment)?;
@@ -92,7 +92,7 @@ impl<R: Read> Work<'_, '_, R> {
     }
 
     /// Runs `payload` on this shard's own state; changes nothing.
-    pub(crate) fn run_own(&self, payload: &RecoveredPayload) -> Result<OwnRun, RunRefusal> {
+    pub(crate) fn run_own(&mut self, payload: &RecoveredPayload) -> Result<OwnRun, RunRefusal> {
         let shard = &*self.shard;
         let view = OwnView {
             read: &self.ledger.staged,
@@ -111,6 +111,7 @@ impl<R: Read> Work<'_, '_, R> {
         #[cfg(feature = "twins")] // UndecidedRead breaks R6.
         let wanted = &shard.awaited(wanted.clone());
         if let Some(conflict) = shard.locks.conflict(wanted) {
+            self.shard.heat.note(conflict.key, self.time);
             return Err(RunRefusal::Busy(Busy::locked(conflict)));
         }
         let messages = shard.mailbox.messages(&executed.effects.outcomes, &shard.placement);
@@ -128,7 +129,7 @@ impl<R: Read> Work<'_, '_, R> {
     }
 
     /// Runs what this shard itself brings about, at [`Work::own_environment`].
-    pub(crate) fn run_system(&self, payload: &RecoveredPayload) -> Result<OwnRun, RunRefusal> {
+    pub(crate) fn run_system(&mut self, payload: &RecoveredPayload) -> Result<OwnRun, RunRefusal> {
         let run = self.run_own(payload)?;
         match self.check_order(&payload.payload().environment, &run.slice) {
             Ok(()) => Ok(run),

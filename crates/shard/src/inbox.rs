@@ -158,7 +158,7 @@ impl<R: Read> Work<'_, '_, R> {
     }
 
     /// How the message would end now; changes nothing.
-    fn run_message(&self, id: MessageId, message: &Message) -> Result<End, Busy> {
+    fn run_message(&mut self, id: MessageId, message: &Message) -> Result<End, Busy> {
         if self.time > message.deadline {
             return Ok(End::without_run(DeliveryStatus::Expired, "")); // R10: by block time.
         }

@@ -9,6 +9,9 @@ use crate::blocks::LeafPlace;
 use crate::cheats::{Cheat, CheatRefusal};
 use crate::dispatch::DispatchError;
 use crate::freshness::Behind;
+use crate::heat::HotKey;
+#[cfg(doc)]
+use crate::limits::HOT_KEYS_TOLD_COUNT_MAX;
 use crate::locks::Conflict;
 use crate::outcomes::OutcomeRecord;
 use commit::{Decision, DecisionProof, Descriptor, Rejection, Vote, VoteProof};
@@ -100,6 +103,11 @@ pub enum Input {
         /// Which.
         shard: ShardId,
     },
+    /// Say what is locked here, and which keys new work met locked lately. Nothing is written.
+    CountLocks {
+        /// For the reply.
+        ticket: Ticket,
+    },
     /// Take values of the chain that the network was forked from; of a slot with its account, if that is not read.
     Base {
         /// For the reply.
@@ -131,6 +139,7 @@ impl Input {
             | Self::Recall { ticket, .. }
             | Self::Base { ticket, .. }
             | Self::Cheat { ticket, .. }
+            | Self::CountLocks { ticket }
             | Self::Attest { ticket } => *ticket = another,
             Self::Votes(_) | Self::StateRoots(_) | Self::Sighting { .. } | Self::Tick => {}
         }
@@ -259,6 +268,8 @@ pub enum Answer {
     },
     /// State was not set; nothing changed.
     CheatRefused(CheatRefusal),
+    /// What is locked here.
+    Locks(LockCounts),
     /// What this shard has seen of another.
     Sighting {
         /// The newest certified header.
@@ -279,6 +290,19 @@ impl Answer {
         };
         if let Busy::NotRead { key } = busy { Some(key) } else { None }
     }
+}
+
+/// What is locked on a shard, and which keys are hot: for people, nothing is decided by it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LockCounts {
+    /// Keys that are held.
+    pub keys_count: usize,
+    /// Attempts that hold them.
+    pub holders_count: usize,
+    /// Messages and deliveries that wait for a held key.
+    pub waiting_count: usize,
+    /// The keys that new work met locked most often lately, the hottest first; at most [`HOT_KEYS_TOLD_COUNT_MAX`].
+    pub hottest: Vec<HotKey>,
 }
 
 /// Whether an input did something or found it done.

@@ -28,6 +28,7 @@ mod dispatch;
 mod execution;
 mod fees_reads;
 mod freshness;
+mod heat;
 mod inbox;
 mod input;
 mod ledger;
@@ -71,9 +72,10 @@ pub use config::{GenesisAccount, GenesisAccounts, OpenError, STORE_FORMAT, Shard
 pub use dispatch::DispatchError;
 pub use execution::oldest_slot_taken;
 pub use freshness::{Behind, SIGHTINGS_WAIT, Start};
+pub use heat::HotKey;
 pub use input::{
     AcknowledgeRefusal, Answer, AttemptRefusal, BaseRefusal, Busy, DeliverRefusal, FreshValue, Input, LocalRefusal,
-    Novelty, Prepare, Reply, Send, SlotRefused, Ticket,
+    LockCounts, Novelty, Prepare, Reply, Send, SlotRefused, Ticket,
 };
 pub use locks::{Conflict, LOCKS_PER_ATTEMPT_COUNT_MAX, LockTable};
 pub use messages::{Acknowledgement, ConsumedRecord, HandlerEnd, SentRecord, ValueTotals};

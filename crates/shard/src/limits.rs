@@ -35,6 +35,15 @@ pub const SETTLED_PER_STEP_COUNT_MAX: usize = 256;
 /// Most messages that the transactions of one payload may send.
 pub const MESSAGES_PER_PAYLOAD_COUNT_MAX: usize = 64;
 
+/// For how long keys that new work met locked are counted together; this span and the one before are told.
+pub const HEAT_SPAN: Millis = Millis(300_000);
+
+/// Most keys that are counted in one such span, some 200 bytes each.
+pub const HEAT_KEYS_COUNT_MAX: usize = 256;
+
+/// Most of them that are told at once.
+pub const HOT_KEYS_TOLD_COUNT_MAX: usize = 16;
+
 /// Most questions about late attempts in one step; the rest follow in the next.
 pub const ASKS_PER_STEP_COUNT_MAX: usize = 256;
 

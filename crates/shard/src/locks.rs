@@ -95,6 +95,11 @@ impl LockTable {
         self.keys.len()
     }
 
+    /// How many hold locks.
+    pub fn holders_count(&self) -> usize {
+        self.attempts.len()
+    }
+
     /// Whether `attempt` holds anything, or is known to hold nothing.
     pub fn is_holder(&self, attempt: AttemptId) -> bool {
         self.attempts.contains_key(&attempt)

@@ -92,6 +92,7 @@ fn certified_in(input: &Input) -> Vec<Certified> {
         | Input::Base { .. }
         | Input::Attest { .. }
         | Input::Recall { .. }
+        | Input::CountLocks { .. }
         | Input::Tick => Vec::new(),
     }
 }
@@ -168,7 +169,8 @@ impl<R: Read> Work<'_, '_, R> {
     /// Why this step does not act on `input`, whatever else it is: the store is not shown, or who speaks in it is not
     /// believed.
     pub(crate) fn bar(&self, input: &Input) -> Option<Busy> {
-        if matches!(input, Input::StateRoots(_) | Input::Sighting { .. } | Input::Recall { .. } | Input::Tick) {
+        let is_told_always = matches!(input, Input::Recall { .. } | Input::CountLocks { .. } | Input::Tick);
+        if is_told_always || matches!(input, Input::StateRoots(_) | Input::Sighting { .. }) {
             return None;
         }
         let refusal = self.shard.freshness.refusal();

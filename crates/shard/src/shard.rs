@@ -17,11 +17,13 @@ use crate::execution::oldest_slot_taken;
 use crate::freshness::Freshness;
 #[cfg(feature = "twins")]
 use crate::freshness::Start;
+use crate::heat::Heat;
 use crate::inbox::Backlog;
-use crate::input::{AcknowledgeRefusal, Answer, Busy, DeliverRefusal, Input, Pending, Reply, Send, Ticket};
+use crate::input::{AcknowledgeRefusal, Answer, Busy, DeliverRefusal, Input, LockCounts, Pending, Reply, Send, Ticket};
 use crate::ledger::Ledger;
 use crate::limits::{
-    HANDLE_DELIVERY_GAS, INPUTS_PER_STEP_COUNT_MAX, SELF_CHECK_COUNT_MAX, SELF_CHECK_EVERY_STEPS_COUNT, STEP_GAS_MAX,
+    HANDLE_DELIVERY_GAS, HOT_KEYS_TOLD_COUNT_MAX, INPUTS_PER_STEP_COUNT_MAX, SELF_CHECK_COUNT_MAX,
+    SELF_CHECK_EVERY_STEPS_COUNT, STEP_GAS_MAX,
 };
 use crate::locks::LockTable;
 use crate::messages::ValueTotals;
@@ -57,6 +59,7 @@ pub struct Shard {
     /// The newest state root, and the block it is of.
     state: (Height, Digest),
     pub(crate) locks: LockTable,
+    pub(crate) heat: Heat,
     pub(crate) attempts: Attempts,
     pub(crate) waiting: Waiting,
     pub(crate) tombstones: Tombstones,
@@ -127,11 +130,22 @@ impl Shard {
             me,
             tip,
             locks,
+            heat: Heat::default(),
             attempts,
             waiting: Waiting::default(),
             tombstones: Tombstones::open(read),
             settling: Settling::open(read),
         })
+    }
+
+    /// What is locked here now.
+    fn count_locks(&mut self) -> LockCounts {
+        LockCounts {
+            keys_count: self.locks.keys_count(),
+            holders_count: self.locks.holders_count(),
+            waiting_count: self.waiting.count(),
+            hottest: self.heat.hottest(self.time, HOT_KEYS_TOLD_COUNT_MAX),
+        }
     }
 
     /// This shard.
@@ -366,6 +380,10 @@ impl<'s, 'a, R: Read> Work<'s, 'a, R> {
                 let newest = self.shard.seen.newest(shard).cloned().map(Box::new);
                 self.reply(ticket, Answer::Sighting { newest });
             }
+            Input::CountLocks { ticket } => {
+                let answer = Answer::Locks(self.shard.count_locks());
+                self.reply(ticket, answer);
+            }
             Input::Sighting { .. } | Input::Tick => {}
         }
     }
@@ -385,6 +403,7 @@ impl<'s, 'a, R: Read> Work<'s, 'a, R> {
             Input::Cheat { ticket, .. } => (ticket, Answer::CheatRefused(busy.into())),
             Input::Attest { ticket } => (ticket, self.attest()),
             Input::Recall { ticket, .. } => (ticket, Answer::Sighting { newest: None }),
+            Input::CountLocks { ticket } => (ticket, Answer::Locks(self.shard.count_locks())),
             Input::Votes(_) | Input::StateRoots(_) | Input::Sighting { .. } | Input::Tick => return,
         };
         self.reply(*ticket, answer);

@@ -79,6 +79,11 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
+    /// How many wait.
+    pub(crate) fn count(&self) -> usize {
+        self.waiters.len()
+    }
+
     /// Whether nobody waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.waiters.is_empty()

@@ -78,6 +78,8 @@ pub const CODES_COUNT_MAX: usize = 64;
 pub const PROOF_SLOTS_COUNT_MAX: usize = 64;
 /// Outcomes in one page.
 pub const OUTCOMES_COUNT_MAX: usize = 1024;
+/// Hot keys in one answer.
+pub const HOT_KEYS_TOLD_COUNT_MAX: usize = ::shard::limits::HOT_KEYS_TOLD_COUNT_MAX;
 /// Blocks of a log that are told in one page with their outcomes.
 pub const TOLD_BLOCKS_COUNT_MAX: usize = ::shard::TOLD_BLOCKS_COUNT_MAX;
 /// Blocks in one page.

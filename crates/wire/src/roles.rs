@@ -127,6 +127,7 @@ rows! {
         ProveState EVERYBODY,
         GetOutcome EVERYBODY,
         GetOwnCall EVERYBODY,
+        GetLocks EVERYBODY,
         ListOutcomes EVERYBODY,
         TellLog EVERYBODY,
         GetBlocks EVERYBODY,
@@ -215,7 +216,7 @@ mod tests {
             ("NodeService", "GetNode"),
             (
                 "ShardService",
-                "GetStatus ReadState ProveState GetOutcome GetOwnCall ListOutcomes TellLog GetBlocks StreamBlocks",
+                "GetStatus ReadState ProveState GetOutcome GetOwnCall GetLocks ListOutcomes TellLog GetBlocks StreamBlocks",
             ),
             ("ShardService", "GetOutbox GetReceipt GetMessage GetSighting"),
             ("CoordinatorService", "WatchTransaction GetTransaction GetNetwork"),

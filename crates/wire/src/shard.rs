@@ -11,8 +11,8 @@ pub use server::ShardServer;
 
 pub use ::shard::queries::OutcomeCursor;
 pub use ::shard::{
-    AccountParts, Cheat, LogPlace, LogReader, Novelty, OutcomePlace, OwnPayload, Tip, ToldBlock, ToldOutcome, ToldPage,
-    Untold,
+    AccountParts, Cheat, HotKey, LockCounts, LogPlace, LogReader, Novelty, OutcomePlace, OwnPayload, Tip, ToldBlock,
+    ToldOutcome, ToldPage, Untold,
 };
 
 use crate::participant::Answers;
@@ -269,6 +269,9 @@ pub trait ShardApi: Send + Sync + 'static {
 
     /// What a transaction of the protocol itself called; [`crate::Reason::NotFound`] without a record.
     fn own_call(&self, transaction: B256) -> impl Future<Output = Result<SystemTransaction, Rejection>> + Send;
+
+    /// What is locked here now.
+    fn locks(&self) -> impl Future<Output = Result<LockCounts, Rejection>> + Send;
 
     /// Outcomes of a range of network blocks.
     fn outcomes(&self, query: OutcomeQuery) -> impl Future<Output = Result<OutcomePage, Rejection>> + Send;

@@ -37,9 +37,9 @@ use wire::proto::v1;
 use wire::relay::{DeadLetter, RelayApi, RelayClient, Route, RouteKey, Taken, Trace, TraceEvent, TraceStage};
 use wire::server::{Access, Listener, ServerBuilder, ServerSettings};
 use wire::shard::{
-    CertifiedBlock, Delivered, LogPage, Mark, MessageLife, Novelty, OutboxLeaf, OutboxPage, OutcomeCursor, OutcomePage,
-    OutcomePlace, OutcomeQuery, OwnPayload, ShardApi, ShardClient, ShardStatus, StateProof, StateProofs, StateRead,
-    Terms, ToldBlock, ToldOutcome, ToldPage,
+    CertifiedBlock, Delivered, HotKey, LockCounts, LogPage, Mark, MessageLife, Novelty, OutboxLeaf, OutboxPage,
+    OutcomeCursor, OutcomePage, OutcomePlace, OutcomeQuery, OwnPayload, ShardApi, ShardClient, ShardStatus, StateProof,
+    StateProofs, StateRead, Terms, ToldBlock, ToldOutcome, ToldPage,
 };
 use wire::state::{FreshValue, LeafPlace, OutcomeRecord, ReadValue, StateValue};
 use wire::{Reason, Rejection};
@@ -91,6 +91,12 @@ fn record() -> OutcomeRecord {
         participants: vec![ShardId(0), ShardId(1)],
         called: None,
     }
+}
+
+fn locks() -> LockCounts {
+    let hot = |key| HotKey { key, count: 7 };
+    let hottest = vec![hot(StateKey::Account(Address::repeat_byte(1))), hot(StateKey::Slot(Address::ZERO, U256::ONE))];
+    LockCounts { keys_count: 3, holders_count: 2, waiting_count: 1, hottest }
 }
 
 fn own_call() -> SystemTransaction {
@@ -212,6 +218,10 @@ impl ShardApi for Everything {
             return Ok(own_call());
         }
         Err(Rejection::new(Reason::NotFound, "no call of the protocol's own"))
+    }
+
+    async fn locks(&self) -> Result<LockCounts, Rejection> {
+        Ok(locks())
     }
 
     async fn outcomes(&self, query: OutcomeQuery) -> Result<OutcomePage, Rejection> {
@@ -495,6 +505,7 @@ async fn a_shard_answers_every_call() {
     assert_eq!(client.prove_state(Address::ZERO, &[U256::ZERO]).await.unwrap().proofs.len(), 2);
     assert_eq!(client.outcome(record().transaction).await.unwrap(), record());
     assert_eq!(client.own_call(record().transaction).await.unwrap(), own_call());
+    assert_eq!(client.locks().await.unwrap(), locks());
     assert_eq!(client.own_call(B256::repeat_byte(2)).await.unwrap_err().reason, Reason::NotFound);
     let query = OutcomeQuery { from: Slot(1), to: Some(Slot(2)), cursor: None, count_max: 3 };
     let page = client.outcomes(query).await.unwrap();

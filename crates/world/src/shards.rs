@@ -421,6 +421,7 @@ fn told(answer: &Answer) -> String {
         Answer::AcknowledgeRefused(refusal) => format!("does not settle a message: {refusal}"),
         Answer::Attested { open, time, .. } => format!("attests {time}, slot {open} is open"),
         Answer::Sighting { .. } => "says what it has seen".to_owned(),
+        Answer::Locks(_) => "says what is locked".to_owned(),
         Answer::BaseTaken => "took values of a forked chain".to_owned(),
         Answer::BaseRefused(refusal) => format!("does not take values of a forked chain: {refusal}"),
         Answer::Cheated { .. } | Answer::CheatRefused(_) => "was asked to cheat, which nobody here does".to_owned(),
@@ -443,6 +444,7 @@ fn done(answer: Answer) -> Option<Result<Done, Rejection>> {
         Answer::AcknowledgeRefused(refusal) => Err(refusal.into()),
         Answer::Attested { .. }
         | Answer::Sighting { .. }
+        | Answer::Locks(_)
         | Answer::BaseTaken
         | Answer::BaseRefused(_)
         | Answer::Cheated { .. }

@@ -156,6 +156,7 @@ export interface Message {
   status: string | null;
   detail: string;
   isOver: boolean;
+  foreign: { domain: number; chainId: number | null; mailbox: string | null; event: string; topics: string[]; command: string } | null;
   events: MessageEvent_[];
   relays: { saw?: boolean; silent?: string; events?: number }[];
   waiting: { why: string[]; can: string[] } | null;
@@ -186,6 +187,15 @@ export interface ShardNow {
   blocksPerThousandSeconds?: number | null;
   stateRoot?: string | null;
   undecided: number;
+  locks?: Locks | null;
+}
+
+/** What is locked on a shard. */
+export interface Locks {
+  keys: number;
+  holders: number;
+  waiting: number;
+  hottest: { key: string; count: number }[];
 }
 
 export interface Route {

@@ -197,7 +197,7 @@ function AttemptPage({ id }: { id: string }) {
             </Table>
             <h2>Proof</h2>
             {votes.map((vote) => (
-              <ReceiptCheck key={vote.shard} kind="vote" id={id} shard={vote.shard} label={`the vote of shard ${vote.shard}`} />
+              <ReceiptCheck key={vote.shard} kind="vote" id={id} shard={vote.shard} block={vote.height} label={`the vote of shard ${vote.shard}`} />
             ))}
             <p class="quiet">
               <a href={`${API}/attempts/${id}`}>the same as JSON</a>

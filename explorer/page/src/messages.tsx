@@ -98,6 +98,7 @@ function Whole({ message: it }: { message: Message }) {
         ))}
       </Table>
       {it.relays.length === 0 && <p class="quiet">This node was told of no relay, so what relays do is not told.</p>}
+      {it.foreign && <Foreign hop={it.foreign} />}
       <h2>Proof</h2>
       {it.source !== null && <ReceiptCheck kind="message" id={it.id} shard={it.source} label="that it was sent" />}
       {it.delivered && it.destination !== null && (
@@ -106,6 +107,28 @@ function Whole({ message: it }: { message: Message }) {
       <p class="quiet">
         <a href={`${API}/messages/${it.id}`}>the same as JSON</a>
       </p>
+    </>
+  );
+}
+
+/** Where the transaction on the foreign chain is found: no shard knows it. */
+function Foreign({ hop }: { hop: NonNullable<Message["foreign"]> }) {
+  return (
+    <>
+      <h2>Its foreign hop</h2>
+      <p>
+        No shard knows the transaction on the foreign chain: attestors vouch for what it did, not for its hash. It is the one with this log of the
+        mailbox there; a carrier’s host knows why there is none yet.
+      </p>
+      <Facts
+        facts={[
+          ["chain", `domain ${hop.domain}${hop.chainId === null ? "" : `, chain id ${hop.chainId}`}`],
+          hop.mailbox !== null && ["mailbox there", <code class="wrap">{hop.mailbox}</code>],
+          ["log", <code class="wrap">{hop.event}</code>],
+          ["its topics", <code class="wrap">{hop.topics.join(" ")}</code>],
+          ["ask the carrier", <code class="wrap">{hop.command}</code>],
+        ]}
+      />
     </>
   );
 }

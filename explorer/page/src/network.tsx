@@ -80,7 +80,7 @@ export function NowPage() {
 
 function ShardsNow({ now }: { now: Now }) {
   return (
-    <Table heads={["shard", "state", "its block", "blocks a second", "lag", "undecided here"]} label="Shards">
+    <Table heads={["shard", "state", "its block", "blocks a second", "lag", "undecided here", "keys locked", "messages that wait for one"]} label="Shards">
       {now.shards.map((shard) => (
         <tr key={shard.shard}>
           <td>
@@ -95,6 +95,8 @@ function ShardsNow({ now }: { now: Now }) {
           </td>
           <td>{shard.lagMs === undefined ? "" : span(shard.lagMs)}</td>
           <td>{shard.undecided}</td>
+          <td>{shard.locks && `${count(shard.locks.keys)} by ${count(shard.locks.holders)}`}</td>
+          <td>{shard.locks && count(shard.locks.waiting)}</td>
         </tr>
       ))}
     </Table>
@@ -160,7 +162,7 @@ function Charts({ hour }: { hour: Hour }) {
         }
       />
       <div>
-        <h3>Hottest keys</h3>
+        <h3>Keys that this node’s work waited for</h3>
         {hour.hotKeys.length === 0 ? (
           <p class="quiet">Nothing had to wait for a key.</p>
         ) : (
@@ -177,9 +179,37 @@ function Charts({ hour }: { hour: Hour }) {
   );
 }
 
+/** The keys that each shard's new work met locked most often. */
+function HotKeys({ now }: { now: Now }) {
+  const hot = now.shards.flatMap(({ shard, locks }) => (locks?.hottest ?? []).map((hot) => ({ shard, ...hot })));
+  hot.sort((a, b) => b.count - a.count);
+  return (
+    <>
+      <h2>Hottest keys of the last minutes</h2>
+      {hot.length === 0 && <p class="quiet">No shard has met a locked key.</p>}
+      {hot.length > 0 && (
+        <Table heads={["key", "shard", "met locked"]} label="Hottest keys">
+          {hot.slice(0, 10).map(({ shard, key, count: times }) => (
+            <tr key={`${shard} ${key}`}>
+              <td>
+                <code class="wrap">{tame(key, 200)}</code>
+              </td>
+              <td>
+                <Shard shard={shard} />
+              </td>
+              <td>{count(times)}</td>
+            </tr>
+          ))}
+        </Table>
+      )}
+    </>
+  );
+}
+
 function Rest({ now }: { now: Now }) {
   return (
     <>
+      <HotKeys now={now} />
       <h2>Undecided here: {now.attempts.count}</h2>
       {now.attempts.oldest.length > 0 && (
         <Table heads={["transaction", "attempt", "age", "shards"]} label="Undecided attempts, the oldest first">

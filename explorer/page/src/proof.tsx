@@ -129,9 +129,10 @@ function Said({ said }: { said: Statement }) {
 }
 
 /** Checks one receipt, and gives it to the reader. */
-export function ReceiptCheck({ kind, id, shard, label }: { kind: string; id: string; shard?: number | undefined; label: string }) {
+export function ReceiptCheck({ kind, id, shard, block, label }: { kind: string; id: string; shard?: number | undefined; block?: number; label: string }) {
   const [seen, tell] = useState<Verdict | "asking" | null>(null);
-  const path = `receipts/${kind}/${id}${shard === undefined ? "" : `?shard=${shard}`}`;
+  const where = [shard === undefined ? [] : [`shard=${shard}`], block === undefined ? [] : [`block=${block}`]].flat();
+  const path = `receipts/${kind}/${id}${where.length > 0 ? `?${where.join("&")}` : ""}`;
   const check = async () => {
     tell("asking");
     try {

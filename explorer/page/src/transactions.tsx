@@ -158,6 +158,7 @@ function Whole({ transaction: it }: { transaction: Transaction }) {
               kind="vote"
               id={it.attempts.at(-1)!.id}
               shard={vote.shard}
+              block={vote.height}
               label={`the vote of shard ${vote.shard}`}
             />
           ))}

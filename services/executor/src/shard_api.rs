@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use wire::participant::Answers;
 use wire::shard::{
-    CertifiedBlock, Delivered, LogPage, Mark, MessageLife, OutboxLeaf, OutboxPage, OutcomeCursor, OutcomePage,
-    OutcomePlace, OutcomeQuery, ShardApi, ShardStatus, StateProof, StateProofs, StateRead,
+    CertifiedBlock, Delivered, LockCounts, LogPage, Mark, MessageLife, OutboxLeaf, OutboxPage, OutcomeCursor,
+    OutcomePage, OutcomePlace, OutcomeQuery, ShardApi, ShardStatus, StateProof, StateProofs, StateRead,
 };
 use wire::state::{ReadValue, StateValue};
 use wire::{Reason, Rejection};
@@ -113,6 +113,13 @@ impl ShardApi for Node {
     async fn own_call(&self, transaction: B256) -> Result<SystemTransaction, Rejection> {
         let call = queries::own_call(&self.handle.reader().snapshot(), transaction);
         call.ok_or_else(|| not_found("a call of the protocol's own"))
+    }
+
+    async fn locks(&self) -> Result<LockCounts, Rejection> {
+        match self.ask(Class::UnderWay, |ticket| Input::CountLocks { ticket }).await? {
+            Answer::Locks(counts) => Ok(counts),
+            other => Err(unexpected(&other)),
+        }
     }
 
     async fn outcomes(&self, query: OutcomeQuery) -> Result<OutcomePage, Rejection> {

@@ -3,14 +3,17 @@
 use super::world::{ETHER, NETWORK, S0, S1, World, user};
 use crate::limits::{ABORTS_UNFOUNDED_COUNT_MAX, STEP_GAS_MAX};
 use crate::spaces::{ATTEMPTS, PREPARED, TOMBSTONES};
-use crate::{Answer, AttemptRefusal, Busy, FreshValue, Input, LocalRefusal, Prepare, Send, VoteVerifier};
+use crate::{
+    Answer, AttemptRefusal, Busy, FreshValue, HotKey, Input, LocalRefusal, LockCounts, Prepare, Send, VoteVerifier,
+};
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_eips::eip2930::{AccessList, AccessListItem};
 use alloy_primitives::{Address, B256, TxKind, U256};
 use alloy_signer::SignerSync;
 use commit::{Decision, Descriptor, Refusal, Rejection, Verdict, VoteProof};
-use primitives::{Epoch, Verified};
+use evm::StateKey;
+use primitives::{Epoch, ShardId, Verified};
 
 /// Users 1 and 2 on shard 0, users 3 and 4 on shard 1.
 fn world() -> World {
@@ -388,6 +391,13 @@ fn a_stale_witness_is_a_no_with_fresh_values() {
     assert_eq!(hint, [FreshValue::Account(user(1).address(), world.account(user(1).address()))]);
 }
 
+fn counted(world: &mut World, shard: ShardId) -> LockCounts {
+    match world.ask(shard, |ticket| Input::CountLocks { ticket }) {
+        Answer::Locks(counts) => counts,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn a_conflict_is_an_immediate_no_and_the_next_attempt_succeeds() {
     let mut world = world();
@@ -401,11 +411,18 @@ fn a_conflict_is_an_immediate_no_and_the_next_attempt_succeeds() {
     let answer = world.prepare(S1, &with_homes(&second, vec![home.clone()]));
     assert_eq!(refusal(&answer), &Refusal::Conflict { holder: first.descriptor.id() });
     let no = world.vote(&answer);
+    let locks = counted(&mut world, S1);
+    let recipient = StateKey::Account(user(3).address());
+    assert_eq!((locks.holders_count, locks.waiting_count), (1, 0));
+    assert!(locks.keys_count > 0, "the first attempt holds its keys");
+    assert_eq!(locks.hottest, [HotKey { key: recipient, count: 1 }]);
     for shard in [S0, S1] {
         world.decide(shard, &first.descriptor, &votes);
         world.decide(shard, &second.descriptor, std::slice::from_ref(&no));
     }
     world.assert_quiet();
+    let locks = counted(&mut world, S1);
+    assert_eq!((locks.keys_count, locks.holders_count, locks.hottest.len()), (0, 0, 1));
     let again = world.transfer(&user(2), user(3).address(), ETHER);
     world.commit(&again);
     assert_eq!(world.balance(user(3).address()), ETHER * U256::from(102));
@@ -418,7 +435,8 @@ fn a_local_transaction_waits_for_an_undecided_attempt() {
     let votes = world.prepare_all(&mut prepare);
     let local = world.transfer(&user(2), user(1).address(), ETHER);
     let answer = world.ask(S0, |ticket| Input::Local { ticket, payload: Box::new(local.clone()) });
-    assert!(matches!(answer, Answer::LocalRefused(LocalRefusal::Busy(Busy::Locked { .. }))), "{answer:?}");
+    let Answer::LocalRefused(LocalRefusal::Busy(Busy::Locked { key, .. })) = answer else { panic!("{answer:?}") };
+    assert_eq!(counted(&mut world, S0).hottest, [HotKey { key, count: 1 }]);
     world.decide(S0, &prepare.descriptor, &votes);
     world.local(S0, &local);
 }

@@ -2,8 +2,8 @@
 
 use super::convert::{delivered, receipt, state_read, submitted};
 use super::{
-    CertifiedBlock, Cheat, Delivered, LogPage, MessageLife, OutboxPage, OutcomePage, OutcomePlace, OutcomeQuery,
-    ShardStatus, StateProofs, StateRead,
+    CertifiedBlock, Cheat, Delivered, LockCounts, LogPage, MessageLife, OutboxPage, OutcomePage, OutcomePlace,
+    OutcomeQuery, ShardStatus, StateProofs, StateRead,
 };
 use crate::batch::{runs, same_count};
 use crate::client::{Connection, Repeat, Transport};
@@ -119,6 +119,11 @@ impl ShardClient {
         let request = v1::GetOwnCallRequest { transaction_hash: bytes_of(transaction.as_slice()) };
         let response = self.connection.read(request, call!(self, get_own_call)).await?;
         Ok(canonical("call", &response.call, PREPARED_BYTES_MAX)?)
+    }
+
+    /// What is locked there now.
+    pub async fn locks(&self) -> Result<LockCounts, Rejection> {
+        Ok(self.connection.read(v1::GetLocksRequest {}, call!(self, get_locks)).await?.try_into()?)
     }
 
     /// Outcomes of a range of network blocks.

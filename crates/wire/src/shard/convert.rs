@@ -1,9 +1,9 @@
 //! Between protobuf and the shard's types.
 
 use super::{
-    CertifiedBlock, Cheat, Delivered, LogPage, Mark, MessageLife, Novelty, OutboxLeaf, OutboxPage, OutcomeCursor,
-    OutcomePage, OutcomePlace, ShardStatus, StateProof, StateProofs, StateRead, Terms, ToldBlock, ToldOutcome,
-    ToldPage,
+    CertifiedBlock, Cheat, Delivered, HotKey, LockCounts, LogPage, Mark, MessageLife, Novelty, OutboxLeaf, OutboxPage,
+    OutcomeCursor, OutcomePage, OutcomePlace, ShardStatus, StateProof, StateProofs, StateRead, Terms, ToldBlock,
+    ToldOutcome, ToldPage,
 };
 use crate::convert::{ConvertError, bytes_of, canonical, certificate, digest, encoded, header, public_key, required};
 use crate::limits::{CHEAT_BYTES_MAX, MESSAGE_BYTES_MAX, PAYLOAD_BYTES_MAX, PREPARED_BYTES_MAX, RECEIPT_BYTES_MAX};
@@ -345,6 +345,33 @@ impl TryFrom<v1::GetOutboxResponse> for OutboxPage {
             leaves: page.leaves.into_iter().map(leaf).collect::<Result<_, _>>()?,
             next: required("next", page.next)?.into(),
             head: Height(page.head_height),
+        })
+    }
+}
+
+impl From<LockCounts> for v1::GetLocksResponse {
+    fn from(counts: LockCounts) -> Self {
+        let hot = |hot: HotKey| v1::HotKey { key: Some(hot.key.into()), count: hot.count };
+        Self {
+            keys_count: counts.keys_count as u64,
+            holders_count: counts.holders_count as u64,
+            waiting_count: counts.waiting_count as u64,
+            hottest: counts.hottest.into_iter().map(hot).collect(),
+        }
+    }
+}
+
+impl TryFrom<v1::GetLocksResponse> for LockCounts {
+    type Error = ConvertError;
+
+    fn try_from(counts: v1::GetLocksResponse) -> Result<Self, ConvertError> {
+        let count = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+        let hot = |hot: v1::HotKey| Ok(HotKey { key: required("key", hot.key)?.try_into()?, count: hot.count });
+        Ok(Self {
+            keys_count: count(counts.keys_count),
+            holders_count: count(counts.holders_count),
+            waiting_count: count(counts.waiting_count),
+            hottest: counts.hottest.into_iter().map(hot).collect::<Result<_, ConvertError>>()?,
         })
     }
 }

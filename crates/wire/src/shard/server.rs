@@ -89,6 +89,10 @@ impl<A: ShardApi> ShardService for ShardServer<A> {
         Ok(Response::new(v1::GetOutcomeResponse { outcome: Some(outcome.into()) }))
     }
 
+    async fn get_locks(&self, _: Request<v1::GetLocksRequest>) -> Result<Response<v1::GetLocksResponse>, Status> {
+        Ok(Response::new(self.api.locks().await?.into()))
+    }
+
     async fn get_own_call(
         &self,
         request: Request<v1::GetOwnCallRequest>,

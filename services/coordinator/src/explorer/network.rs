@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wire::jsonrpc::Chain;
 use wire::relay::Route;
-use wire::shard::ShardStatus;
+use wire::shard::{HotKey, LockCounts, ShardStatus};
 
 /// For how long what was asked is told again: so many readers cost as much as one.
 const KEPT: Duration = Duration::from_millis(900);
@@ -95,12 +95,20 @@ impl Explorer {
             Err(standing.complaint().unwrap_or_default())
         };
         match asked {
-            Ok(status) => self.told_status(shard, &status, open),
+            Ok(status) => {
+                let locks = self.locks(shard).await;
+                self.told_status(shard, &status, (open, locks))
+            }
             Err(reason) => json!({ "shard": shard.0, "answers": false, "reason": reason, "undecided": open }),
         }
     }
 
-    fn told_status(&self, shard: ShardId, status: &ShardStatus, open: usize) -> Value {
+    /// What is locked there, if it says so: a shard of an earlier build does not.
+    async fn locks(&self, shard: ShardId) -> Option<LockCounts> {
+        self.node.shards.sound(shard).ok()?.shard.locks().await.ok()
+    }
+
+    fn told_status(&self, shard: ShardId, status: &ShardStatus, (open, locks): (usize, Option<LockCounts>)) -> Value {
         let now = super::charts::now();
         json!({
             "shard": shard.0,
@@ -115,6 +123,7 @@ impl Explorer {
             "blocksPerThousandSeconds": blocks_rate(&self.hour().steps(), shard),
             "stateRoot": status.header.as_ref().map(|header| header.state_root.to_string()),
             "undecided": open,
+            "locks": locks.map(told_locks),
         })
     }
 
@@ -143,6 +152,16 @@ impl Explorer {
             "lastError": route.last_error,
         })
     }
+}
+
+fn told_locks(counts: LockCounts) -> Value {
+    let hot = |hot: HotKey| json!({ "key": hot.key.to_string(), "count": hot.count });
+    json!({
+        "keys": counts.keys_count,
+        "holders": counts.holders_count,
+        "waiting": counts.waiting_count,
+        "hottest": counts.hottest.into_iter().map(hot).collect::<Vec<_>>(),
+    })
 }
 
 fn open_attempt(open: &Standstill, now: Time) -> Value {
