@@ -25,6 +25,7 @@ mod events;
 mod hour;
 mod messages;
 mod network;
+mod past_votes;
 mod query;
 mod receipts;
 mod records;
@@ -83,6 +84,7 @@ pub(crate) struct Explorer {
     relays: Relays,
     turns: Semaphore,
     traces: Semaphore,
+    searches: Semaphore,
     /// Readers of live events.
     readers: Arc<Semaphore>,
     now: tokio::sync::Mutex<Option<network::Told>>,
@@ -101,6 +103,7 @@ impl Explorer {
             node,
             turns: Semaphore::new(QUESTIONS_COUNT_MAX),
             traces: Semaphore::new(TRACES_COUNT_MAX),
+            searches: Semaphore::new(past_votes::SEARCHES_COUNT_MAX),
             readers: Arc::new(Semaphore::new(events::READERS_COUNT_MAX)),
             now: tokio::sync::Mutex::default(),
             stop,

@@ -2,12 +2,14 @@
 //!
 //! ```text
 //!  this node's decisions, else each participant: receipt of its vote ---> verdict, block, time
+//!  of an attempt that is over and another node's: its participants' blocks of that time     (past_votes)
 //!  this node's decisions: the blocks that applied a commit -------------> their times, from the shards
 //! ```
 
 use super::Explorer;
 use super::answer::Problem;
 use super::decisions::Decided;
+use super::past_votes::Hint;
 use alloy_primitives::B256;
 use commit::{VOTE_BYTES_MAX, Verdict, Vote};
 use futures_util::future::join_all;
@@ -35,7 +37,7 @@ impl Explorer {
     pub(super) async fn attempt(&self, id: B256) -> Result<Value, Problem> {
         let attempt = AttemptId(Digest::new(id.0));
         let shards: Vec<ShardId> = self.node.shards.ids().take(ASKED_COUNT_MAX).collect();
-        let told = self.attempt_on(attempt, &shards).await;
+        let told = self.attempt_on(attempt, &shards, None).await;
         let is_known = told["votes"].as_array().is_some_and(|votes| !votes.is_empty());
         match (is_known, told["silent"].as_array().map_or(0, Vec::len)) {
             (true, _) => Ok(told),
@@ -49,9 +51,10 @@ impl Explorer {
     }
 
     /// What `shards` said of an attempt, and where they applied it as far as this node was told.
-    pub(super) async fn attempt_on(&self, attempt: AttemptId, shards: &[ShardId]) -> Value {
+    /// `applied` is when its home applied it, where it is known to have done so.
+    pub(super) async fn attempt_on(&self, attempt: AttemptId, shards: &[ShardId], applied: Option<Time>) -> Value {
         let decided = self.node.lives.decisions().of(attempt);
-        let votes = join_all(shards.iter().map(|shard| self.vote(attempt, *shard, decided.as_ref())));
+        let votes = join_all(shards.iter().map(|shard| self.vote(attempt, *shard, (decided.as_ref(), applied))));
         let (votes, applied) = tokio::join!(votes, self.applied(decided.as_ref()));
         let (mut told, mut silences) = (Vec::new(), Vec::new());
         for (shard, vote) in shards.iter().zip(votes) {
@@ -73,15 +76,21 @@ impl Explorer {
         &self,
         attempt: AttemptId,
         shard: ShardId,
-        decided: Option<&Decided>,
+        (decided, applied): (Option<&Decided>, Option<Time>),
     ) -> Result<Option<Value>, Rejection> {
         if let Some(receipt) = decided.and_then(|decided| decided.receipt(shard)) {
             return Ok(told(shard, &receipt));
         }
+        // Of an attempt that this node decided every vote that counts is there.
+        let applied = applied.filter(|_| decided.is_none());
         let peer = self.node.shards.sound(shard)?;
         let receipt = match peer.shard.receipt(LeafKind::Vote, B256::new(*attempt.0.as_bytes())).await {
             Ok(receipt) => receipt,
-            Err(rejection) if matches!(rejection.reason, Reason::NotFound | Reason::Settled) => return Ok(None),
+            Err(rejection) if matches!(rejection.reason, Reason::NotFound | Reason::Settled) => {
+                let Some(applied) = applied else { return Ok(None) };
+                let past = self.past_vote(attempt, shard, Hint::Applied(applied)).await?;
+                return Ok(past.and_then(|receipt| told(shard, &receipt)));
+            }
             Err(rejection) => return Err(rejection),
         };
         Ok(told(shard, &receipt))

@@ -12,7 +12,7 @@ use super::attempts::reason;
 use super::relays::{Sight, stage};
 use super::transactions::DISPATCH;
 use super::waiting::Waiting;
-use alloy_primitives::{Address, B256, hex};
+use alloy_primitives::{Address, B256, hex, keccak256};
 use evm::mailbox_address;
 use futures_util::future::join_all;
 use primitives::{ShardId, Time};
@@ -65,6 +65,17 @@ impl Life {
         self.message.is_some() || self.delivered.is_some() || self.sights.iter().any(is_seen)
     }
 
+    /// Whether one of its ends is no shard of this network.
+    pub(super) fn is_foreign(&self) -> bool {
+        self.message.is_some() && (self.source.is_none() || self.destination.is_none())
+    }
+
+    /// Whether nothing more comes: its source knows its end, or is a foreign chain, which is told none.
+    pub(super) fn is_over(&self) -> bool {
+        let is_of_foreign = self.message.is_some() && self.source.is_none();
+        self.acknowledged.is_some() || is_of_foreign && self.delivered.is_some()
+    }
+
     fn settle(&mut self, network: primitives::NetworkId) {
         let carried = self.sights.iter().find_map(|sight| match sight {
             Sight::Seen(trace) => Some(trace.message.clone()),
@@ -103,7 +114,8 @@ impl Explorer {
             "detail": life.detail,
             "events": events(&life),
             "relays": life.sights.iter().map(sight).collect::<Vec<_>>(),
-            "isOver": life.acknowledged.is_some(),
+            "isOver": life.is_over(),
+            "foreign": life.message.as_ref().and_then(|message| self.foreign_hop(message)),
             "waiting": waiting.map(|waiting| json!({ "why": waiting.why, "can": waiting.can })),
             "silent": silent.collect::<Vec<_>>(),
         }))
@@ -153,6 +165,26 @@ impl Explorer {
             "body": hex::encode_prefixed(&message.body),
             "v3Id": message.v3_id(),
         })
+    }
+
+    /// How a foreign hop's transaction is found, which no shard knows: by the log of the mailbox there that has the message's id. None
+    /// of a message between shards.
+    fn foreign_hop(&self, message: &Message) -> Option<Value> {
+        let network = self.node.network.params.network;
+        let (domain, event) = match (shard_of(network, message.origin), shard_of(network, message.destination)) {
+            (None, _) => (message.origin, "DispatchId(bytes32)"),
+            (_, None) => (message.destination, "ProcessId(bytes32)"),
+            _ => return None,
+        };
+        let route = self.node.network.routes.iter().find(|route| route.terms().domain == domain);
+        Some(json!({
+            "domain": domain,
+            "chainId": route.map(|route| route.terms().chain_id),
+            "mailbox": route.map(|route| route.terms().mailbox),
+            "event": event,
+            "topics": [keccak256(event), message.v3_id()],
+            "command": format!("dovetail bridge why {}", message.v3_id()),
+        }))
     }
 
     /// A domain: its number, and whose it is.

@@ -4,10 +4,11 @@
 
 use super::Explorer;
 use super::answer::{Problem, Reply};
+use super::past_votes::Hint;
 use super::query::{Query, word};
 use alloy_primitives::{Address, B256, U256, hex};
 use futures_util::future::join_all;
-use primitives::{AttemptId, Digest, ShardId, encode};
+use primitives::{AttemptId, Digest, Height, ShardId, encode};
 use proof::LeafKind;
 use serde_json::{Value, json};
 use wire::Reason;
@@ -21,7 +22,8 @@ impl Explorer {
             Some(shard) => vec![ShardId(shard)],
             None => self.node.shards.ids().take(64).collect(),
         };
-        let asked = join_all(shards.iter().map(|shard| self.receipt_of(leaf, id, *shard))).await;
+        let block = query.number("block")?.map(Height);
+        let asked = join_all(shards.iter().map(|shard| self.receipt_of((leaf, id), *shard, block))).await;
         let mut silent = Vec::new();
         for answer in asked {
             match answer {
@@ -41,12 +43,24 @@ impl Explorer {
         }
     }
 
-    async fn receipt_of(&self, kind: LeafKind, id: B256, shard: ShardId) -> Result<Vec<u8>, Problem> {
-        let decided = (kind == LeafKind::Vote).then(|| self.node.lives.decisions().of(AttemptId(Digest::new(id.0))));
+    async fn receipt_of(
+        &self,
+        (kind, id): (LeafKind, B256),
+        shard: ShardId,
+        block: Option<Height>,
+    ) -> Result<Vec<u8>, Problem> {
+        let attempt = AttemptId(Digest::new(id.0));
+        let decided = (kind == LeafKind::Vote).then(|| self.node.lives.decisions().of(attempt));
         if let Some(receipt) = decided.flatten().and_then(|decided| decided.receipt(shard)) {
             return Ok(receipt.to_bytes());
         }
-        let receipt = self.node.shards.sound(shard)?.shard.receipt(kind, id).await;
+        let mut receipt = self.node.shards.sound(shard)?.shard.receipt(kind, id).await;
+        let is_forgotten = receipt.as_ref().is_err_and(|no| matches!(no.reason, Reason::NotFound | Reason::Settled));
+        if let (LeafKind::Vote, true, Some(block)) = (kind, is_forgotten, block)
+            && let Some(past) = self.past_vote(attempt, shard, Hint::Block(block)).await?
+        {
+            receipt = Ok(past);
+        }
         receipt.map(|receipt| receipt.to_bytes()).map_err(|rejection| match rejection.reason {
             Reason::NotFound | Reason::Settled => Problem::unknown(rejection.message),
             _ => crate::shards::named(shard, rejection).into(),

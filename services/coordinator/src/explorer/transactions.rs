@@ -122,7 +122,8 @@ impl Explorer {
         let asked = attempts.into_iter().skip(earlier).map(|attempt| {
             let (noted, participants) = (noted.as_ref(), &participants);
             async move {
-                let mut told = self.attempt_on(attempt, participants).await;
+                let applied = record.filter(|_| committing == Some(attempt)).map(|record| record.time);
+                let mut told = self.attempt_on(attempt, participants, applied).await;
                 told["decision"] = decision(noted, attempt, committing).into();
                 told
             }

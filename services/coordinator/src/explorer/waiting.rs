@@ -28,14 +28,18 @@ enum Way {
 impl Waiting {
     /// What a message with this life waits for `now`; none once its life is over.
     pub(super) fn of(life: &Life, now: Time) -> Option<Self> {
-        if life.acknowledged.is_some() {
+        if life.is_over() {
             return None;
         }
         let way = if life.delivered.is_some() { Way::Back } else { Way::Out };
         let mut waiting = Self { why: vec![where_it_is(life, way)], can: Vec::new() };
         waiting.add_shards(life, way);
-        waiting.add_deadline(life, way, now);
-        waiting.add_relays(life, way, now);
+        if life.is_foreign() {
+            waiting.add_bridge(life, way);
+        } else {
+            waiting.add_deadline(life, way, now);
+            waiting.add_relays(life, way, now);
+        }
         Some(waiting)
     }
 
@@ -47,6 +51,22 @@ impl Waiting {
                 self.why.push(format!("shard {shard} has to take it and does not answer: {reason}"));
                 self.can.push(format!("wait for shard {shard}: relays hand it over as soon as it is back"));
             }
+        }
+    }
+
+    /// Of a message over a bridge: its carriers are no relays, and it ends by no clock.
+    fn add_bridge(&mut self, life: &Life, way: Way) {
+        let id = life.message.as_ref().map(|message| message.v3_id().to_string()).unwrap_or_default();
+        self.why.push(
+            "attestors vouch for it once its block is final, and a carrier takes it over; this node asks neither"
+                .to_owned(),
+        );
+        self.can.push(format!("ask on the carrier's host: `dovetail bridge why {id}`"));
+        if way == Way::Out && life.destination.is_none() {
+            self.can.push(
+                "wait: it has no deadline there and does not come back by itself; its recipient there says what it answers"
+                    .to_owned(),
+            );
         }
     }
 
@@ -211,6 +231,17 @@ mod tests {
     fn one_past_its_deadline_will_be_refunded() {
         let text = told(&life(None, ""), 400_000);
         assert!(text.contains("its deadline passed 5 min ago") && text.contains("refund"), "{text}");
+    }
+
+    #[test]
+    fn one_over_a_bridge_is_neither_promised_a_refund_nor_sent_to_a_relay() {
+        let mut life = life(None, "");
+        life.message = Some(Message { destination: 31_337, ..message() });
+        life.destination = None;
+        let text = told(&life, 400_000);
+        let command = format!("dovetail bridge why {}", life.message.as_ref().unwrap().v3_id());
+        assert!(text.contains("a foreign chain has not consumed it") && text.contains(&command), "{text}");
+        assert!(!text.contains("refund") && !text.contains("relay") && !text.contains("receipt export"), "{text}");
     }
 
     #[test]
