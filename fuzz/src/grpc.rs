@@ -23,8 +23,8 @@ use wire::proto::v1;
 use wire::relay::{DeadLetter, RelayApi, Route, RouteKey, Taken, Trace};
 use wire::server::{ServerBuilder, ServerSettings};
 use wire::shard::{
-    CertifiedBlock, Delivered, LockCounts, LogPage, MessageLife, Novelty, OutboxPage, OutcomePage, OutcomePlace,
-    OutcomeQuery, ShardApi, ShardStatus, StateProofs, StateRead, ToldPage,
+    CertifiedBlock, Delivered, LockCounts, LogPage, MessageLife, Novelty, OldLeaves, OutboxPage, OutcomePage,
+    OutcomePlace, OutcomeQuery, ShardApi, ShardStatus, StateProofs, StateRead, ToldPage,
 };
 use wire::state::{LeafPlace, OutcomeRecord, ReadValue, StateValue};
 use wire::{Reason, Rejection};
@@ -223,7 +223,13 @@ impl ShardApi for Strict {
         unknown()
     }
 
-    async fn outbox(&self, next: LeafPlace, count_max: usize, _: BTreeSet<LeafKind>) -> Result<OutboxPage, Rejection> {
+    async fn outbox(
+        &self,
+        next: LeafPlace,
+        count_max: usize,
+        _: BTreeSet<LeafKind>,
+        _: OldLeaves,
+    ) -> Result<OutboxPage, Rejection> {
         within(count_max, limits::OUTBOX_COUNT_MAX);
         Ok(OutboxPage { leaves: Vec::new(), head: next.height, next })
     }
@@ -348,7 +354,10 @@ pub(crate) fn grpc_seeds() -> Vec<Vec<u8>> {
         ),
         ("ListOutcomes", v1::ListOutcomesRequest { to_slot: 9, count_max: 5, ..Default::default() }.encode_to_vec()),
         ("TellLog", v1::TellLogRequest { from: Some(v1::OutcomePlace { height: 2, index: 1 }) }.encode_to_vec()),
-        ("GetOutbox", v1::GetOutboxRequest { kinds: vec![1, 2], count_max: 5, cursor: None }.encode_to_vec()),
+        (
+            "GetOutbox",
+            v1::GetOutboxRequest { kinds: vec![1, 2], count_max: 5, cursor: None, open: true }.encode_to_vec(),
+        ),
         ("GetReceipt", v1::GetReceiptRequest { kind: 2, id: word.clone() }.encode_to_vec()),
         ("Deliver", v1::DeliverRequest { receipts: vec![receipt.clone()] }.encode_to_vec()),
         ("SubmitBundle", v1::SubmitBundleRequest { transactions: vec![word.clone(); 2] }.encode_to_vec()),

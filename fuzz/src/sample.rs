@@ -110,6 +110,7 @@ impl Speaker {
             parent: self.parent,
             time: START.after(Millis(height.0)),
             settled_through: Time(0),
+            ended_before: 0,
             log_root: digest(log),
             outcome_root: digest("outcomes"),
             outbox_root: outbox.root(),

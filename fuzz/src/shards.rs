@@ -272,8 +272,10 @@ impl World {
     fn collect_facts(&mut self) {
         let (from, kinds) =
             (LeafPlace { height: primitives::Height(0), index: 0 }, [LeafKind::Message, LeafKind::Delivery]);
-        let pages =
-            self.nodes.iter().flat_map(|node| queries::outbox_page(&node.store, from, 1_000, &kinds.into()).leaves);
+        let pages = self
+            .nodes
+            .iter()
+            .flat_map(|node| queries::open_outbox_page(&node.store, from, 1_000, &kinds.into()).leaves);
         self.facts = pages.map(|(_, receipt)| fact(receipt)).collect();
     }
 
@@ -384,7 +386,9 @@ impl World {
     fn assert_one_evm(&self) {
         let logs: BTreeMap<_, _> = (0..)
             .zip(&self.nodes)
-            .map(|(shard, node)| (ShardId(shard), queries::applied(&node.store, 0, usize::MAX)))
+            .map(|(shard, node)| {
+                (ShardId(shard), queries::applied(&node.store, 0, usize::MAX).expect("nothing is forgotten"))
+            })
             .collect();
         let one = Placement::new(1, 1, BTreeMap::new()).expect("one shard");
         let mut plain = crate::contents::union(FIXTURE.genesis.iter());
@@ -444,7 +448,8 @@ impl View for Everything<'_> {
 /// Something that a shard applied.
 pub(crate) fn applied() -> shard::Applied {
     let mut seeds = (1_u64..).map(|seed| play(&crate::seeds::Stream(seed).bytes(400)));
-    let first = seeds.find_map(|world| world.nodes.iter().find_map(|node| queries::applied(&node.store, 0, 1).pop()));
+    let first =
+        seeds.find_map(|world| world.nodes.iter().find_map(|node| queries::applied(&node.store, 0, 1).ok()?.pop()));
     first.expect("some run applies something")
 }
 
@@ -469,7 +474,7 @@ mod tests {
             let world = play(&Stream(seed).bytes(400));
             decisions.extend(world.decided.values().copied());
             let blocks = world.nodes.iter().flat_map(|node| queries::blocks(&node.store, primitives::Height(1), 1_000));
-            entries.extend(blocks.flat_map(|block| block.entries));
+            entries.extend(blocks.flatten().flat_map(|block| block.entries));
         }
         for decision in [Decision::Commit, Decision::Abort] {
             assert!(decisions.contains(&decision), "{decision:?} in {} decisions", decisions.len());

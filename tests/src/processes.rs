@@ -23,7 +23,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use wire::limits::{STATE_PROOF_BYTES_MAX, STATE_VALUE_BYTES_MAX};
 use wire::participant::{Prepare, VoteAnswer};
-use wire::shard::StateProofs;
+use wire::shard::{OldLeaves, StateProofs};
 use wire::{Reason, state};
 use world::{Done, Party, Rejection, Remedy, Request, Response};
 
@@ -310,7 +310,8 @@ async fn call(client: &Client, shard: ShardId, request: Request) -> Result<Respo
         }
         Request::Outbox { from, count_max } => {
             let kinds = BTreeSet::from([proof::LeafKind::Message, proof::LeafKind::Delivery]);
-            let page = shards.outbox(from, u32::try_from(count_max).unwrap_or(u32::MAX), &kinds).await?;
+            let page =
+                shards.outbox(from, u32::try_from(count_max).unwrap_or(u32::MAX), &kinds, OldLeaves::Open).await?;
             let receipts = page.leaves.into_iter().map(|leaf| leaf.receipt).collect();
             Response::Page { receipts, next: page.next, head: page.head }
         }

@@ -412,6 +412,7 @@ impl Cluster {
                 mark: None,
                 settled: Settled::default(),
                 history_s: executor_service::history_s_default(),
+                bodies_s: executor_service::bodies_s_default(),
                 // A snapshot is a state gone by, however long ago.
                 archive: self.plan.has_cheats(),
                 fork_url: self.plan.fork_url.clone(),

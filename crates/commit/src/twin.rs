@@ -47,11 +47,13 @@ pub enum Twin {
     SlotOrderIgnored,
     /// R14: a shard whose store is an old copy votes all the same.
     RestoredStoreVotes,
+    /// I13, I14: a shard forgets a message that it consumed before its origin has certified that it knows the end.
+    MessageForgotten,
 }
 
 impl Twin {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::LocalTimerAbort,
         Self::NoTombstone,
         Self::DeadlineIgnored,
@@ -67,6 +69,7 @@ impl Twin {
         Self::HomesNotAwaited,
         Self::SlotOrderIgnored,
         Self::RestoredStoreVotes,
+        Self::MessageForgotten,
     ];
 
     /// A short stable name, for a command line and for reports.
@@ -87,6 +90,7 @@ impl Twin {
             Self::HomesNotAwaited => "homes-not-awaited",
             Self::SlotOrderIgnored => "slot-order-ignored",
             Self::RestoredStoreVotes => "restored-store-votes",
+            Self::MessageForgotten => "message-forgotten",
         }
     }
 

@@ -5,7 +5,7 @@ use evm::{AccountState, Data, FeesKey, State, WrongCode};
 use primitives::{AttemptId, Digest, Read, ShardId, Space, decode};
 use proof::MessageId;
 use shard::spaces::{ACCOUNTS, CODES, CONSUMED, FEES, OUTCOMES, PREPARED, SENT, SLOTS};
-use shard::{Applied, ConsumedRecord, OutcomeRecord, SentRecord, ValueTotals, queries};
+use shard::{Applied, ConsumedRecord, Forgotten, OutcomeRecord, SentRecord, ValueTotals, queries};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many entries are read at a time.
@@ -23,6 +23,9 @@ pub enum ContentsError {
     /// Code that is not that of its hash.
     #[error(transparent)]
     Code(#[from] WrongCode),
+    /// Its node does not keep all that it did.
+    #[error("the judge needs all that a shard ever did (`archive = true`): {0}")]
+    Forgotten(#[from] Forgotten),
     /// The disk failed.
     #[error(transparent)]
     Fault(#[from] store::Fault),
@@ -54,7 +57,7 @@ impl Contents {
     pub fn read(read: &impl Read) -> Result<Self, ContentsError> {
         let mut contents = Self { value: queries::value_totals(read), ..Self::default() };
         contents.read_state(read)?;
-        contents.read_log(read);
+        contents.read_log(read)?;
         each(read, OUTCOMES, |key, value| Some(contents.outcomes.insert(word(key)?, decode(value, usize::MAX).ok()?)))?;
         each(read, SENT, |key, value| {
             Some(contents.sent.insert(MessageId(word(key)?), decode(value, usize::MAX).ok()?))
@@ -66,13 +69,13 @@ impl Contents {
         Ok(contents)
     }
 
-    fn read_log(&mut self, read: &impl Read) {
+    fn read_log(&mut self, read: &impl Read) -> Result<(), ContentsError> {
         loop {
-            let page = queries::applied(read, self.applied.len() as u64, PAGE_COUNT);
+            let page = queries::applied(read, self.applied.len() as u64, PAGE_COUNT)?;
             let is_last = page.len() < PAGE_COUNT;
             self.applied.extend(page);
             if is_last {
-                return;
+                return Ok(());
             }
         }
     }

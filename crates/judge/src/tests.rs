@@ -165,7 +165,7 @@ impl World {
     /// Carries every message to the other shard and its delivery back.
     fn relay(&mut self, source: ShardId, destination: ShardId) -> usize {
         let from = LeafPlace { height: primitives::Height(0), index: 0 };
-        let page = queries::outbox_page(&self.nodes[&source].0, from, 1000, &[LeafKind::Message].into());
+        let page = queries::outbox_page(&self.nodes[&source].0, from, 1000, &[LeafKind::Message].into()).unwrap();
         let ticket = Ticket(1);
         for (_, receipt) in &page.leaves {
             let fact = Box::new(Verified::by(&self.verifier, receipt.clone()).unwrap());
@@ -265,7 +265,7 @@ trait Log {
 
 impl Log for Memory {
     fn applied(&self, place: u64) -> Applied {
-        queries::applied(self, place, 1).remove(0)
+        queries::applied(self, place, 1).unwrap().remove(0)
     }
 }
 

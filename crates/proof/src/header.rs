@@ -8,7 +8,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use primitives::{Digest, Epoch, Height, NetworkId, ShardId, Time, encode};
 
 /// The only header format there is.
-pub const HEADER_VERSION: u16 = 2;
+pub const HEADER_VERSION: u16 = 3;
 
 /// Why fields are not a header that a validator may sign or a verifier believe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -79,6 +79,9 @@ pub struct Header {
     /// No attempt with a deadline at or before this that the shard said yes to is undecided there, and it says yes to none any
     /// more (R7). Never decreases along the log.
     pub settled_through: Time,
+    /// Every message with a lower nonce that the shard sent to a shard has ended, and its end is taken here: nobody has to bring it
+    /// any more. Never decreases along the log.
+    pub ended_before: u32,
     /// Root of the block's log entries.
     pub log_root: Digest,
     /// Root of the outcomes of the block's transactions.
@@ -185,8 +188,8 @@ mod tests {
 
     #[test]
     fn an_unknown_version_is_refused() {
-        let header = Header { version: 1, ..sample::header(3) };
-        assert_eq!(header.check(), Err(HeaderError::Version { actual: 1 }));
+        let header = Header { version: 2, ..sample::header(3) };
+        assert_eq!(header.check(), Err(HeaderError::Version { actual: 2 }));
     }
 
     #[test]

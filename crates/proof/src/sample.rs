@@ -89,6 +89,7 @@ impl Chain {
                 parent,
                 time: Time(1_000 * height),
                 settled_through: Time(1),
+                ended_before: 7,
                 log_root: Digest::new([0xaa; 32]),
                 outcome_root: Digest::new([0xbb; 32]),
                 outbox_root: outbox.root(),

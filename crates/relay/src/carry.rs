@@ -132,6 +132,10 @@ impl Relay {
                 }
                 (Leg::Back, Some(Taken::Now(_))) => self.end(lane, message, "", step),
                 (Leg::Back, Some(Taken::Already(_))) => self.end(lane, message, "the origin had it before", step),
+                (leg, Some(Taken::Refused { refusal: Refusal::Over, reason })) => {
+                    step.draft.delete_receipt(leg, message);
+                    self.end(lane, message, &reason, step);
+                }
                 (_, Some(Taken::Refused { refusal: Refusal::Final, reason })) => {
                     let refusals = queued.refusals.saturating_add(1);
                     self.die(lane, message, Queued { refusals, ..queued }, &reason, step);

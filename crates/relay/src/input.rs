@@ -141,8 +141,10 @@ pub enum Taken {
 pub enum Refusal {
     /// The same parcel may be taken later: a lock, a full step, a full disk, a shard that is not as it should be.
     Retryable,
-    /// It never will, whatever becomes of the shard. The only refusal that ends a life here.
+    /// It never will, whatever becomes of the shard: it is given up.
     Final,
+    /// What it brings ended before, so long ago that its receiver keeps no record of it: there is nothing left to carry.
+    Over,
 }
 
 /// One receipt to be handed over.

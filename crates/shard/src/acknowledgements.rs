@@ -14,6 +14,7 @@ use crate::input::{AcknowledgeRefusal, Answer, Busy, Novelty};
 use crate::ledger;
 use crate::limits::HANDLE_DELIVERY_GAS;
 use crate::messages::{Acknowledgement, HandlerEnd, SentRecord};
+use crate::retention::Kept;
 use crate::shard::Work;
 use crate::spaces::{self, LEFT, SENT};
 use crate::staged::get_value;
@@ -35,7 +36,7 @@ impl<R: Read> Work<'_, '_, R> {
     /// nobody says anything: its mailbox keeps no deadline, so it may still be processed.
     pub(crate) fn conclude(&mut self, processed: &Processed) -> Result<Answer, AcknowledgeRefusal> {
         let message = MessageId(processed.id);
-        let message = self.left(processed).ok_or(AcknowledgeRefusal::UnknownMessage { message })?;
+        let message = self.left(processed).ok_or_else(|| self.unknown(message))?;
         let sent = self.sent(message)?;
         let delivery = Delivery {
             destination: processed.domain,
@@ -51,7 +52,17 @@ impl<R: Read> Work<'_, '_, R> {
 
     fn sent(&self, message: MessageId) -> Result<SentRecord, AcknowledgeRefusal> {
         let sent = get_value(&self.ledger.staged, SENT, &spaces::message_key(message));
-        sent.ok_or(AcknowledgeRefusal::UnknownMessage { message })
+        sent.ok_or_else(|| self.unknown(message))
+    }
+
+    /// Of a message that is not known here: it never was sent, or it ended and was forgotten. In neither case is there an end to take.
+    fn unknown(&self, message: MessageId) -> AcknowledgeRefusal {
+        let kept = Kept::read(&self.ledger.staged);
+        if kept.is_all() {
+            AcknowledgeRefusal::UnknownMessage { message }
+        } else {
+            AcknowledgeRefusal::Over { message, first: kept.first }
+        }
     }
 
     fn take_end(&mut self, mut sent: SentRecord, delivery: Delivery) -> Result<Answer, AcknowledgeRefusal> {
@@ -69,6 +80,7 @@ impl<R: Read> Work<'_, '_, R> {
         self.draft.push_entry(Entry::Acknowledged { message: id, status: delivery.status });
         sent.end = Some(Acknowledgement { delivery, height, time: self.time, handler });
         self.ledger.staged.put_value(SENT, spaces::message_key(id), &sent);
+        self.shard.unended.ended(sent.message.nonce, &mut self.ledger.staged);
         Ok(Answer::Acknowledged { message: id, height, novelty: Novelty::New })
     }
 

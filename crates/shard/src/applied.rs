@@ -12,6 +12,7 @@ use crate::blocks::OutcomeLeaf;
 use crate::closing;
 use crate::messages::SentRecord;
 use crate::outcomes::{self, OutcomeRecord};
+use crate::retention::{Forgotten, Kept};
 use crate::shard::Work;
 use crate::spaces::{self, APPLIED, LEFT, SENT};
 use crate::staged::own_value;
@@ -80,7 +81,16 @@ pub struct Applied {
 }
 
 /// The records of the log from number `from` on, from 0, at most `count_max`.
-pub fn applied(read: &impl Read, from: u64, count_max: usize) -> Vec<Applied> {
+///
+/// # Errors
+/// [`Forgotten`] if the first of them is kept no longer.
+pub fn applied(read: &impl Read, from: u64, count_max: usize) -> Result<Vec<Applied>, Forgotten> {
+    Kept::read(read).check_record(from)?;
+    Ok(records(read, from, count_max))
+}
+
+/// The same of those that are kept.
+pub(crate) fn records(read: &impl Read, from: u64, count_max: usize) -> Vec<Applied> {
     let entries = read.scan(APPLIED, &[], &spaces::sequence_key(from), count_max);
     entries.into_iter().map(|(_, bytes)| own_value(APPLIED, &bytes)).collect()
 }
@@ -208,7 +218,9 @@ impl<R: Read> Work<'_, '_, R> {
         let leaf = self.draft.push_leaf(LeafKind::Message, message.to_bytes());
         let record = SentRecord { message: message.clone(), leaf, time: self.time, end: None };
         self.ledger.staged.put_value(SENT, spaces::message_key(message.id()), &record);
-        if self.shard.mailbox.foreign.contains(&message.destination) {
+        let is_foreign = self.shard.mailbox.foreign.contains(&message.destination);
+        self.shard.unended.sent(message.nonce, !is_foreign, &mut self.ledger.staged);
+        if is_foreign {
             let left = spaces::message_key(MessageId(message.v3_id()));
             self.ledger.staged.put_value(LEFT, left, &message.id());
         }

@@ -157,6 +157,8 @@ pub(crate) struct Surroundings {
     pub(crate) time: Time,
     /// Through which deadlines nothing is open here after the block.
     pub(crate) settled_through: Time,
+    /// Before which nonce all messages to shards have ended after the block.
+    pub(crate) ended_before: u32,
     /// The newest state root known, and the block it is of.
     pub(crate) state: (Height, Digest),
 }
@@ -200,6 +202,7 @@ impl Draft {
             parent: tip.digest,
             time: around.time,
             settled_through: around.settled_through,
+            ended_before: around.ended_before,
             log_root: root(TreeKind::Log, self.entries.iter().map(encode).collect()),
             outcome_root: root(TreeKind::Outcomes, self.outcomes),
             outbox_root: outbox.root(),

@@ -17,6 +17,7 @@ use crate::ledger::{account, stored_value};
 use crate::outcomes;
 use crate::past::{self, PastError};
 use crate::queries;
+use crate::retention::Kept;
 use crate::shard::Work;
 use crate::spaces::{self, HEADERS};
 use crate::staged::get_value;
@@ -206,6 +207,8 @@ impl<R: Read> Work<'_, '_, R> {
         let (read, me) = (&self.ledger.staged, self.shard.me);
         let first = first_block_at(read, self.shard.tip().height, self.shard.params.end_of(to));
         let blocks = queries::blocks(read, first, usize::try_from(self.shard.tip().height.0).unwrap_or(usize::MAX));
+        let pruned = |_| PastError::Pruned { slot: to, from: past::kept_from(read).max(Kept::read(read).shown) };
+        let blocks = blocks.map_err(pruned)?;
         let is_of_message = |block: &queries::Block| {
             let entry = |entry: &Entry| matches!(entry, Entry::Delivered { .. } | Entry::Acknowledged { .. });
             block.entries.iter().any(entry) || queries::has_leaf(read, block.header.height, LeafKind::Message)

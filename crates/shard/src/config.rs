@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 /// The store format this build reads and writes.
-pub const STORE_FORMAT: u32 = 8;
+pub const STORE_FORMAT: u32 = 9;
 
 static AGREEMENT: LazyLock<Domain> = LazyLock::new(|| Domain::new("dovetail v1 network agreement"));
 

@@ -5,7 +5,8 @@
 //!                                                          | busy: a key it needs is locked; it waits (`waiting`)
 //!
 //! Promise (I14): the set of consumed messages is state, written in the batch of the run; a message in it is answered
-//! with its delivery for ever.
+//! with its delivery. It leaves the set when its origin has certified that it has taken its end, and from then on it is refused by
+//! that: it runs no second time, and nobody is told of another end.
 //! Knows nothing of relays: whoever brings the receipt.
 
 use crate::applied::Cause;
@@ -21,7 +22,7 @@ use crate::waiting::{Brought, WaiterId};
 use alloy_primitives::{Address, U256, keccak256};
 use evm::{Funding, RecoveredPayload, Status, SystemTransaction};
 use primitives::{Read, Verified};
-use proof::{Admission, Delivery, DeliveryStatus, Fact, LeafKind, Message, MessageId, domain_of};
+use proof::{Admission, Delivery, DeliveryStatus, Fact, LeafKind, Message, MessageId, domain_of, shard_of};
 
 /// Whether a step left something for the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,9 +153,24 @@ impl<R: Read> Work<'_, '_, R> {
         if let Some(ConsumedRecord { delivery, leaf, .. }) = get_value(&self.ledger.staged, CONSUMED, &key) {
             return Ok(Pending::Delivery { delivery, place: leaf, novelty: Novelty::Already });
         }
+        if let Some(before) = self.is_over(&message) {
+            return Err(DeliverRefusal::Over { message: id, nonce: message.nonce, before });
+        }
         self.shard.check_lag()?;
         let end = self.run_message(id, &message)?;
         Ok(self.consume(id, message, end))
+    }
+
+    /// Whether the shard that sent a message has certified that it has taken its end, and before which nonce that of all: then the
+    /// message was consumed here, and the record of it may have gone.
+    fn is_over(&self, message: &Message) -> Option<u32> {
+        let origin = shard_of(self.shard.params.network, message.origin)?;
+        let before = if origin == self.shard.me {
+            self.shard.unended.ended_before()
+        } else {
+            self.shard.seen.newest(origin)?.header.ended_before
+        };
+        (message.nonce < before).then_some(before)
     }
 
     /// How the message would end now; changes nothing.

@@ -14,6 +14,7 @@ use crate::heat::HotKey;
 use crate::limits::HOT_KEYS_TOLD_COUNT_MAX;
 use crate::locks::Conflict;
 use crate::outcomes::OutcomeRecord;
+use crate::retention::Forgetting;
 use commit::{Decision, DecisionProof, Descriptor, Rejection, Vote, VoteProof};
 use evm::{AccountState, ExecuteError, Executed, FeesKey, LockMode, Missing, RecoveredPayload, StateKey};
 use primitives::{AttemptId, Height, ShardId, Slot, Time, Verified};
@@ -89,6 +90,13 @@ pub enum Input {
     },
     /// Roots that [`crate::advance`] computed on an earlier snapshot. No reply.
     StateRoots(Advance),
+    /// What [`crate::Forgettings`] computed on an earlier snapshot.
+    Forget {
+        /// For the reply.
+        ticket: Ticket,
+        /// What goes.
+        forgetting: Box<Forgetting>,
+    },
     /// What somebody has seen of a shard: of this one, when it asked or when somebody shows it. No reply.
     Sighting {
         /// Which shard was asked; none if nobody was.
@@ -140,6 +148,7 @@ impl Input {
             | Self::Base { ticket, .. }
             | Self::Cheat { ticket, .. }
             | Self::CountLocks { ticket }
+            | Self::Forget { ticket, .. }
             | Self::Attest { ticket } => *ticket = another,
             Self::Votes(_) | Self::StateRoots(_) | Self::Sighting { .. } | Self::Tick => {}
         }
@@ -270,6 +279,8 @@ pub enum Answer {
     CheatRefused(CheatRefusal),
     /// What is locked here.
     Locks(LockCounts),
+    /// What was to go has gone, now or since before.
+    Forgot,
     /// What this shard has seen of another.
     Sighting {
         /// The newest certified header.
@@ -462,6 +473,18 @@ pub enum DeliverRefusal {
     /// The fact is no message of the shard that said it.
     #[error(transparent)]
     Message(#[from] MessageError),
+    /// Its origin has certified that it has taken its end: it is over, and no record of it may be here.
+    #[error(
+        "{message} is over: its origin has taken the end of all messages with a nonce below {before}, this has {nonce}"
+    )]
+    Over {
+        /// Which.
+        message: MessageId,
+        /// Its nonce.
+        nonce: u32,
+        /// Before which nonce all have ended.
+        before: u32,
+    },
     /// It is for another domain.
     #[error("the message is for domain {actual:#x}, this is {expected:#x}")]
     WrongDestination {
@@ -500,6 +523,16 @@ pub enum AcknowledgeRefusal {
     UnknownMessage {
         /// Which.
         message: MessageId,
+    },
+    /// It is not among what is kept: its end was taken and it was forgotten with the block that sent it, if it ever was sent here.
+    #[error(
+        "{message} is over: this shard keeps what it sent from block {first} on, and before that what has not ended"
+    )]
+    Over {
+        /// Which.
+        message: MessageId,
+        /// The first block whose messages are kept in any case.
+        first: Height,
     },
     /// Another shard than the message's destination says how it ended.
     #[error("the message went to domain {expected:#x}, domain {actual:#x} speaks of it")]

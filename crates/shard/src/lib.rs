@@ -41,6 +41,7 @@ mod own_calls;
 mod past;
 pub mod queries;
 mod recency;
+mod retention;
 mod seen;
 mod settling;
 mod shard;
@@ -51,6 +52,7 @@ mod told;
 mod tombstones;
 #[cfg(feature = "twins")]
 mod twins;
+mod unended;
 mod votes;
 mod waiting;
 
@@ -83,6 +85,7 @@ pub use order::{Committed, OrderError, order};
 pub use outcomes::{OutcomeRecord, number_of};
 pub use own_calls::OwnPayload;
 pub use past::PastError;
+pub use retention::{Forgetting, Forgettings, Forgotten, Kept, is_forgetting};
 pub use seen::EVIDENCE_COUNT_MAX;
 pub use shard::Shard;
 pub use spaces::SPACES;

@@ -16,7 +16,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use primitives::{Height, Time};
 use proof::{Delivery, Message};
 
-/// What a source keeps of a message it sent; for ever.
+/// What a source keeps of a message it sent: until it has ended, and as long as bodies of blocks are kept ([`crate::Kept`]).
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct SentRecord {
     /// The message.
@@ -55,7 +55,8 @@ pub enum HandlerEnd {
     Elsewhere,
 }
 
-/// What a destination keeps of a message it consumed; for ever (I13).
+/// What a destination keeps of a message it consumed: until its origin has certified that it knows the end (I13), and as long as bodies
+/// of blocks are kept ([`crate::Kept`]).
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct ConsumedRecord {
     /// The message.

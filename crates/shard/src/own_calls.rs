@@ -7,8 +7,9 @@
 //! Costs a reader some twenty records and those of one block; who commits pays nothing for it.
 //! Knows nothing of traces.
 
-use crate::applied::{Applied, Cause, applied};
+use crate::applied::{Applied, Cause, records};
 use crate::outcomes::outcome;
+use crate::retention::Kept;
 use crate::spaces::{APPLIED_COUNT, META};
 use crate::staged::get_value;
 use alloy_primitives::B256;
@@ -82,7 +83,7 @@ impl<R: Read> Iterator for OfBlock<'_, R> {
     fn next(&mut self) -> Option<OwnPayload> {
         loop {
             if self.page.is_empty() {
-                self.page = applied(self.read, self.next, RECORDS_PER_PAGE_COUNT).into();
+                self.page = records(self.read, self.next, RECORDS_PER_PAGE_COUNT).into();
                 self.next += self.page.len() as u64;
             }
             let record = self.page.pop_front().filter(|record| record.height == self.height)?;
@@ -95,10 +96,10 @@ impl<R: Read> Iterator for OfBlock<'_, R> {
 
 /// The number of the log's first record of the block at `height`, or of a later one.
 fn first_of(read: &impl Read, height: Height) -> u64 {
-    let (mut low, mut high) = (0, get_value(read, META, APPLIED_COUNT).unwrap_or(0));
+    let (mut low, mut high) = (Kept::read(read).applied, get_value(read, META, APPLIED_COUNT).unwrap_or(0));
     while low < high {
         let middle = low + (high - low) / 2;
-        if applied(read, middle, 1).first().is_some_and(|record| record.height < height) {
+        if records(read, middle, 1).first().is_some_and(|record| record.height < height) {
             low = middle + 1;
         } else {
             high = middle;

@@ -1,7 +1,7 @@
 //! What a shard's services read: pure functions over a snapshot of the store.
 //!
 //! Promise: a receipt made here is the same for ever, whenever it is made (R2, R7); pages are bounded and resume from a
-//! cursor, so a slow reader costs nothing here (I19).
+//! cursor, so a slow reader costs nothing here (I19). What is kept no longer is refused, never left out.
 //! Knows nothing of the machine's memory: what is not in the store is not known here.
 
 use crate::attempts::AttemptRecord;
@@ -10,6 +10,7 @@ use crate::limits::ATTEMPTS_LIVE_COUNT_MAX;
 use crate::limits::OUTCOMES_PAGE_BYTES_MAX;
 use crate::messages::{ConsumedRecord, SentRecord, ValueTotals};
 use crate::outcomes::OutcomeRecord;
+use crate::retention::{self, Forgotten, Kept};
 use crate::seen::EVIDENCE_COUNT_MAX;
 use crate::spaces::{
     self, ATTEMPTS, CONSUMED, ENTRIES, EVIDENCE, HEADERS, HISTORY, LEAVES, LEFT, META, OUTCOMES_BY_SLOT, PREPARED,
@@ -103,15 +104,23 @@ pub struct Block {
     pub entries: Vec<Entry>,
 }
 
-/// Up to `count_max` blocks from `from` on, without gaps.
-pub fn blocks(read: &impl Read, from: Height, count_max: usize) -> Vec<Block> {
+/// Up to `count_max` headers from `from` on, without gaps, each with its certificate. They are kept for ever.
+pub fn headers(read: &impl Read, from: Height, count_max: usize) -> Vec<(Header, Certificate)> {
     let heights = from.0.max(1)..from.0.max(1).saturating_add(count_max as u64);
-    let block = |height| {
-        let (header, certificate) = header(read, Height(height))?;
-        let entries = get_value(read, ENTRIES, &spaces::height_key(Height(height)))?;
+    heights.map_while(|height| header(read, Height(height))).collect()
+}
+
+/// Up to `count_max` blocks from `from` on, without gaps.
+///
+/// # Errors
+/// [`Forgotten`] if what the first of them did is kept no longer.
+pub fn blocks(read: &impl Read, from: Height, count_max: usize) -> Result<Vec<Block>, Forgotten> {
+    Kept::read(read).check_block(from)?;
+    let block = |(header, certificate): (Header, Certificate)| {
+        let entries = get_value(read, ENTRIES, &spaces::height_key(header.height))?;
         Some(Block { header, certificate, entries })
     };
-    heights.map_while(block).collect()
+    Ok(headers(read, from, count_max).into_iter().map_while(block).collect())
 }
 
 /// The outbox of a block, with the header and certificate its receipts need.
@@ -129,7 +138,9 @@ pub(crate) fn has_leaf(read: &impl Read, height: Height, kind: LeafKind) -> bool
 
 /// The receipt of the leaf at `place`, if there is one. Hashes the whole block's outbox.
 pub fn receipt(read: &impl Read, place: LeafPlace) -> Option<Receipt> {
-    let (outbox, header, certificate) = outbox(read, place.height)?;
+    let Some((outbox, header, certificate)) = outbox(read, place.height) else {
+        return retention::open_receipt(read, place);
+    };
     outbox.receipt(place.index, &header, &certificate).ok()
 }
 
@@ -166,7 +177,31 @@ pub struct OutboxPage {
 
 /// Up to `count_max` leaves of `kinds` (all if empty) from `from` on, out of at most
 /// [`OUTBOX_BLOCKS_PER_PAGE_COUNT_MAX`] blocks.
-pub fn outbox_page(read: &impl Read, from: LeafPlace, count_max: usize, kinds: &BTreeSet<LeafKind>) -> OutboxPage {
+///
+/// # Errors
+/// [`Forgotten`] if what the first of those blocks said is kept no longer.
+pub fn outbox_page(
+    read: &impl Read,
+    from: LeafPlace,
+    count_max: usize,
+    kinds: &BTreeSet<LeafKind>,
+) -> Result<OutboxPage, Forgotten> {
+    Kept::read(read).check_block(from.height)?;
+    Ok(page_of_kept(read, from, count_max, kinds))
+}
+
+/// The same, but of blocks whose bodies have gone what is still open: all that whoever carries messages and their ends has to know.
+pub fn open_outbox_page(read: &impl Read, from: LeafPlace, count_max: usize, kinds: &BTreeSet<LeafKind>) -> OutboxPage {
+    if Kept::read(read).check_block(from.height).is_ok() {
+        return page_of_kept(read, from, count_max, kinds);
+    }
+    let head = get_value(read, META, TIP).map_or(Height(0), |tip: Tip| tip.height);
+    let is_wanted = |leaf: &Leaf| kinds.is_empty() || kinds.contains(&leaf.kind);
+    let (leaves, next) = retention::open_leaves(read, from, count_max, is_wanted);
+    OutboxPage { leaves, next, head }
+}
+
+fn page_of_kept(read: &impl Read, from: LeafPlace, count_max: usize, kinds: &BTreeSet<LeafKind>) -> OutboxPage {
     let head = get_value(read, META, TIP).map_or(Height(0), |tip: Tip| tip.height);
     let next = LeafPlace { height: from.height.max(Height(1)), ..from };
     let mut page = OutboxPage { leaves: Vec::new(), next, head };
@@ -255,7 +290,15 @@ pub struct OutcomePage {
 
 /// Outcomes that are shown from `from` on and before slot `to`: up to `count_max`, and up to
 /// [`OUTCOMES_PAGE_BYTES_MAX`] with the last one.
-pub fn outcomes(read: &impl Read, from: OutcomeCursor, to: Slot, count_max: usize) -> OutcomePage {
+///
+/// # Errors
+/// [`Forgotten`] if something that was shown in the first of those slots is kept no longer.
+pub fn outcomes(read: &impl Read, from: OutcomeCursor, to: Slot, count_max: usize) -> Result<OutcomePage, Forgotten> {
+    Kept::read(read).check_shown(from.shown)?;
+    Ok(page_of_outcomes(read, from, to, count_max))
+}
+
+fn page_of_outcomes(read: &impl Read, from: OutcomeCursor, to: Slot, count_max: usize) -> OutcomePage {
     let start = spaces::outcome_key(from.shown, from.height, from.index);
     let entries = read.scan(OUTCOMES_BY_SLOT, &[], &start, count_max);
     let is_full = entries.len() >= count_max;

@@ -13,6 +13,7 @@ mod holders;
 mod messages;
 mod pruning;
 mod restored;
+mod retention;
 mod settling;
 mod slots;
 mod soak;

@@ -89,6 +89,7 @@ fn certified_in(input: &Input) -> Vec<Certified> {
         | Input::AbortRequest { .. }
         | Input::Cheat { .. }
         | Input::StateRoots(_)
+        | Input::Forget { .. }
         | Input::Base { .. }
         | Input::Attest { .. }
         | Input::Recall { .. }

@@ -29,12 +29,14 @@ use crate::locks::LockTable;
 use crate::messages::ValueTotals;
 use crate::queries;
 use crate::recency::Recency;
+use crate::retention::{Forgetting, Kept};
 use crate::seen::Seen;
 use crate::settling::Settling;
 use crate::spaces::{self, APPLIED_COUNT, CHANGES, HISTORY_TIP, META, NEWEST_SLOT, TIP, VALUE};
 use crate::staged::get_value;
 use crate::state_tree::{self, STATE_ROOT_LAG_BLOCKS_MAX};
 use crate::tombstones::Tombstones;
+use crate::unended::Unended;
 use crate::waiting::Waiting;
 use commit::Participant;
 use evm::{CodeCache, NetworkParams, Placement};
@@ -64,6 +66,7 @@ pub struct Shard {
     pub(crate) waiting: Waiting,
     pub(crate) tombstones: Tombstones,
     pub(crate) settling: Settling,
+    pub(crate) unended: Unended,
     pub(crate) value: ValueTotals,
     pub(crate) applied_count: u64,
     pub(crate) recency: Recency,
@@ -135,6 +138,7 @@ impl Shard {
             waiting: Waiting::default(),
             tombstones: Tombstones::open(read),
             settling: Settling::open(read),
+            unended: Unended::open(read),
         })
     }
 
@@ -203,6 +207,7 @@ impl Shard {
             epoch: self.epoch,
             time: self.time,
             settled_through: self.attempts.settled_through(self.time),
+            ended_before: self.unended.ended_before(),
             state: self.state,
         }
     }
@@ -295,7 +300,8 @@ impl Load {
     /// room; what is only asked for takes none. One input may exceed the gas of a step, so
     /// that every transaction fits into some step; what burns none is not kept out by it.
     fn takes(&mut self, input: &Input, params: &NetworkParams) -> bool {
-        if matches!(input, Input::Decision { .. } | Input::StateRoots(_) | Input::Attest { .. }) {
+        if matches!(input, Input::Decision { .. } | Input::StateRoots(_) | Input::Forget { .. } | Input::Attest { .. })
+        {
             return true;
         }
         let (inputs_count, gas) = (self.inputs_count + weight(input), gas(input, params));
@@ -368,6 +374,10 @@ impl<'s, 'a, R: Read> Work<'s, 'a, R> {
                 self.reply(ticket, answer);
             }
             Input::StateRoots(advance) => self.state_roots(advance),
+            Input::Forget { ticket, forgetting } => {
+                self.forget(*forgetting);
+                self.reply(ticket, Answer::Forgot);
+            }
             Input::Base { ticket, values } => {
                 let answer = self.take_base(values).unwrap_or_else(Answer::BaseRefused);
                 self.reply(ticket, answer);
@@ -402,6 +412,7 @@ impl<'s, 'a, R: Read> Work<'s, 'a, R> {
             Input::Base { ticket, .. } => (ticket, Answer::BaseRefused(busy.into())),
             Input::Cheat { ticket, .. } => (ticket, Answer::CheatRefused(busy.into())),
             Input::Attest { ticket } => (ticket, self.attest()),
+            Input::Forget { ticket, .. } => (ticket, Answer::Forgot),
             Input::Recall { ticket, .. } => (ticket, Answer::Sighting { newest: None }),
             Input::CountLocks { ticket } => (ticket, Answer::Locks(self.shard.count_locks())),
             Input::Votes(_) | Input::StateRoots(_) | Input::Sighting { .. } | Input::Tick => return,
@@ -419,6 +430,13 @@ impl<'s, 'a, R: Read> Work<'s, 'a, R> {
         if advance.from == Some(newest) && newest < height && height <= self.shard.tip.height {
             self.shard.state = advance.root;
             self.ledger.staged.extend(advance.writes);
+        }
+    }
+
+    /// Takes away what follows on what went before; what was computed twice changes nothing.
+    fn forget(&mut self, forgetting: Forgetting) {
+        if forgetting.from == Kept::read(&self.ledger.staged).first {
+            self.ledger.staged.extend(forgetting.writes);
         }
     }
 

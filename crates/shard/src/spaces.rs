@@ -4,6 +4,7 @@
 //! function writes each kind of key.
 //! Knows nothing of the machine that uses them.
 
+use crate::blocks::LeafPlace;
 use alloy_primitives::{Address, B256, U256};
 use evm::{FeesKey, StateKey};
 use primitives::{AttemptId, Height, ShardId, Slot, Space, Time};
@@ -41,6 +42,8 @@ pub const HEADERS: Space = Space("shard_headers");
 pub const ENTRIES: Space = Space("shard_entries");
 /// Height -> the leaves of the block's outbox.
 pub const LEAVES: Space = Space("shard_leaves");
+/// Height, index -> a leaf that somebody may still ask for, of a block whose body has gone ([`crate::retention`]).
+pub const OPEN_LEAVES: Space = Space("shard_open_leaves");
 /// Node id -> digest: the tree of earlier headers.
 pub const HISTORY: Space = Space("shard_history");
 /// Attempt -> what this shard has said of it and knows of it; a yes until the attempt is settled (R7), a no until the rule stands in
@@ -60,10 +63,12 @@ pub const APPLIED: Space = Space("shard_applied");
 pub const OUTCOMES: Space = Space("shard_outcomes");
 /// Network block, height, index -> transaction hash.
 pub const OUTCOMES_BY_SLOT: Space = Space("shard_outcomes_by_slot");
-/// Message -> what became of it here: the set that makes it run once.
+/// Message -> what became of it here: the set that makes it run once, together with the rule for those that are over.
 pub const CONSUMED: Space = Space("shard_consumed");
 /// Message -> its life as its source knows it.
 pub const SENT: Space = Space("shard_sent");
+/// Nonce -> nothing: messages to shards whose end is not known here ([`crate::unended`]).
+pub const UNENDED: Space = Space("shard_unended");
 /// Hyperlane's id -> message: those that left for a foreign chain, which is all that chain knows them by.
 pub const LEFT: Space = Space("shard_left");
 /// Shard -> the newest certified header of it that this one has seen.
@@ -72,7 +77,7 @@ pub const SIGHTINGS: Space = Space("shard_sightings");
 pub const EVIDENCE: Space = Space("shard_evidence");
 
 /// All of them: what a store for a shard is opened with.
-pub const SPACES: [Space; 30] = [
+pub const SPACES: [Space; 32] = [
     META,
     ACCOUNTS,
     SLOTS,
@@ -89,6 +94,7 @@ pub const SPACES: [Space; 30] = [
     HEADERS,
     ENTRIES,
     LEAVES,
+    OPEN_LEAVES,
     HISTORY,
     ATTEMPTS,
     TOMBSTONES,
@@ -100,6 +106,7 @@ pub const SPACES: [Space; 30] = [
     OUTCOMES_BY_SLOT,
     CONSUMED,
     SENT,
+    UNENDED,
     LEFT,
     SIGHTINGS,
     EVIDENCE,
@@ -117,6 +124,10 @@ pub(crate) const VALUE: &[u8] = b"value";
 pub(crate) const APPLIED_COUNT: &[u8] = b"applied count";
 /// In [`META`]: the newest slot that was committed ([`crate::recency`]).
 pub(crate) const NEWEST_SLOT: &[u8] = b"newest slot";
+/// In [`META`]: the nonce after that of the last message.
+pub(crate) const NEXT_NONCE: &[u8] = b"next nonce";
+/// In [`META`]: from where on bodies of blocks are kept ([`crate::retention`]).
+pub(crate) const KEPT_FROM: &[u8] = b"kept from";
 /// In [`META`]: there if the network was forked from another chain.
 pub(crate) const FORKED: &[u8] = b"forked";
 /// In [`TREE_ROOTS`] and [`PAST_ROWS`]: the newest. Sorts after every height.
@@ -130,6 +141,17 @@ pub(crate) fn height_key(height: Height) -> [u8; 8] {
 /// The height that a key starts with.
 pub(crate) fn height_of(key: &[u8]) -> Height {
     Height(number_of(key))
+}
+
+/// A leaf's place as a key: in outbox order.
+pub(crate) fn place_key(place: LeafPlace) -> Vec<u8> {
+    [&place.height.0.to_be_bytes()[..], &place.index.to_be_bytes()].concat()
+}
+
+/// The place that such a key is of.
+pub(crate) fn place_of(key: &[u8]) -> LeafPlace {
+    let index = key.get(8..12).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_be_bytes);
+    LeafPlace { height: height_of(key), index }
 }
 
 /// A shard's key.
@@ -235,6 +257,9 @@ mod tests {
         assert!(height_key(Height(255)) < height_key(Height(256)));
         assert!(outcome_key(Slot(1), Height(9), 9) < outcome_key(Slot(2), Height(1), 0));
         assert_eq!(height_of(&height_key(Height(7))), Height(7));
+        let place = |height, index| LeafPlace { height: Height(height), index };
+        assert!(place_key(place(7, 300)) < place_key(place(8, 0)));
+        assert_eq!(place_of(&place_key(place(7, 300))), place(7, 300));
     }
 
     #[test]

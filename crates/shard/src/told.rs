@@ -17,6 +17,7 @@ use crate::limits::OUTCOMES_PAGE_BYTES_MAX;
 use crate::outcomes::{OutcomeRecord, outcome};
 use crate::own_calls::{self, OwnPayload};
 use crate::queries;
+use crate::retention::{Forgotten, Kept};
 use crate::spaces::{self, LEAVES, META, TIP};
 use crate::staged::get_value;
 use alloy_primitives::{B256, keccak256};
@@ -76,7 +77,11 @@ pub struct ToldPage {
 
 /// Tells the log from `from` on: up to `count_max` outcomes, [`TOLD_BLOCKS_COUNT_MAX`] blocks, and
 /// [`OUTCOMES_PAGE_BYTES_MAX`] with the last outcome.
-pub fn told(read: &impl Read, from: OutcomePlace, count_max: usize) -> ToldPage {
+///
+/// # Errors
+/// [`Forgotten`] if what the first of those blocks did is kept no longer.
+pub fn told(read: &impl Read, from: OutcomePlace, count_max: usize) -> Result<ToldPage, Forgotten> {
+    Kept::read(read).check_block(from.height)?;
     let head = get_value(read, META, TIP).map_or(Height(0), |tip: Tip| tip.height);
     let mut page = ToldPage { blocks: Vec::new(), certificate: None, next: None, head };
     let mut room = Room { outcomes_count: count_max, bytes: OUTCOMES_PAGE_BYTES_MAX };
@@ -91,7 +96,7 @@ pub fn told(read: &impl Read, from: OutcomePlace, count_max: usize) -> ToldPage 
         page.blocks.push(ToldBlock { header, outcomes });
         page.certificate = Some(certificate);
     }
-    page
+    Ok(page)
 }
 
 /// What a page may still take.

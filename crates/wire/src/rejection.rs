@@ -75,7 +75,7 @@ reasons! {
     Undecided "UNDECIDED" FailedPrecondition never;
     /// The decision contradicts this shard's record: an alarm.
     Contradiction "CONTRADICTION" DataLoss never;
-    /// The attempt is over on all its shards, and no longer known here.
+    /// The attempt or the message is over on all its shards, and no longer known here.
     Settled "SETTLED" NotFound never;
     /// A receipt, certificate or path that does not verify.
     BadReceipt "BAD_RECEIPT" InvalidArgument never;
@@ -125,7 +125,7 @@ reasons! {
     RangeTooWide "RANGE_TOO_WIDE" OutOfRange never;
     /// State of a past block, which is not kept.
     HistoryUnavailable "HISTORY_UNAVAILABLE" OutOfRange never;
-    /// What past blocks show, which is not kept.
+    /// What past blocks did, said or show, which is not kept.
     Pruned "PRUNED" OutOfRange never;
     /// No credentials, or wrong ones.
     Unauthenticated "UNAUTHENTICATED" Unauthenticated never;

@@ -186,6 +186,15 @@ pub struct OutboxLeaf {
     pub receipt: Receipt,
 }
 
+/// What a reader of an outbox wants of blocks whose bodies are kept no longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OldLeaves {
+    /// All leaves, which are not there: such blocks are refused ([`crate::Reason::Pruned`]).
+    All,
+    /// Those that are still open: enough for who carries messages and their ends.
+    Open,
+}
+
 /// Leaves in outbox order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxPage {
@@ -296,6 +305,7 @@ pub trait ShardApi: Send + Sync + 'static {
         cursor: LeafPlace,
         count_max: usize,
         kinds: BTreeSet<LeafKind>,
+        old: OldLeaves,
     ) -> impl Future<Output = Result<OutboxPage, Rejection>> + Send;
 
     /// The receipt of the leaf of `kind` about `id`; [`crate::Reason::NotFound`] without one.

@@ -37,9 +37,9 @@ use wire::proto::v1;
 use wire::relay::{DeadLetter, RelayApi, RelayClient, Route, RouteKey, Taken, Trace, TraceEvent, TraceStage};
 use wire::server::{Access, Listener, ServerBuilder, ServerSettings};
 use wire::shard::{
-    CertifiedBlock, Delivered, HotKey, LockCounts, LogPage, Mark, MessageLife, Novelty, OutboxLeaf, OutboxPage,
-    OutcomeCursor, OutcomePage, OutcomePlace, OutcomeQuery, OwnPayload, ShardApi, ShardClient, ShardStatus, StateProof,
-    StateProofs, StateRead, Terms, ToldBlock, ToldOutcome, ToldPage,
+    CertifiedBlock, Delivered, HotKey, LockCounts, LogPage, Mark, MessageLife, Novelty, OldLeaves, OutboxLeaf,
+    OutboxPage, OutcomeCursor, OutcomePage, OutcomePlace, OutcomeQuery, OwnPayload, ShardApi, ShardClient, ShardStatus,
+    StateProof, StateProofs, StateRead, Terms, ToldBlock, ToldOutcome, ToldPage,
 };
 use wire::state::{FreshValue, LeafPlace, OutcomeRecord, ReadValue, StateValue};
 use wire::{Reason, Rejection};
@@ -249,6 +249,7 @@ impl ShardApi for Everything {
         cursor: LeafPlace,
         count_max: usize,
         kinds: BTreeSet<LeafKind>,
+        _: OldLeaves,
     ) -> Result<OutboxPage, Rejection> {
         let leaves = kinds
             .iter()
@@ -514,7 +515,8 @@ async fn a_shard_answers_every_call() {
     assert_eq!(client.tell_log(place).await.unwrap(), LogPage { told: told(place), open: Slot(7) });
     assert_eq!(client.blocks(Height(5), 1).await.unwrap()[0].header.height, Height(5));
     let cursor = LeafPlace { height: Height(1), index: 0 };
-    let page = client.outbox(cursor, 10, &[LeafKind::Message, LeafKind::Delivery].into()).await.unwrap();
+    let page =
+        client.outbox(cursor, 10, &[LeafKind::Message, LeafKind::Delivery].into(), OldLeaves::All).await.unwrap();
     assert_eq!(page.leaves.len(), 2);
     assert_eq!(page.next, LeafPlace { height: Height(2), index: 0 });
     let found = client.receipt(LeafKind::Outcome, B256::repeat_byte(7)).await.unwrap();

@@ -81,6 +81,8 @@ pub struct Tally {
     pub last_agents: u64,
     /// Records of settled attempts that went.
     pub forgotten: u64,
+    /// Records of consumed messages that went.
+    pub messages_forgotten: u64,
     /// Attempts that aborted after a yes somewhere.
     pub aborts: u64,
     /// Payloads of one shard alone.
@@ -98,6 +100,7 @@ impl Tally {
         self.shared += other.shared;
         self.last_agents += other.last_agents;
         self.forgotten += other.forgotten;
+        self.messages_forgotten += other.messages_forgotten;
         self.aborts += other.aborts;
         self.locals += other.locals;
         self.messages += other.messages;

@@ -250,10 +250,20 @@ impl Sum {
             self.steps,
             self.virtual_millis as f64 / 1000.0 / seconds
         );
-        let Tally { commits, shared, last_agents, forgotten, aborts, locals, messages, acknowledged } = self.tally;
+        let Tally {
+            commits,
+            shared,
+            last_agents,
+            forgotten,
+            messages_forgotten,
+            aborts,
+            locals,
+            messages,
+            acknowledged,
+        } = self.tally;
         println!("shards:  {commits} attempts committed, {aborts} aborted, {locals} payloads of one shard alone");
         println!(
-            "         {shared} parts of shared attempts, {last_agents} commits with the last agent's vote, {forgotten} settled records forgotten"
+            "         {shared} parts of shared attempts, {last_agents} commits with the last agent's vote, {forgotten} settled records and {messages_forgotten} consumed messages forgotten"
         );
         let [committed, refused, lost] = self.told;
         println!("clients: {committed} told committed, {refused} told refused, {lost} told nothing more");

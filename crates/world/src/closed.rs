@@ -14,7 +14,7 @@ use shard::spaces::OUTCOMES;
 use shard::{Answer, Input, OutcomeRecord, Ticket};
 
 /// No call's ticket: those count from 1.
-const NO_CALL: Ticket = Ticket(0);
+pub(crate) const NO_CALL: Ticket = Ticket(0);
 
 /// Most canonical bytes of an outcome's record.
 const OUTCOME_BYTES_MAX: usize = 4 << 20;

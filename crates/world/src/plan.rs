@@ -36,6 +36,8 @@ pub struct Plan {
     /// Whether state trees are advanced. Without, a shard refuses new work after
     /// [`shard::state_tree::STATE_ROOT_LAG_BLOCKS_MAX`] blocks.
     pub roots: Roots,
+    /// For how long shards keep what their blocks did, where state trees are advanced. None: for ever. Checks go by an archive.
+    pub bodies_kept: Option<Millis>,
     /// What the run is checked for while it goes.
     pub checks: Watch,
     /// Whether the run is told as a story.
@@ -111,6 +113,7 @@ impl Plan {
             sync: Span::of(0),
             relay_poll: Millis(100),
             roots: Roots::Left,
+            bodies_kept: None,
             checks: Watch::Nothing,
             story: Story::Silent,
             #[cfg(feature = "twins")]

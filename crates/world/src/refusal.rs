@@ -62,16 +62,24 @@ impl From<AttemptRefusal> for Rejection {
 
 impl From<DeliverRefusal> for Rejection {
     fn from(refusal: DeliverRefusal) -> Self {
-        let busy = matches!(refusal, DeliverRefusal::Busy(_));
-        rejection(if busy { Remedy::Later } else { Remedy::Never }, &refusal)
+        let remedy = match refusal {
+            DeliverRefusal::Busy(_) => Remedy::Later,
+            DeliverRefusal::Over { .. } => Remedy::Settled,
+            DeliverRefusal::Message(_) | DeliverRefusal::WrongDestination { .. } => Remedy::Never,
+        };
+        rejection(remedy, &refusal)
     }
 }
 
 impl From<AcknowledgeRefusal> for Rejection {
     fn from(refusal: AcknowledgeRefusal) -> Self {
         // A shard that does not know what it sent is behind what it has signed; it may catch up.
-        let later = matches!(refusal, AcknowledgeRefusal::Busy(_) | AcknowledgeRefusal::UnknownMessage { .. });
-        rejection(if later { Remedy::Later } else { Remedy::Never }, &refusal)
+        let remedy = match refusal {
+            AcknowledgeRefusal::Busy(_) | AcknowledgeRefusal::UnknownMessage { .. } => Remedy::Later,
+            AcknowledgeRefusal::Over { .. } => Remedy::Settled,
+            AcknowledgeRefusal::Message(_) | AcknowledgeRefusal::WrongDestination { .. } => Remedy::Never,
+        };
+        rejection(remedy, &refusal)
     }
 }
 

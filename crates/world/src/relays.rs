@@ -139,7 +139,11 @@ impl World {
             Ok(Done::Delivered { novelty: Novelty::Already, receipt }) => Taken::Already(checked(receipt)),
             Ok(_) => Taken::Refused { refusal: Refusal::Retryable, reason: "an answer of another kind".to_owned() },
             Err(rejection) => {
-                let refusal = if rejection.remedy == Remedy::Later { Refusal::Retryable } else { Refusal::Final };
+                let refusal = match rejection.remedy {
+                    Remedy::Later => Refusal::Retryable,
+                    Remedy::Settled => Refusal::Over,
+                    _ => Refusal::Final,
+                };
                 Taken::Refused { refusal, reason: rejection.text }
             }
         }

@@ -3,7 +3,7 @@
 //! What `services/executor` does with gRPC and threads, in line: the same checks before the step, the same queries beside it.
 
 use crate::call::{AbortClaim, CallId, Done, Rejection, Remedy, Request, Response};
-use crate::closed::Told;
+use crate::closed::{NO_CALL, Told};
 use crate::disk::Durability;
 use crate::keys;
 use crate::node::Node;
@@ -19,7 +19,9 @@ use evm::StateKey;
 use primitives::{AttemptId, Memory, Millis, Read, ShardId, Time, Write};
 use proof::{LeafKind, Receipt};
 use shard::spaces::SENT;
-use shard::{Answer, Input, LeafPlace, Reply, Send, SentRecord, Shard, ShardConfig, Ticket, advance, queries};
+use shard::{
+    Answer, Forgettings, Input, LeafPlace, Reply, Send, SentRecord, Shard, ShardConfig, Ticket, advance, queries,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The pause before state trees are advanced over what came meanwhile: as in `services/executor`.
@@ -46,6 +48,9 @@ pub struct ShardParty {
     pub(crate) copies: Copies,
     /// What it has told of its time.
     pub(crate) told: Told,
+    forgettings: Forgettings,
+    /// Its store with all that it has forgotten, where shards forget.
+    archive: Option<Memory>,
 }
 
 /// A call whose items are not all answered.
@@ -66,7 +71,15 @@ impl ShardParty {
             store.apply(write);
         }
         let machine = Shard::open(config, &store)?;
+        #[cfg_attr(not(feature = "twins"), allow(unused_mut, reason = "only a twin changes it"))]
+        let mut forgettings = Forgettings::default();
+        #[cfg(feature = "twins")]
+        {
+            forgettings.twin = world.plan.twin;
+        }
         Ok(Self {
+            forgettings,
+            archive: world.plan.bodies_kept.map(|_| store.clone()),
             node: Node::new(machine, store, Durability::Synced),
             open: BTreeMap::new(),
             tickets: BTreeMap::new(),
@@ -85,6 +98,11 @@ impl ShardParty {
     /// What is on its disk: [`shard::queries`] read it.
     pub fn store(&self) -> &Memory {
         &self.node.store
+    }
+
+    /// The same with all that was forgotten.
+    pub(crate) fn archive(&self) -> &Memory {
+        self.archive.as_ref().unwrap_or(&self.node.store)
     }
 
     /// How many batches it wrote.
@@ -139,6 +157,9 @@ impl Actor for Shard {
         world.watch_batch(ShardId(index as u32), writes);
         world.watch_restored(ShardId(index as u32), writes);
         world.watch_closed(ShardId(index as u32), writes);
+        if let Some(archive) = &mut world.shards[index].archive {
+            writes.iter().filter(|write| !shard::is_forgetting(write)).for_each(|write| archive.apply(write.clone()));
+        }
         for write in writes {
             if let Write::Put { space: SENT, key, value } = write {
                 world.note_message(key, value);
@@ -234,6 +255,19 @@ impl World {
         if let Ok(Some(advance)) = advance {
             self.give::<Shard>(shard.0 as usize, Input::StateRoots(advance));
         }
+        self.forget(shard);
+    }
+
+    /// Has a shard forget what is old, as its node does beside its steps.
+    fn forget(&mut self, shard: ShardId) {
+        let Some(kept) = self.plan.bodies_kept else { return };
+        let party = &mut self.shards[shard.0 as usize];
+        let newest = queries::status(&party.node.store).map_or(Time(0), |status| status.tip.time);
+        let before = Time(newest.0.saturating_sub(kept.0));
+        if let Some(forgetting) = party.forgettings.next(&party.node.store, before) {
+            let input = Input::Forget { ticket: NO_CALL, forgetting: Box::new(forgetting) };
+            self.give::<Shard>(shard.0 as usize, input);
+        }
     }
 
     /// A call has come to a shard.
@@ -254,7 +288,7 @@ impl World {
             }
             Request::Outbox { from, count_max } => {
                 let kinds = BTreeSet::from([LeafKind::Message, LeafKind::Delivery]);
-                let page = queries::outbox_page(store, from, count_max, &kinds);
+                let page = queries::open_outbox_page(store, from, count_max, &kinds);
                 Response::Page {
                     receipts: page.leaves.into_iter().map(|(_, receipt)| receipt).collect(),
                     next: page.next,
@@ -422,6 +456,7 @@ fn told(answer: &Answer) -> String {
         Answer::Attested { open, time, .. } => format!("attests {time}, slot {open} is open"),
         Answer::Sighting { .. } => "says what it has seen".to_owned(),
         Answer::Locks(_) => "says what is locked".to_owned(),
+        Answer::Forgot => "forgot what is old".to_owned(),
         Answer::BaseTaken => "took values of a forked chain".to_owned(),
         Answer::BaseRefused(refusal) => format!("does not take values of a forked chain: {refusal}"),
         Answer::Cheated { .. } | Answer::CheatRefused(_) => "was asked to cheat, which nobody here does".to_owned(),
@@ -443,6 +478,7 @@ fn done(answer: Answer) -> Option<Result<Done, Rejection>> {
         Answer::Acknowledged { novelty, .. } => Ok(Done::Delivered { novelty, receipt: None }),
         Answer::AcknowledgeRefused(refusal) => Err(refusal.into()),
         Answer::Attested { .. }
+        | Answer::Forgot
         | Answer::Sighting { .. }
         | Answer::Locks(_)
         | Answer::BaseTaken

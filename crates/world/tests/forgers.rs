@@ -19,7 +19,7 @@ const BYSTANDER: ShardId = ShardId(2);
 
 fn receipts(world: &World, shard: ShardId, kind: LeafKind) -> Vec<Receipt> {
     let from = LeafPlace { height: primitives::Height(0), index: 0 };
-    let page = queries::outbox_page(world.shard(shard).store(), from, 100, &[kind].into());
+    let page = queries::outbox_page(world.shard(shard).store(), from, 100, &[kind].into()).unwrap();
     page.leaves.into_iter().map(|(_, receipt)| receipt).collect()
 }
 

@@ -20,6 +20,7 @@ fn seeds_of_mixed_work_under_faults_break_nothing() {
         told.iter_mut().zip(report.told).for_each(|(sum, told)| *sum += told);
     }
     assert!(told[0] > 100 && told[1] > 0, "work was done: {told:?}");
+    assert!(tally.messages_forgotten > 3, "consumed messages were forgotten: {tally:?}");
     assert!(tally.shared > 5 && tally.last_agents > 20, "attempts were shared, and last agents voted: {tally:?}");
     assert!(counts.uncovered([Kind::Drop, Kind::Reorder, Kind::Delay]).is_empty(), "{counts:?}");
 }
@@ -104,6 +105,7 @@ fn every_broken_rule_is_seen() {
             Twin::SlotOrderIgnored => &["I20"],
             Twin::ParticipantsNotBound => &["I3"],
             Twin::RestoredStoreVotes => &["R14"],
+            Twin::MessageForgotten => &["I13, I14", "I14"],
             Twin::UndecidedRead | Twin::EarlyReadUnlock => &["R6", "I9", "I16"],
         }
     }

@@ -3,7 +3,7 @@ import { type Reader, isZero, joined, u16, u32, u64 } from "./bytes.js";
 import { HEADER } from "./domains.js";
 import { Refused } from "./refused.js";
 
-const VERSION = 2;
+const VERSION = 3;
 const OUTBOX_LEAVES_COUNT_MAX = 1 << 20;
 
 /** The summary of one block of one shard's log. */
@@ -18,6 +18,8 @@ export interface Header {
   readonly time: bigint;
   /** No attempt with a deadline at or before this is undecided there. */
   readonly settledThrough: bigint;
+  /** Every message of a lower nonce that went from here to a shard has ended. */
+  readonly endedBefore: number;
   readonly logRoot: Uint8Array;
   readonly outcomeRoot: Uint8Array;
   readonly outboxRoot: Uint8Array;
@@ -28,7 +30,7 @@ export interface Header {
   readonly stateHeight: bigint;
 }
 
-export const HEADER_BYTES = 2 + 8 + 4 + 8 + 8 + 32 + 8 + 32 + 32 + 32 + 4 + 32 + 32 + 8 + 8;
+export const HEADER_BYTES = 2 + 8 + 4 + 8 + 8 + 32 + 8 + 8 + 4 + 32 + 32 + 32 + 4 + 32 + 32 + 8;
 
 export function readHeader(reader: Reader): Header {
   return {
@@ -40,6 +42,7 @@ export function readHeader(reader: Reader): Header {
     parent: reader.digest(),
     time: reader.u64(),
     settledThrough: reader.u64(),
+    endedBefore: reader.u32(),
     logRoot: reader.digest(),
     outcomeRoot: reader.digest(),
     outboxRoot: reader.digest(),
@@ -60,6 +63,7 @@ export function headerBytes(header: Header): Uint8Array {
     header.parent,
     u64(header.time),
     u64(header.settledThrough),
+    u32(header.endedBefore),
     header.logRoot,
     header.outcomeRoot,
     header.outboxRoot,

@@ -27,7 +27,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wire::Rejection;
-use wire::shard::ShardClient;
+use wire::shard::{OldLeaves, ShardClient};
 use wire::state::LeafPlace;
 
 /// How many foreign blocks one look goes on by.
@@ -236,7 +236,7 @@ impl<C: Chain> Attestor<C> {
     pub async fn look_out(&mut self, shard: ShardId, client: &ShardClient) -> Result<usize, LookError> {
         let from = self.read.get(&shard.0).copied().unwrap_or(LeafPlace { height: Height(0), index: 0 });
         let kinds = [LeafKind::Message, LeafKind::Delivery].into();
-        let page = client.outbox(from, LEAVES_COUNT, &kinds).await?;
+        let page = client.outbox(from, LEAVES_COUNT, &kinds, OldLeaves::All).await?;
         let count = page.leaves.len();
         for leaf in page.leaves {
             let next = LeafPlace { height: leaf.place.height, index: leaf.place.index + 1 };

@@ -7,7 +7,8 @@
 //!
 //! Promise: one question asks for the clock and the content, and each block of a log is asked for once, from the first on where the
 //! index is new. What a shard's validators did not certify does not come into the index ([`wire::shard::LogReader`]): a shard that
-//! tells such a thing holds the head until it tells the truth, and the process is not ready meanwhile. One that does not answer
+//! tells such a thing holds the head until it tells the truth, and the process is not ready meanwhile; nor is it where the shard's
+//! node has forgotten what comes next here. One that does not answer
 //! for [`host::PEER_SILENT_MAX`] holds nobody up; when it is back, what it shows meanwhile is fetched first.
 
 use crate::blocks::Blocks;
@@ -19,8 +20,8 @@ use proof::ReceiptVerifier;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Fault;
-use wire::Rejection;
 use wire::shard::{LogReader, Untold};
+use wire::{Reason, Rejection};
 
 /// Follows all shards of `network`; ends when nobody listens to the head. An index that fails ends the process: it would be ready,
 /// and tell no new blocks.
@@ -42,6 +43,7 @@ pub(crate) fn follow(
             verifier: Arc::clone(&verifier),
             reader,
             refusals: Refusals::new(shard, process),
+            gap: Gap { shard, health: process.health.clone(), is_open: false },
         };
         process.tasks.try_spawn("the follower of a shard", async move {
             let mut hurries = follower.blocks.hurries();
@@ -65,12 +67,20 @@ struct Follower {
     verifier: Arc<ReceiptVerifier>,
     reader: LogReader,
     refusals: Refusals,
+    gap: Gap,
 }
 
 impl Follower {
     async fn ask(&mut self) -> Result<(), Fault> {
         match self.take().await {
-            Ok(()) => self.refusals.end(),
+            Ok(()) => {
+                self.refusals.end();
+                self.gap.end();
+            }
+            Err(Untaken::Rejected(rejection)) if rejection.reason == Reason::Pruned => {
+                self.gap.open(&rejection);
+                self.refusals.end();
+            }
             Err(Untaken::Rejected(rejection)) => {
                 tracing::debug!(shard = %self.shard, %rejection, "a shard's log was not followed");
             }
@@ -142,6 +152,41 @@ impl Refusals {
 
     fn name(&self) -> String {
         format!("the index of shard {}", self.shard)
+    }
+}
+
+/// Says that a shard's node keeps no longer what comes next here: once in the log, and in what makes a process unready while it is so.
+#[derive(Debug)]
+struct Gap {
+    shard: ShardId,
+    health: Health,
+    is_open: bool,
+}
+
+impl Gap {
+    fn open(&mut self, rejection: &Rejection) {
+        if self.is_open {
+            return;
+        }
+        let why = format!(
+            "{rejection}. This coordinator's index ends before that: give it a node of the shard that keeps all (`archive = true`), or \
+             stop it, move its data folder away and start it with a copy of the folder of a coordinator that was not away for so long"
+        );
+        tracing::error!(shard = %self.shard, %why, "a shard's node has forgotten what comes next here: no newer block is told");
+        self.health.stand_still(self.name(), Some(&why));
+        self.is_open = true;
+    }
+
+    fn end(&mut self) {
+        if self.is_open {
+            tracing::info!(shard = %self.shard, "a shard's node tells what comes next here again");
+            self.health.stand_still(self.name(), None);
+            self.is_open = false;
+        }
+    }
+
+    fn name(&self) -> String {
+        format!("the end of the index of shard {}", self.shard)
     }
 }
 

@@ -110,6 +110,7 @@ mod tests {
             parent: root(1),
             time: Time(time),
             settled_through: Time(0),
+            ended_before: 0,
             log_root: root(2),
             outcome_root: root(3),
             outbox_root: root(4),

@@ -186,6 +186,7 @@ mod tests {
             parent: Digest::new([1; 32]),
             time: Time(1_000),
             settled_through: Time(0),
+            ended_before: 0,
             log_root: Digest::new([2; 32]),
             outcome_root: Digest::new([3; 32]),
             outbox_root: outbox.root(),

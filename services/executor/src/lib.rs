@@ -14,6 +14,7 @@ mod convert;
 mod evidence;
 mod fate;
 mod floor;
+mod forgetting;
 mod node;
 mod participant;
 mod peers;
@@ -25,7 +26,7 @@ mod shard_api;
 
 pub use floor::FloorError;
 pub use restore::{RestoreError, Restored, restore};
-pub use settings::{BLOCKS_KEPT_COUNT_MIN, Settings, history_s_default};
+pub use settings::{BLOCKS_KEPT_COUNT_MIN, Settings, bodies_s_default, history_s_default};
 
 use base::Base;
 use chains::pinned::{self, Pin, PinError, Pinned};
@@ -169,7 +170,7 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     if let Some(reads) = reads {
         process.tasks.spawn("values of the forked chain", reads);
     }
-    let slots_kept = settings.slots_kept(&network.params);
+    let (slots_kept, bodies_kept) = (settings.slots_kept(&network.params), settings.bodies_kept(&network.params));
     let node = Arc::new(Node {
         handle: running.handle,
         checks,
@@ -194,6 +195,9 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     peers::watch(&node, &peers, &process.health, &clocks);
     process.tasks.spawn("questions to peers", peers::carry(Arc::clone(&node), peers, running.handouts));
     process.tasks.try_spawn("state roots", roots::follow(Arc::clone(&node)));
+    if let Some(kept) = bodies_kept {
+        process.tasks.try_spawn("forgetting what is old", forgetting::follow(Arc::clone(&node), kept));
+    }
     let subject = Subject {
         identity: identity(&node.network, me, &key),
         genesis: node.network.genesis_digest,

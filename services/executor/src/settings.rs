@@ -1,8 +1,9 @@
 //! What a shard node is told.
 
-use evm::NetworkParams;
+use evm::{Environments, NetworkParams};
 use host::evidence::Settled;
 use host::{Live, LiveSettings, TlsSettings};
+use primitives::Millis;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,6 +15,11 @@ pub const BLOCKS_KEPT_COUNT_MIN: u64 = 128;
 /// For how long the state after a block is kept where nothing is said.
 pub const fn history_s_default() -> u64 {
     30 * 60
+}
+
+/// For how long what blocks did is kept where nothing is said: a week.
+pub const fn bodies_s_default() -> u64 {
+    7 * 24 * 60 * 60
 }
 
 /// The executor's TOML file; each field may also come from the environment as `DOVETAIL_EXECUTOR_<FIELD>`.
@@ -43,7 +49,11 @@ pub struct Settings {
     /// For how many seconds the state after each block is kept; [`BLOCKS_KEPT_COUNT_MIN`] blocks in any case.
     #[serde(default = "history_s_default")]
     pub history_s: u64,
-    /// Whether the state after every block is kept, however old.
+    /// For how many seconds it is kept what blocks did, said and brought about: transactions with their outcomes and logs, and messages
+    /// that have ended. Never for less than `history_s`.
+    #[serde(default = "bodies_s_default")]
+    pub bodies_s: u64,
+    /// Whether the state after every block, and what it did, is kept, however old.
     #[serde(default)]
     pub archive: bool,
     /// Where the chain is that the network was forked from, `http://` or `https://`. What was read of it is kept in `data`.
@@ -86,5 +96,12 @@ impl Settings {
         }
         let slots = self.history_s.saturating_mul(1_000).div_ceil(params.slot_length.0.max(1));
         slots.max(BLOCKS_KEPT_COUNT_MIN)
+    }
+
+    /// For how long what blocks did is kept; none for ever. A network that replays another chain's blocks runs what nobody signed, and
+    /// knows by what it did that it did it: it forgets nothing.
+    pub(crate) fn bodies_kept(&self, params: &NetworkParams) -> Option<Millis> {
+        let is_for_ever = self.archive || params.environments == Environments::Replay;
+        (!is_for_ever).then(|| Millis(self.bodies_s.max(self.history_s).saturating_mul(1_000)))
     }
 }

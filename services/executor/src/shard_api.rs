@@ -8,13 +8,13 @@ use evm::{Environments, Payload, StateKey, SystemTransaction};
 use host::Class;
 use primitives::{Height, Millis, Read, ShardId, Slot, Time, Verified};
 use proof::{Admission, Fact, ForeignReceipt, LeafKind, MessageId, Receipt};
-use shard::{Answer, Cheat, Input, LeafPlace, OutcomeRecord, PastError, queries};
+use shard::{Answer, Cheat, Input, Kept, LeafPlace, OutcomeRecord, PastError, queries};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use wire::participant::Answers;
 use wire::shard::{
-    CertifiedBlock, Delivered, LockCounts, LogPage, Mark, MessageLife, OutboxLeaf, OutboxPage, OutcomeCursor,
-    OutcomePage, OutcomePlace, OutcomeQuery, ShardApi, ShardStatus, StateProof, StateProofs, StateRead,
+    CertifiedBlock, Delivered, LockCounts, LogPage, Mark, MessageLife, OldLeaves, OutboxLeaf, OutboxPage,
+    OutcomeCursor, OutcomePage, OutcomePlace, OutcomeQuery, ShardApi, ShardStatus, StateProof, StateProofs, StateRead,
 };
 use wire::state::{ReadValue, StateValue};
 use wire::{Reason, Rejection};
@@ -107,12 +107,16 @@ impl ShardApi for Node {
     }
 
     async fn outcome(&self, transaction: B256) -> Result<OutcomeRecord, Rejection> {
-        queries::outcome(&self.handle.reader().snapshot(), transaction).ok_or_else(|| not_found("the transaction"))
+        let reader = self.handle.reader();
+        let snapshot = reader.snapshot();
+        queries::outcome(&snapshot, transaction).ok_or_else(|| not_kept(&snapshot, "the transaction"))
     }
 
     async fn own_call(&self, transaction: B256) -> Result<SystemTransaction, Rejection> {
-        let call = queries::own_call(&self.handle.reader().snapshot(), transaction);
-        call.ok_or_else(|| not_found("a call of the protocol's own"))
+        let reader = self.handle.reader();
+        let snapshot = reader.snapshot();
+        let call = queries::own_call(&snapshot, transaction);
+        call.ok_or_else(|| not_kept(&snapshot, "a call of the protocol's own"))
     }
 
     async fn locks(&self) -> Result<LockCounts, Rejection> {
@@ -127,14 +131,14 @@ impl ShardApi for Node {
         let Attested { open, .. } = self.attest().await?;
         let from = query.cursor.unwrap_or_else(|| OutcomeCursor::at(query.from));
         let to = query.to.unwrap_or(open);
-        let page = queries::outcomes(&self.handle.reader().snapshot(), from, to, query.count_max);
+        let page = queries::outcomes(&self.handle.reader().snapshot(), from, to, query.count_max)?;
         Ok(OutcomePage { outcomes: page.outcomes, next: page.next, open })
     }
 
     async fn tell_log(&self, from: OutcomePlace, count_max: usize) -> Result<LogPage, Rejection> {
         // This first: what is attested now bounds every block that the snapshot may miss.
         let Attested { open, .. } = self.attest().await?;
-        Ok(LogPage { told: queries::told(&self.handle.reader().snapshot(), from, count_max), open })
+        Ok(LogPage { told: queries::told(&self.handle.reader().snapshot(), from, count_max)?, open })
     }
 
     async fn cheat(&self, cheat: Cheat) -> Result<Slot, Rejection> {
@@ -146,9 +150,8 @@ impl ShardApi for Node {
     }
 
     async fn blocks(&self, from: Height, count_max: usize) -> Result<Vec<CertifiedBlock>, Rejection> {
-        let blocks = queries::blocks(&self.handle.reader().snapshot(), from, count_max);
-        let block = |block: queries::Block| CertifiedBlock { header: block.header, certificate: block.certificate };
-        Ok(blocks.into_iter().map(block).collect())
+        let headers = queries::headers(&self.handle.reader().snapshot(), from, count_max);
+        Ok(headers.into_iter().map(|(header, certificate)| CertifiedBlock { header, certificate }).collect())
     }
 
     async fn wait_block(&self, height: Height) -> Result<(), Rejection> {
@@ -169,8 +172,13 @@ impl ShardApi for Node {
         cursor: LeafPlace,
         count_max: usize,
         kinds: BTreeSet<LeafKind>,
+        old: OldLeaves,
     ) -> Result<OutboxPage, Rejection> {
-        let page = queries::outbox_page(&self.handle.reader().snapshot(), cursor, count_max, &kinds);
+        let reader = self.handle.reader();
+        let page = match old {
+            OldLeaves::All => queries::outbox_page(&reader.snapshot(), cursor, count_max, &kinds)?,
+            OldLeaves::Open => queries::open_outbox_page(&reader.snapshot(), cursor, count_max, &kinds),
+        };
         let leaf = |(place, receipt)| OutboxLeaf { place, receipt };
         Ok(OutboxPage { leaves: page.leaves.into_iter().map(leaf).collect(), next: page.next, head: page.head })
     }
@@ -178,14 +186,16 @@ impl ShardApi for Node {
     async fn receipt(&self, kind: LeafKind, id: B256) -> Result<Receipt, Rejection> {
         let reader = self.handle.reader();
         let snapshot = reader.snapshot();
-        let place = queries::leaf_place(&snapshot, kind, id.0).ok_or_else(|| not_found("the leaf"))?;
+        let place = queries::leaf_place(&snapshot, kind, id.0).ok_or_else(|| not_kept(&snapshot, "the leaf"))?;
         queries::receipt(&snapshot, place).ok_or_else(convert::lost)
     }
 
     async fn message(&self, id: MessageId) -> Result<MessageLife, Rejection> {
-        let life = queries::message(&self.handle.reader().snapshot(), id);
+        let reader = self.handle.reader();
+        let snapshot = reader.snapshot();
+        let life = queries::message(&snapshot, id);
         if life.sent.is_none() && life.consumed.is_none() {
-            return Err(not_found("the message"));
+            return Err(not_kept(&snapshot, "the message"));
         }
         Ok(message_life(life))
     }
@@ -339,6 +349,17 @@ fn message_life(life: queries::MessageLife) -> MessageLife {
         detail: delivery.map(|delivery| String::from_utf8_lossy(&delivery.detail).into_owned()).unwrap_or_default(),
         message: sent.map(|sent| sent.message).or(consumed.map(|record| record.message)),
     }
+}
+
+/// There is no such thing, or there was and it is kept no longer: whoever asks is told from where on all is there.
+fn not_kept(read: &impl Read, what: &str) -> Rejection {
+    let kept = Kept::read(read);
+    if kept.is_all() {
+        return not_found(what);
+    }
+    let text =
+        format!("{what} is not here: this node keeps what ran from block {} on, and an archive keeps all", kept.first);
+    Rejection::new(Reason::NotFound, text).with("first", kept.first)
 }
 
 fn not_found(what: &str) -> Rejection {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use wire::shard::{Delivered, Novelty, OutboxPage, ShardClient};
+use wire::shard::{Delivered, Novelty, OldLeaves, OutboxPage, ShardClient};
 use wire::state::LeafPlace;
 use wire::{Reason, Rejection};
 
@@ -28,6 +28,7 @@ fn refusal(reason: Reason) -> Refusal {
         | Reason::WrongLeaf
         | Reason::BadReceipt
         | Reason::BadMessage => Refusal::Final,
+        Reason::Settled => Refusal::Over,
         _ => Refusal::Retryable,
     }
 }
@@ -189,7 +190,8 @@ impl Carrier {
         }
         let place = LeafPlace { height: from.height, index: from.index };
         let kinds = BTreeSet::from([LeafKind::Message, LeafKind::Delivery]);
-        let OutboxPage { leaves, next, head } = self.client(shard)?.outbox(place, count_max, &kinds).await?;
+        let OutboxPage { leaves, next, head } =
+            self.client(shard)?.outbox(place, count_max, &kinds, OldLeaves::Open).await?;
         let checked = self.check_all(leaves.into_iter().map(|leaf| leaf.receipt).collect()).await?;
         let leaves = checked.into_iter().collect::<Result<_, _>>()?;
         Ok((leaves, Cursor { height: next.height, index: next.index }, head))
@@ -246,5 +248,6 @@ mod tests {
             assert_eq!(refusal(reason), Refusal::Retryable, "{reason}: an operator can mend it");
         }
         assert_eq!(refusal(Reason::BadMessage), Refusal::Final);
+        assert_eq!(refusal(Reason::Settled), Refusal::Over);
     }
 }

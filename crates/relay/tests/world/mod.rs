@@ -119,6 +119,7 @@ impl Shard {
             parent: self.parent,
             time: Time(1000 + height.0),
             settled_through: Time(0),
+            ended_before: 0,
             log_root: Digest::new([1; 32]),
             outcome_root: Digest::new([2; 32]),
             outbox_root: outbox.root(),

@@ -153,7 +153,7 @@ fn a_value_that_was_read_is_in_the_state_root_and_in_the_log_of_its_block() {
     let mut world = world();
     let taken = [account(STRANGER, 0, 41, &[]), account(TELLER, 1, 0, &TELLS), slot(TELLER, 7, 99)];
     take(&mut world, S0, &taken);
-    let blocks = queries::blocks(world.store(S0), Height(1), 8);
+    let blocks = queries::blocks(world.store(S0), Height(1), 8).unwrap();
     assert!(matches!(&blocks[..], [block] if matches!(block.entries[..], [Entry::Based { .. }])), "{blocks:?}");
     let next = advance(world.store(S0), 8, 100).unwrap().unwrap();
     world.step(S0, vec![Input::StateRoots(next)]);

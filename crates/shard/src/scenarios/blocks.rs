@@ -23,7 +23,7 @@ fn busy_world() -> World {
 fn headers_form_one_chain_and_every_certificate_holds() {
     let world = busy_world();
     for shard in [S0, S1] {
-        let blocks = queries::blocks(world.store(shard), Height(1), 100);
+        let blocks = queries::blocks(world.store(shard), Height(1), 100).unwrap();
         assert_eq!(blocks.len() as u64, world.nodes[&shard].machine.tip().height.0);
         let mut parent = Header::genesis_parent(super::world::NETWORK, shard);
         let mut time = Time(0);
@@ -43,7 +43,7 @@ fn every_leaf_has_a_receipt_that_verifies_under_its_own_and_any_later_header() {
     let store = world.store(S0);
     let tip = world.nodes[&S0].machine.tip().height;
     let from = LeafPlace { height: Height(0), index: 0 };
-    let page = queries::outbox_page(store, from, 1000, &[].into());
+    let page = queries::outbox_page(store, from, 1000, &[].into()).unwrap();
     assert!(page.leaves.len() >= 9);
     assert_eq!(page.next, LeafPlace { height: tip.next(), index: 0 });
     for (place, receipt) in page.leaves {
@@ -61,11 +61,12 @@ fn every_leaf_has_a_receipt_that_verifies_under_its_own_and_any_later_header() {
 #[test]
 fn pages_of_the_outbox_have_no_gaps() {
     let world = busy_world();
-    let all = queries::outbox_page(world.store(S0), LeafPlace { height: Height(0), index: 0 }, 1000, &[].into());
+    let all =
+        queries::outbox_page(world.store(S0), LeafPlace { height: Height(0), index: 0 }, 1000, &[].into()).unwrap();
     let mut next = LeafPlace { height: Height(0), index: 0 };
     let mut paged = Vec::new();
     while paged.len() < all.leaves.len() {
-        let page = queries::outbox_page(world.store(S0), next, 2, &[].into());
+        let page = queries::outbox_page(world.store(S0), next, 2, &[].into()).unwrap();
         assert!(page.next > next);
         next = page.next;
         paged.extend(page.leaves);
@@ -76,7 +77,8 @@ fn pages_of_the_outbox_have_no_gaps() {
         LeafPlace { height: Height(0), index: 0 },
         1000,
         &[LeafKind::Vote].into(),
-    );
+    )
+    .unwrap();
     assert_eq!(votes.leaves.len(), 3);
 }
 
@@ -84,7 +86,7 @@ fn pages_of_the_outbox_have_no_gaps() {
 fn outcomes_are_listed_in_the_order_of_network_blocks_and_resume_from_a_cursor() {
     let world = busy_world();
     let store = world.store(S0);
-    let list = |from, to, count_max| queries::outcomes(store, from, to, count_max);
+    let list = |from, to, count_max| queries::outcomes(store, from, to, count_max).unwrap();
     let (start, end) = (OutcomeCursor::at(Slot(0)), Slot(u64::MAX));
     let all = list(start, end, 100).outcomes;
     assert_eq!(all.len(), 6);
@@ -106,7 +108,8 @@ fn outcomes_are_listed_in_the_order_of_network_blocks_and_resume_from_a_cursor()
 #[test]
 fn the_logs_of_all_shards_name_each_attempt_and_its_payload() {
     let world = busy_world();
-    let (log0, log1) = (queries::applied(world.store(S0), 0, 100), queries::applied(world.store(S1), 0, 100));
+    let (log0, log1) =
+        (queries::applied(world.store(S0), 0, 100).unwrap(), queries::applied(world.store(S1), 0, 100).unwrap());
     let attempts = |log: &[crate::Applied]| -> Vec<Cause> {
         log.iter().map(|record| record.cause).filter(|cause| matches!(cause, Cause::Attempt(_))).collect()
     };

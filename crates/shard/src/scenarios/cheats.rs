@@ -96,7 +96,7 @@ fn what_is_set_is_in_a_block_in_the_state_tree_and_over_a_restart() {
     let account = world.account(address).unwrap();
     assert_eq!((account.nonce, account.balance, world.slot(address, 1)), (7, U256::from(5), U256::from(9)));
     assert_eq!(queries::code(world.store(shard), account.code_hash), Some(CLOCK.to_vec()));
-    let block = &queries::blocks(world.store(shard), Height(1), 1)[0];
+    let block = &queries::blocks(world.store(shard), Height(1), 1).unwrap()[0];
     assert!(matches!(block.entries[..], [Entry::Cheated { .. }]), "{:?}", block.entries);
     world.advance(shard);
     assert_eq!(state_tree::newest_root(world.store(shard)).unwrap().0, Height(1));

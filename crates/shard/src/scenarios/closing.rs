@@ -127,13 +127,13 @@ fn what_stays_undecided_for_too_long_is_shown_in_a_later_block_and_says_so() {
     world.wait(SLOT_CLOSED_MAX.0 + 5 * world.params.slot_length.0);
     let open = open(&mut world, S0);
     assert!(open > slot, "nothing holds a slot for ever");
-    let told = queries::outcomes(world.store(S0), OutcomeCursor::at(Slot(0)), open, 100);
+    let told = queries::outcomes(world.store(S0), OutcomeCursor::at(Slot(0)), open, 100).unwrap();
     assert_eq!(told.outcomes, []);
     world.decide(S0, &prepare.descriptor, &votes);
     let record = recorded(&world, &payload);
     assert_eq!(record.number, slot.0);
     assert!(record.shown >= open, "shown in {}, before {open} all was told", record.shown);
-    let later = queries::outcomes(world.store(S0), OutcomeCursor::at(open), Slot(u64::MAX), 100);
+    let later = queries::outcomes(world.store(S0), OutcomeCursor::at(open), Slot(u64::MAX), 100).unwrap();
     assert_eq!((later.outcomes, later.next), (vec![record], None));
 }
 

@@ -91,7 +91,7 @@ fn delivered(answer: &Answer) -> (DeliveryStatus, Novelty) {
     }
 }
 
-fn id_of(fact: &Fact) -> MessageId {
+pub(super) fn id_of(fact: &Fact) -> MessageId {
     proof::Message::from_fact(fact).unwrap().id()
 }
 
@@ -127,7 +127,7 @@ fn what_a_delivery_and_an_acknowledgement_called_is_found_by_their_ids() {
         [(S1, post.pong, "handle(uint32,bytes32,bytes)"), (S0, post.ping, "handleDelivery(bytes32,uint8)")]
     {
         let store = post.world.store(shard);
-        let page = queries::outcomes(store, queries::OutcomeCursor::at(Slot(0)), Slot(u64::MAX), 1_000);
+        let page = queries::outcomes(store, queries::OutcomeCursor::at(Slot(0)), Slot(u64::MAX), 1_000).unwrap();
         let own: Vec<_> = page.outcomes.iter().filter(|record| record.bytes.is_empty()).collect();
         assert_eq!(own.len(), 3);
         for record in own {

@@ -28,7 +28,7 @@ fn reader(world: &World, shard: ShardId) -> LogReader {
 }
 
 fn page(world: &World, reader: &LogReader, shard: ShardId, count_max: usize) -> ToldPage {
-    queries::told(world.store(shard), reader.wanted(), count_max)
+    queries::told(world.store(shard), reader.wanted(), count_max).unwrap()
 }
 
 /// All that a reader of pages of `count_max` transactions is told.
@@ -70,7 +70,7 @@ fn record(page: &mut ToldPage) -> &mut OutcomeRecord {
 fn the_log_is_read_whole_in_pages_of_any_size() {
     let world = world();
     let cursor = OutcomeCursor::at(Slot(0));
-    let mut all = queries::outcomes(world.store(S0), cursor, Slot(u64::MAX), 1_000).outcomes;
+    let mut all = queries::outcomes(world.store(S0), cursor, Slot(u64::MAX), 1_000).unwrap().outcomes;
     all.sort_by_key(|record| (record.height, record.index));
     assert_eq!(all.len(), 6);
     for count_max in [1, 2, 3, 1_000] {

@@ -1,7 +1,7 @@
 //! Two or more shards in memory, and a driver that plays coordinator and relay.
 
 use crate::{
-    Answer, Applied, GenesisAccount, GenesisAccounts, Input, LeafPlace, OutcomeRecord, Prepare, Send, Shard,
+    Answer, Applied, GenesisAccount, GenesisAccounts, Input, Kept, LeafPlace, OutcomeRecord, Prepare, Send, Shard,
     ShardConfig, Ticket, VoteVerifier, advance, ledger, queries,
 };
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
@@ -352,10 +352,10 @@ impl World {
         }
     }
 
-    /// Every leaf of a kind in a shard's outboxes, as verified facts.
+    /// Every leaf of a kind in a shard's outboxes, as far as it keeps them, as verified facts.
     pub(super) fn facts(&self, shard: ShardId, kind: LeafKind) -> Vec<Verified<Fact>> {
-        let from = LeafPlace { height: primitives::Height(0), index: 0 };
-        let page = queries::outbox_page(&self.nodes[&shard].store, from, 1000, &[kind].into());
+        let from = LeafPlace { height: Kept::read(self.store(shard)).first, index: 0 };
+        let page = queries::outbox_page(&self.nodes[&shard].store, from, 1000, &[kind].into()).unwrap();
         page.leaves.into_iter().map(|(_, receipt)| self.fact(receipt)).collect()
     }
 
@@ -401,7 +401,7 @@ impl World {
 
     /// The newest thing that a shard applied.
     pub(super) fn last_applied(&self, shard: ShardId) -> Applied {
-        queries::applied(self.store(shard), 0, usize::MAX).pop().unwrap()
+        queries::applied(self.store(shard), 0, usize::MAX).unwrap().pop().unwrap()
     }
 
     pub(super) fn store(&self, shard: ShardId) -> &Memory {
@@ -436,7 +436,7 @@ impl World {
 
     /// What one plain EVM makes of everything committed, in an order that all logs agree with (I9).
     pub(super) fn oracle(&self, genesis: &State) -> State {
-        let log = |node: &Node| queries::applied(&node.store, 0, usize::MAX);
+        let log = |node: &Node| queries::applied(&node.store, 0, usize::MAX).unwrap();
         let logs = self.nodes.iter().map(|(shard, node)| (*shard, log(node))).collect();
         let one_shard = Placement::new(1, 1, BTreeMap::new()).unwrap();
         let mut plain = genesis.clone();

@@ -2,8 +2,8 @@
 
 use super::convert::{delivered, receipt, state_read, submitted};
 use super::{
-    CertifiedBlock, Cheat, Delivered, LockCounts, LogPage, MessageLife, OutboxPage, OutcomePage, OutcomePlace,
-    OutcomeQuery, ShardStatus, StateProofs, StateRead,
+    CertifiedBlock, Cheat, Delivered, LockCounts, LogPage, MessageLife, OldLeaves, OutboxPage, OutcomePage,
+    OutcomePlace, OutcomeQuery, ShardStatus, StateProofs, StateRead,
 };
 use crate::batch::{runs, same_count};
 use crate::client::{Connection, Repeat, Transport};
@@ -166,9 +166,11 @@ impl ShardClient {
         cursor: LeafPlace,
         count_max: u32,
         kinds: &BTreeSet<LeafKind>,
+        old: OldLeaves,
     ) -> Result<OutboxPage, Rejection> {
         let kinds = kinds.iter().map(|kind| v1::LeafKind::from(*kind).into()).collect();
-        let request = v1::GetOutboxRequest { cursor: Some(cursor.into()), count_max, kinds };
+        let open = old == OldLeaves::Open;
+        let request = v1::GetOutboxRequest { cursor: Some(cursor.into()), count_max, kinds, open };
         Ok(self.connection.read(request, call!(self, get_outbox)).await?.try_into()?)
     }
 

@@ -1,7 +1,7 @@
 //! The gRPC side of a [`ShardApi`].
 
 use super::convert::{cheat, foreign_receipt, leaf_kind, payload, receipt};
-use super::{OutcomePlace, OutcomeQuery, ShardApi};
+use super::{OldLeaves, OutcomePlace, OutcomeQuery, ShardApi};
 use crate::convert::{ConvertError, address, encoded, hash, number, page, required};
 use crate::limits::{BLOCKS_COUNT_MAX, OUTBOX_COUNT_MAX, OUTCOMES_COUNT_MAX, WATCHERS_COUNT_MAX};
 use crate::proto::v1;
@@ -150,7 +150,8 @@ impl<A: ShardApi> ShardService for ShardServer<A> {
         let cursor = request.cursor.map_or(LeafPlace { height: Height(0), index: 0 }, Into::into);
         let kinds = request.kinds.iter().map(|kind| leaf_kind("kinds", *kind));
         let kinds = kinds.collect::<Result<_, _>>().map_err(refused)?;
-        let page = self.api.outbox(cursor, page(request.count_max, OUTBOX_COUNT_MAX), kinds).await?;
+        let old = if request.open { OldLeaves::Open } else { OldLeaves::All };
+        let page = self.api.outbox(cursor, page(request.count_max, OUTBOX_COUNT_MAX), kinds, old).await?;
         Ok(Response::new(page.into()))
     }
 

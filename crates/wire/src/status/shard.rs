@@ -4,7 +4,7 @@ use crate::rejection::{Reason, Rejection};
 use shard::state_tree::StateTreeError;
 use shard::{
     AcknowledgeRefusal, AttemptRefusal, BaseRefusal, Busy, CheatRefusal, CheckError, CodeProofError, DeliverRefusal,
-    DispatchError, LocalRefusal, PastError, SlotRefused, VoteError,
+    DispatchError, Forgotten, LocalRefusal, PastError, SlotRefused, VoteError,
 };
 
 impl From<Busy> for Rejection {
@@ -93,8 +93,21 @@ impl From<DeliverRefusal> for Rejection {
         match refusal {
             DeliverRefusal::Busy(busy) => busy.into(),
             DeliverRefusal::Message(error) => error.into(),
+            DeliverRefusal::Over { .. } => Self::new(Reason::Settled, text),
             DeliverRefusal::WrongDestination { .. } => Self::new(Reason::WrongShard, text),
         }
+    }
+}
+
+impl From<Forgotten> for Rejection {
+    fn from(forgotten: Forgotten) -> Self {
+        let text = forgotten.to_string();
+        let first = match forgotten {
+            Forgotten::Block { first, .. } => first.0,
+            Forgotten::Shown { first, .. } => first.0,
+            Forgotten::Record { first, .. } => first,
+        };
+        Self::new(Reason::Pruned, text).with("first", first)
     }
 }
 
@@ -119,6 +132,7 @@ impl From<AcknowledgeRefusal> for Rejection {
             AcknowledgeRefusal::Busy(busy) => busy.into(),
             AcknowledgeRefusal::Message(error) => error.into(),
             AcknowledgeRefusal::UnknownMessage { .. } => Self::new(Reason::NotFound, text),
+            AcknowledgeRefusal::Over { first, .. } => Self::new(Reason::Settled, text).with("first", first),
             AcknowledgeRefusal::WrongDestination { .. } => Self::new(Reason::BadReceipt, text),
         }
     }

@@ -48,6 +48,7 @@ pub(crate) fn block(shard: ShardId, leaf: Leaf) -> (Header, Certificate, Receipt
         parent: Header::genesis_parent(NETWORK, shard),
         time: Time(1_600_000_000_000),
         settled_through: Time(0),
+        ended_before: 0,
         log_root: Digest::new([1; 32]),
         outcome_root: Digest::new([2; 32]),
         outbox_root: outbox.root(),

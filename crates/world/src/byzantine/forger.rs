@@ -41,6 +41,7 @@ impl Forger {
             parent: digest(1),
             time,
             settled_through: Time(0),
+            ended_before: 0,
             log_root: digest(2),
             outcome_root: digest(3),
             outbox_root: outbox.root(),

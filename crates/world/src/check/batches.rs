@@ -27,6 +27,7 @@ impl World {
                 Write::Put { space: APPLIED, value, .. } => self.watch_applied(shard, value),
                 Write::Put { space: CONSUMED, key, .. } => self.watch_consumed(shard, key),
                 Write::Put { space: SENT, key, value } => self.watch_sent(shard, key, value),
+                Write::Delete { space: CONSUMED, key } => self.watch_message_forgotten(shard, key),
                 _ => {}
             }
         }
@@ -167,6 +168,18 @@ impl World {
         self.watch.tally.messages += 1;
         if !self.watch.consumed.insert(B256::from_slice(key)) {
             self.watch.violation("I14", format!("shard {shard} consumes message {} twice", B256::from_slice(key)));
+        }
+    }
+
+    /// I13, I14: a message that was consumed is forgotten when its origin knows how it ended.
+    fn watch_message_forgotten(&mut self, shard: ShardId, key: &[u8]) {
+        self.watch.tally.messages_forgotten += 1;
+        let sent = self.shards.iter().find_map(|party| party.archive().get(SENT, key));
+        let sent = sent.and_then(|bytes| primitives::decode::<SentRecord>(&bytes, RECORD_BYTES_MAX).ok());
+        if sent.is_none_or(|record| record.end.is_none()) {
+            let text =
+                format!("shard {shard} forgets message {}, and its origin waits for its end", B256::from_slice(key));
+            self.watch.violation("I13, I14", text);
         }
     }
 

@@ -132,15 +132,15 @@ impl World {
     fn check_messages(&mut self) {
         let mut texts = Vec::new();
         for (index, party) in self.shards.iter().enumerate() {
-            for (key, value) in party.store().entries(SENT) {
+            for (key, value) in party.archive().entries(SENT) {
                 let Ok(record) = primitives::decode::<SentRecord>(value, SENT_BYTES_MAX) else {
                     texts.push(format!("shard {index} keeps of a message what is no record"));
                     continue;
                 };
                 texts.extend(self.wrong_message(index, key, &record));
             }
-            for (key, _) in party.store().entries(CONSUMED) {
-                if !self.shards.iter().any(|origin| origin.store().get(SENT, key).is_some()) {
+            for (key, _) in party.archive().entries(CONSUMED) {
+                if !self.shards.iter().any(|origin| origin.archive().get(SENT, key).is_some()) {
                     texts.push(format!("shard {index} consumed message {}, which nobody sent", hex::encode(key)));
                 }
             }
@@ -153,7 +153,7 @@ impl World {
     fn wrong_message(&self, index: usize, key: &[u8], record: &SentRecord) -> Option<String> {
         let id = MessageId(key.try_into().ok()?);
         let destination = proof::shard_of(self.plan.params.network, record.message.destination)?;
-        let consumed = queries::message(self.shards.get(destination.0 as usize)?.store(), id).consumed;
+        let consumed = queries::message(self.shards.get(destination.0 as usize)?.archive(), id).consumed;
         let Some(end) = &record.end else {
             return (!self.relays.is_empty()).then(|| format!("shard {index} does not know how message {id:?} ended"));
         };
@@ -199,7 +199,7 @@ impl World {
             let Ok(committed) = end else { continue };
             for outcome in &committed.outcomes {
                 let Some(hash) = outcome.transaction else { continue };
-                match self.shards.iter().find_map(|party| queries::outcome(party.store(), hash)) {
+                match self.shards.iter().find_map(|party| queries::outcome(party.archive(), hash)) {
                     None => texts.push(format!("{ticket:?} was told that {hash} is committed, and no shard has it")),
                     Some(record) if record.outcome != *outcome => {
                         texts.push(format!("{ticket:?} was told that {hash} did {outcome:?}, and it did {record:?}"));
@@ -217,7 +217,7 @@ impl World {
     pub fn messages_ended(&self) -> (u64, u64) {
         let mut ended = (0, 0);
         for party in &self.shards {
-            for (_, value) in party.store().entries(SENT) {
+            for (_, value) in party.archive().entries(SENT) {
                 let Ok(record) = primitives::decode::<SentRecord>(value, SENT_BYTES_MAX) else { continue };
                 match record.end {
                     Some(end) if end.delivery.status == DeliveryStatus::Delivered => ended.1 += 1,

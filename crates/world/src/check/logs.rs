@@ -19,7 +19,7 @@ impl World {
                     continue;
                 }
             };
-            let recorded = |record: &OutcomeRecord| queries::outcome(self.shards[index].store(), record.transaction);
+            let recorded = |record: &OutcomeRecord| queries::outcome(self.shards[index].archive(), record.transaction);
             let is_other = |record: &&OutcomeRecord| {
                 recorded(record).map(|other| (other.outcome, other.shown))
                     != Some((record.outcome.clone(), record.shown))
@@ -31,15 +31,15 @@ impl World {
         }
     }
 
-    fn read_log(&self, shard: ShardId) -> Result<Vec<OutcomeRecord>, Untold> {
-        let (params, store) = (self.plan.params.clone(), self.shards[shard.0 as usize].store());
+    fn read_log(&self, shard: ShardId) -> Result<Vec<OutcomeRecord>, String> {
+        let (params, store) = (self.plan.params.clone(), self.shards[shard.0 as usize].archive());
         let place = LogPlace::genesis(&params, shard);
         let (mut reader, mut told) = (LogReader::new(params, shard, place), Vec::new());
         loop {
             let from: OutcomePlace = reader.wanted();
-            let page = queries::told(store, from, PAGE_COUNT);
+            let page = queries::told(store, from, PAGE_COUNT).map_err(|forgotten| forgotten.to_string())?;
             let is_last = page.next.is_none();
-            told.extend(reader.read(&self.receipts, page)?);
+            told.extend(reader.read(&self.receipts, page).map_err(|untold: Untold| untold.to_string())?);
             if is_last {
                 return Ok(told);
             }

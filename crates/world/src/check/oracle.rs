@@ -1,5 +1,6 @@
 //! One plain EVM over everything that was committed (I9, I16).
 
+use crate::shards::ShardParty;
 use crate::world::World;
 use alloy_primitives::B256;
 use evm::{AccountState, Outcome, Payload, PayloadVerifier, Placement, RecoveredPayload, State, TransactionKind};
@@ -11,11 +12,14 @@ impl World {
     /// Runs every committed payload on one EVM, slot after slot in an order that every shard's log agrees with (I20), and
     /// compares state, gas and logs.
     pub(crate) fn check_oracle(&mut self) {
-        let logs: BTreeMap<ShardId, Vec<Applied>> = (0..)
-            .map(ShardId)
-            .zip(&self.shards)
-            .map(|(shard, party)| (shard, queries::applied(party.store(), 0, usize::MAX)))
-            .collect();
+        let log = |(shard, party): (ShardId, &ShardParty)| {
+            queries::applied(party.archive(), 0, usize::MAX).map(|log| (shard, log))
+        };
+        let logs: Result<BTreeMap<ShardId, Vec<Applied>>, _> = (0..).map(ShardId).zip(&self.shards).map(log).collect();
+        let logs = match logs {
+            Ok(logs) => logs,
+            Err(forgotten) => return self.watch.violation("I9", forgotten.to_string()),
+        };
         let order = match shard::order(self.plan.params.environments, &logs) {
             Ok(order) => order,
             Err(error @ OrderError::Backwards { .. }) => return self.watch.violation("I20", error.to_string()),
@@ -55,7 +59,7 @@ impl World {
 
     /// I16: gas, logs and outcome are those of one EVM.
     fn compare_outcome(&mut self, hash: B256, plain: &Outcome) {
-        let records = self.shards.iter().filter_map(|party| queries::outcome(party.store(), hash));
+        let records = self.shards.iter().filter_map(|party| queries::outcome(party.archive(), hash));
         let records: Vec<Outcome> = records.map(|record| record.outcome).collect();
         if records.is_empty() {
             self.watch.violation("I16", format!("{hash} was committed, and nobody has its outcome"));

@@ -107,6 +107,7 @@ fn plan(seed: u64, town: &Town, faults: Faults, options: &Options, dice: &mut Di
         sync,
         relay_poll: Millis(dice.between(100, 2_000)),
         roots: if dice.chance(500_000) { Roots::Advanced } else { Roots::Left },
+        bodies_kept: dice.chance(800_000).then(|| Millis(dice.between(200, 3_000))),
         checks: Watch::Batches,
         story: options.story,
         #[cfg(feature = "twins")]

@@ -80,7 +80,7 @@ impl Post {
         self.nonce += 1;
         let from = LeafPlace { height: Height(0), index: 0 };
         let store = self.world.shard(PING_SHARD).store();
-        let mut page = queries::outbox_page(store, from, 100, &[LeafKind::Message].into());
+        let mut page = queries::outbox_page(store, from, 100, &[LeafKind::Message].into()).unwrap();
         page.leaves.pop().unwrap().1
     }
 

@@ -15,7 +15,7 @@ use primitives::{AttemptId, Height, Millis, ShardId, Time, decode};
 use proof::{LeafKind, Receipt};
 use std::collections::BTreeSet;
 use wire::limits::OUTBOX_COUNT_MAX;
-use wire::shard::ShardClient;
+use wire::shard::{OldLeaves, ShardClient};
 use wire::state::LeafPlace;
 use wire::{Reason, Rejection};
 
@@ -95,7 +95,7 @@ async fn votes_in(
     let count = u32::try_from(OUTBOX_COUNT_MAX).unwrap_or(u32::MAX);
     while next.height < range.1 && *room > 0 {
         *room -= 1;
-        let page = client.outbox(next, count, &BTreeSet::from([LeafKind::Vote])).await?;
+        let page = client.outbox(next, count, &BTreeSet::from([LeafKind::Vote]), OldLeaves::Open).await?;
         let mut receipts = page.leaves.into_iter().map(|leaf| leaf.receipt);
         if let Some(found) = receipts.find(|receipt| is_on(receipt, attempt)) {
             return Ok(Some(found));
