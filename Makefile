@@ -12,7 +12,7 @@ SHARDS ?= 4
 # How long `make fuzz` stays with each target.
 SECONDS ?= 60
 
-.PHONY: help demo demo-bridge devnet test lint manifests operator conformance world reliability bench bench-quick bench-sweep fuzz setup
+.PHONY: help demo demo-bridge devnet test lint manifests operator conformance world reliability bench bench-quick bench-sweep soak fuzz setup
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -98,6 +98,12 @@ bench-sweep:
 	@$(READY)
 	cargo build --release -p dovetail -p dovetail-benches
 	DOVETAIL_BENCH_SECONDS=15 DOVETAIL_BENCH_WARM_SECONDS=5 DOVETAIL_BENCH_USERS=64 exec "$$CARGO_TARGET_DIR/release/dovetail-benches" sweep docs/performance
+
+## make soak     a million transactions over two shards that keep ten seconds of what they did, and what is on their disks; a quarter of an hour
+soak:
+	@$(READY)
+	cargo build --release -p dovetail -p dovetail-benches
+	exec "$$CARGO_TARGET_DIR/release/dovetail-benches" soak
 
 ## make setup    only make the machine ready
 setup:

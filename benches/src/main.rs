@@ -10,6 +10,7 @@
 //! baseline::…    the same atomic transfer over two servers of `PostgreSQL`, and messages by NATS JetStream, where they are installed
 //! ```
 //! sweep FOLDER   by that name alone: how all this changes with users, shards and skew, as a table and plots
+//! soak           by that name alone: what is on the disks of shards that forget, over a million transactions
 //!
 //! Real processes, real RocksDB, sync always on, tonic over loopback TCP. A transaction counts once, when its decision is
 //! known to its client with the votes that prove it. Each row is measured after a warm-up, in windows, so that a rate that falls
@@ -32,6 +33,7 @@ mod postgres;
 mod reads;
 mod report;
 mod settings;
+mod soak;
 mod sweep;
 
 use eyre::Result;
@@ -47,6 +49,9 @@ async fn main() -> Result<()> {
     let settings = Settings::read()?;
     if let Some(folder) = settings.sweep() {
         return sweep::run(folder, &settings).await;
+    }
+    if settings.is_soak() {
+        return soak::run(&settings).await;
     }
     let mut report = Report::begin();
     let plain = floors::plain_erc20(FLOOR_DURATION)?;

@@ -297,7 +297,7 @@ async fn catch_up(cluster: &mut Cluster, index: &Path, history: &History) -> Res
 }
 
 /// The bytes of all files below `folder`.
-fn bytes(folder: &Path) -> Result<u64> {
+pub(crate) fn bytes(folder: &Path) -> Result<u64> {
     let mut sum = 0;
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;

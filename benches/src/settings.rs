@@ -1,6 +1,6 @@
 //! How long, by how many, and which rows: from the environment and the arguments.
 
-use crate::sweep;
+use crate::{soak, sweep};
 use eyre::{Result, WrapErr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -29,8 +29,10 @@ pub(crate) struct Settings {
     /// Users at work at once, each with one transaction under way. `DOVETAIL_BENCH_USERS`.
     pub(crate) users: u32,
     /// Transactions of history that reads are measured over, one after the other. `DOVETAIL_BENCH_HISTORY`, with commas between;
-    /// 10,000 if unset.
+    /// 10,000 if unset. Of a soak the last of them, a million if unset.
     pub(crate) histories: Vec<u64>,
+    /// Whether that was set.
+    pub(crate) says_history: bool,
     /// What the rate of an open loop is a quarter of; the peak of the same run, or else of a closed loop before it, if unset.
     /// `DOVETAIL_BENCH_PEAK`.
     pub(crate) peak: Option<f64>,
@@ -46,7 +48,9 @@ impl Settings {
         let duration = Duration::from_secs(number("DOVETAIL_BENCH_SECONDS")?.unwrap_or(60));
         let warm = number("DOVETAIL_BENCH_WARM_SECONDS")?.map_or(duration / 5, Duration::from_secs);
         let users = u32::try_from(number("DOVETAIL_BENCH_USERS")?.unwrap_or(128))?;
-        let histories = std::env::var("DOVETAIL_BENCH_HISTORY").unwrap_or_else(|_| "10000".to_owned());
+        let histories = std::env::var("DOVETAIL_BENCH_HISTORY");
+        let says_history = histories.is_ok();
+        let histories = histories.unwrap_or_else(|_| "10000".to_owned());
         let histories = histories
             .split(',')
             .map(|text| text.trim().parse().wrap_err_with(|| format!("{text:?} is no number of transactions")));
@@ -55,7 +59,7 @@ impl Settings {
         let rows: Vec<String> = std::env::args().skip(1).collect();
         let rows = if rows == [QUICK] { QUICK_ROWS.map(str::to_owned).into() } else { rows };
         let peak = number("DOVETAIL_BENCH_PEAK")?.map(|peak| peak as f64);
-        Ok(Self { duration, warm, users, histories, peak, report, rows })
+        Ok(Self { duration, warm, users, histories, says_history, peak, report, rows })
     }
 
     /// Where sweeps are written, if it is them that are asked for: `sweep FOLDER`.
@@ -64,6 +68,11 @@ impl Settings {
             [sweep, folder] if sweep == sweep::NAME => Some(Path::new(folder)),
             _ => None,
         }
+    }
+
+    /// Whether it is the soak that is asked for, by its name alone.
+    pub(crate) fn is_soak(&self) -> bool {
+        self.rows == [soak::NAME]
     }
 
     /// The same with so many users.
