@@ -77,8 +77,9 @@ export async function openStage(chain, under) {
       await chain.send(user, token, 'approve', [router.address, 1_000n * UNIT]);
     }
     await chain.send(user, router, 'addLiquidity', [pair.address, 100n * UNIT, 100n * UNIT, who, FOREVER]);
+    const again = () => chain.send(user, router, 'swapExactTokensForTokens', [UNIT / 100n, 1n, gold.address, pair.address, who, FOREVER]);
     const receipt = await chain.send(user, router, 'swapExactTokensForTokens', [UNIT, 1n, gold.address, pair.address, who, FOREVER]);
-    return { user, gold, salt, pair, router, receipt };
+    return { user, gold, salt, pair, router, receipt, again };
   };
 
   /** Two contracts that write to each other, on these shards. */
