@@ -210,7 +210,8 @@ describe('the explorer', { skip }, () => {
 
   it('follows a message to its end', async () => {
     const { id } = await letters.write('hello across', { value: 777n });
-    await go(`message/${id}`);
+    await go(`search?q=${id}`);
+    await page.waitForURL(at(`message/${id}`));
     await has('Its recipient ran');
     assert.equal(await page.locator('.progress .done').count(), 4);
     await has('hello across');
