@@ -373,10 +373,13 @@ impl Coordinator {
     ) {
         // As long as the sender's next is on its way here, it is that one's time.
         let is_next_here = self.senders.has(sender, state);
+        let looks = !is_next_here && self.senders.first_from(sender, state).contains(&turn);
         let Some(pending) = self.pending.get_mut(&turn) else { return };
         let (is_new, ticket, timing) = (pending.nonce_since.is_none(), pending.ticket, self.settings.timing);
-        let since = pending.nonce_since.filter(|_| !is_next_here).unwrap_or(draft.now);
-        (pending.nonce_since, pending.rounds) = (Some(since), 0);
+        // Each nonce that was used elsewhere has the next waited for anew.
+        let stands_still = |(next, _): &(u64, Time)| !is_next_here && *next == state;
+        let (_, since) = pending.nonce_since.filter(stands_still).unwrap_or((state, draft.now));
+        (pending.nonce_since, pending.rounds) = (Some((state, since)), 0);
         let is_over = draft.now.since(pending.since) >= timing.lifetime;
         if is_over || draft.now.since(since) >= timing.nonce {
             return self.refuse(turn, Refusal::Execution(error), draft);
@@ -394,7 +397,8 @@ impl Coordinator {
         if is_new {
             draft.reply(ticket, Event::AwaitsNonce { transaction: nonce, state });
         }
-        self.enter(turn, Stage::Nonce { sender, nonce }, Some(draft.now.after(timing.nonce_poll)));
+        let pause = if looks { timing.nonce_pause(draft.now.since(since)) } else { timing.nonce_poll_late };
+        self.enter(turn, Stage::Nonce { sender, nonce }, Some(draft.now.after(pause)));
     }
 }
 

@@ -247,6 +247,7 @@ mod tests {
         lifetime: primitives::Millis(1_000),
         nonce: primitives::Millis(1),
         nonce_poll: primitives::Millis(1),
+        nonce_poll_late: primitives::Millis(1),
     };
 
     fn placement() -> Placement {

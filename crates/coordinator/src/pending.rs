@@ -33,8 +33,8 @@ pub(crate) struct Pending {
     /// Whether its shard was busy with others when it was handed over.
     pub(crate) met_others: bool,
     pub(crate) slots: SlotsTaken,
-    /// Since when it has been waiting for its sender's earlier nonces.
-    pub(crate) nonce_since: Option<Time>,
+    /// While it waits for its sender's earlier nonces: which was the next, and since when.
+    pub(crate) nonce_since: Option<(u64, Time)>,
     /// If it is no submission but several that share an attempt.
     pub(crate) batch: Option<Box<Batch>>,
     pub(crate) stage: Stage,

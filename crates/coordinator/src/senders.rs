@@ -38,6 +38,12 @@ impl Senders {
         here.map(|(_, _, turn)| *turn).collect()
     }
 
+    /// Those that are here with the first nonce of `sender` from `nonce` on.
+    pub(crate) fn first_from(&self, sender: Address, nonce: u64) -> Vec<Turn> {
+        let mut later = self.here.range((sender, nonce, Turn(0))..=(sender, u64::MAX, Turn(u64::MAX)));
+        later.next().map_or_else(Vec::new, |(_, first, _)| self.with(sender, *first))
+    }
+
     /// Has `turn` wait until its sender's next nonce is `nonce`.
     pub(crate) fn wait(&mut self, sender: Address, nonce: u64, turn: Turn) -> Result<(), TooMany> {
         let waiting = self.waiting.entry(sender).or_default();
@@ -58,10 +64,13 @@ impl Senders {
         }
     }
 
-    /// Those of `sender` whose turn it is when its next nonce is `next`: at it, and past it to be told so.
+    /// Those of `sender` whose turn it is when its next nonce is `next`: at it, and past it to be told so. Where the next is
+    /// not here, the first after it too: it is the one that looks for the next from now on.
     pub(crate) fn due(&self, sender: Address, next: u64) -> Vec<Turn> {
+        let first = self.first_from(sender, next);
         let waiting = self.waiting.get(&sender).into_iter().flatten();
-        waiting.take_while(|(nonce, _)| *nonce <= next).map(|(_, turn)| *turn).collect()
+        let is_due = |(nonce, turn): &&(u64, Turn)| *nonce <= next || first.contains(turn);
+        waiting.take_while(is_due).map(|(_, turn)| *turn).collect()
     }
 
     /// Whether nobody is here.
@@ -85,6 +94,23 @@ mod tests {
         senders.leave(sender, 5, Turn(2));
         assert_eq!(senders.due(sender, 7), [Turn(3), Turn(1)]);
         assert_eq!(senders.due(Address::repeat_byte(2), 9), []);
+    }
+
+    #[test]
+    fn where_the_next_nonce_is_elsewhere_the_first_after_it_is_due_and_no_other() {
+        let (mut senders, sender) = (Senders::default(), Address::repeat_byte(1));
+        for (nonce, turn) in [(5, 1), (7, 2), (9, 3)] {
+            senders.arrive((sender, nonce), Turn(turn));
+            assert_eq!(senders.wait(sender, nonce, Turn(turn)), Ok(()));
+        }
+        assert_eq!(senders.due(sender, 4), [Turn(1)]);
+        assert_eq!(senders.due(sender, 5), [Turn(1)]);
+        senders.leave(sender, 5, Turn(1));
+        assert_eq!(senders.due(sender, 4), [], "the first is here, and looks already");
+        senders.depart((sender, 5), Turn(1));
+        assert_eq!(senders.due(sender, 6), [Turn(2)]);
+        assert_eq!(senders.first_from(sender, 8), [Turn(3)]);
+        assert_eq!(senders.first_from(sender, 10), []);
     }
 
     #[test]

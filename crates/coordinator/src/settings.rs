@@ -86,8 +86,18 @@ pub struct Timing {
     pub lifetime: Millis,
     /// How long a transaction may wait for its sender's earlier nonces, counted from when the next of them is not here.
     pub nonce: Millis,
-    /// How often its sender's nonce is looked up meanwhile.
+    /// How often its sender's nonce is looked up meanwhile, by the first of those that wait: a tenth of it at first, when the
+    /// next is on its way at another coordinator, and all of it when that one has been awaited for four times as long.
     pub nonce_poll: Millis,
+    /// How often it is looked up by the others that wait, whom the first one wakes.
+    pub nonce_poll_late: Millis,
+}
+
+impl Timing {
+    /// How long after a look at a nonce that has stood still for so long the next look is.
+    pub(crate) fn nonce_pause(&self, still: Millis) -> Millis {
+        Millis((still.0 / 4).clamp(self.nonce_poll.0 / 10, self.nonce_poll.0))
+    }
 }
 
 impl Default for Timing {
@@ -102,6 +112,7 @@ impl Default for Timing {
             lifetime: Millis(600_000),
             nonce: Millis(60_000),
             nonce_poll: Millis(500),
+            nonce_poll_late: Millis(5_000),
         }
     }
 }

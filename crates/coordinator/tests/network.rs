@@ -390,6 +390,42 @@ fn a_nonce_gap_that_is_filled_elsewhere_is_noticed() {
 }
 
 #[test]
+fn nonces_given_to_two_coordinators_in_turn_follow_each_other_at_once() {
+    let mut world = deployed(4, 2, 4);
+    let alice = user(2);
+    let pay = |nonce| vec![transfer(&alice, nonce, user(3).address(), 1)];
+    let tickets: Vec<_> = (0..40).map(|nonce| world.submit(nonce as usize % 2, pay(nonce))).collect();
+    let begun = world.now;
+    for ticket in tickets {
+        world.run_for(ticket, Millis(60_000));
+        world.committed(ticket);
+    }
+    let took = world.now.since(begun);
+    assert!(took < Millis(40 * 100), "40 nonces in turn took {took:?}");
+    world.run();
+    world.assert_one_evm();
+}
+
+#[test]
+fn a_wait_for_a_nonce_begins_anew_with_each_that_another_coordinator_fills() {
+    let mut world = deployed(4, 2, 4);
+    let alice = user(2);
+    let pay = |nonce| vec![transfer(&alice, nonce, user(3).address(), 1)];
+    let late = [4, 5].map(|nonce| world.submit(0, pay(nonce)));
+    for nonce in 0..4 {
+        world.wait(20_000);
+        let filled = world.submit(1, pay(nonce));
+        world.run_for(filled, Millis(5_000));
+        world.committed(filled);
+    }
+    world.run();
+    for ticket in late {
+        world.committed(ticket);
+    }
+    world.assert_one_evm();
+}
+
+#[test]
 fn a_nonce_gap_that_is_never_filled_is_refused_in_the_end() {
     let mut world = World::new(2, 1, 3, BTreeMap::new());
     let ticket = world.submit(0, vec![transfer(&user(2), 5, user(3).address(), 1)]);
