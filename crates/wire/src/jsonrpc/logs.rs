@@ -8,6 +8,7 @@ use crate::limits::{FILTER_VALUES_COUNT_MAX, LOGS_BYTES_MAX, LOGS_COUNT_MAX, LOG
 use alloy_rpc_types_eth::{BlockNumberOrTag, Filter, FilterBlockOption, Log, Topic};
 use jsonrpsee::types::ErrorObjectOwned;
 use primitives::Slot;
+use tokio::task::yield_now;
 
 /// Slots looked up at a time.
 const SLOTS_PAGE_COUNT: usize = 256;
@@ -94,6 +95,8 @@ impl<C: Chain> Node<C> {
         while page.next <= to {
             let found = self.chain.search(&query, page.next, to, SLOTS_PAGE_COUNT).await?;
             for slot in found.slots {
+                // Whoever has gone needs no more of it.
+                yield_now().await;
                 if read == LOGS_SLOTS_MAX || page.logs.len() >= LOGS_COUNT_MAX || bytes >= LOGS_BYTES_MAX {
                     page.next = slot;
                     return Ok(page);

@@ -26,10 +26,18 @@ use primitives::Slot;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Registers async methods, each by its name and the function of [`Node`] that serves it.
+/// Registers async methods, each by its name and the function of [`Node`] that serves it: on the threads that serve, or beside
+/// them where the answer may be large.
 macro_rules! serve {
     ($module:ident: $($name:literal => $function:ident,)*) => {
-        $($module.register_async_method($name, |params, node, _| async move { node.$function(params).await })?;)*
+        $(if $crate::jsonrpc::heavy::Heavy::is($name) {
+            $module.register_async_method($name, |params, node, _| async move {
+                let heavy = node.heavy.clone();
+                heavy.aside(async move { node.$function(params).await }).await
+            })?;
+        } else {
+            $module.register_async_method($name, |params, node, _| async move { node.$function(params).await })?;
+        })*
     };
 }
 pub(super) use serve;

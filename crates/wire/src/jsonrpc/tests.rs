@@ -29,9 +29,10 @@ use evm::{
 use jsonrpsee::RpcModule;
 use primitives::{Height, Millis, NetworkId, ShardId, Slot, Time};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::thread::ThreadId;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -62,6 +63,8 @@ struct MemoryChain {
     intake: Intake,
     under_way: Vec<UnderWay>,
     is_ready: bool,
+    /// Which threads looked for slots with anything in them.
+    searched_by: Mutex<HashSet<ThreadId>>,
     /// What it was asked to do, where it has cheats.
     commands: Mutex<Vec<Command>>,
 }
@@ -191,6 +194,7 @@ fn chain() -> MemoryChain {
         intake: Intake::default(),
         under_way: Vec::new(),
         is_ready: true,
+        searched_by: Mutex::default(),
         commands: Mutex::default(),
     }
 }
@@ -223,6 +227,7 @@ impl Chain for MemoryChain {
     }
 
     async fn occupied(&self, from: Slot, to: Slot, count_max: usize) -> Result<Vec<Slot>, Rejection> {
+        self.searched_by.lock().unwrap().insert(std::thread::current().id());
         Ok(self.blocks.range(from..=to).map(|(slot, _)| *slot).take(count_max).collect())
     }
 
@@ -324,6 +329,16 @@ async fn refusal(method: &str, params: Value) -> (i64, String) {
     let error = &response["error"];
     assert!(error.is_object(), "{method}: {response}");
     (error["code"].as_i64().unwrap(), error["message"].as_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn reads_of_many_blocks_take_no_thread_that_serves() {
+    let chain = Arc::new(chain());
+    let module = module(Node::new(Arc::clone(&chain), Heavy::default())).unwrap();
+    let logs = ask(&module, "eth_getLogs", json!([{"fromBlock": "earliest", "toBlock": "latest"}])).await;
+    assert_eq!(logs["result"].as_array().map(Vec::len), Some(8), "{logs}");
+    let searched_by = chain.searched_by.lock().unwrap().clone();
+    assert!(!searched_by.is_empty() && !searched_by.contains(&std::thread::current().id()));
 }
 
 #[tokio::test]
@@ -961,6 +976,10 @@ async fn a_transaction_that_does_not_come_to_its_receipt_again_is_not_traced() {
     assert_eq!(unknown, (-32000, "transaction not found".to_owned()));
     assert_eq!(answer("trace_transaction", json!([B256::repeat_byte(9)])).await, Value::Null);
     assert_eq!(answer("debug_traceBlockByNumber", json!(["0x3f3"])).await, json!([]), "an empty block");
+    let refused = async |method, block: Value| refusal(method, json!([block])).await.1;
+    assert_eq!(refused("debug_traceBlockByNumber", json!("earliest")).await, "genesis is not traceable");
+    let unknown = B256::repeat_byte(3);
+    assert_eq!(refused("debug_traceBlockByHash", json!(unknown)).await, format!("block {unknown} not found"));
 }
 
 #[tokio::test]

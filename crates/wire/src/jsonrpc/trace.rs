@@ -111,6 +111,10 @@ impl<C: Chain> Node<C> {
         let options = options.unwrap_or_default();
         let slot = self.existing(id).await?;
         let hashes = self.hashes(slot).await?;
+        if slot == self.chain.earliest() && hashes.is_empty() {
+            // There is no state before it. geth's words.
+            return Err(error(SERVER_ERROR_CODE, "genesis is not traceable"));
+        }
         let traces = self.traces(slot, Wanted::All, Tracer::Geth(Box::new(options))).await?;
         let told = traces.iter().map(|(place, trace)| Ok(json!({ "txHash": hashes[*place], "result": geth(trace)? })));
         told.collect()
@@ -304,7 +308,8 @@ impl<C: Chain> Node<C> {
     async fn existing(&self, id: BlockId) -> Answer<Slot> {
         let missing = match id {
             BlockId::Number(BlockNumberOrTag::Number(number)) => format!("block #{number} not found"),
-            id => format!("block {id} not found"),
+            BlockId::Number(tag) => format!("block {tag} not found"),
+            BlockId::Hash(hash) => format!("block {} not found", hash.block_hash),
         };
         self.slot_of(id).await?.ok_or_else(|| error(SERVER_ERROR_CODE, missing))
     }
