@@ -30,15 +30,31 @@ impl Rpc {
     /// # Errors
     /// The server's error with its data, or a connection that failed.
     pub async fn request<T: DeserializeOwned>(&self, method: &str, params: Value) -> Result<T> {
-        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
-        let answer = tokio::time::timeout(REQUEST_TIMEOUT, self.post(body)).await;
+        let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        result(method, self.answer(method, &request).await?)
+    }
+
+    /// What `method` answers to each of these parameters, in their order, asked in one batch.
+    ///
+    /// # Errors
+    /// As those of [`Rpc::request`], for any of them.
+    pub async fn batch<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        params: impl Iterator<Item = Value>,
+    ) -> Result<Vec<T>> {
+        let request = |(id, params)| json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+        let requests: Vec<Value> = params.enumerate().map(request).collect();
+        let answers = self.answer(method, &requests.into()).await?;
+        let Value::Array(mut answers) = answers else { return Err(eyre!("{method}: {answers}")) };
+        answers.sort_by_key(|answer| answer["id"].as_u64());
+        answers.into_iter().map(|answer| result(method, answer)).collect()
+    }
+
+    async fn answer(&self, method: &str, request: &Value) -> Result<Value> {
+        let answer = tokio::time::timeout(REQUEST_TIMEOUT, self.post(request.to_string())).await;
         let answer = answer.map_err(|_| eyre!("{method} was not answered within {REQUEST_TIMEOUT:?}"))?;
-        let answer: Value = answer.wrap_err_with(|| format!("{method} at {}", self.authority))?;
-        if let Some(error) = answer.get("error") {
-            return Err(eyre!("{method}: {error}"));
-        }
-        let result = answer.get("result").cloned().unwrap_or_default();
-        serde_json::from_value(result).wrap_err_with(|| format!("{method} answered something else"))
+        answer.wrap_err_with(|| format!("{method} at {}", self.authority))
     }
 
     async fn post(&self, body: String) -> Result<Value> {
@@ -70,4 +86,13 @@ impl Rpc {
         let nonce: U256 = self.request("eth_getTransactionCount", json!([address, "pending"])).await?;
         Ok(nonce.to())
     }
+}
+
+/// The result in an answer.
+fn result<T: DeserializeOwned>(method: &str, mut answer: Value) -> Result<T> {
+    if let Some(error) = answer.get("error") {
+        return Err(eyre!("{method}: {error}"));
+    }
+    let result = answer.get_mut("result").map(Value::take).unwrap_or_default();
+    serde_json::from_value(result).wrap_err_with(|| format!("{method} answered something else"))
 }
