@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 fn devnet(dir: &Path, more: &[&str]) -> Command {
     let mut command = Command::new(program().unwrap());
@@ -75,4 +76,49 @@ fn a_port_that_is_in_use_is_named() {
     let port = listener.local_addr().unwrap().port();
     let refused = said(&devnet(dir.path(), &["--port", &port.to_string()]).output().unwrap());
     assert!(refused.contains(&format!("127.0.0.1:{port}")) && refused.contains("in use"), "{refused}");
+}
+
+/// Sends a signal by its name.
+fn signal(pid: &str, name: &str) {
+    assert!(Command::new("kill").args([&format!("-{name}"), pid]).status().unwrap().success());
+}
+
+/// The process that has this node's store open.
+fn node_of(dir: &Path, node: &str) -> String {
+    let owner = std::fs::read_to_string(dir.join(node).join("owner")).unwrap();
+    owner.trim().strip_prefix("process ").unwrap().to_owned()
+}
+
+#[test]
+fn a_node_that_a_signal_has_stopped_keeps_a_devnet_from_ending_for_seconds_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let (child, _) = started(dir.path(), &[]);
+    signal(&node_of(dir.path(), "executor-0"), "STOP");
+    let begun = Instant::now();
+    stop(child);
+    // Not the half a minute that a node may take to drain.
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    let (child, _) = started(dir.path(), &[]);
+    stop(child);
+}
+
+#[test]
+fn a_folder_whose_devnet_was_killed_is_entered_when_its_nodes_have_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut child, first) = started(dir.path(), &[]);
+    // It goes on after the next start has begun, and drains then.
+    let node = node_of(dir.path(), "executor-0");
+    signal(&node, "STOP");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let mut next = devnet(dir.path(), &[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut waits = String::new();
+    BufReader::new(next.stderr.take().unwrap()).read_line(&mut waits).unwrap();
+    assert!(waits.contains("ending") && waits.contains("executor-0"), "{waits}");
+    signal(&node, "CONT");
+    let mut line = String::new();
+    BufReader::new(next.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let second: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(first["rpc"], second["rpc"]);
+    stop(next);
 }

@@ -14,6 +14,7 @@ pub mod bridge;
 pub mod client;
 pub mod counters;
 pub mod endpoint;
+mod folder;
 pub mod market;
 pub mod process;
 pub mod rpc;
@@ -29,16 +30,13 @@ use host::network::{EnvironmentSource, Genesis, Network, NetworkFile, RouteEntry
 use primitives::ShardId;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 use tokio::net::TcpSocket;
 use wire::server::{Networks, ProxyHeader};
-
-/// The file in a network's folder that whoever runs the network has locked.
-const LOCK_FILE: &str = "lock";
 
 /// How long all nodes together may take to be ready.
 const READY_TIMEOUT: Duration = Duration::from_mins(1);
@@ -155,19 +153,35 @@ impl fmt::Display for Node {
 }
 
 /// How far the start of a network is.
-#[derive(Debug, Clone, Copy)]
-pub struct Progress {
-    /// So many nodes are ready.
-    pub ready: usize,
-    /// Of so many.
-    pub count: usize,
-    /// The next to be.
-    pub waits_for: Node,
+#[derive(Debug, Clone)]
+pub enum Progress {
+    /// Nodes of the network that ran in the folder before are ending.
+    Left(Vec<String>),
+    /// `ready` of `count` nodes are ready, and this is the next to be.
+    Ready {
+        /// So many nodes are ready.
+        ready: usize,
+        /// Of so many.
+        count: usize,
+        /// The next to be.
+        waits_for: Node,
+    },
 }
 
 impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {} nodes are ready, waiting for {}", self.ready, self.count, self.waits_for)
+        match self {
+            Self::Left(nodes) => {
+                write!(
+                    f,
+                    "waiting for nodes of the network that ran here before, which are ending: {}",
+                    nodes.join(", ")
+                )
+            }
+            Self::Ready { ready, count, waits_for } => {
+                write!(f, "{ready} of {count} nodes are ready, waiting for {waits_for}")
+            }
+        }
     }
 }
 
@@ -203,18 +217,23 @@ impl Cluster {
     }
 
     /// The same, and tells what it waits for whenever that changes.
-    pub fn start_watched(plan: Plan, dir: &Path, tell: impl FnMut(Progress)) -> Result<Self> {
-        let mut cluster = Self::lay_out(plan, dir)?;
+    pub fn start_watched(plan: Plan, dir: &Path, mut tell: impl FnMut(Progress)) -> Result<Self> {
+        let mut cluster = Self::lay_out_watched(plan, dir, &mut tell)?;
         cluster.start_all_watched(tell)?;
         Ok(cluster)
     }
 
     /// Writes everything that the nodes of `plan` need under `dir`, and starts none.
     pub fn lay_out(plan: Plan, dir: &Path) -> Result<Self> {
+        Self::lay_out_watched(plan, dir, |_| {})
+    }
+
+    fn lay_out_watched(plan: Plan, dir: &Path, mut tell: impl FnMut(Progress)) -> Result<Self> {
         // Nodes read paths relative to where they run, which is here.
         let dir = &std::path::absolute(dir)?;
         std::fs::create_dir_all(dir).wrap_err_with(|| format!("cannot make {}", dir.display()))?;
-        let folder = take(dir)?;
+        let folder = folder::take(dir)?;
+        folder::vacated(dir, |left| tell(Progress::Left(left.to_vec())))?;
         let (reservation, ports, rpc) = reserve(&plan)?;
         let network = write_network(&plan, &ports, dir)?;
         let running = BTreeMap::new();
@@ -242,7 +261,7 @@ impl Cluster {
         let count = nodes.len();
         nodes.iter().try_for_each(|node| self.spawn(*node))?;
         for (ready, node) in nodes.into_iter().enumerate() {
-            tell(Progress { ready, count, waits_for: node });
+            tell(Progress::Ready { ready, count, waits_for: node });
             self.wait_ready(node)?;
         }
         Ok(())
@@ -628,19 +647,6 @@ impl Cluster {
     /// The shard's executor.
     pub fn executor(shard: ShardId) -> Node {
         Node::Executor(shard.0)
-    }
-}
-
-/// Takes the folder, or says that another runs a network in it: before anything in it is written.
-fn take(dir: &Path) -> Result<File> {
-    let path = dir.join(LOCK_FILE);
-    let file = File::create(&path).wrap_err_with(|| format!("cannot make {}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            Err(eyre!("another process runs the network in {}: stop it first, or use another folder", dir.display()))
-        }
-        Err(TryLockError::Error(error)) => Err(error).wrap_err_with(|| format!("cannot lock {}", path.display())),
     }
 }
 
