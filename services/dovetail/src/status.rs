@@ -17,7 +17,7 @@ use wire::Rejection;
 use wire::client::Deadlines;
 use wire::node::{NodeClient, NodeState, OpenAttempt};
 use wire::relay::{RelayClient, Route};
-use wire::shard::{ShardClient, ShardStatus};
+use wire::shard::{LockCounts, ShardClient, ShardStatus};
 
 /// Clocks that are further apart than this are told.
 const CLOCKS_APART_MS_MAX: u64 = 500;
@@ -62,12 +62,14 @@ struct Seen {
     name: String,
     node: Result<NodeState, String>,
     shard: Option<ShardStatus>,
+    /// None of a shard of an earlier build too.
+    locks: Option<LockCounts>,
     routes: Vec<Route>,
 }
 
 impl Seen {
     fn silent(name: String, reason: &dyn std::fmt::Display) -> Self {
-        Self { name, node: Err(reason.to_string()), shard: None, routes: Vec::new() }
+        Self { name, node: Err(reason.to_string()), shard: None, locks: None, routes: Vec::new() }
     }
 }
 
@@ -83,8 +85,11 @@ async fn of_shard(security: &Security, shard: ShardId, endpoint: &str) -> Seen {
         Err(reason) => return Seen::silent(name, &reason),
     };
     let (node, status) = (NodeClient::new(connection.clone()), ShardClient::new(connection));
-    match tokio::join!(node.state(), status.status()) {
-        (Ok(node), Ok(status)) => Seen { name, node: Ok(node), shard: Some(status), routes: Vec::new() },
+    let (node, shard, locks) = tokio::join!(node.state(), status.status(), status.locks());
+    match (node, shard) {
+        (Ok(node), Ok(shard)) => {
+            Seen { name, node: Ok(node), shard: Some(shard), locks: locks.ok(), routes: Vec::new() }
+        }
         (Err(rejection), _) | (_, Err(rejection)) => Seen::silent(name, &rejection),
     }
 }
@@ -96,6 +101,7 @@ async fn of_coordinator(security: &Security, endpoint: &str) -> Seen {
             name,
             node: NodeClient::new(connection).state().await.map_err(|rejection| rejection.to_string()),
             shard: None,
+            locks: None,
             routes: Vec::new(),
         },
         Err(reason) => Seen::silent(name, &reason),
@@ -111,7 +117,7 @@ async fn of_relay(security: &Security, endpoint: &str) -> Seen {
     let (node, relay) = (NodeClient::new(connection.clone()), RelayClient::new(connection));
     let asked: (Result<_, Rejection>, Result<_, Rejection>) = tokio::join!(node.state(), relay.routes());
     match asked {
-        (Ok(node), Ok(routes)) => Seen { name, node: Ok(node), shard: None, routes },
+        (Ok(node), Ok(routes)) => Seen { name, node: Ok(node), shard: None, locks: None, routes },
         (Err(rejection), _) | (_, Err(rejection)) => Seen::silent(name, &rejection),
     }
 }
@@ -135,7 +141,7 @@ fn told(nodes: &[Seen], now: Time) -> (String, usize) {
             line(&mut text, format_args!("  ! {complaint}"));
         }
         for route in &seen.routes {
-            line(&mut text, format_args!("  {}", route_line(route)));
+            line(&mut text, format_args!("  {}", route_line(route, now)));
         }
     }
     let versions: BTreeSet<&str> =
@@ -180,6 +186,9 @@ fn one(text: &mut String, seen: &Seen, node: &NodeState, furthest: u64, now: Tim
             line(text, format_args!("    {}", attempt_line(attempt, now)));
         }
     }
+    if let Some(locks) = seen.locks.as_ref().filter(|locks| locks.keys_count > 0 || locks.waiting_count > 0) {
+        line(text, format_args!("  {}", locks_line(locks)));
+    }
     if late > 0 {
         complaints.push(format!("{late} attempts are past their deadline and hold locks"));
     }
@@ -205,12 +214,20 @@ fn attempt_line(attempt: &OpenAttempt, now: Time) -> String {
     format!("{} of shards {shards}, {why}", attempt.id)
 }
 
-fn route_line(route: &Route) -> String {
+fn locks_line(locks: &LockCounts) -> String {
+    let hottest =
+        locks.hottest.first().map_or(String::new(), |hot| format!("; most met: {}, {} times", hot.key, hot.count));
+    let LockCounts { keys_count, holders_count, waiting_count, .. } = locks;
+    format!("{keys_count} keys are locked by {holders_count} attempts, {waiting_count} messages wait for one{hottest}")
+}
+
+fn route_line(route: &Route, now: Time) -> String {
     let Route { key, queued_count, dead_count, acknowledged_count, .. } = route;
     let paused = if route.paused { ", PAUSED" } else { "" };
+    let moved = route.progress.map_or(String::new(), |time| format!(", moved {} ago", duration(now.since(time).0)));
     let error = if route.last_error.is_empty() { String::new() } else { format!("; last: {}", route.last_error) };
     format!(
-        "{} -> {}: {queued_count} under way, {acknowledged_count} carried, {dead_count} given up{paused}{error}",
+        "{} -> {}: {queued_count} under way, {acknowledged_count} carried, {dead_count} given up{moved}{paused}{error}",
         key.source, key.destination
     )
 }
@@ -229,7 +246,10 @@ fn duration(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use primitives::Millis;
+    use primitives::{Height, Millis};
+    use wire::relay::RouteKey;
+    use wire::shard::HotKey;
+    use wire::state::LeafPlace;
 
     fn node(change: impl FnOnce(&mut NodeState)) -> Seen {
         let mut node = NodeState {
@@ -244,7 +264,13 @@ mod tests {
             open_attempts_count: 0,
         };
         change(&mut node);
-        Seen { name: "coordinator at http://x".to_owned(), node: Ok(node), shard: None, routes: Vec::new() }
+        Seen {
+            name: "coordinator at http://x".to_owned(),
+            node: Ok(node),
+            shard: None,
+            locks: None,
+            routes: Vec::new(),
+        }
     }
 
     const NOW: Time = Time(1_000_000_000);
@@ -257,6 +283,28 @@ mod tests {
             text.contains("coordinator at http://x") && text.contains("ready") && text.contains("up 65 s"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn what_is_locked_and_what_moved_last_is_told() {
+        let key = evm::StateKey::Account(alloy_primitives::Address::repeat_byte(7));
+        let hottest = vec![HotKey { key, count: 9 }];
+        let mut seen = node(|_| ());
+        seen.locks = Some(LockCounts { keys_count: 12, holders_count: 3, waiting_count: 2, hottest });
+        seen.routes = vec![Route {
+            key: RouteKey { source: 1, destination: 2 },
+            paused: false,
+            cursor: LeafPlace { height: Height(1), index: 0 },
+            queued_count: 4,
+            dead_count: 0,
+            acknowledged_count: 5,
+            progress: Some(Time(NOW.0 - 7_000)),
+            last_error: String::new(),
+        }];
+        let (text, faults) = told(&[seen], NOW);
+        assert_eq!(faults, 0, "{text}");
+        assert!(text.contains("12 keys are locked by 3 attempts, 2 messages wait for one; most met: "), "{text}");
+        assert!(text.contains("1 -> 2: 4 under way, 5 carried, 0 given up, moved 7 s ago"), "{text}");
     }
 
     #[test]
