@@ -175,17 +175,24 @@ fn a_store_made_for_another_placement_is_refused() {
 }
 
 #[test]
-fn an_empty_store_and_one_of_a_newer_format_are_refused() {
+fn an_empty_store_and_one_of_another_format_are_refused() {
     let world = busy_world();
     let config = || super::world::config(S0, &world.params, &world.placement);
     let empty = primitives::Memory::default();
     assert!(matches!(Shard::open(config(), &empty), Err(OpenError::Empty)));
-    let mut newer = world.store(S0).clone();
-    let mut identity = newer.get(crate::spaces::META, b"identity").unwrap();
-    let next = STORE_FORMAT + 1;
-    identity[..4].copy_from_slice(&next.to_le_bytes());
-    newer.commit(&[primitives::Write::put(crate::spaces::META, *b"identity", identity)]);
-    assert!(matches!(Shard::open(config(), &newer), Err(OpenError::Format { actual }) if actual == next));
+    let mut other = world.store(S0).clone();
+    let mut identity = other.get(crate::spaces::META, b"identity").unwrap();
+    for format in [1, STORE_FORMAT - 1, STORE_FORMAT + 1] {
+        identity[..4].copy_from_slice(&format.to_le_bytes());
+        other.commit(&[primitives::Write::put(crate::spaces::META, *b"identity", identity.clone())]);
+        let refused = Shard::open(config(), &other).unwrap_err();
+        assert!(matches!(refused, OpenError::Format { actual } if actual == format));
+        assert!(refused.to_string().contains("use the build that wrote it"), "{refused}");
+    }
+    // What a build of format 8 wrote, to the byte: however that goes on, its number is read.
+    let earlier = [&8_u32.to_le_bytes()[..], &[0xff; 60]].concat();
+    other.commit(&[primitives::Write::put(crate::spaces::META, *b"identity", earlier)]);
+    assert!(matches!(Shard::open(config(), &other), Err(OpenError::Format { actual: 8 })));
 }
 
 #[test]
