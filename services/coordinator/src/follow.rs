@@ -8,19 +8,21 @@
 //! Promise: one question asks for the clock and the content, and each block of a log is asked for once, from the first on where the
 //! index is new. What a shard's validators did not certify does not come into the index ([`wire::shard::LogReader`]): a shard that
 //! tells such a thing holds the head until it tells the truth, and the process is not ready meanwhile; nor is it where the shard's
-//! node has forgotten what comes next here. One that does not answer
+//! node has forgotten what comes next here. An index that is new begins where the shards' nodes do. One that does not answer
 //! for [`host::PEER_SILENT_MAX`] holds nobody up; when it is back, what it shows meanwhile is fetched first.
 
 use crate::blocks::Blocks;
 use crate::shards::Shards;
+use evm::NetworkParams;
 use host::network::Network;
 use host::{Health, Instruments, Process, Standing};
-use primitives::ShardId;
+use primitives::{Height, ShardId, Slot, Verified};
 use proof::ReceiptVerifier;
+use shard::limits::SLOT_AHEAD_MAX;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Fault;
-use wire::shard::{LogReader, Untold};
+use wire::shard::{LogPlace, LogReader, Tip, Untold};
 use wire::{Reason, Rejection};
 
 /// Follows all shards of `network`; ends when nobody listens to the head. An index that fails ends the process: it would be ready,
@@ -41,6 +43,7 @@ pub(crate) fn follow(
             shards: Arc::clone(shards),
             blocks: Arc::clone(blocks),
             verifier: Arc::clone(&verifier),
+            params: network.params.clone(),
             reader,
             refusals: Refusals::new(shard, process),
             gap: Gap { shard, health: process.health.clone(), is_open: false },
@@ -65,6 +68,7 @@ struct Follower {
     shards: Arc<Shards>,
     blocks: Arc<Blocks>,
     verifier: Arc<ReceiptVerifier>,
+    params: NetworkParams,
     reader: LogReader,
     refusals: Refusals,
     gap: Gap,
@@ -78,8 +82,8 @@ impl Follower {
                 self.gap.end();
             }
             Err(Untaken::Rejected(rejection)) if rejection.reason == Reason::Pruned => {
-                self.gap.open(&rejection);
                 self.refusals.end();
+                self.pass_over(&rejection).await?;
             }
             Err(Untaken::Rejected(rejection)) => {
                 tracing::debug!(shard = %self.shard, %rejection, "a shard's log was not followed");
@@ -89,6 +93,52 @@ impl Follower {
         }
         let sound = self.shards.standings().filter(|(_, standing)| standing.is_sound());
         self.blocks.advance(sound.map(|(shard, _)| shard));
+        Ok(())
+    }
+
+    /// The shard's node keeps no longer what comes next. An index that has nothing of the shard begins where it does; any other would
+    /// have a gap.
+    async fn pass_over(&mut self, rejection: &Rejection) -> Result<(), Fault> {
+        let first = rejection.metadata.get("first").and_then(|first| first.parse().ok()).map(Height);
+        let is_new = self.blocks.index().place(self.shard).tip.height == Height(0);
+        let Some(first) = first.filter(|_| is_new) else {
+            self.gap.open(rejection);
+            return Ok(());
+        };
+        match self.begin_before(first).await {
+            Ok(()) => Ok(()),
+            Err(Untaken::Rejected(rejection)) => {
+                tracing::debug!(shard = %self.shard, %rejection, "the first block that is kept was not found");
+                Ok(())
+            }
+            Err(Untaken::Unproven(untold)) => {
+                self.refusals.refuse(&untold);
+                Ok(())
+            }
+            Err(Untaken::Unkept(fault)) => Err(fault),
+        }
+    }
+
+    /// Goes on after the block before `first`, whose header the shard still has and its validators have certified. Blocks of the network
+    /// in which something before it may be shown are none that this process has.
+    async fn begin_before(&mut self, first: Height) -> Result<(), Untaken> {
+        let last = Height(first.0.saturating_sub(1));
+        let block = self.shards.header(self.shard, last).await?;
+        let (height, certified) = (block.header.height, (block.header.clone(), block.certificate));
+        Verified::by(&*self.verifier, certified).map_err(|source| Untold::Certificate { height, source })?;
+        if block.header.shard != self.shard {
+            return Err(Untold::Shard { actual: block.header.shard }.into());
+        }
+        if height != last {
+            return Err(Untold::Height { expected: last, actual: height }.into());
+        }
+        let tip = Tip { height, digest: block.header.digest(), time: block.header.time };
+        let whole = self.params.slot_at(tip.time.after(SLOT_AHEAD_MAX)).next();
+        let blocks = Arc::clone(&self.blocks);
+        // What did not end otherwise ended with its process.
+        tokio::task::spawn_blocking(move || blocks.index().forget(whole)).await.unwrap_or(Ok(()))?;
+        self.reader = LogReader::new(self.params.clone(), self.shard, LogPlace { tip, open: Slot(0) });
+        tracing::info!(shard = %self.shard, %first, "the index begins where the shard's node begins: it keeps nothing before");
         Ok(())
     }
 
@@ -169,8 +219,8 @@ impl Gap {
             return;
         }
         let why = format!(
-            "{rejection}. This coordinator's index ends before that: give it a node of the shard that keeps all (`archive = true`), or \
-             stop it, move its data folder away and start it with a copy of the folder of a coordinator that was not away for so long"
+            "{rejection}. This coordinator's index ends before that. Give it a node of the shard that keeps all (`archive = true`), or stop it and \
+             delete the folder `index` of its data: it begins anew where the shards' nodes do, and shows nothing older"
         );
         tracing::error!(shard = %self.shard, %why, "a shard's node has forgotten what comes next here: no newer block is told");
         self.health.stand_still(self.name(), Some(&why));

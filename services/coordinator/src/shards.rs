@@ -6,13 +6,13 @@
 use futures_util::future::try_join_all;
 use host::network::Network;
 use host::{Health, OtherClocks, PEER_SILENT_MAX, Security, SecurityError, Standing};
-use primitives::{Millis, ShardId};
+use primitives::{Height, Millis, ShardId};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
 use wire::client::Deadlines;
 use wire::participant::ParticipantClient;
-use wire::shard::{LogPage, OtherTerms, OutcomePlace, ShardClient, ShardStatus, Terms};
+use wire::shard::{CertifiedBlock, LogPage, OtherTerms, OutcomePlace, ShardClient, ShardStatus, Terms};
 use wire::{Reason, Rejection};
 
 /// How long a shard may take to say how it is: a busy one that is slower than this counts as silent, no other.
@@ -159,6 +159,12 @@ impl Shards {
         let page = peer.looks.tell_log(from).await.inspect_err(|rejection| peer.standing.failed(rejection))?;
         peer.standing.answered();
         Ok(page)
+    }
+
+    /// The certified header of a shard's block: a claim.
+    pub(crate) async fn header(&self, shard: ShardId, height: Height) -> Result<CertifiedBlock, Rejection> {
+        let block = self.peer(shard)?.looks.blocks(height, 1).await?.pop();
+        block.ok_or_else(|| Rejection::new(Reason::NotFound, format!("shard {shard} has no block {height}")))
     }
 
     /// How one shard is.
