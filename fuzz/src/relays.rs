@@ -6,7 +6,7 @@ use crate::sample::{self, Speaker};
 use primitives::{Height, Machine, Memory, Millis, ShardId, Time};
 use proof::{Delivery, DeliveryStatus, Leaf, LeafKind, Message, MessageId, ReceiptVerifier};
 use relay::{
-    Answer, Carried, Command, Cursor, Input, Life, Parcel, Refusal, Relay, Route, Send, Settings, Taken, Ticket,
+    Answer, Carried, Command, Cursor, Input, Leg, Life, Parcel, Refusal, Relay, Route, Send, Settings, Taken, Ticket,
     dead_letters, routes,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -154,7 +154,7 @@ impl World {
         let input = match (&send, choice.below(8)) {
             (_, 0) => return, // It is lost.
             (Send::FetchOutbox { shard, .. }, 1) => Input::FetchFailed { shard: *shard, reason: "no route".to_owned() },
-            (Send::Deliver { batch, .. } | Send::Acknowledge { batch, .. }, 1) => {
+            (Send::Deliver { batch, .. } | Send::Acknowledge { batch, .. } | Send::Look { batch, .. }, 1) => {
                 Input::Unreachable { batch: *batch, reason: "no route".to_owned() }
             }
             (Send::Deliver { batch, parcels, .. } | Send::Acknowledge { batch, parcels, .. }, 2 | 3) => {
@@ -194,7 +194,14 @@ impl World {
                 let answers = parcels.iter().map(|parcel| self.settle(shard, parcel)).collect();
                 Input::Answered { batch, answers }
             }
-            Send::Beyond { .. } | Send::Within { .. } => Input::Tick,
+            Send::Look { batch, shard, leg, messages } => {
+                let shard = &self.shards[shard.0 as usize];
+                let has = |id| if leg == Leg::Out { shard.ran.contains(id) } else { shard.settled.contains(id) };
+                let taken = |id| if has(id) { Taken::Already(None) } else { Taken::Absent };
+                let answers = messages.iter().map(|id| Answer { message: *id, taken: taken(id) }).collect();
+                Input::Answered { batch, answers }
+            }
+            Send::TookOver { .. } | Send::Yielded { .. } | Send::Beyond { .. } | Send::Within { .. } => Input::Tick,
         }
     }
 
@@ -215,7 +222,13 @@ impl World {
                 None => next = Cursor { height: next.height.next(), index: 0 },
             }
         }
-        Input::Page { shard: id, from: cursor, leaves, next: next.max(cursor), head: Height(u64::MAX) }
+        Input::Page {
+            shard: id,
+            from: cursor,
+            leaves,
+            next: next.max(cursor),
+            head: Height(speaker.blocks.len() as u64),
+        }
     }
 
     /// A destination consumes a message once, and says so in its outbox.

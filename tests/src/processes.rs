@@ -315,6 +315,17 @@ async fn call(client: &Client, shard: ShardId, request: Request) -> Result<Respo
             let receipts = page.leaves.into_iter().map(|leaf| leaf.receipt).collect();
             Response::Page { receipts, next: page.next, head: page.head }
         }
+        Request::Has { leg, messages } => {
+            let mut has = Vec::with_capacity(messages.len());
+            for message in messages {
+                let life = shards.message(message).await;
+                has.push(life.is_ok_and(|life| match leg {
+                    relay::Leg::Out => life.delivered.is_some(),
+                    relay::Leg::Back => life.acknowledged.is_some(),
+                }));
+            }
+            Response::Has(has)
+        }
         Request::Sighting(of) => Response::Sighting(shards.sighting(of).await?.map(|newest| Box::new(newest.into()))),
         Request::Deliver(receipts) => done(shards.deliver(&receipts).await?, |delivered| Done::Delivered {
             novelty: delivered.novelty,

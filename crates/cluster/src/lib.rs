@@ -461,11 +461,13 @@ impl Cluster {
                 peer_quota: None,
                 client_quota: None,
             }),
-            Node::Relay(_) => toml::to_string(&relay_service::Settings {
+            Node::Relay(place) => toml::to_string(&relay_service::Settings {
                 network,
                 listen: ports.serving,
                 metrics_listen: ports.metrics,
                 data,
+                relays: self.plan.relays,
+                place,
                 settled: Settled::default(),
                 cheats_clock,
                 tls: None,

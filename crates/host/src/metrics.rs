@@ -29,6 +29,9 @@ pub struct Instruments {
     behind: Gauge,
     shards_behind: Family<ShardLabel, Gauge>,
     routes_paused: Family<RouteLabel, Gauge>,
+    routes_taken_over: Family<RouteLabel, Counter>,
+    handed_over: Counter,
+    handed_over_again: Counter,
     reloads: Family<Outcome, Counter>,
     certificate_until: Gauge,
     logs_refused: Family<ShardLabel, Counter>,
@@ -82,6 +85,9 @@ impl Instruments {
             behind: Gauge::default(),
             shards_behind: Family::default(),
             routes_paused: Family::default(),
+            routes_taken_over: Family::default(),
+            handed_over: Counter::default(),
+            handed_over_again: Counter::default(),
             reloads: Family::default(),
             certificate_until: Gauge::default(),
             logs_refused: Family::default(),
@@ -125,6 +131,12 @@ impl Instruments {
         let relay = registry.sub_registry_with_prefix("relay");
         let text = "1 while an operator has a relay's route from one shard to another paused";
         relay.register("route_paused", text, instruments.routes_paused.clone());
+        let text = "Times that this relay began to carry in the place of another that was silent, by where it carries from and to";
+        relay.register("takeovers", text, instruments.routes_taken_over.clone());
+        let text = "Receipts that this relay handed to shards and that were answered";
+        relay.register("handed_over", text, instruments.handed_over.clone());
+        let text = "Receipts among them that the shard had already: redundant";
+        relay.register("handed_over_again", text, instruments.handed_over_again.clone());
         let index = registry.sub_registry_with_prefix("index");
         let text = "Pages of a shard's log that were refused because what proves them did not hold";
         index.register("logs_refused", text, instruments.logs_refused.clone());
@@ -145,6 +157,18 @@ impl Instruments {
     /// A page of a shard's log was refused: it is not what the shard certified.
     pub fn log_refused(&self, shard: ShardId) {
         self.logs_refused.get_or_create(&ShardLabel { shard: shard.0 }).inc();
+    }
+
+    /// A relay carries in another's place.
+    pub fn route_taken_over(&self, from: ShardId, to: ShardId) {
+        let label = RouteLabel { source: from.0, destination: to.0 };
+        self.routes_taken_over.get_or_create(&label).inc();
+    }
+
+    /// A shard has answered `count` receipts, of which it had `again` before.
+    pub fn handed_over(&self, count: u64, again: u64) {
+        self.handed_over.inc_by(count);
+        self.handed_over_again.inc_by(again);
     }
 
     /// Whether an operator has a route paused.

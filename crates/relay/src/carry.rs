@@ -5,7 +5,7 @@ use crate::{
     draft::receipt_key,
     input::{Answer, BatchId, Parcel, Refusal, Send, Taken},
     lane::{LaneId, Posture, Queued},
-    peer::Batch,
+    peer::{Aim, Batch},
     record::{DeadLetter, Leg, Life, Stage, shortened},
     relay::{Relay, Step},
     settings::{Settings, spaces},
@@ -26,6 +26,7 @@ impl Relay {
                 while let Some(batch) = self.assemble(shard, leg, step.now) {
                     self.send(shard, batch, step);
                 }
+                self.look(shard, leg, step);
             }
         }
     }
@@ -38,18 +39,18 @@ impl Relay {
         let until = now.after(self.settings.answer);
         let alone = || {
             let (lane, id, lone_failures) = self.first_alone(&lanes, now).filter(|_| !peer.has_alone())?;
-            Some(Batch { leg, parcels: vec![(lane, id)], until, lone_failures })
+            Some(Batch { leg, aim: Aim::HandOver, parcels: vec![(lane, id)], until, lone_failures })
         };
         let shared = || {
             let parcels = self.fair_share(&lanes, count_max, now);
-            (!parcels.is_empty()).then_some(Batch { leg, parcels, until, lone_failures: 0 })
+            (!parcels.is_empty()).then_some(Batch { leg, aim: Aim::HandOver, parcels, until, lone_failures: 0 })
         };
         // A receiver that is missed is looked for with what is under no suspicion, if there is any.
         if peer.is_reached() { alone().or_else(shared) } else { shared().or_else(alone) }
     }
 
     /// The lanes that lead to `to` and may carry, beginning after the one that began last time.
-    fn lanes_in_turn(&self, to: ShardId, leg: Leg) -> Vec<LaneId> {
+    pub(crate) fn lanes_in_turn(&self, to: ShardId, leg: Leg) -> Vec<LaneId> {
         let ids = self.settings.shards.iter().map(|from| LaneId { from: *from, to, leg });
         let mut ids: Vec<_> = ids.filter(|id| self.lanes.get(id).is_some_and(|lane| !lane.is_paused())).collect();
         let last = self.peers.get(&to).and_then(|peer| peer.turn(leg));
@@ -119,11 +120,16 @@ impl Relay {
         if let Some(peer) = self.peers.get_mut(&shard) {
             peer.reached();
         }
+        if batch.aim == Aim::Look {
+            return self.looked(batch.parcels, answers, step);
+        }
         let mut answers: BTreeMap<_, _> = answers.into_iter().map(|answer| (answer.message, answer.taken)).collect();
         for (lane, message) in batch.parcels {
             // What is no longer in the queue was settled otherwise meanwhile.
             let Some(queued) = self.lane(lane).get(message) else { continue };
-            match (lane.leg, answers.remove(&message)) {
+            let taken = answers.remove(&message);
+            self.learn(lane, taken.as_ref(), step);
+            match (lane.leg, taken) {
                 (Leg::Out, Some(Taken::Now(proof) | Taken::Already(proof))) => {
                     // A claim alone is not believed: only the delivery leaf ends the way out.
                     if !proof.is_some_and(|proof| self.take_proof(message, &proof, step)) {
@@ -143,7 +149,7 @@ impl Relay {
                 (_, Some(Taken::Refused { refusal: Refusal::Retryable, reason })) => {
                     self.retry(lane, message, queued, &reason, step);
                 }
-                (_, None) => self.retry(lane, message, queued, "the answer leaves it out", step),
+                (_, None | Some(Taken::Absent)) => self.retry(lane, message, queued, "the answer leaves it out", step),
             }
         }
     }
@@ -159,6 +165,9 @@ impl Relay {
         let now = step.now;
         if let Some(peer) = self.peers.get_mut(&shard) {
             peer.missed(shard, now, &self.settings);
+        }
+        if batch.aim == Aim::Look {
+            return self.unseen(batch.parcels, reason);
         }
         let alone = batch.parcels.len() == 1;
         let failures = batch.lone_failures + 1;
@@ -187,13 +196,21 @@ impl Relay {
 
     /// Has a refused parcel wait for its next try. However often that happens its life goes on: who is busy or holds a
     /// lock must not be able to end it (I14). After its deadline its destination needs no lock to say that it has expired.
-    fn retry<R: Read>(&mut self, lane: LaneId, id: MessageId, queued: Queued, reason: &str, step: &mut Step<'_, R>) {
+    pub(crate) fn retry<R: Read>(
+        &mut self,
+        lane: LaneId,
+        id: MessageId,
+        queued: Queued,
+        reason: &str,
+        step: &mut Step<'_, R>,
+    ) {
         let refusals = queued.refusals.saturating_add(1);
         let queued = Queued { refusals, ..queued };
         let settings = &self.settings;
         let wait = backoff::wait(settings.retry_min, settings.retry_max, id.0.as_slice(), refusals);
         let (now, due) = (step.now, step.now.after(wait));
-        self.queue(lane, id, Queued { due, ..queued }, Posture::Waiting, step);
+        let posture = self.lane(lane).again();
+        self.queue(lane, id, Queued { due, ..queued }, posture, step);
         self.lane(lane).state_mut().last_error = shortened(reason);
         step.draft.change_record(id, |record| record.tell(now, Stage::Retrying, refusals, reason));
     }
@@ -237,7 +254,7 @@ impl Relay {
     }
 
     /// The origin has the delivery: the message's life is over.
-    fn end<R: Read>(&mut self, lane: LaneId, id: MessageId, detail: &str, step: &mut Step<'_, R>) {
+    pub(crate) fn end<R: Read>(&mut self, lane: LaneId, id: MessageId, detail: &str, step: &mut Step<'_, R>) {
         let now = step.now;
         self.lane(lane).remove(id);
         self.lane(lane).done(now);
@@ -275,7 +292,12 @@ impl Relay {
                 });
                 due.min().and_then(|due| peer.wake_to_send(leg, due, &self.settings))
             });
-            sends.chain(peer.wake_to_expire())
+            let looks = [Leg::Back, Leg::Out].into_iter().filter_map(move |leg| {
+                let lanes = self.lanes_in_turn(*shard, leg);
+                let due = lanes.iter().filter_map(|id| self.lanes.get(id)?.next_unsure()).min();
+                due.and_then(|due| peer.wake_to_look(leg, due, &self.settings))
+            });
+            sends.chain(looks).chain(peer.wake_to_expire())
         });
         wakes.min()
     }

@@ -3,6 +3,7 @@
 use crate::{
     command::{Command, CommandError},
     lane::Cursor,
+    record::Leg,
 };
 use primitives::{Height, ShardId, Verified};
 use proof::{Fact, MessageError, MessageId, Receipt, ReceiptError, ReceiptVerifier};
@@ -127,6 +128,8 @@ pub enum Taken {
     Now(Option<Carried>),
     /// It had taken effect before, by another relay or before a restart.
     Already(Option<Carried>),
+    /// The receiver does not have it: only to [`Send::Look`].
+    Absent,
     /// It was refused.
     Refused {
         /// Whether it may be tried again.
@@ -185,6 +188,36 @@ pub enum Send {
         shard: ShardId,
         /// What.
         parcels: Vec<Parcel>,
+    },
+    /// Ask which of these messages the shard has already, then say [`Input::Answered`] with [`Taken::Already`] or
+    /// [`Taken::Absent`] for each, or [`Input::Unreachable`].
+    Look {
+        /// Names the answer.
+        batch: BatchId,
+        /// Whom.
+        shard: ShardId,
+        /// Whether as their destination, which has consumed them, or as their origin, which knows how they ended.
+        leg: Leg,
+        /// Which.
+        messages: Vec<MessageId>,
+    },
+    /// For the host: this relay carries in the place of another that was silent.
+    TookOver {
+        /// Where from.
+        from: ShardId,
+        /// Where to.
+        to: ShardId,
+        /// Messages or deliveries.
+        leg: Leg,
+    },
+    /// For the host: another carries there again.
+    Yielded {
+        /// Where from.
+        from: ShardId,
+        /// Where to.
+        to: ShardId,
+        /// Messages or deliveries.
+        leg: Leg,
     },
     /// For the host: a shard has lost blocks that were read before. Nothing of it is read until it has them again.
     Beyond {

@@ -5,7 +5,7 @@
 use crate::{
     draft::receipt_key,
     input::{Carried, Send, Submission, SubmitError},
-    lane::{Cursor, LaneId, Posture, Queued},
+    lane::{Cursor, LaneId, Part, Posture, Queued},
     record::{Leg, Life, Record, Stage, shortened},
     relay::{Relay, Step, lanes_from},
     settings::spaces,
@@ -78,8 +78,21 @@ impl Relay {
         for carried in leaves {
             self.take_leaf(shard, carried, &mut reading, step);
         }
-        for lane in reading {
-            self.lane(lane).state_mut().cursor = next;
+        for (lane, part) in reading {
+            self.lane(lane).read_to(part, next);
+        }
+        self.hear_head(shard, next, *head);
+    }
+
+    /// The lanes that have read up to `next` and were away hear how far `shard` has come.
+    fn hear_head(&mut self, shard: ShardId, next: Cursor, head: Height) {
+        let ahead_max = self.settings.catch_up_blocks_count;
+        let ids: Vec<_> = lanes_from(&self.settings, shard).collect();
+        for id in ids {
+            let lane = self.lane(id);
+            if lane.state.cursor == next {
+                lane.hear_head(head, ahead_max);
+            }
         }
     }
 
@@ -114,12 +127,12 @@ impl Relay {
         step.sends.push(Send::Within { shard });
     }
 
-    /// The open lanes whose cursor is on the page.
-    fn lanes_within(&mut self, shard: ShardId, from: Cursor, next: Cursor) -> BTreeSet<LaneId> {
+    /// The parts of lanes that have room and stand on the page.
+    fn lanes_within(&mut self, shard: ShardId, from: Cursor, next: Cursor) -> BTreeSet<(LaneId, Part)> {
         let ids: Vec<_> = lanes_from(&self.settings, shard).collect();
-        let within = ids.into_iter().filter(|id| {
-            let lane = self.lane(*id);
-            (from..next).contains(&lane.state.cursor) && lane.is_open()
+        let within = ids.into_iter().flat_map(|id| {
+            let places = self.lane(id).open_places().filter(|(_, cursor)| (from..next).contains(cursor));
+            places.map(move |(part, _)| (id, part))
         });
         within.collect()
     }
@@ -128,7 +141,7 @@ impl Relay {
         &mut self,
         shard: ShardId,
         carried: &Carried,
-        reading: &mut BTreeSet<LaneId>,
+        reading: &mut BTreeSet<(LaneId, Part)>,
         step: &mut Step<'_, R>,
     ) {
         // A shard's validators vouch for the leaf; one that is no message all the same is carried nowhere.
@@ -136,14 +149,12 @@ impl Relay {
         let Some(id) = self.lane_for(shard, &said) else { return self.note_unroutable(carried, &said, step) };
         let position = carried.position();
         let lane = self.lane(id);
-        if !reading.contains(&id) || position < lane.state.cursor {
-            return;
-        }
-        if lane.is_open() {
+        let Some(part) = lane.part_of(position).filter(|part| reading.contains(&(id, *part))) else { return };
+        if lane.has_room(part) {
             self.accept(id, carried, said, step);
         } else {
-            lane.state_mut().cursor = position;
-            reading.remove(&id);
+            lane.read_to(part, position);
+            reading.remove(&(id, part));
         }
     }
 
@@ -231,6 +242,7 @@ impl Relay {
             // Another shard than the destination reports on the message: not a word of it.
             return false;
         }
+        self.witness(lane, id, carried.fact().time, step);
         match record.life {
             Life::Back | Life::Ended | Life::DeadBack => return false,
             Life::Out | Life::Unroutable => self.end_out(lane, id, step),
@@ -276,11 +288,13 @@ impl Relay {
 
     fn queue_new<R: Read>(&mut self, lane: LaneId, id: MessageId, carried: &Carried, step: &mut Step<'_, R>) {
         let bytes = carried.receipt().len() as u32;
-        let queued = Queued { due: step.now, number: self.draw_number(), refusals: 0, bytes };
+        let is_old = carried.fact().time < self.returned_at;
+        let (due, posture) = self.lane(lane).welcome(step.now, is_old);
+        let queued = Queued { due, number: self.draw_number(), refusals: 0, bytes };
         step.draft.put(spaces::RECEIPTS, &receipt_key(lane.leg, id), carried.receipt().to_vec());
         let now = step.now;
         self.lane(lane).state_mut().progress = now;
-        self.queue(lane, id, queued, Posture::Waiting, step);
+        self.queue(lane, id, queued, posture, step);
     }
 
     /// Puts a parcel in its lane's queue, here and in the store.

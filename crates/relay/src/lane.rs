@@ -2,8 +2,9 @@
 
 use crate::record::{DeadLetter, Leg};
 use crate::settings::Settings;
+use crate::share::{Duty, Stand};
 use borsh::{BorshDeserialize, BorshSerialize};
-use primitives::{Height, ShardId, Time, encode};
+use primitives::{Height, Millis, ShardId, Time, encode};
 use proof::MessageId;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,6 +50,14 @@ impl LaneId {
         Self { from: route.destination, to: route.source, leg: Leg::Back }
     }
 
+    /// The route it is a half of.
+    pub(crate) fn route(self) -> Route {
+        match self.leg {
+            Leg::Out => Route { source: self.from, destination: self.to },
+            Leg::Back => Route { source: self.to, destination: self.from },
+        }
+    }
+
     pub(crate) fn queue_key(self, id: MessageId) -> Vec<u8> {
         encode(&(self, id))
     }
@@ -92,6 +101,31 @@ impl LaneState {
     }
 }
 
+/// What a lane that reads its newest first has still to read: the leaves from `from` up to `until`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct Gap {
+    pub(crate) from: Cursor,
+    pub(crate) until: Cursor,
+}
+
+/// How a gap is to be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GapChange {
+    /// It is this.
+    Open(Gap),
+    /// All of it was read.
+    Closed,
+}
+
+/// Which of a lane's two places of reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Part {
+    /// Its cursor.
+    Front,
+    /// Its gap.
+    Gap,
+}
+
 /// The place of one parcel in a queue, as stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct Queued {
@@ -110,6 +144,8 @@ pub(crate) struct Queued {
 pub(crate) enum Posture {
     /// In a batch with others.
     Waiting,
+    /// The receiver may have it: looked up before it is sent.
+    Unsure,
     /// Alone, after so many failures of batches that held nothing else: the fault may be its own.
     Alone(u32),
     /// Under way.
@@ -143,8 +179,15 @@ type Place = (Time, u64, MessageId);
 pub(crate) struct Lane {
     pub(crate) state: LaneState,
     bounds: Bounds,
+    pub(crate) duty: Duty,
+    gap: Option<Gap>,
+    /// The gap as the store has it.
+    gap_stored: Option<Gap>,
+    /// The relay was away and has not heard since how far its shard has come.
+    returned: bool,
     parcels: BTreeMap<MessageId, (Queued, Posture)>,
     waiting: BTreeSet<Place>,
+    unsure: BTreeSet<Place>,
     alone: BTreeSet<Place>,
     /// How many parcels were refused more often than the queue has patience for.
     stuck_count: usize,
@@ -157,12 +200,17 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    pub(crate) fn new(state: LaneState, bounds: Bounds) -> Self {
+    pub(crate) fn new(state: LaneState, bounds: Bounds, duty: Duty) -> Self {
         Self {
             state,
             bounds,
+            duty,
+            gap: None,
+            gap_stored: None,
+            returned: true,
             parcels: BTreeMap::new(),
             waiting: BTreeSet::new(),
+            unsure: BTreeSet::new(),
             alone: BTreeSet::new(),
             stuck_count: 0,
             dead: BTreeSet::new(),
@@ -197,6 +245,7 @@ impl Lane {
         let place = (queued.due, queued.number, id);
         match posture {
             Posture::Waiting => self.waiting.insert(place),
+            Posture::Unsure => self.unsure.insert(place),
             Posture::Alone(_) => self.alone.insert(place),
             Posture::UnderWay => false,
         };
@@ -208,6 +257,7 @@ impl Lane {
         self.dirty = true;
         let place = (queued.due, queued.number, id);
         self.waiting.remove(&place);
+        self.unsure.remove(&place);
         self.alone.remove(&place);
         Some(queued)
     }
@@ -216,6 +266,114 @@ impl Lane {
     pub(crate) fn waiting(&self, now: Time) -> impl Iterator<Item = (MessageId, Queued)> {
         let due = self.waiting.iter().take_while(move |(due, _, _)| *due <= now);
         due.filter_map(|(_, _, id)| self.get(*id).map(|queued| (*id, queued)))
+    }
+
+    /// The parcels to be looked up at `now`, the longest due first; none while another relay is seen to carry here.
+    pub(crate) fn unsure(&self, now: Time) -> impl Iterator<Item = MessageId> {
+        let is_open = self.look_from().is_none_or(|from| from <= now);
+        let due = self.unsure.iter().take_while(move |(due, _, _)| is_open && *due <= now);
+        due.map(|(_, _, id)| *id)
+    }
+
+    /// When the next parcel is to be looked up.
+    pub(crate) fn next_unsure(&self) -> Option<Time> {
+        self.unsure.first().map(|(due, _, _)| self.look_from().map_or(*due, |from| from.max(*due)))
+    }
+
+    /// What another delivers is seen in its destination's outbox, so that nothing has to be asked while it does; what
+    /// another acknowledges is seen only by asking.
+    fn look_from(&self) -> Option<Time> {
+        (self.duty.stands_by() && self.duty.leg == Leg::Out).then(|| self.duty.believed_until())
+    }
+
+    /// When and how a parcel goes that comes now: at once from who carries here, unless it is `old`, which others may have
+    /// carried while this relay was away; from who stands by, when nobody else has carried it.
+    pub(crate) fn welcome(&self, now: Time, is_old: bool) -> (Time, Posture) {
+        match (self.duty.stands_by(), is_old) {
+            (true, _) => (now.after(self.duty.patience), Posture::Unsure),
+            (false, true) => (now, Posture::Unsure),
+            (false, false) => (now, Posture::Waiting),
+        }
+    }
+
+    /// How a parcel goes that was refused before: whoever is not first in order looks again whether another carried it.
+    pub(crate) fn again(&self) -> Posture {
+        if self.duty.stand == Stand::First { Posture::Waiting } else { Posture::Unsure }
+    }
+
+    /// How `id` is to be sent, and how often it was refused.
+    pub(crate) fn posture(&self, id: MessageId) -> Option<(u32, Posture)> {
+        self.parcels.get(&id).map(|(queued, posture)| (queued.refusals, *posture))
+    }
+
+    /// What waits is looked up before it is sent, `pause` after it was due.
+    pub(crate) fn doubt(&mut self, pause: Millis) {
+        for (due, number, id) in std::mem::take(&mut self.waiting) {
+            let due = due.after(pause);
+            self.unsure.insert((due, number, id));
+            if let Some((queued, posture)) = self.parcels.get_mut(&id) {
+                (queued.due, *posture) = (due, Posture::Unsure);
+            }
+        }
+    }
+
+    /// The relay was away: others may have carried what waits, and a shard may be far ahead. Says whether it carried in
+    /// another's place.
+    pub(crate) fn come_back(&mut self) -> bool {
+        self.returned = true;
+        self.doubt(Millis(0));
+        self.duty.yield_place()
+    }
+
+    /// The shard is at `head`. Far ahead of a relay that was away, its newest leaves are read first, and those between
+    /// beside them.
+    pub(crate) fn hear_head(&mut self, head: Height, ahead_max: u64) {
+        let was_away = std::mem::take(&mut self.returned);
+        let from = self.state.cursor;
+        if !was_away || head.0.saturating_sub(from.height.0) <= ahead_max {
+            return;
+        }
+        let until = Cursor { height: Height(head.0.saturating_add(1)), index: 0 };
+        self.set_gap(Some(Gap { from: self.gap.map_or(from, |gap| gap.from), until }));
+        self.state_mut().cursor = until;
+    }
+
+    pub(crate) fn set_gap(&mut self, gap: Option<Gap>) {
+        self.gap = gap.filter(|gap| gap.from < gap.until);
+    }
+
+    /// What to do to the stored gap, if it changed since the last call.
+    pub(crate) fn take_gap_change(&mut self) -> Option<GapChange> {
+        let has_changed = std::mem::replace(&mut self.gap_stored, self.gap) != self.gap;
+        has_changed.then(|| self.gap.map_or(GapChange::Closed, GapChange::Open))
+    }
+
+    /// Where it reads, of the parts that have room. What is old takes a quarter of the queue, so that it never keeps out
+    /// what is new.
+    pub(crate) fn open_places(&mut self) -> impl Iterator<Item = (Part, Cursor)> + use<> {
+        let parts = [(Part::Front, Some(self.state.cursor)), (Part::Gap, self.gap.map(|gap| gap.from))];
+        let open = parts.map(|(part, cursor)| cursor.filter(|_| self.has_room(part)).map(|cursor| (part, cursor)));
+        open.into_iter().flatten()
+    }
+
+    pub(crate) fn has_room(&mut self, part: Part) -> bool {
+        self.is_open() && (part == Part::Front || self.fresh_count() <= self.bounds.queue_count_max / 4)
+    }
+
+    /// The part that reads the leaf at `position`.
+    pub(crate) fn part_of(&self, position: Cursor) -> Option<Part> {
+        if position >= self.state.cursor {
+            return Some(Part::Front);
+        }
+        self.gap.filter(|gap| (gap.from..gap.until).contains(&position)).map(|_| Part::Gap)
+    }
+
+    /// Everything before `next` was looked at.
+    pub(crate) fn read_to(&mut self, part: Part, next: Cursor) {
+        match part {
+            Part::Front => self.state_mut().cursor = next,
+            Part::Gap => self.set_gap(self.gap.map(|gap| Gap { from: next, ..gap })),
+        }
     }
 
     /// The first parcel due at `now` that travels alone.
@@ -300,7 +458,7 @@ impl Lane {
 
     /// What must hold between steps.
     pub(crate) fn assert_valid(&self) {
-        let placed = self.waiting.len() + self.alone.len();
+        let placed = self.waiting.len() + self.alone.len() + self.unsure.len();
         assert_eq!(placed + self.under_way_count(), self.parcels.len(), "every parcel waits or is under way");
         assert!(self.waiting.is_disjoint(&self.alone), "no parcel waits twice");
         let stuck = self.parcels.values().filter(|(queued, _)| self.is_stuck(*queued)).count();

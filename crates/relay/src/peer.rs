@@ -5,10 +5,20 @@ use primitives::{ShardId, Time};
 use proof::MessageId;
 use std::collections::BTreeMap;
 
+/// What a batch is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Aim {
+    /// To hand its parcels over.
+    HandOver,
+    /// To learn whether the receiver has them.
+    Look,
+}
+
 /// A batch under way.
 #[derive(Debug, Clone)]
 pub(crate) struct Batch {
     pub(crate) leg: Leg,
+    pub(crate) aim: Aim,
     pub(crate) parcels: Vec<(LaneId, MessageId)>,
     /// When it is taken for lost.
     pub(crate) until: Time,
@@ -40,8 +50,20 @@ impl Peer {
         if self.failures > 0 {
             return (now >= self.due && self.under_way.is_empty()).then_some(1);
         }
-        let under_way = self.under_way.values().filter(|batch| batch.leg == leg).count();
+        let under_way = self.batches(leg, Aim::HandOver).count();
         (under_way < settings.batches_under_way_count_max).then_some(settings.batch_count_max)
+    }
+
+    /// How many messages of `leg` may be looked up now; `None`: none. One look of each leg is under way at once.
+    pub(crate) fn looks(&self, leg: Leg, now: Time, settings: &Settings) -> Option<usize> {
+        if self.failures > 0 {
+            return (now >= self.due && self.under_way.is_empty()).then_some(1);
+        }
+        self.batches(leg, Aim::Look).next().is_none().then_some(settings.look_count_max)
+    }
+
+    fn batches(&self, leg: Leg, aim: Aim) -> impl Iterator<Item = &Batch> {
+        self.under_way.values().filter(move |batch| batch.leg == leg && batch.aim == aim)
     }
 
     /// Whether a parcel that travels alone is under way.
@@ -50,7 +72,7 @@ impl Peer {
     }
 
     pub(crate) fn begin(&mut self, id: BatchId, batch: Batch) {
-        if let Some((lane, _)) = batch.parcels.first() {
+        if let Some((lane, _)) = batch.parcels.first().filter(|_| batch.aim == Aim::HandOver) {
             self.turns.insert(batch.leg, *lane);
         }
         self.under_way.insert(id, batch);
@@ -95,6 +117,12 @@ impl Peer {
         self.allowance(leg, then, settings).map(|_| then)
     }
 
+    /// When a message of `leg` that is to be looked up at `due` can be, if it does not have to wait for an answer first.
+    pub(crate) fn wake_to_look(&self, leg: Leg, due: Time, settings: &Settings) -> Option<Time> {
+        let then = if self.failures > 0 { due.max(self.due) } else { due };
+        self.looks(leg, then, settings).map(|_| then)
+    }
+
     /// When the first batch under way is taken for lost.
     pub(crate) fn wake_to_expire(&self) -> Option<Time> {
         self.under_way.values().map(|batch| batch.until).min()
@@ -111,7 +139,7 @@ mod tests {
     }
 
     fn batch() -> Batch {
-        Batch { leg: Leg::Out, parcels: vec![], until: Time(100), lone_failures: 0 }
+        Batch { leg: Leg::Out, aim: Aim::HandOver, parcels: vec![], until: Time(100), lone_failures: 0 }
     }
 
     #[test]

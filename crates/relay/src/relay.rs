@@ -5,10 +5,11 @@ use crate::{
     draft::{Draft, own},
     input::{Input, Reply, Send, Ticket},
     intake::Page,
-    lane::{Bounds, Lane, LaneId, LaneState, Posture, Queued, Route},
+    lane::{Bounds, Gap, GapChange, Lane, LaneId, LaneState, Posture, Queued, Route},
     peer::Peer,
     record::{DeadLetter, Leg},
     settings::{Settings, spaces},
+    share::Duty,
     source::Source,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -71,6 +72,10 @@ pub struct Relay {
     pub(crate) peers: BTreeMap<ShardId, Peer>,
     pub(crate) next_number: u64,
     pub(crate) next_batch: u64,
+    /// When this relay came back: what was said before may have been carried by others.
+    pub(crate) returned_at: Time,
+    /// Until when it is plain why it did nothing: the last step, or what that asked to be woken at.
+    idle_until: Option<Time>,
 }
 
 /// One step under way.
@@ -105,8 +110,18 @@ impl Relay {
         let lanes = all_lanes(&settings);
         let sources = settings.shards.iter().map(|shard| (*shard, Source::new())).collect();
         let peers = settings.shards.iter().map(|shard| (*shard, Peer::new())).collect();
-        let mut relay =
-            Self { settings, identity, identity_stored, lanes, sources, peers, next_number: 0, next_batch: 0 };
+        let mut relay = Self {
+            settings,
+            identity,
+            identity_stored,
+            lanes,
+            sources,
+            peers,
+            next_number: 0,
+            next_batch: 0,
+            returned_at: Time(0),
+            idle_until: None,
+        };
         relay.load(read);
         relay.assert_valid();
         Ok(relay)
@@ -114,14 +129,18 @@ impl Relay {
 
     fn load(&mut self, read: &impl Read) {
         for (key, value) in scan_all(read, spaces::LANES) {
-            let lane = Lane::new(own::<LaneState>(spaces::LANES, &value), Bounds::of(&self.settings));
-            self.lanes.insert(own(spaces::LANES, &key), lane);
+            let id = own(spaces::LANES, &key);
+            let lane = new_lane(&self.settings, id, own::<LaneState>(spaces::LANES, &value));
+            self.lanes.insert(id, lane);
+        }
+        for (key, value) in scan_all(read, spaces::GAPS) {
+            self.lane(own(spaces::GAPS, &key)).set_gap(Some(own::<Gap>(spaces::GAPS, &value)));
         }
         for (key, value) in scan_all(read, spaces::QUEUE) {
             let (lane, id): (LaneId, MessageId) = own(spaces::QUEUE, &key);
             let queued: Queued = own(spaces::QUEUE, &value);
             self.next_number = self.next_number.max(queued.number + 1);
-            self.lane(lane).insert(id, queued, Posture::Waiting);
+            self.lane(lane).insert(id, queued, Posture::Unsure);
         }
         for (_, value) in scan_all(read, spaces::DEAD) {
             let letter: DeadLetter = own(spaces::DEAD, &value);
@@ -132,13 +151,14 @@ impl Relay {
         }
         for lane in self.lanes.values_mut() {
             lane.take_changed();
+            lane.take_gap_change();
         }
     }
 
     /// The lane with this id, which is made if a former configuration had it and this one does not.
     pub(crate) fn lane(&mut self, id: LaneId) -> &mut Lane {
-        let bounds = Bounds::of(&self.settings);
-        self.lanes.entry(id).or_insert_with(|| Lane::new(LaneState::new(), bounds))
+        let settings = &self.settings;
+        self.lanes.entry(id).or_insert_with(|| new_lane(settings, id, LaneState::new()))
     }
 
     /// The route between two domains, if both are shards of this network.
@@ -180,6 +200,19 @@ impl Relay {
         }
     }
 
+    /// A relay that was stopped, or starts, does not know what others did meanwhile.
+    fn notice_absence<R: Read>(&mut self, step: &mut Step<'_, R>) {
+        if self.idle_until.is_some_and(|until| step.now <= until.after(self.settings.grace)) {
+            return;
+        }
+        self.returned_at = step.now;
+        for (id, lane) in &mut self.lanes {
+            if lane.come_back() {
+                step.sends.push(id.yielded());
+            }
+        }
+    }
+
     fn command<R: Read>(&mut self, ticket: Ticket, command: &Command, step: &mut Step<'_, R>) {
         let result = self.obey(command, step);
         step.replies.push(Reply::Commanded { ticket, result });
@@ -197,20 +230,25 @@ impl Relay {
         }
     }
 
-    /// The cursors of the lanes from `shard` that have room.
+    /// Where the lanes from `shard` read that have room.
     fn open_cursors(&mut self, shard: ShardId) -> Vec<crate::Cursor> {
         let lanes = lanes_from(&self.settings, shard);
-        let open = lanes.filter_map(|id| {
-            let lane = self.lanes.get_mut(&id)?;
-            lane.is_open().then_some(lane.state.cursor)
-        });
-        open.collect()
+        let mut open = Vec::new();
+        for id in lanes {
+            open.extend(self.lanes.get_mut(&id).into_iter().flat_map(Lane::open_places).map(|(_, cursor)| cursor));
+        }
+        open
     }
 
     fn store_changes<R: Read>(&mut self, before: &Identity, step: &mut Step<'_, R>) {
         for (id, lane) in &mut self.lanes {
             if let Some(state) = lane.take_changed() {
                 step.draft.put_value(spaces::LANES, &encode(id), state);
+            }
+            match lane.take_gap_change() {
+                Some(GapChange::Open(gap)) => step.draft.put_value(spaces::GAPS, &encode(id), &gap),
+                Some(GapChange::Closed) => step.draft.delete(spaces::GAPS, &encode(id)),
+                None => {}
             }
         }
         if !self.identity_stored || self.identity != *before {
@@ -244,6 +282,7 @@ impl Machine for Relay {
     fn step(&mut self, now: Time, inputs: Vec<Input>, read: &impl Read) -> Output<Send, Reply> {
         let before = self.identity.clone();
         let mut step = Step { now, draft: Draft::new(read), sends: Vec::new(), replies: Vec::new() };
+        self.notice_absence(&mut step);
         for input in inputs {
             self.take(input, &mut step);
         }
@@ -253,6 +292,7 @@ impl Machine for Relay {
         self.store_changes(&before, &mut step);
         self.assert_valid();
         let wake = self.wake();
+        self.idle_until = Some(wake.map_or(now, |wake| wake.max(now)));
         Output { writes: step.draft.into_writes(), sends: step.sends, replies: step.replies, wake }
     }
 }
@@ -267,6 +307,8 @@ fn check(settings: &Settings) -> Result<(), OpenError> {
         ("ended_count_max", settings.ended_count_max),
         ("batch_count_max", settings.batch_count_max as u64),
         ("batches_under_way_count_max", settings.batches_under_way_count_max as u64),
+        ("look_count_max", settings.look_count_max as u64),
+        ("grace", settings.grace.0),
         ("page_count_max", u64::from(settings.page_count_max)),
         ("poll", settings.poll.0),
         ("answer", settings.answer.0),
@@ -279,7 +321,12 @@ fn check(settings: &Settings) -> Result<(), OpenError> {
 
 fn all_lanes(settings: &Settings) -> BTreeMap<LaneId, Lane> {
     let ids = settings.shards.iter().flat_map(|from| lanes_from(settings, *from));
-    ids.map(|id| (id, Lane::new(LaneState::new(), Bounds::of(settings)))).collect()
+    ids.map(|id| (id, new_lane(settings, id, LaneState::new()))).collect()
+}
+
+fn new_lane(settings: &Settings, id: LaneId, state: LaneState) -> Lane {
+    let duty = Duty::new(settings.share.rank(id.route()), id.leg, settings.grace);
+    Lane::new(state, Bounds::of(settings), duty)
 }
 
 /// The lanes that read `from`'s outbox.

@@ -1,5 +1,6 @@
 //! What a relay is told once: its network, the shards it carries between, and its bounds.
 
+use crate::share::Share;
 use primitives::{Millis, NetworkId, ShardId};
 use std::collections::BTreeSet;
 
@@ -10,6 +11,12 @@ pub struct Settings {
     pub network: NetworkId,
     /// The shards it reads from and carries to.
     pub shards: BTreeSet<ShardId>,
+    /// Which relay this is, of those that share the routes.
+    pub share: Share,
+    /// For how long a route may be silent before the next relay in order takes it over, times that relay's rank.
+    pub grace: Millis,
+    /// By how many blocks a shard is ahead when a relay that comes back reads its newest first and the others beside them.
+    pub catch_up_blocks_count: u64,
     /// How many receipts may wait or be under way on one lane. A full lane stops reading until it is half empty.
     pub queue_count_max: usize,
     /// After how many refusals in a row a receipt no longer takes a place in its lane's queue: it waits for a lock or for
@@ -24,6 +31,8 @@ pub struct Settings {
     pub ended_count_max: u64,
     /// How many receipts one delivery carries.
     pub batch_count_max: usize,
+    /// How many messages are looked up at once at one shard.
+    pub look_count_max: usize,
     /// How many bytes of receipts one delivery carries, if it carries more than one.
     pub batch_bytes_max: usize,
     /// How many deliveries, and how many acknowledgements, are under way to one shard at once.
@@ -50,12 +59,16 @@ impl Settings {
         Self {
             network,
             shards,
+            share: Share::ALONE,
+            grace: Millis(2_000),
+            catch_up_blocks_count: 64,
             queue_count_max: 4096,
             patience_count: 8,
             stuck_count_max: 16_384,
             dead_letters_count_max: 1024,
             ended_count_max: 100_000,
             batch_count_max: 64,
+            look_count_max: 256,
             batch_bytes_max: 1024 * 1024,
             batches_under_way_count_max: 4,
             page_count_max: 64,
@@ -90,6 +103,9 @@ pub mod spaces {
     /// Ended messages in the order of their ends: running number to message id.
     pub const ENDED: Space = Space("relay_ended");
 
+    /// What a lane that reads its newest first has still to read: from, to and leg to first cursor and the one after the last.
+    pub const GAPS: Space = Space("relay_gaps");
+
     /// All of them, to open a store with.
-    pub const ALL: [Space; 8] = [IDENTITY, RECORDS, MESSAGES, RECEIPTS, LANES, QUEUE, DEAD, ENDED];
+    pub const ALL: [Space; 9] = [IDENTITY, RECORDS, MESSAGES, RECEIPTS, LANES, QUEUE, DEAD, ENDED, GAPS];
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says by panicking")]
 
+#[allow(dead_code, reason = "shared with `sharing`")]
 mod world;
 
 use dovetail_relay::{

@@ -5,7 +5,8 @@ use commit::{Descriptor, VoteProof};
 use coordinator::StateValue;
 use evm::{Data, Payload, StateKey};
 use primitives::{AttemptId, Height, ShardId, Slot};
-use proof::{Certified, LeafKind, Receipt};
+use proof::{Certified, LeafKind, MessageId, Receipt};
+use relay::Leg;
 use shard::{CodeProof, FreshValue, LeafPlace, Novelty, OutcomeRecord};
 use std::sync::Arc;
 
@@ -44,6 +45,13 @@ pub enum Request {
     },
     /// To take receipts of messages and of deliveries.
     Deliver(Vec<Receipt>),
+    /// Whether it has these messages: as their destination consumed, or as their origin been told how they ended.
+    Has {
+        /// As which of the two.
+        leg: Leg,
+        /// Which.
+        messages: Vec<MessageId>,
+    },
     /// What it has seen of a shard.
     Sighting(ShardId),
 }
@@ -106,6 +114,8 @@ pub enum Response {
         /// The newest block.
         head: Height,
     },
+    /// To [`Request::Has`]: one for each message, in order.
+    Has(Vec<bool>),
     /// To [`Request::Sighting`]: the newest certified header, if it has seen one.
     Sighting(Option<Box<Certified>>),
     /// No answer: refused connection, reset stream, or a deadline gone by. It may have taken effect.
@@ -177,6 +187,7 @@ impl Request {
             Self::Decide(items) => items.len(),
             Self::Deliver(items) => items.len(),
             Self::Read { .. } | Self::Prove(_) | Self::Outbox { .. } | Self::Sighting(_) => 1,
+            Self::Has { messages, .. } => messages.len(),
         }
     }
 
@@ -190,7 +201,7 @@ impl Request {
             Self::QueryVotes(items) => items.truncate(count),
             Self::Decide(items) => items.truncate(count),
             Self::Deliver(items) => items.truncate(count),
-            Self::Read { .. } | Self::Prove(_) | Self::Outbox { .. } | Self::Sighting(_) => {}
+            Self::Read { .. } | Self::Prove(_) | Self::Outbox { .. } | Self::Has { .. } | Self::Sighting(_) => {}
         }
         self
     }
@@ -206,6 +217,7 @@ impl Request {
             | Self::Read { .. }
             | Self::Prove(_)
             | Self::Outbox { .. }
+            | Self::Has { .. }
             | Self::Sighting(_) => false,
         }
     }
@@ -214,7 +226,12 @@ impl Request {
     pub fn is_work(&self) -> bool {
         !matches!(
             self,
-            Self::Read { .. } | Self::Prove(_) | Self::Outbox { .. } | Self::QueryVotes(_) | Self::Sighting(_)
+            Self::Read { .. }
+                | Self::Prove(_)
+                | Self::Outbox { .. }
+                | Self::QueryVotes(_)
+                | Self::Has { .. }
+                | Self::Sighting(_)
         )
     }
 
@@ -230,6 +247,7 @@ impl Request {
             Self::Decide(_) => "decide",
             Self::Outbox { .. } => "outbox",
             Self::Deliver(_) => "deliver",
+            Self::Has { .. } => "has",
             Self::Sighting(_) => "sighting",
         }
     }

@@ -7,7 +7,7 @@ use crate::shards::place;
 use crate::world::{Actor, StartError, World};
 use primitives::{Memory, ShardId, Time, Write};
 use proof::{MessageId, Receipt};
-use relay::{Answer, BatchId, Carried, Cursor, Input, Parcel, Refusal, Relay, Reply, Send, Settings, Taken};
+use relay::{Answer, BatchId, Carried, Cursor, Input, Parcel, Refusal, Relay, Reply, Send, Settings, Share, Taken};
 use shard::Novelty;
 use std::collections::BTreeMap;
 
@@ -23,6 +23,7 @@ pub struct RelayParty {
 enum Purpose {
     Fetch { shard: ShardId, from: Cursor },
     Batch { batch: BatchId, messages: Vec<MessageId> },
+    Look { batch: BatchId, messages: Vec<MessageId> },
 }
 
 impl RelayParty {
@@ -60,10 +61,11 @@ impl Actor for Relay {
         &mut world.relays[index].node
     }
 
-    fn reopen(world: &World, _: usize, store: &Memory) -> Result<Self, StartError> {
+    fn reopen(world: &World, index: usize, store: &Memory) -> Result<Self, StartError> {
         let shards = world.plan.placement.shards().collect();
         let poll = world.plan.relay_poll;
-        Ok(Self::open(Settings { poll, ..Settings::new(world.plan.params.network, shards) }, store)?)
+        let share = Share::new(index as u32, world.plan.relays as u32).unwrap_or(Share::ALONE);
+        Ok(Self::open(Settings { poll, share, ..Settings::new(world.plan.params.network, shards) }, store)?)
     }
 
     fn attested(_: &World, _: usize, _: &Memory) -> Time {
@@ -82,6 +84,17 @@ impl Actor for Relay {
                 Send::Deliver { batch, shard, parcels } | Send::Acknowledge { batch, shard, parcels } => {
                     let messages = parcels.iter().map(|parcel| parcel.message).collect();
                     (shard, Request::Deliver(receipts(&parcels)), Purpose::Batch { batch, messages })
+                }
+                Send::Look { batch, shard, leg, messages } => {
+                    (shard, Request::Has { leg, messages: messages.clone() }, Purpose::Look { batch, messages })
+                }
+                Send::TookOver { from, to, leg } => {
+                    world.tell(Self::party(index), |_| format!("carries {leg:?} from {from} to {to} for a silent one"));
+                    continue;
+                }
+                Send::Yielded { from, to, leg } => {
+                    world.tell(Self::party(index), |_| format!("leaves {leg:?} from {from} to {to} to another"));
+                    continue;
                 }
                 Send::Beyond { shard, read, head } => {
                     world.tell(Self::party(index), |_| {
@@ -127,7 +140,15 @@ impl World {
                 let answer = |(message, item)| Answer { message, taken: self.taken(item) };
                 Input::Answered { batch, answers: messages.into_iter().zip(items).map(answer).collect() }
             }
-            (Purpose::Batch { batch, .. }, _) => Input::Unreachable { batch, reason: "no answer".to_owned() },
+            (Purpose::Look { batch, messages }, Response::Has(has)) => {
+                // The delivery itself comes from the destination's outbox.
+                let taken = |has: bool| if has { Taken::Already(None) } else { Taken::Absent };
+                let answer = |(message, has)| Answer { message, taken: taken(has) };
+                Input::Answered { batch, answers: messages.into_iter().zip(has).map(answer).collect() }
+            }
+            (Purpose::Batch { batch, .. } | Purpose::Look { batch, .. }, _) => {
+                Input::Unreachable { batch, reason: "no answer".to_owned() }
+            }
         };
         self.give::<Relay>(index, input);
     }

@@ -17,7 +17,7 @@ use commit::{VOTE_BYTES_MAX, Verdict, Vote, VoteProof};
 use coordinator::StateValue;
 use evm::StateKey;
 use primitives::{AttemptId, Memory, Millis, Read, ShardId, Time, Write};
-use proof::{LeafKind, Receipt};
+use proof::{LeafKind, MessageId, Receipt};
 use shard::spaces::SENT;
 use shard::{
     Answer, Forgettings, Input, LeafPlace, Reply, Send, SentRecord, Shard, ShardConfig, Ticket, advance, queries,
@@ -295,6 +295,9 @@ impl World {
                     head: page.head,
                 }
             }
+            Request::Has { leg, messages } => {
+                Response::Has(messages.into_iter().map(|message| has(store, leg, message)).collect())
+            }
             Request::Sighting(of) => {
                 let newest = party.machine().and_then(|machine| machine.newest_seen(of));
                 Response::Sighting(newest.cloned().map(Box::new))
@@ -368,6 +371,7 @@ impl World {
             Request::Read { .. }
             | Request::Prove(_)
             | Request::Outbox { .. }
+            | Request::Has { .. }
             | Request::QueryVotes(_)
             | Request::Sighting(_) => Vec::new(),
         }
@@ -507,6 +511,15 @@ fn value(read: &impl Read, key: &StateKey) -> StateValue {
         StateKey::Account(address) => StateValue::Account(queries::account(read, *address)),
         StateKey::Slot(address, slot) => StateValue::Slot(queries::slot(read, *address, *slot)),
         StateKey::Fees(fees) => StateValue::Fees(queries::fees(read, fees.beneficiary)),
+    }
+}
+
+/// Whether a shard has consumed a message, or knows how its own one ended.
+fn has(store: &Memory, leg: relay::Leg, message: MessageId) -> bool {
+    let life = queries::message(store, message);
+    match leg {
+        relay::Leg::Out => life.consumed.is_some(),
+        relay::Leg::Back => life.sent.is_some_and(|sent| sent.end.is_some()),
     }
 }
 

@@ -54,6 +54,7 @@ pub(crate) fn describe(request: &Request) -> String {
             format!("decides {}", join(claims.iter().map(|claim| claim.descriptor.id()).collect()))
         }
         Request::Outbox { from, .. } => format!("fetches the outbox from block {} on", from.height),
+        Request::Has { messages, .. } => format!("asks whether it has {} messages", messages.len()),
         Request::Sighting(shard) => format!("asks what was seen of shard {shard}"),
         Request::Deliver(receipts) => format!("hands in {} receipts", receipts.len()),
     }

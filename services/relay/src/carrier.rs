@@ -1,21 +1,24 @@
 //! The relay's hands: fetches outbox pages, checks receipts, delivers, and tells the machine how it went.
 
-use futures_util::StreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use host::network::Network;
-use host::{Class, Handle, Handout, Health, Peer, Process, Security, SecurityError, Seen};
+use host::{Class, Handle, Handout, Health, Instruments, Peer, Process, Security, SecurityError, Seen};
 use primitives::{Height, ShardId, Verifier};
-use proof::{Certified, LeafKind, Receipt, ReceiptError, ReceiptVerifier};
-use relay::{Answer, BatchId, Carried, Cursor, Input, Parcel, Refusal, Reply, Send, Taken};
+use proof::{Certified, LeafKind, MessageId, Receipt, ReceiptError, ReceiptVerifier};
+use relay::{Answer, BatchId, Carried, Cursor, Input, Leg, Parcel, Refusal, Reply, Send, Taken};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use wire::shard::{Delivered, Novelty, OldLeaves, OutboxPage, ShardClient};
+use wire::shard::{Delivered, MessageLife, Novelty, OldLeaves, OutboxPage, ShardClient};
 use wire::state::LeafPlace;
 use wire::{Reason, Rejection};
 
 /// The pause before a broken block stream is opened again; pages are fetched by the machine's own schedule meanwhile.
 const LISTEN_PAUSE: Duration = Duration::from_secs(1);
+
+/// How many messages of one look are asked for at once.
+const LOOKS_COUNT_MAX: usize = 32;
 
 /// Whether a shard's refusal is its last word on a receipt. Only what the receipt itself says can make it that: locks go,
 /// disks are emptied, settings are mended, and a shard that does not know what it sent is behind what it has signed.
@@ -39,6 +42,7 @@ pub(crate) struct Carrier {
     handle: Handle<Input, Reply>,
     verifier: Arc<ReceiptVerifier>,
     seen: Arc<Seen>,
+    instruments: Instruments,
     shards: BTreeMap<ShardId, ShardClient>,
     peers: BTreeMap<ShardId, Peer>,
 }
@@ -50,6 +54,7 @@ impl Carrier {
         handle: Handle<Input, Reply>,
         verifier: ReceiptVerifier,
         seen: Arc<Seen>,
+        instruments: Instruments,
         (security, health): (&Security, &Health),
     ) -> Result<Self, SecurityError> {
         let open = |(shard, endpoint): (&ShardId, &String)| {
@@ -59,6 +64,7 @@ impl Carrier {
             handle,
             verifier: Arc::new(verifier),
             seen,
+            instruments,
             shards: network.endpoints.iter().map(open).collect::<Result<_, _>>()?,
             peers: network.endpoints.keys().map(|shard| (*shard, health.peer(format!("shard {shard}")))).collect(),
         })
@@ -144,6 +150,14 @@ impl Carrier {
             Send::Deliver { batch, shard, parcels } | Send::Acknowledge { batch, shard, parcels } => {
                 self.deliver(batch, shard, parcels).await
             }
+            Send::Look { batch, shard, leg, messages } => self.look(batch, shard, leg, messages).await,
+            Send::TookOver { from, to, leg } => {
+                tracing::info!(%from, %to, ?leg, "carries in the place of a relay that was silent");
+                return self.instruments.route_taken_over(from, to);
+            }
+            Send::Yielded { from, to, leg } => {
+                return tracing::info!(%from, %to, ?leg, "leaves a route to another relay, which carries it");
+            }
             Send::Beyond { shard, read, head } => {
                 tracing::error!(
                     %shard, %head, %read,
@@ -204,10 +218,48 @@ impl Carrier {
         }
     }
 
+    async fn look(&self, batch: BatchId, shard: ShardId, leg: Leg, messages: Vec<MessageId>) -> Input {
+        match self.look_up(shard, leg, &messages).await {
+            Ok(taken) => {
+                let answer = |(message, taken)| Answer { message, taken };
+                Input::Answered { batch, answers: messages.into_iter().zip(taken).map(answer).collect() }
+            }
+            Err(rejection) => Input::Unreachable { batch, reason: rejection.to_string() },
+        }
+    }
+
+    async fn look_up(&self, shard: ShardId, leg: Leg, messages: &[MessageId]) -> Result<Vec<Taken>, Rejection> {
+        let client = self.client(shard)?;
+        let looks: Vec<_> = messages.iter().copied().map(|id| self.look_one(client, leg, id)).collect();
+        futures_util::stream::iter(looks).buffered(LOOKS_COUNT_MAX).try_collect().await
+    }
+
+    /// Whether a shard has one message, and if it was sent there how it ended. What does not verify is no answer.
+    async fn look_one(&self, client: &ShardClient, leg: Leg, id: MessageId) -> Result<Taken, Rejection> {
+        let life = match client.message(id).await {
+            Err(rejection) if rejection.reason == Reason::NotFound => return Ok(Taken::Absent),
+            life => life?,
+        };
+        match (leg, life) {
+            (Leg::Back, MessageLife { acknowledged: Some(_), .. }) => Ok(Taken::Already(None)),
+            (Leg::Out, MessageLife { delivered: Some(_), .. }) => {
+                // The leaf may be forgotten where the record is not: then its end is asked for again.
+                let proof = match client.receipt(LeafKind::Delivery, id.0).await {
+                    Ok(receipt) => self.check(receipt).await.ok(),
+                    Err(_) => None,
+                };
+                Ok(Taken::Already(proof))
+            }
+            _ => Ok(Taken::Absent),
+        }
+    }
+
     async fn hand_in(&self, shard: ShardId, parcels: Vec<Parcel>) -> Result<Vec<Answer>, Rejection> {
         let (messages, receipts): (Vec<_>, Vec<_>) =
             parcels.into_iter().map(|parcel| (parcel.message, parcel.receipt)).unzip();
         let results = self.client(shard)?.deliver_encoded(receipts).await?;
+        let again = results.iter().flatten().filter(|delivered| delivered.novelty == Novelty::Already).count();
+        self.instruments.handed_over(results.len() as u64, again as u64);
         let answers = self.answers(results).await?;
         Ok(messages.into_iter().zip(answers).map(|(message, taken)| Answer { message, taken }).collect())
     }

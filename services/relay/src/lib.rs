@@ -47,6 +47,9 @@ pub enum Error {
     /// The relay does not open.
     #[error(transparent)]
     Open(#[from] relay::OpenError),
+    /// It has no place among those that share the routes.
+    #[error("`place` and `relays`: {0}")]
+    Share(#[from] relay::ShareError),
     /// It does not know what time it is on a network with cheats.
     #[error(transparent)]
     Offset(#[from] OffsetError),
@@ -68,6 +71,7 @@ pub fn check(config: &Path) -> Result<(), Error> {
 
 fn load(config: &Path) -> Result<(Settings, Network, Security), Error> {
     let settings: Settings = host::load_settings(config, Settings::PREFIX)?;
+    settings.share()?;
     let network = Network::load(&settings.network)?;
     let security = Security::open(settings.tls.as_ref(), settings.insecure, &network)?.listening(settings.listen)?;
     Ok((settings, network, security))
@@ -94,8 +98,14 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     let verifier = Carrier::verifier(&network);
     let settled = settings.settled.0.clone();
     let seen = Arc::new(Seen::open(&settings.data, settled, &verifier, process.instruments.clone())?);
-    let carrier =
-        Carrier::connect(&network, running.handle.clone(), verifier, Arc::clone(&seen), (&security, &process.health))?;
+    let carrier = Carrier::connect(
+        &network,
+        running.handle.clone(),
+        verifier,
+        Arc::clone(&seen),
+        process.instruments.clone(),
+        (&security, &process.health),
+    )?;
     let carrier = Arc::new(carrier);
     process.tasks.spawn("what it has seen of shards", seen.show(carrier.clients()));
     carrier.listen(&process);
@@ -115,7 +125,9 @@ fn open(settings: &Settings, network: &Network) -> Result<(Store, Relay), Error>
     let store = Store::open(&settings.data, &relay::spaces::ALL, &identity, store_settings)?;
     let shards = network.placement.shards().collect();
     let reader = store.reader();
-    let machine = Relay::open(relay::Settings::new(network.params.network, shards), &reader)?;
+    let share = settings.share()?;
+    let machine =
+        Relay::open(relay::Settings { share, ..relay::Settings::new(network.params.network, shards) }, &reader)?;
     Ok((store, machine))
 }
 

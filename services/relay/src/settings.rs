@@ -2,6 +2,7 @@
 
 use host::evidence::Settled;
 use host::{Live, LiveSettings, TlsSettings};
+use relay::{Share, ShareError};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,6 +22,12 @@ pub struct Settings {
     pub metrics_listen: SocketAddr,
     /// The store's folder; made if it is not there.
     pub data: PathBuf,
+    /// How many relays share the routes; 1 where it is left out.
+    #[serde(default = "alone", skip_serializing_if = "is_alone")]
+    pub relays: u32,
+    /// Which of them this is, from 0.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub place: u32,
     /// Evidence of shards that certified two blocks of one height which an operator has looked at, by its id as the log and
     /// `dovetail evidence` show it: these shards are believed again.
     #[serde(default, skip_serializing_if = "Settled::is_empty")]
@@ -40,6 +47,30 @@ pub struct Settings {
     /// How many calls each peer of gRPC may make; taken anew while the node runs. None: as many as the port takes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer_quota: Option<Quota>,
+}
+
+fn alone() -> u32 {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives it so")]
+fn is_alone(relays: &u32) -> bool {
+    *relays == 1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives it so")]
+fn is_first(place: &u32) -> bool {
+    *place == 0
+}
+
+impl Settings {
+    /// Its place among the relays.
+    ///
+    /// # Errors
+    /// [`ShareError`]: there is no such place.
+    pub(crate) fn share(&self) -> Result<Share, ShareError> {
+        Share::new(self.place, self.relays)
+    }
 }
 
 impl LiveSettings for Settings {

@@ -2,7 +2,7 @@
 
 use alloy_primitives::{B256, U256};
 use dovetail_relay::{
-    Answer, BatchId, Carried, Command, Cursor, Input, Parcel, Refusal, Relay, Reply, Send, Settings, Taken, Ticket,
+    Answer, BatchId, Carried, Command, Cursor, Input, Leg, Parcel, Refusal, Relay, Reply, Send, Settings, Taken, Ticket,
 };
 use primitives::{Digest, Epoch, Height, Machine, NetworkId, Read, ShardId, Space, Time, Write};
 use proof::{
@@ -12,6 +12,9 @@ use proof::{
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub(crate) const NETWORK: NetworkId = NetworkId(7);
+
+/// When every run begins.
+pub(crate) const START: Time = Time(1_000_000);
 
 /// A store in memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -77,6 +80,8 @@ pub(crate) struct Shard {
     pub(crate) moods: BTreeMap<MessageId, Mood>,
     /// How often each message ran here.
     pub(crate) ran: BTreeMap<MessageId, u32>,
+    /// Where it said how each ended.
+    told: BTreeMap<MessageId, Cursor>,
     /// How often each delivery was settled here.
     pub(crate) settled: BTreeMap<MessageId, u32>,
     /// Every parcel that was handed over, in order.
@@ -90,7 +95,7 @@ impl Shard {
         let set = ValidatorSet::new(Epoch(1), vec![key.public()]).unwrap();
         Self {
             id,
-            now: Time(0),
+            now: START,
             signer: Signer::new(key, &set).unwrap(),
             set,
             history: History::new(NETWORK, id),
@@ -100,6 +105,7 @@ impl Shard {
             terse: false,
             moods: BTreeMap::new(),
             ran: BTreeMap::new(),
+            told: BTreeMap::new(),
             settled: BTreeMap::new(),
             handed: Vec::new(),
             nonce: 0,
@@ -117,7 +123,7 @@ impl Shard {
             epoch: Epoch(1),
             height,
             parent: self.parent,
-            time: Time(1000 + height.0),
+            time: self.now,
             settled_through: Time(0),
             ended_before: 0,
             log_root: Digest::new([1; 32]),
@@ -196,6 +202,20 @@ impl Shard {
         (receipts, at.max(cursor))
     }
 
+    /// Whether it has consumed `id`, or knows how its own message `id` ended.
+    fn has(&self, verifier: &ReceiptVerifier, leg: Leg, id: MessageId) -> Taken {
+        if leg == Leg::Back {
+            return if self.settled.contains_key(&id) { Taken::Already(None) } else { Taken::Absent };
+        }
+        match self.told.get(&id) {
+            Some(position) => {
+                let receipt = self.receipt(*position).filter(|_| !self.terse);
+                Taken::Already(receipt.map(|receipt| Carried::check(verifier, receipt).unwrap()))
+            }
+            None => Taken::Absent,
+        }
+    }
+
     fn deliver(&mut self, verifier: &ReceiptVerifier, parcels: &[Parcel]) -> Option<Vec<Answer>> {
         let breaks = |parcel: &Parcel| self.moods.get(&parcel.message) == Some(&Mood::Breaks);
         self.handed.extend(parcels.iter().map(|parcel| parcel.message));
@@ -246,6 +266,7 @@ impl Shard {
     fn end(&mut self, verifier: &ReceiptVerifier, message: &Message, status: DeliveryStatus) -> Taken {
         let delivery = Delivery::of(message, status, b"ok", 21_000);
         self.say(vec![Leaf { kind: LeafKind::Delivery, body: delivery.to_bytes() }]);
+        self.told.insert(message.id(), Cursor { height: self.head(), index: 0 });
         let proof = Carried::check(verifier, self.last_receipt()).unwrap();
         Taken::Now((!self.terse).then_some(proof))
     }
@@ -284,6 +305,11 @@ pub(crate) struct World {
     pub(crate) batches: Vec<(ShardId, Vec<MessageId>)>,
     /// Shards that have lost what was read of them.
     pub(crate) beyond: BTreeSet<ShardId>,
+    /// How often this relay took another's place.
+    pub(crate) takeovers: usize,
+    /// How many receipts it handed over that were answered, and how many of them the receiver had already.
+    pub(crate) handed_over: usize,
+    pub(crate) redundant: usize,
 }
 
 impl World {
@@ -298,7 +324,7 @@ impl World {
         let store = Store::default();
         let verifier = ReceiptVerifier::with(NETWORK, shards.values().map(|shard| (shard.id, shard.set.clone())));
         Self {
-            now: Time(1_000_000),
+            now: START,
             relay: Relay::open(settings.clone(), &store).unwrap(),
             store,
             shards,
@@ -310,6 +336,9 @@ impl World {
             inputs: VecDeque::new(),
             batches: Vec::new(),
             beyond: BTreeSet::new(),
+            takeovers: 0,
+            handed_over: 0,
+            redundant: 0,
         }
     }
 
@@ -319,7 +348,9 @@ impl World {
 
     /// Says `count` messages from `from` to `to`, each in a block of its own between votes.
     pub(crate) fn dispatch(&mut self, from: u32, to: u32, count: u32) -> Vec<MessageId> {
+        let now = self.now;
         let shard = self.shard(from);
+        shard.now = now;
         let say = |n: u32| {
             let message = shard.message(ShardId(to), &n.to_be_bytes());
             let vote = Leaf { kind: LeafKind::Vote, body: vec![n as u8] };
@@ -339,6 +370,10 @@ impl World {
 
     pub(crate) fn give(&mut self, input: Input) {
         self.inputs.push_back(input);
+    }
+
+    pub(crate) fn has_inputs(&self) -> bool {
+        !self.inputs.is_empty()
     }
 
     pub(crate) fn command(&mut self, command: Command) -> Reply {
@@ -386,6 +421,12 @@ impl World {
             Send::Deliver { batch, shard, parcels } | Send::Acknowledge { batch, shard, parcels } => {
                 self.hand_over(batch, shard, &parcels)
             }
+            Send::Look { batch, shard, leg, messages } => self.look(batch, shard, leg, &messages),
+            Send::TookOver { .. } => {
+                self.takeovers += 1;
+                Input::Tick
+            }
+            Send::Yielded { .. } => Input::Tick,
             Send::Beyond { shard, .. } => {
                 self.beyond.insert(shard);
                 Input::Tick
@@ -407,12 +448,25 @@ impl World {
         Input::Page { shard: id, from: cursor, leaves, next, head: shard.head() }
     }
 
+    fn look(&mut self, batch: BatchId, shard: ShardId, leg: Leg, messages: &[MessageId]) -> Input {
+        let receiver = &self.shards[&shard];
+        if receiver.down {
+            return Input::Unreachable { batch, reason: "connection refused".to_owned() };
+        }
+        let answer = |id: &MessageId| Answer { message: *id, taken: receiver.has(&self.verifier, leg, *id) };
+        Input::Answered { batch, answers: messages.iter().map(answer).collect() }
+    }
+
     fn hand_over(&mut self, batch: BatchId, shard: ShardId, parcels: &[Parcel]) -> Input {
         self.batches.push((shard, parcels.iter().map(|parcel| parcel.message).collect()));
         let receiver = self.shards.get_mut(&shard).unwrap();
         receiver.now = self.now;
         match receiver.deliver(&self.verifier, parcels) {
-            Some(answers) => Input::Answered { batch, answers },
+            Some(answers) => {
+                self.handed_over += answers.len();
+                self.redundant += answers.iter().filter(|answer| matches!(answer.taken, Taken::Already(_))).count();
+                Input::Answered { batch, answers }
+            }
             None => Input::Unreachable { batch, reason: "connection reset".to_owned() },
         }
     }
