@@ -29,6 +29,7 @@ mod intake;
 mod logs;
 mod meter;
 mod methods;
+mod network_form;
 mod node;
 mod otterscan;
 mod parties;

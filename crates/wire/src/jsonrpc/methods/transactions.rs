@@ -3,6 +3,7 @@
 use crate::jsonrpc::arguments::{Patience, read};
 use crate::jsonrpc::chain::{Chain, Found};
 use crate::jsonrpc::error::{Answer, SERVER_ERROR_CODE, error};
+use crate::jsonrpc::network_form::without_blobs;
 use crate::jsonrpc::node::Node;
 use crate::jsonrpc::view::{BlockView, hex, pending};
 use alloy_primitives::{B256, Bytes};
@@ -29,7 +30,7 @@ fn unprocessed(hash: B256, patience: Duration) -> ErrorObjectOwned {
 impl<C: Chain> Node<C> {
     pub(super) async fn send_raw_transaction(&self, params: Params<'static>) -> Answer<B256> {
         let (transaction,): (Bytes,) = read(&params)?;
-        Ok(self.chain.send_raw(Data(transaction)).await?)
+        Ok(self.chain.send_raw(Data(without_blobs(transaction)?)).await?)
     }
 
     /// The receipt, as soon as there is one (EIP-7966).
@@ -37,7 +38,7 @@ impl<C: Chain> Node<C> {
         let (transaction, patience): (Bytes, Option<Patience>) = read(&params)?;
         let patience = patience.map(|Patience(patience)| patience).filter(|patience| !patience.is_zero());
         let patience = patience.unwrap_or(RECEIPT_WAIT).min(RECEIPT_WAIT_MAX);
-        let hash = self.chain.send_raw(Data(transaction)).await?;
+        let hash = self.chain.send_raw(Data(without_blobs(transaction)?)).await?;
         timeout(patience, self.receipt_of(hash)).await.unwrap_or_else(|_| Err(unprocessed(hash, patience)))
     }
 
