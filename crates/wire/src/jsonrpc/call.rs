@@ -4,7 +4,7 @@
 //! which no call needs.
 //! Source: execution-apis, `GenericTransaction`; geth, `TransactionArgs` and `override.go`.
 
-use super::error::{Answer, error, invalid_params};
+use super::error::{Answer, SERVER_ERROR_CODE, error, invalid_params};
 use alloy_primitives::{Address, U256};
 use alloy_rpc_types_eth::state::{AccountOverride as RpcAccount, StateOverride};
 use alloy_rpc_types_eth::{BlockOverrides as RpcBlock, TransactionRequest};
@@ -99,7 +99,7 @@ fn check_moves(params: &NetworkParams, state: &StateOverride) -> Answer<()> {
     for (address, wanted) in state {
         let Some(to) = wanted.move_precompile_to else { continue };
         if !params.has_precompile(*address) {
-            return Err(invalid_params(format!("account {address} is not a precompile")));
+            return Err(error(SERVER_ERROR_CODE, format!("account {address} is not a precompile")));
         }
         if to == *address {
             return Err(error(MOVED_TO_ITSELF_CODE, format!("precompile {address} is moved to itself")));
@@ -108,7 +108,7 @@ fn check_moves(params: &NetworkParams, state: &StateOverride) -> Answer<()> {
             return Err(error(MOVED_TWICE_CODE, format!("more than one precompile is moved to {to}")));
         }
         if state.contains_key(&to) {
-            return Err(invalid_params(format!("account {to} is already overridden")));
+            return Err(error(SERVER_ERROR_CODE, format!("account {to} is already overridden")));
         }
     }
     Ok(())
@@ -121,7 +121,7 @@ fn account_of(address: Address, wanted: RpcAccount) -> Answer<AccountOverride> {
     };
     let storage = match (wanted.state, wanted.state_diff) {
         (Some(_), Some(_)) => {
-            return Err(invalid_params(format!("account {address} has both 'state' and 'stateDiff'")));
+            return Err(error(SERVER_ERROR_CODE, format!("account {address} has both 'state' and 'stateDiff'")));
         }
         (Some(whole), None) => StorageOverride::Whole(slots(whole)),
         (None, Some(parts)) => StorageOverride::Parts(slots(parts)),
@@ -225,9 +225,9 @@ mod tests {
             accounts_of(&params(), serde_json::from_value(state.into()).unwrap()).map_err(|error| error.code())
         };
         assert_eq!(said(&[(first, elsewhere)], None).unwrap()[&first].precompile_to, Some(elsewhere));
-        assert_eq!(said(&[(elsewhere, first)], None), Err(-32602), "no precompile");
+        assert_eq!(said(&[(elsewhere, first)], None), Err(-32000), "no precompile");
         assert_eq!(said(&[(first, first)], None), Err(-38022));
         assert_eq!(said(&[(first, elsewhere), (second, elsewhere)], None), Err(-38023));
-        assert_eq!(said(&[(first, elsewhere)], Some(elsewhere)), Err(-32602), "overridden");
+        assert_eq!(said(&[(first, elsewhere)], Some(elsewhere)), Err(-32000), "overridden");
     }
 }

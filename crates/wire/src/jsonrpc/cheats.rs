@@ -275,7 +275,7 @@ impl<C: Chain> Node<C> {
         if wanted.is_some_and(|Json(wanted)| wanted.get("forking").is_some_and(|forking| !forking.is_null())) {
             return Err(error(
                 UNSUPPORTED_CODE,
-                "this devnet forks no other chain: it goes back to its own genesis only",
+                "this devnet goes back to what it began with, and forks no other chain: leave out forking",
             ));
         }
         self.done(Command::Reset).await

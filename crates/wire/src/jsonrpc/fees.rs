@@ -2,7 +2,7 @@
 //! A block has no limit of blobs; what they used is told as a part of what one transaction may name.
 
 use super::chain::{Chain, SlotBlock, pruned};
-use super::error::invalid_params;
+use super::error::{SERVER_ERROR_CODE, error, invalid_params};
 use super::node::Node;
 use super::view::{blob_gas, blob_price};
 use crate::limits::{FEE_HISTORY_SLOTS_MAX, FEE_PERCENTILES_COUNT_MAX};
@@ -32,7 +32,7 @@ impl<C: Chain> Node<C> {
         percentiles: Option<Vec<f64>>,
     ) -> Result<FeeHistory, ErrorObjectOwned> {
         let percentiles = percentiles.map(checked).transpose()?;
-        let unknown = || invalid_params("the newest block is not closed yet");
+        let unknown = || error(SERVER_ERROR_CODE, "request beyond head block: the newest block is not closed yet");
         let newest = self.slot_of_tag(newest).await?.ok_or_else(unknown)?;
         let first = self.chain.oldest().max(self.chain.earliest());
         if newest < first {

@@ -55,10 +55,10 @@ impl<C: Chain> Node<C> {
         if from.max(to) > head {
             // What is not closed has no logs yet, and will have: an empty answer would say that it has none.
             let message = format!("block range extends beyond current head block: from {from} to {to}, head is {head}");
-            return Err(error(SERVER_ERROR_CODE, message));
+            return Err(invalid_params(message));
         }
         if from > to {
-            return Err(invalid_params(format!("invalid block range: from {from} to {to}")));
+            return Err(invalid_params(format!("invalid block range params: from {from} to {to}")));
         }
         Ok((to >= self.chain.earliest()).then_some((from.max(self.chain.earliest()), to)))
     }

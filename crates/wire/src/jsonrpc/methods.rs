@@ -80,6 +80,8 @@ pub(super) fn module<C: Chain>(node: Node<C>) -> Result<RpcModule<Node<C>>, Regi
         "eth_getTransactionByBlockHashAndIndex" => get_transaction_by_hash_and_index,
         "eth_getBlockByNumber" => get_block_by_number,
         "eth_getBlockByHash" => get_block_by_hash,
+        "eth_getHeaderByNumber" => get_header_by_number,
+        "eth_getHeaderByHash" => get_header_by_hash,
         "eth_getBlockTransactionCountByNumber" => get_transaction_count_by_number,
         "eth_getBlockTransactionCountByHash" => get_transaction_count_by_hash,
         "eth_getBlockReceipts" => get_block_receipts,

@@ -120,6 +120,7 @@ fn plans(wanted: &[BlockPlan], ground: &Ground<'_>) -> Answer<Vec<BlockPlan>> {
         plan.block.number = None;
         plans.push(plan);
     }
+    keep_going(&mut plans);
     for plan in &mut plans {
         let own = ground.timestamp_of(plan.slot).max(time);
         let wanted = plan.block.timestamp.unwrap_or(own);
@@ -130,6 +131,16 @@ fn plans(wanted: &[BlockPlan], ground: &Ground<'_>) -> Answer<Vec<BlockPlan>> {
         plan.block.timestamp = Some(time);
     }
     Ok(plans)
+}
+
+/// A block has the gas limit and the beneficiary of the one before it, unless it says otherwise: as geth makes headers.
+fn keep_going(plans: &mut [BlockPlan]) {
+    let (mut gas_limit, mut beneficiary) = (None, None);
+    for plan in plans {
+        gas_limit = plan.block.gas_limit.or(gas_limit);
+        beneficiary = plan.block.beneficiary.or(beneficiary);
+        (plan.block.gas_limit, plan.block.beneficiary) = (gas_limit, beneficiary);
+    }
 }
 
 /// The specification's code for a call that cannot be in its block.

@@ -437,6 +437,18 @@ async fn a_block_is_found_by_number_tag_and_hash() {
 }
 
 #[tokio::test]
+async fn a_header_is_its_block_without_what_the_block_holds() {
+    let mut block = answer("eth_getBlockByNumber", json!(["0x3f2", false])).await;
+    for held in ["transactions", "uncles", "withdrawals", "size"] {
+        block.as_object_mut().unwrap().remove(held);
+    }
+    assert_eq!(answer("eth_getHeaderByNumber", json!(["0x3f2"])).await, block);
+    assert_eq!(answer("eth_getHeaderByHash", json!([block["hash"]])).await, block);
+    assert_eq!(answer("eth_getHeaderByNumber", json!(["0x7d1"])).await, Value::Null);
+    assert_eq!(answer("eth_getHeaderByHash", json!([B256::repeat_byte(1)])).await, Value::Null);
+}
+
+#[tokio::test]
 async fn a_full_block_shows_its_transactions() {
     let block = answer("eth_getBlockByNumber", json!(["0x3f2", true])).await;
     let transactions = block["transactions"].as_array().unwrap();
@@ -544,10 +556,11 @@ async fn logs_are_filtered_by_range_address_and_topic() {
     assert_eq!(count(json!({"fromBlock": "0x0", "topics": [[B256::repeat_byte(1), B256::repeat_byte(2)]]})).await, 4);
     assert_eq!(count(json!({"blockHash": params().block_hash(1500)})).await, 2);
     assert_eq!(count(json!({})).await, 0);
-    assert_eq!(refusal("eth_getLogs", json!([{"fromBlock": "0x500", "toBlock": "0x400"}])).await.0, -32602);
+    let (code, message) = refusal("eth_getLogs", json!([{"fromBlock": "0x500", "toBlock": "0x400"}])).await;
+    assert!(code == -32602 && message.starts_with("invalid block range params"), "{message}");
     for beyond in [json!({"fromBlock": "0x7d1"}), json!({"fromBlock": "0x0", "toBlock": "0x7d1"})] {
         let (code, message) = refusal("eth_getLogs", json!([beyond])).await;
-        assert!(code == -32000 && message.starts_with("block range extends beyond current head block"), "{message}");
+        assert!(code == -32602 && message.starts_with("block range extends beyond current head block"), "{message}");
     }
     assert_eq!(refusal("eth_getLogs", json!([{"blockHash": B256::repeat_byte(3)}])).await.0, -32000);
 }
@@ -691,6 +704,7 @@ async fn many_slots_of_many_accounts_are_read_at_once() {
     assert_eq!(values[TOKEN.to_string().to_lowercase()], json!([word(2_001), word(2_002)]));
     assert_eq!(refusal("eth_getStorageValues", json!([{TOKEN.to_string(): vec!["0x0"; 1_025]}])).await.0, -32602);
     assert_eq!(refusal("eth_getStorageValues", json!([{"0x1": []}])).await.0, -32602);
+    assert_eq!(refusal("eth_getStorageValues", json!([{}, "latest"])).await, (-32602, "empty request".to_owned()));
 }
 
 #[tokio::test]
@@ -948,6 +962,24 @@ async fn blocks_that_never_were_follow_each_other_and_gaps_are_empty() {
 }
 
 #[tokio::test]
+async fn a_simulated_block_has_the_gas_limit_and_the_beneficiary_of_the_one_before_it() {
+    let overrides = json!({"gasLimit": "0x7530", "feeRecipient": TOKEN});
+    let payload = json!({"blockStateCalls": [
+        {"calls": []}, {"blockOverrides": overrides, "calls": []}, {"calls": [{"to": TOKEN, "input": "0x43"}]},
+    ]});
+    let blocks = answer("eth_simulateV1", json!([payload])).await;
+    assert_ne!(blocks[0]["gasLimit"], "0x7530");
+    for block in [&blocks[1], &blocks[2]] {
+        assert_eq!((&block["gasLimit"], &block["miner"]), (&json!("0x7530"), &json!(TOKEN)), "{block}");
+    }
+    assert_eq!(blocks[2]["calls"][0]["status"], "0x1");
+    let more = json!([{"blockStateCalls": [
+        {"blockOverrides": {"gasLimit": "0x7530"}, "calls": []}, {"calls": [{"to": TOKEN, "gas": "0x7531"}]},
+    ]}]);
+    assert_eq!(refusal("eth_simulateV1", more).await.0, -38015);
+}
+
+#[tokio::test]
 async fn a_simulation_that_cannot_be_is_refused_with_the_specifications_codes() {
     let refused = async |payload: Value| refusal("eth_simulateV1", json!([payload])).await.0;
     assert_eq!(refused(json!({"blockStateCalls": []})).await, -32602);
@@ -962,6 +994,8 @@ async fn a_simulation_that_cannot_be_is_refused_with_the_specifications_codes() 
     assert_eq!(refused(call(json!({"to": TOKEN, "gas": "0x1c9c381"}))).await, -38015);
     assert_eq!(refused(call(json!({"to": TOKEN, "gas": "0x1"}))).await, -38013);
     assert_eq!(refused(call(json!({"to": TOKEN, "from": TOKEN, "value": "0x1"}))).await, -38014);
+    let moved = json!({"stateOverrides": {TOKEN.to_string(): {"movePrecompileToAddress": Address::repeat_byte(9)}}});
+    assert_eq!(refused(json!({"blockStateCalls": [moved]})).await, -32000, "not a precompile");
 }
 
 #[tokio::test]
@@ -1010,6 +1044,8 @@ async fn the_fee_history_is_that_of_a_constant_base_fee() {
     let history = answer("eth_feeHistory", json!(["0x400", "0x3e9"])).await;
     assert_eq!(history["oldestBlock"], "0x3e8");
     assert_eq!(refusal("eth_feeHistory", json!(["0x1", "latest", [50, 10]])).await.0, -32602);
+    let (code, message) = refusal("eth_feeHistory", json!(["0x1", "0x7d1"])).await;
+    assert!(code == -32000 && message.starts_with("request beyond head block"), "{message}");
 }
 
 #[tokio::test]

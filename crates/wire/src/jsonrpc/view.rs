@@ -63,11 +63,20 @@ impl BlockView<'_> {
         };
         let block: Block<Value, Header> =
             Block { header: self.header(), uncles: Vec::new(), transactions, withdrawals: self.withdrawals() };
-        let mut value = to_value(&block)?;
+        Ok(self.with_silent(to_value(&block)?))
+    }
+
+    /// The header alone, which says the same.
+    pub(super) fn header_alone(&self) -> Result<Value, ErrorObjectOwned> {
+        let header = Header { size: None, ..self.header() };
+        Ok(self.with_silent(to_value(&header)?))
+    }
+
+    fn with_silent(&self, mut value: Value) -> Value {
         if !self.block.silent.is_empty() {
             value["silentShards"] = self.block.silent.iter().map(|shard| hex(shard.0.into())).collect();
         }
-        Ok(value)
+        value
     }
 
     /// None ever, from the fork on that knows them.

@@ -39,6 +39,21 @@ impl<C: Chain> Node<C> {
         self.viewed(slot, |view| view.block(detail)).await.map(Some)
     }
 
+    pub(super) async fn get_header_by_number(&self, params: Params<'static>) -> Answer<Option<Value>> {
+        let (tag,): (BlockNumberOrTag,) = read(&params)?;
+        self.header_of(self.slot_of_tag(tag).await?).await
+    }
+
+    pub(super) async fn get_header_by_hash(&self, params: Params<'static>) -> Answer<Option<Value>> {
+        let (hash,): (B256,) = read(&params)?;
+        self.header_of(self.chain.slot_of_hash(hash).await?).await
+    }
+
+    async fn header_of(&self, slot: Option<Slot>) -> Answer<Option<Value>> {
+        let Some(slot) = slot else { return Ok(None) };
+        self.viewed(slot, |view| view.header_alone()).await.map(Some)
+    }
+
     pub(super) async fn get_transaction_count_by_number(&self, params: Params<'static>) -> Answer<Option<String>> {
         let (tag,): (BlockNumberOrTag,) = read(&params)?;
         self.transaction_count_in(self.slot_of_tag(tag).await?).await

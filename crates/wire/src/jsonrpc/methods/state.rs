@@ -46,6 +46,9 @@ impl<C: Chain> Node<C> {
     pub(super) async fn get_storage_values(&self, params: Params<'static>) -> Answer<BTreeMap<Address, Vec<B256>>> {
         let (StorageKeys(keys), id) = read(&params)?;
         let count: usize = keys.values().map(Vec::len).sum();
+        if count == 0 {
+            return Err(invalid_params("empty request"));
+        }
         if count > STORAGE_VALUES_COUNT_MAX {
             return Err(invalid_params(format!("{count} slots where at most {STORAGE_VALUES_COUNT_MAX} are allowed")));
         }
