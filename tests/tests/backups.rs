@@ -94,6 +94,19 @@ impl Scene {
         Self::run(&["restore", copy.to_str().unwrap(), "--config", config.to_str().unwrap()])
     }
 
+    /// The settings of another node of the shard, with a folder and ports of its own.
+    fn settings_elsewhere(&self) -> PathBuf {
+        let own = fs::read_to_string(self.cluster.settings_path(RESTORED)).unwrap();
+        let mut settings: toml::Table = own.parse().unwrap();
+        settings.insert("data".to_owned(), self.path("elsewhere").to_str().unwrap().into());
+        for port in ["listen", "metrics_listen"] {
+            settings.insert(port.to_owned(), "127.0.0.1:0".into());
+        }
+        let path = self.path("elsewhere.toml");
+        fs::write(&path, settings.to_string()).unwrap();
+        path
+    }
+
     /// Stops the shard and moves its store away, as when its disk is lost; its copies are on another disk.
     fn lose(&mut self, copy: &std::path::Path) -> PathBuf {
         let kept = self.path("kept");
@@ -126,6 +139,22 @@ async fn a_copy_that_nobody_has_seen_more_than_goes_on() {
     scene.pay(1).await;
     let balance = scene.client.rpc().request::<U256>("eth_getBalance", serde_json::json!([scene.friend, "pending"]));
     assert_eq!(balance.await.unwrap(), ether(300));
+    scene.cluster.stop().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_node_of_a_running_shard_does_not_start() {
+    let mut scene = Scene::start();
+    scene.pay(1).await;
+    let copy = scene.back_up("evening");
+    let elsewhere = scene.settings_elsewhere();
+    let (copy, config) = (copy.to_str().unwrap(), elsewhere.to_str().unwrap());
+    for verb in [&["restore", copy, "--config", config][..], &["executor", "--config", config]] {
+        let (is_done, said) = Scene::run(verb);
+        assert!(!is_done && said.contains("shard 0 is served by a node that is running"), "{said}");
+        assert!(!scene.path("elsewhere").exists(), "nothing is written");
+    }
+    scene.pay(1).await;
     scene.cluster.stop().unwrap();
 }
 

@@ -11,6 +11,7 @@
 mod base;
 mod checks;
 mod convert;
+mod elsewhere;
 mod evidence;
 mod fate;
 mod floor;
@@ -24,6 +25,7 @@ mod roots;
 mod settings;
 mod shard_api;
 
+pub use elsewhere::ServedElsewhere;
 pub use floor::FloorError;
 pub use restore::{RestoreError, Restored, restore};
 pub use settings::{BLOCKS_KEPT_COUNT_MIN, Settings, bodies_s_default, history_s_default};
@@ -96,6 +98,9 @@ pub enum Error {
     /// The forked chain's endpoint is no endpoint.
     #[error("`fork_url`: {0}")]
     ForkUrl(#[from] PinError),
+    /// Another node serves the shard.
+    #[error(transparent)]
+    Elsewhere(#[from] ServedElsewhere),
     /// A copy of its store may not be put back.
     #[error(transparent)]
     Restore(#[from] RestoreError),
@@ -141,6 +146,7 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     let key = *signer.public().as_bytes();
     let process = Process::start(settings.metrics_listen).await?;
     process.watch_all((config, &settings), (&settings.network, &network), &security, ClientQuotas::default())?;
+    elsewhere::check(&network, &security, me).await?;
     let (store, mark, machine) = open(&settings, &network, me, signer)?;
     let settled = &settings.settled.0;
     let open_evidence =

@@ -7,7 +7,7 @@
 //!
 //! Promise: what a peer proves is believed, what it says is not; a copy that would sign a height twice is not put back.
 
-use crate::{Error, identity, load};
+use crate::{Error, elsewhere, identity, load};
 use host::network::Network;
 use host::{PEER_SILENT_MAX, Security};
 use primitives::{Height, ShardId};
@@ -77,6 +77,7 @@ pub async fn restore(config: &Path, path: &Path) -> Result<Restored, Error> {
         let mark = mark.display().to_string();
         return Err(RestoreError::Marked { copy: manifest.batch, marked, mark }.into());
     }
+    elsewhere::check(&network, &security, me).await?;
     let silent = ask(&network, &security, me, manifest.count).await?;
     backup::put(path, &settings.data, &manifest).map_err(RestoreError::from)?;
     Ok(Restored { manifest, silent })

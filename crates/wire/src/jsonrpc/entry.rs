@@ -7,6 +7,7 @@ use super::chain::SlotBlock;
 use super::error::error;
 use super::view::{SYSTEM_TYPE, blob_gas, blob_price, decode, envelope, hex, raw, shown, target, to_value};
 use crate::state::OutcomeRecord;
+use alloy_consensus::Transaction as _;
 use alloy_consensus::transaction::Recovered;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_rpc_types_eth::{Log, Transaction, TransactionReceipt};
@@ -115,6 +116,7 @@ impl EntryView<'_> {
     /// Its receipt.
     pub(super) fn receipt(&self) -> Result<Value, ErrorObjectOwned> {
         let outcome = &self.record.outcome;
+        let to = target(self.record)?;
         let receipt = TransactionReceipt {
             inner: envelope(outcome, self.gas_before + outcome.gas_used, self.logs().collect()),
             transaction_hash: self.record.transaction,
@@ -126,8 +128,8 @@ impl EntryView<'_> {
             blob_gas_used: blob_gas(self.record),
             blob_gas_price: blob_gas(self.record).and_then(|_| blob_price(self.params, self.slot)),
             from: self.record.sender,
-            to: target(self.record)?,
-            contract_address: outcome.created,
+            to,
+            contract_address: contract(self.record, to)?,
         };
         let mut value = to_value(&receipt)?;
         if self.record.bytes.is_empty() {
@@ -165,6 +167,14 @@ impl EntryView<'_> {
             removed: false,
         })
     }
+}
+
+/// The contract that a transaction created, or would have created had it not failed, as geth tells it.
+fn contract(record: &OutcomeRecord, to: Option<Address>) -> Result<Option<Address>, ErrorObjectOwned> {
+    if to.is_some() || record.bytes.is_empty() {
+        return Ok(record.outcome.created);
+    }
+    Ok(Some(record.sender.create(decode(&record.bytes)?.nonce())))
 }
 
 /// A block lacks what it should show.

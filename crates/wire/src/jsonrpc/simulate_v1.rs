@@ -18,7 +18,7 @@ use super::view::{BlockView, Detail, hex, unsigned_bytes};
 use crate::rejection::Rejection;
 use crate::state::{LeafPlace, OutcomeRecord};
 use alloy_consensus::{TxEip1559, TxEip2930, TxEip4844, TxEip7702, TxLegacy, TypedTransaction};
-use alloy_primitives::{TxKind, keccak256};
+use alloy_primitives::{Address, TxKind, keccak256};
 use alloy_rpc_types_eth::BlockId;
 use alloy_rpc_types_eth::simulate::{MAX_SIMULATE_BLOCKS, SimBlock, SimulatePayload};
 use evm::{
@@ -34,6 +34,9 @@ use std::collections::BTreeMap;
 
 /// The most calls of one simulation.
 pub(super) const SIMULATED_CALLS_COUNT_MAX: usize = 1_000;
+
+/// Who logs wei that moves, where that is asked for.
+const TRANSFERS_ADDRESS: Address = Address::repeat_byte(0xee);
 
 const NUMBERS_CODE: i32 = -38_020;
 const TIMES_CODE: i32 = -38_021;
@@ -59,7 +62,7 @@ impl<C: Chain> Node<C> {
         let wanted = wanted(payload.block_state_calls, &params)?;
         let moment = self.moment_of(id).await?;
         let run = running(move |ground, view| -> Result<Answer<_>, RunFailure> {
-            let plans = match plans(&wanted, ground) {
+            let plans = match plans(&wanted, asked.0, ground) {
                 Ok(plans) => plans,
                 Err(refused) => return Ok(Err(refused)),
             };
@@ -96,7 +99,7 @@ fn wanted(blocks: Vec<SimBlock>, params: &NetworkParams) -> Answer<Vec<BlockPlan
 }
 
 /// The blocks after the ground's, with empty ones between them where numbers leave gaps.
-fn plans(wanted: &[BlockPlan], ground: &Ground<'_>) -> Answer<Vec<BlockPlan>> {
+fn plans(wanted: &[BlockPlan], checks: Checks, ground: &Ground<'_>) -> Answer<Vec<BlockPlan>> {
     let (mut number, mut time) = (ground.number(), ground.timestamp());
     let mut plans = Vec::new();
     for block in wanted {
@@ -129,6 +132,10 @@ fn plans(wanted: &[BlockPlan], ground: &Ground<'_>) -> Answer<Vec<BlockPlan>> {
         }
         time = wanted;
         plan.block.timestamp = Some(time);
+        if checks == Checks::AsCalls {
+            // Calls that need not pay for gas see no price of it, and their block shows none.
+            plan.block.base_fee.get_or_insert(0);
+        }
     }
     Ok(plans)
 }
@@ -171,13 +178,24 @@ fn refusal(failure: SimulateError) -> ErrorObjectOwned {
 fn shown(params: &NetworkParams, plan: &BlockPlan, calls: &[SimulatedCall], detail: Detail) -> Answer<Value> {
     let records = plan.calls.iter().zip(calls).zip(0..);
     let outcomes = records.map(|((call, simulated), index)| record(params, plan, call, (simulated, index))).collect();
-    let block = SlotBlock { outcomes, ..SlotBlock::empty(plan.slot) };
-    let view = BlockView { params, block: &block, time: params.start_of(plan.slot).seconds() };
-    let mut value = view.block(detail)?;
+    let told = SlotBlock { outcomes, ..SlotBlock::empty(plan.slot) };
+    let block = without_transfers(&told);
+    let time = params.start_of(plan.slot).seconds();
+    let mut value = BlockView { params, block: &block, time }.block(detail)?;
     overwrite(&mut value, plan);
+    let view = BlockView { params, block: &told, time };
     let results = calls.iter().enumerate().map(|(index, call)| result(&view, index, call, plan));
     value["calls"] = results.collect::<Answer<Vec<Value>>>()?.into();
     Ok(value)
+}
+
+/// The block as its header has it: wei that moved is told with the calls, and no contract has logged it.
+fn without_transfers(told: &SlotBlock) -> SlotBlock {
+    let mut block = told.clone();
+    for record in &mut block.outcomes {
+        record.outcome.logs.retain(|log| log.address != TRANSFERS_ADDRESS);
+    }
+    block
 }
 
 /// Writes what is otherwise into a block's header.

@@ -19,7 +19,7 @@ use crate::server::{Networks, Proxies, ProxyHeader, Seats};
 use crate::state::{LeafPlace, OutcomeRecord};
 use alloy_consensus::{EthereumTxEnvelope, SignableTransaction, TxEip1559, TxEip4844};
 use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{Address, B256, Bytes, U256, address, hex, keccak256};
+use alloy_primitives::{Address, B256, Bloom, Bytes, TxKind, U256, address, hex, keccak256};
 use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
 use evm::{
@@ -83,6 +83,10 @@ pub(super) fn params() -> NetworkParams {
 }
 
 fn signed(nonce: u64) -> (Data, Address) {
+    signed_to(nonce, TOKEN.into())
+}
+
+fn signed_to(nonce: u64, to: TxKind) -> (Data, Address) {
     let signer = PrivateKeySigner::from_bytes(&B256::repeat_byte(7)).unwrap();
     let transaction = TxEip1559 {
         chain_id: 1337,
@@ -90,7 +94,7 @@ fn signed(nonce: u64) -> (Data, Address) {
         gas_limit: 50_000,
         max_fee_per_gas: 10,
         max_priority_fee_per_gas: 3,
-        to: TOKEN.into(),
+        to,
         ..TxEip1559::default()
     };
     let signature = signer.sign_hash_sync(&transaction.signature_hash()).unwrap();
@@ -504,6 +508,19 @@ async fn a_receipt_counts_gas_and_logs_within_its_block() {
     let receipts = answer("eth_getBlockReceipts", json!(["0x3f2"])).await;
     assert_eq!(receipts.as_array().unwrap().len(), 3);
     assert_eq!(receipts[1], receipt);
+}
+
+#[test]
+fn a_failed_creation_names_the_contract_that_it_would_have_made() {
+    let (bytes, sender) = signed_to(7, TxKind::Create);
+    let mut failed = OutcomeRecord { bytes, ..record(7, 1010, 0) };
+    failed.outcome.status = Status::Reverted;
+    let contract_of = |record| {
+        let entry = Entry { slot: Slot(1010), index: 0, gas_before: 0, logs_before: 0, record };
+        entry.view(&params(), 505).receipt().unwrap()["contractAddress"].clone()
+    };
+    assert_eq!(contract_of(failed), json!(sender.create(7)));
+    assert_eq!(contract_of(record(7, 1010, 0)), Value::Null);
 }
 
 #[tokio::test]
@@ -951,6 +968,8 @@ async fn blocks_that_never_were_follow_each_other_and_gaps_are_empty() {
     assert_eq!(first[0]["status"], "0x1");
     assert_eq!(first[0]["logs"][0]["address"], "0xeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee");
     assert_eq!(first[0]["logs"][0]["blockNumber"], "0x7d6");
+    // Calls see no price of gas, and no contract has logged what moved.
+    assert_eq!((&blocks[0]["baseFeePerGas"], &blocks[0]["logsBloom"]), (&json!("0x0"), &json!(Bloom::ZERO)));
     assert_eq!(first[1]["returnData"], json!(B256::from(U256::from(2_006))));
     assert_eq!(blocks[3]["calls"][0]["error"], json!({"code": 3, "message": "execution reverted", "data": "0x"}));
     assert_eq!(blocks[3]["miner"], json!(TOKEN));
