@@ -3,7 +3,7 @@
 use crate::checks;
 use crate::convert;
 use crate::node::{Node, unexpected};
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, U256, hex};
 use evm::{Environments, Payload, StateKey, SystemTransaction};
 use host::Class;
 use primitives::{Height, Millis, Read, ShardId, Slot, Time, Verified};
@@ -346,8 +346,16 @@ fn message_life(life: queries::MessageLife) -> MessageLife {
         delivered: consumed.as_ref().map(|record| Mark { height: record.leaf.height, time: record.time }),
         acknowledged: end.map(|end| Mark { height: end.height, time: end.time }),
         status: delivery.map(|delivery| delivery.status),
-        detail: delivery.map(|delivery| String::from_utf8_lossy(&delivery.detail).into_owned()).unwrap_or_default(),
+        detail: delivery.map(|delivery| readable(&delivery.detail)).unwrap_or_default(),
         message: sent.map(|sent| sent.message).or(consumed.map(|record| record.message)),
+    }
+}
+
+/// Bytes of a stranger's contract as a text that loses none of them: themselves where they are printable, in hex otherwise.
+fn readable(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
+        _ => hex::encode_prefixed(bytes),
     }
 }
 
@@ -364,4 +372,17 @@ fn not_kept(read: &impl Read, what: &str) -> Rejection {
 
 fn not_found(what: &str) -> Rejection {
     Rejection::new(Reason::NotFound, format!("{what} is not known here"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_recipient_said_is_text_where_it_is_and_else_hex_that_loses_nothing() {
+        assert_eq!(readable("no güns".as_bytes()), "no güns");
+        assert_eq!(readable(&[]), "");
+        assert_eq!(readable(&[0xcf, 0x47, 0x91, 0x81, 0x00, 0x0b]), "0xcf479181000b");
+        assert_eq!(readable(b"cut\0"), "0x63757400");
+    }
 }
