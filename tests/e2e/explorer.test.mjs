@@ -464,6 +464,9 @@ describe('the explorer', { skip }, () => {
 
   it('is complete while one shard is stopped, and says so; a message to it says whom it waits for', { timeout: 120_000 }, async () => {
     const pid = processOf(under.network_file, `executor-${STOPPED}`);
+    const finished = await letters.write('over before it stands still');
+    await go(`message/${finished.id}`);
+    await has('Its recipient ran');
     process.kill(pid, 'SIGSTOP');
     try {
       const until = Date.now() + WAIT_MS_MAX;
@@ -485,6 +488,9 @@ describe('the explorer', { skip }, () => {
       await go(`message/${id}`);
       await has(`shard ${STOPPED} has to take it and does not answer`);
       await has(`wait for shard ${STOPPED}`);
+      await has(`unknown: shard ${STOPPED} is silent`);
+      const { isOver, steps } = await api(`messages/${finished.id}`);
+      assert.deepEqual([isOver, steps], [true, { dispatched: 'yes', consumed: 'yes', acknowledged: 'yes' }]);
       await shot('waiting');
       process.kill(pid, 'SIGCONT');
       await has('Its recipient ran');

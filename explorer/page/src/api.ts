@@ -156,6 +156,8 @@ export interface Message {
   status: string | null;
   detail: string;
   isOver: boolean;
+  /** Each "yes", "not yet" or why it is unknown. */
+  steps: { dispatched: string; consumed: string; acknowledged: string };
   foreign: { domain: number; chainId: number | null; mailbox: string | null; event: string; topics: string[]; command: string } | null;
   events: MessageEvent_[];
   relays: { saw?: boolean; silent?: string; events?: number }[];

@@ -93,7 +93,8 @@ export function Lanes({ transaction }: { transaction: Transaction }) {
   const silent = new Set(transaction.silent.map(({ shard }) => shard));
   const shards = [...transaction.shards].sort((a, b) => a - b);
   const all = points(transaction, shards);
-  if (all.length === 0) return <p class="quiet">Nothing of its path is known here: another node took it in.</p>;
+  // Why nothing is known is said below, where the coordinator's part is missing.
+  if (all.length === 0) return transaction.events === null ? null : <p class="quiet">Nothing of its path is known yet.</p>;
   const [first, last] = [all[0]!.time, Math.max(...all.map(({ time }) => time))];
   const x = (time: number) => LEFT + 14 + ((time - first) / Math.max(1, last - first)) * (WIDTH - LEFT - RIGHT - 14);
   const y = (lane: number) => TOP + lane * LANE + LANE / 2;

@@ -1,8 +1,9 @@
 // Messages: one followed to its end, and those that relays gave up.
 import { API, type DeadLetters, type Message, ask } from "./api";
+import { RevertWords } from "./calls";
 import { ReceiptCheck } from "./proof";
 import { pathOf } from "./route";
-import { Answer, Facts, Id, Link, Mark, Shard, Silences, Table, statusMark, useAnswer } from "./ui";
+import { Answer, Bytes, Facts, Id, Link, Mark, Shard, Silences, Table, statusMark, useAnswer } from "./ui";
 import { ago, bytesOf, clock, count, date, ether, span, tame, textOf } from "./words";
 
 const STAGES = ["dispatched", "at a relay", "consumed", "acknowledged"] as const;
@@ -12,7 +13,8 @@ export function MessagePage({ id }: { id: string }) {
     () => ask<Message>(`messages/${encodeURIComponent(id)}`),
     `message ${id}`,
     1_000,
-    ({ isOver }) => isOver,
+    // What a silent shard knows of a life that is over follows when it is back.
+    ({ isOver, silent }) => isOver && silent.length === 0,
   );
   return (
     <>
@@ -35,7 +37,7 @@ function Whole({ message: it }: { message: Message }) {
       <Progress message={it} />
       <div aria-live="polite">
         {ended && (
-          <p class={`note ${it.status === "delivered" ? "good" : "bad"}`}>
+          <p class={`note ${it.status === "delivered" ? "good" : it.status ? "bad" : "warn"}`}>
             <Mark is={statusMark(it.status ?? undefined)}>{it.status ?? "ended"}</Mark> {ended}
           </p>
         )}
@@ -75,10 +77,10 @@ function Whole({ message: it }: { message: Message }) {
           words && ["gas", count(words.gasLimit)],
           words && [
             "deadline",
-            `${date(words.deadline)}${it.delivered ? "" : words.deadline > Date.now() ? `, in ${span(words.deadline - Date.now())}` : `, ${ago(words.deadline)}`}`,
+            `${date(words.deadline)}${it.steps.consumed !== "not yet" ? "" : words.deadline > Date.now() ? `, in ${span(words.deadline - Date.now())}` : `, ${ago(words.deadline)}`}`,
           ],
           words && ["body", textOf(body) ?? (body.length ? <code class="wrap">{tame(words.body)}</code> : "empty")],
-          it.detail !== "" && ["what its recipient said", tame(it.detail)],
+          it.detail !== "" && ["what its recipient said", <Answered message={it} />],
           words && ["Hyperlane id", <code class="wrap">{words.v3Id}</code>],
         ]}
       />
@@ -101,7 +103,7 @@ function Whole({ message: it }: { message: Message }) {
       {it.foreign && <Foreign hop={it.foreign} />}
       <h2>Proof</h2>
       {it.source !== null && <ReceiptCheck kind="message" id={it.id} shard={it.source} label="that it was sent" />}
-      {it.delivered && it.destination !== null && (
+      {it.steps.consumed === "yes" && it.destination !== null && (
         <ReceiptCheck kind="delivery" id={it.id} shard={it.destination} label="what became of it" />
       )}
       <p class="quiet">
@@ -133,27 +135,39 @@ function Foreign({ hop }: { hop: NonNullable<Message["foreign"]> }) {
   );
 }
 
-function end({ status, message, acknowledged, dispatched }: Message): string {
+function end({ status, source, message, acknowledged, dispatched }: Message): string {
   const hasValue = message !== null && message.value !== "0";
   const took = acknowledged && dispatched ? ` Its life took ${span(acknowledged.time - dispatched.time)}.` : "";
   if (status === "delivered")
-    return `Its recipient ran, and its sender’s shard knows it${hasValue ? "; its value is the recipient’s" : ""}.${took}`;
+    return `Its recipient ran, and its sender’s shard knows it${acknowledged || source === null ? "" : ", as a relay says"}${hasValue ? "; its value is the recipient’s" : ""}.${took}`;
+  if (status === null) return "A relay says that its source knows its end; what became of it is known to shards that are silent.";
   const why = status === "expired" ? "It came after its deadline and did not run" : "Its recipient did not take it";
   return `${why}${hasValue ? "; its value went back to its sender" : ""}.${took}`;
 }
 
 function Progress({ message: it }: { message: Message }) {
-  const isCarried = it.relays.some(({ saw }) => saw) || it.delivered !== null;
-  const done = [it.dispatched !== null, isCarried, it.delivered !== null, it.acknowledged !== null];
+  const { dispatched, consumed, acknowledged } = it.steps;
+  const isCarried = it.relays.some(({ saw }) => saw) || consumed === "yes";
+  const uncarried = it.relays.some(({ silent }) => silent !== undefined) ? "unknown: a relay is silent" : "not yet";
+  const steps = [dispatched, isCarried ? "yes" : uncarried, consumed, acknowledged];
+  const done = steps.map((step) => step === "yes");
   return (
     <ol class="progress" aria-label="How far it has come">
       {STAGES.map((stage, at) => (
         <li key={stage} class={done[at] ? "done" : "open"} aria-current={done[at] && !done[at + 1] ? "step" : undefined}>
-          {stage} <span class="quiet">{done[at] ? "yes" : "not yet"}</span>
+          {stage} <span class="quiet">{steps[at]}</span>
         </li>
       ))}
     </ol>
   );
+}
+
+/** What its recipient returned or reverted with: text, or the hex of what is none. */
+function Answered({ message: it }: { message: Message }) {
+  if (!/^0x([0-9a-f]{2})+$/.test(it.detail)) return <>{tame(it.detail)}</>;
+  if (it.status !== "failed") return <Bytes hex={it.detail} />;
+  const recipient = it.message?.recipient;
+  return <RevertWords address={recipient?.length === 42 ? recipient : undefined} output={it.detail} />;
 }
 
 function Party({ party }: { party: string }) {

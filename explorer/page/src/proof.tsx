@@ -30,15 +30,30 @@ interface Keys {
 let asked: Promise<Keys> | null = null;
 
 /** The keys that the reader pasted, or else those that the node says. */
-function keys(): Promise<Keys> {
+async function keys(): Promise<Keys> {
   const pasted = localStorage.getItem(KEYS);
-  if (pasted) {
-    const parsed = JSON.parse(pasted) as { network: number; shards: ShardKeys[] };
-    return Promise.resolve({ network: BigInt(parsed.network), shards: parsed.shards, from: "that you pasted" });
-  }
+  if (pasted) return pastedKeys(pasted);
   asked ??= ask<Network>("network").then(({ network, shards }) => ({ network: BigInt(network), shards, from: "that this node says" }));
   asked.catch(() => (asked = null));
   return asked;
+}
+
+const DUE =
+  `The keys under “Whose keys are believed” are not what is due there: JSON as of ${API}/network, {"network": number, "shards": ` +
+  `[{"shard": number, "epoch": number, "validators": ["0x…"], "genesis": "0x…" or null}]}. A network file has the same values in TOML.`;
+
+/** The keys in what was pasted; whatever else it is, the reader is told in words what is due. */
+function pastedKeys(text: string): Keys {
+  try {
+    const { network, shards } = JSON.parse(text) as { network: number; shards: ShardKeys[] };
+    if (!Array.isArray(shards) || shards.length === 0) throw new Error("no shards");
+    const keys = { network: BigInt(network), shards, from: "that you pasted" };
+    // It reads every key, and refuses what is none.
+    new Verifier(keys.network, keys.shards);
+    return keys;
+  } catch {
+    throw new Problem(0, "no keys", DUE);
+  }
 }
 
 export type Verdict =
@@ -215,9 +230,16 @@ export function ProofPage({ query }: { query: URLSearchParams }) {
     }
   };
   const keep = () => {
-    if (pasted.trim() === "") localStorage.removeItem(KEYS);
-    else localStorage.setItem(KEYS, pasted);
-    tell(null);
+    try {
+      if (pasted.trim() === "") localStorage.removeItem(KEYS);
+      else {
+        pastedKeys(pasted);
+        localStorage.setItem(KEYS, pasted);
+      }
+      tell(null);
+    } catch (error) {
+      tell({ is: "unasked", words: error instanceof Error ? error.message : String(error) });
+    }
   };
   return (
     <>
@@ -245,7 +267,7 @@ export function ProofPage({ query }: { query: URLSearchParams }) {
         <summary>Whose keys are believed</summary>
         <p>
           Those that this node says, unless you paste others here: JSON as of <code>{API}/network</code>, with <code>network</code> and{" "}
-          <code>shards</code>. The network file has the same keys.
+          <code>shards</code>. The network file has the same keys, as TOML, which is not read here.
         </p>
         <label for="keys">Keys</label>
         <textarea id="keys" rows={4} spellcheck={false} value={pasted} onInput={(event) => setPasted(event.currentTarget.value)} />

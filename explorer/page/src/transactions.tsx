@@ -115,8 +115,8 @@ function Whole({ transaction: it }: { transaction: Transaction }) {
       <Lanes transaction={it} />
       {it.events === null && (
         <p class="quiet">
-          What the coordinator did is not known here: another node took this in, or this one did before its last start. Votes are the
-          shards’ own.
+          What the coordinator did is not known here: only the node that takes a transaction in knows it, and only until it restarts. Votes
+          are the shards’ own.
         </p>
       )}
       {it.attempts.length > 0 && (

@@ -4,7 +4,7 @@ use super::Explorer;
 use super::answer::Problem;
 use super::query::Query;
 use super::records::{LOGS_TOLD_COUNT_MAX, line};
-use alloy_primitives::{Address, U256, keccak256};
+use alloy_primitives::{Address, keccak256};
 use primitives::Slot;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -76,9 +76,7 @@ impl Explorer {
     /// The storage slots that `slots` names, numbers or words joined by commas.
     async fn storage(&self, address: Address, query: &Query) -> Result<Vec<Value>, Problem> {
         let mut told = Vec::new();
-        let named = query.text("slots").unwrap_or_default().split(',').filter(|text| !text.is_empty());
-        for text in named.take(SLOTS_COUNT_MAX) {
-            let slot: U256 = text.parse().map_err(|_| Problem::malformed(format!("{text:?} is no storage slot")))?;
+        for slot in query.slots(SLOTS_COUNT_MAX)? {
             let value = Chain::storage(&*self.node, address, slot, Moment::Newest).await?;
             told.push(json!({ "slot": format!("{slot:#x}"), "value": format!("{value:#066x}") }));
         }

@@ -19,6 +19,7 @@ use primitives::{ShardId, Time};
 use proof::{DeliveryStatus, Message, MessageId, shard_of};
 use serde_json::{Value, json};
 use wire::jsonrpc::{Chain, LogQuery};
+use wire::relay::TraceStage;
 use wire::shard::{Mark, MessageLife};
 use wire::{Reason, Rejection};
 
@@ -73,7 +74,47 @@ impl Life {
     /// Whether nothing more comes: its source knows its end, or is a foreign chain, which is told none.
     pub(super) fn is_over(&self) -> bool {
         let is_of_foreign = self.message.is_some() && self.source.is_none();
-        self.acknowledged.is_some() || is_of_foreign && self.delivered.is_some()
+        self.is_acknowledged() || is_of_foreign && self.is_consumed()
+    }
+
+    /// Whether its source took the receipt of its delivery.
+    pub(super) fn is_acknowledged(&self) -> bool {
+        self.acknowledged.is_some() || self.relay_says_for(self.source, &[TraceStage::Acknowledged])
+    }
+
+    /// Whether its destination consumed it. An acknowledgement proves that, whoever is silent.
+    pub(super) fn is_consumed(&self) -> bool {
+        let after = [TraceStage::Delivered, TraceStage::Acknowledging, TraceStage::Acknowledged];
+        self.delivered.is_some() || self.is_acknowledged() || self.relay_says_for(self.destination, &after)
+    }
+
+    /// Whether this shard was asked and did not answer.
+    pub(super) fn is_silent(&self, shard: Option<ShardId>) -> bool {
+        self.silent.iter().any(|(silent, _)| Some(*silent) == shard)
+    }
+
+    /// Whether a relay saw one of `stages`, where `shard`, who knows it best, is silent: a shard that answers has the last word.
+    fn relay_says_for(&self, shard: Option<ShardId>, stages: &[TraceStage]) -> bool {
+        let mut seen = self.sights.iter().flat_map(|sight| match sight {
+            Sight::Seen(trace) => &trace.events[..],
+            _ => &[],
+        });
+        self.is_silent(shard) && seen.any(|event| stages.contains(&event.stage))
+    }
+
+    /// How far it has come, in words: what only a silent shard knows is unknown, not undone.
+    fn steps(&self) -> Value {
+        let step = |is_done: bool, shard: Option<ShardId>| match shard {
+            _ if is_done => "yes".to_owned(),
+            Some(shard) if self.is_silent(Some(shard)) => format!("unknown: shard {shard} is silent"),
+            _ => "not yet".to_owned(),
+        };
+        json!({
+            // Whoever has it has it from its source's outbox.
+            "dispatched": step(self.is_known(), self.source),
+            "consumed": step(self.is_consumed(), self.destination),
+            "acknowledged": step(self.is_acknowledged(), self.source),
+        })
     }
 
     fn settle(&mut self, network: primitives::NetworkId) {
@@ -115,6 +156,7 @@ impl Explorer {
             "events": events(&life),
             "relays": life.sights.iter().map(sight).collect::<Vec<_>>(),
             "isOver": life.is_over(),
+            "steps": life.steps(),
             "foreign": life.message.as_ref().and_then(|message| self.foreign_hop(message)),
             "waiting": waiting.map(|waiting| json!({ "why": waiting.why, "can": waiting.can })),
             "silent": silent.collect::<Vec<_>>(),
@@ -252,4 +294,69 @@ fn events(life: &Life) -> Vec<Value> {
     }
     events.sort_by_key(|(time, _)| *time);
     events.into_iter().map(|(_, event)| event).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_primitives::U256;
+    use primitives::{Height, NetworkId};
+    use proof::domain_of;
+    use wire::relay::{Trace, TraceEvent};
+
+    fn message() -> Message {
+        Message {
+            nonce: 1,
+            origin: domain_of(NetworkId(7), ShardId(0)),
+            sender: B256::repeat_byte(1),
+            destination: domain_of(NetworkId(7), ShardId(2)),
+            recipient: B256::repeat_byte(2),
+            body: Vec::new(),
+            gas_limit: 1,
+            deadline: Time(100_000),
+            value: U256::ZERO,
+        }
+    }
+
+    /// Of a message from shard 0 to shard 2, of which `silent` does not answer and a relay saw `stage`.
+    fn life(silent: ShardId, stage: Option<TraceStage>) -> Life {
+        let event = |stage| TraceEvent { time: Time(9), stage, attempt_number: 1, detail: String::new() };
+        let sight = |stage| Sight::Seen(Trace { message: message(), events: vec![event(stage)] });
+        Life {
+            message: Some(message()),
+            source: Some(ShardId(0)),
+            destination: Some(ShardId(2)),
+            silent: vec![(silent, "stopped".to_owned())],
+            sights: stage.map(sight).into_iter().collect(),
+            ..Life::default()
+        }
+    }
+
+    fn mark() -> Option<Mark> {
+        Some(Mark { height: Height(5), time: Time(5) })
+    }
+
+    #[test]
+    fn what_a_silent_source_would_know_is_unknown_until_a_relay_says_it() {
+        let told = Life { delivered: mark(), ..life(ShardId(0), None) };
+        let unknown = "unknown: shard 0 is silent";
+        assert_eq!(told.steps(), json!({ "dispatched": "yes", "consumed": "yes", "acknowledged": unknown }));
+        assert!(!told.is_over());
+        assert!(Life { delivered: mark(), ..life(ShardId(0), Some(TraceStage::Acknowledged)) }.is_over());
+    }
+
+    #[test]
+    fn what_is_acknowledged_was_consumed_though_its_destination_is_silent() {
+        let unknown = "unknown: shard 2 is silent";
+        let steps = json!({ "dispatched": "yes", "consumed": unknown, "acknowledged": "not yet" });
+        assert_eq!(life(ShardId(2), None).steps(), steps);
+        let told = Life { acknowledged: mark(), ..life(ShardId(2), None) };
+        assert_eq!(told.steps(), json!({ "dispatched": "yes", "consumed": "yes", "acknowledged": "yes" }));
+        assert!(life(ShardId(2), Some(TraceStage::Delivered)).is_consumed());
+    }
+
+    #[test]
+    fn a_shard_that_answers_has_the_last_word() {
+        assert!(!life(ShardId(2), Some(TraceStage::Acknowledged)).is_acknowledged());
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::PAGE_COUNT_MAX;
 use super::answer::Problem;
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, U256};
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
@@ -35,8 +35,28 @@ impl Query {
     }
 
     /// How many entries a page is to have: 1 to [`PAGE_COUNT_MAX`].
+    ///
+    /// # Errors
+    /// If it is none, for which there is no page.
     pub(super) fn count(&self) -> Result<usize, Problem> {
-        Ok(self.number::<usize>("count")?.unwrap_or(25).clamp(1, PAGE_COUNT_MAX))
+        match self.number::<usize>("count")?.unwrap_or(25) {
+            0 => Err(Problem::malformed(format!("count is 0: a page has 1 to {PAGE_COUNT_MAX} entries"))),
+            count => Ok(count.min(PAGE_COUNT_MAX)),
+        }
+    }
+
+    /// The storage slots that `slots` names, numbers or words joined by commas.
+    ///
+    /// # Errors
+    /// If one is none, or there are more than `most`: none is left out silently.
+    pub(super) fn slots(&self, most: usize) -> Result<Vec<U256>, Problem> {
+        let named = self.text("slots").unwrap_or_default().split(',').filter(|text| !text.is_empty());
+        let named: Vec<&str> = named.take(most.saturating_add(1)).collect();
+        if named.len() > most {
+            return Err(Problem::malformed(format!("at most {most} slots may be named at once")));
+        }
+        let slot = |text: &str| text.parse().map_err(|_| Problem::malformed(format!("{text:?} is no storage slot")));
+        named.into_iter().map(slot).collect()
     }
 }
 
@@ -86,7 +106,15 @@ mod tests {
     #[test]
     fn a_page_is_bounded_whatever_is_asked_for() {
         assert_eq!(Query::of("count=100000").count(), Ok(PAGE_COUNT_MAX));
-        assert_eq!(Query::of("count=0").count(), Ok(1));
-        assert!(Query::of("count=-1").count().is_err());
+        assert!(Query::of("count=0").count().is_err() && Query::of("count=-1").count().is_err());
+    }
+
+    #[test]
+    fn slots_beyond_the_limit_are_refused_by_its_name() {
+        assert_eq!(Query::of("slots=0,0x1").slots(2), Ok(vec![U256::ZERO, U256::from(1)]));
+        assert_eq!(Query::of("").slots(2), Ok(Vec::new()));
+        let error = Query::of("slots=0,1,2").slots(2).unwrap_err().to_string();
+        assert!(error.contains("at most 2 slots"), "{error}");
+        assert!(Query::of("slots=x").slots(2).is_err());
     }
 }

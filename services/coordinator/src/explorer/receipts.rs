@@ -6,7 +6,7 @@ use super::Explorer;
 use super::answer::{Problem, Reply};
 use super::past_votes::Hint;
 use super::query::{Query, word};
-use alloy_primitives::{Address, B256, U256, hex};
+use alloy_primitives::{Address, B256, hex};
 use futures_util::future::join_all;
 use primitives::{AttemptId, Digest, Height, ShardId, encode};
 use proof::LeafKind;
@@ -69,13 +69,7 @@ impl Explorer {
 
     /// An account and storage slots of it, with their paths to a certified state root; bytes in hex.
     pub(super) async fn proof(&self, address: Address, query: &Query) -> Result<Value, Problem> {
-        let named = query.text("slots").unwrap_or_default().split(',').filter(|text| !text.is_empty());
-        let slots =
-            named.map(|text| text.parse().map_err(|_| Problem::malformed(format!("{text:?} is no storage slot"))));
-        let slots: Vec<U256> = slots.collect::<Result<_, _>>()?;
-        if slots.len() > PROOF_SLOTS_COUNT_MAX {
-            return Err(Problem::malformed(format!("at most {PROOF_SLOTS_COUNT_MAX} slots are proven at once")));
-        }
+        let slots = query.slots(PROOF_SLOTS_COUNT_MAX)?;
         let shard = self.node.network.placement.shard_of(address);
         let proofs = self.node.shards.sound(shard)?.shard.prove_state(address, &slots).await?;
         let told = proofs.proofs.iter().map(

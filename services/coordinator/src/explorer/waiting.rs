@@ -31,7 +31,7 @@ impl Waiting {
         if life.is_over() {
             return None;
         }
-        let way = if life.delivered.is_some() { Way::Back } else { Way::Out };
+        let way = if life.is_consumed() { Way::Back } else { Way::Out };
         let mut waiting = Self { why: vec![where_it_is(life, way)], can: Vec::new() };
         waiting.add_shards(life, way);
         if life.is_foreign() {
@@ -45,8 +45,12 @@ impl Waiting {
 
     /// Shards without which it cannot go on.
     fn add_shards(&mut self, life: &Life, way: Way) {
-        let needed = if way == Way::Out { life.destination } else { life.source };
+        let (giver, needed) =
+            if way == Way::Out { (life.source, life.destination) } else { (life.destination, life.source) };
         for (shard, reason) in &life.silent {
+            if Some(*shard) == giver {
+                self.why.push(format!("its receipt comes from shard {shard}, which does not answer: {reason}"));
+            }
             if Some(*shard) == needed {
                 self.why.push(format!("shard {shard} has to take it and does not answer: {reason}"));
                 self.can.push(format!("wait for shard {shard}: relays hand it over as soon as it is back"));
@@ -72,6 +76,11 @@ impl Waiting {
 
     fn add_deadline(&mut self, life: &Life, way: Way, now: Time) {
         let Some(message) = life.message.as_ref().filter(|_| way == Way::Out) else { return };
+        if life.is_silent(life.destination) {
+            // It may have arrived: whoever sent it again would send it twice.
+            self.can.push("do not send it again before it is known whether it has arrived".to_owned());
+            return;
+        }
         if now > message.deadline {
             let late = since(now, message.deadline);
             self.why.push(format!(
@@ -132,7 +141,18 @@ impl Waiting {
 
 fn where_it_is(life: &Life, way: Way) -> String {
     let named = |shard: Option<ShardId>| shard.map_or("a foreign chain".to_owned(), |shard| format!("shard {shard}"));
+    let needed = if way == Way::Out { life.destination } else { life.source };
     match way {
+        Way::Out if life.is_silent(needed) => format!(
+            "it was put in the outbox of {}; whether {needed} has consumed it is unknown: {needed} is silent",
+            named(life.source),
+            needed = named(needed)
+        ),
+        Way::Back if life.is_silent(needed) => format!(
+            "{} consumed it; whether {needed} has heard of that is unknown: {needed} is silent",
+            named(life.destination),
+            needed = named(needed)
+        ),
         Way::Out => format!(
             "it is in the outbox of {}, and {} has not consumed it",
             named(life.source),
@@ -225,6 +245,20 @@ mod tests {
         let text = told(&life, 20_000);
         assert!(text.contains("shard 2 has to take it and does not answer"), "{text}");
         assert!(text.contains("tries again: unavailable") && !text.contains("carry it yourself"), "{text}");
+        assert!(text.contains("whether shard 2 has consumed it is unknown: shard 2 is silent"), "{text}");
+        assert!(!told(&life, 400_000).contains("send it again with"), "it may have arrived");
+    }
+
+    #[test]
+    fn a_silent_source_is_not_said_to_have_heard_nothing() {
+        let mut life = life(Some(TraceStage::Acknowledging), "");
+        life.delivered = Some(Mark { height: Height(9), time: Time(9_000) });
+        life.silent.push((ShardId(0), "has not answered for 9 s".to_owned()));
+        let text = told(&life, 20_000);
+        assert!(text.contains("whether shard 0 has heard of that is unknown: shard 0 is silent"), "{text}");
+        let Sight::Seen(trace) = &mut life.sights[0] else { panic!("it was seen") };
+        trace.events[0].stage = TraceStage::Acknowledged;
+        assert_eq!(Waiting::of(&life, Time(20_000)), None);
     }
 
     #[test]

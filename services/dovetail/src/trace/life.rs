@@ -61,6 +61,8 @@ pub struct Life {
     status: Option<DeliveryStatus>,
     is_known: bool,
     relays: Vec<(String, RelaySight)>,
+    /// All that a relay saw happen.
+    stages: Vec<TraceStage>,
     silent: Vec<(String, String)>,
 }
 
@@ -77,6 +79,7 @@ impl Life {
             status: None,
             is_known: false,
             relays: Vec::new(),
+            stages: Vec::new(),
             silent: Vec::new(),
         }
     }
@@ -86,14 +89,39 @@ impl Life {
         self.id
     }
 
-    /// Whether a shard knows the message.
+    /// Whether a shard or a relay knows the message.
     pub fn is_known(&self) -> bool {
         self.is_known
     }
 
-    /// Whether the message's source knows how it ended: nothing follows.
+    /// Whether the message's source knows how it ended: nothing follows. A relay's word stands for a silent source.
     pub fn is_over(&self) -> bool {
-        self.acknowledged.is_some()
+        self.acknowledged.is_some() || self.relay_says_for(self.source(), &[TraceStage::Acknowledged])
+    }
+
+    /// Whether its destination consumed it. An acknowledgement proves that, whoever is silent.
+    fn is_consumed(&self) -> bool {
+        let after = [TraceStage::Delivered, TraceStage::Acknowledging, TraceStage::Acknowledged];
+        self.delivered.is_some() || self.is_over() || self.relay_says_for(self.destination(), &after)
+    }
+
+    /// Whether a relay saw one of `stages`, where `shard`, who knows it best, is silent.
+    fn relay_says_for(&self, shard: Option<ShardId>, stages: &[TraceStage]) -> bool {
+        self.silent_one(shard).is_some() && self.stages.iter().any(|stage| stages.contains(stage))
+    }
+
+    fn source(&self) -> Option<ShardId> {
+        shard_of(self.network, self.message.as_ref()?.origin)
+    }
+
+    fn destination(&self) -> Option<ShardId> {
+        shard_of(self.network, self.message.as_ref()?.destination)
+    }
+
+    /// The name of this shard if it did not answer.
+    fn silent_one(&self, shard: Option<ShardId>) -> Option<String> {
+        let name = format!("shard {}", shard?);
+        self.silent.iter().any(|(silent, _)| *silent == name).then_some(name)
     }
 
     /// Who did not answer, and why.
@@ -124,6 +152,8 @@ impl Life {
 
     /// Adds a relay's story.
     pub fn add_relay(&mut self, name: String, trace: Trace) {
+        self.is_known = true;
+        self.stages.extend(trace.events.iter().map(|event| event.stage));
         let sight = trace.events.last().cloned().map_or(RelaySight::Silent, RelaySight::Seen);
         for event in trace.events {
             let what = relay_event(&event);
@@ -159,11 +189,8 @@ impl Life {
         if self.is_over() {
             return None;
         }
-        let mut text = match self.delivered {
-            Some(_) => "at its destination, not acknowledged".to_owned(),
-            None => "dispatched, not delivered".to_owned(),
-        };
-        let overdue = self.message.as_ref().filter(|message| self.delivered.is_none() && now > message.deadline);
+        let (mut text, is_due) = self.where_it_is();
+        let overdue = self.message.as_ref().filter(|message| is_due && now > message.deadline);
         if let Some(message) = overdue {
             let late = ago(now, message.deadline);
             let _ = write!(
@@ -177,6 +204,28 @@ impl Life {
         let separator = if words.is_empty() { "" } else { ": " };
         let _ = write!(text, "{separator}{words}");
         Some(text)
+    }
+
+    /// Where it is, and whether it surely has yet to arrive: what only a silent shard knows is unknown, not undone.
+    fn where_it_is(&self) -> (String, bool) {
+        let is_consumed = self.is_consumed();
+        let silent = self.silent_one(if is_consumed { self.source() } else { self.destination() });
+        match (is_consumed, silent) {
+            (true, None) => ("at its destination, not acknowledged".to_owned(), false),
+            (true, Some(shard)) => {
+                (format!("at its destination; whether it is acknowledged is unknown, as {shard} is silent"), false)
+            }
+            (false, None) => ("dispatched, not delivered".to_owned(), true),
+            (false, Some(shard)) => {
+                (format!("dispatched; whether it is delivered is unknown, as {shard} is silent"), false)
+            }
+        }
+    }
+
+    /// By whose word its life is over, if it is not its source's.
+    fn on_whose_word(&self) -> String {
+        let silent = self.silent_one(self.source()).filter(|_| self.acknowledged.is_none());
+        silent.map_or(String::new(), |shard| format!(", as a relay says; {shard} is silent"))
     }
 
     /// The whole life, for a person.
@@ -198,7 +247,7 @@ impl Life {
             (Some(waits), _) => waits,
             (None, last) => {
                 let took = last.map_or(Millis(0), |event| event.time.since(start));
-                format!("{}: over after {took}", self.status.map_or("ended", word))
+                format!("{}: over after {took}{}", self.status.map_or("ended", word), self.on_whose_word())
             }
         };
         let _ = writeln!(text, "  {end}");
@@ -451,6 +500,32 @@ mod tests {
         assert!(life.told(NOW).contains("shard 2 does not answer: connection refused"));
         let unknown = Life::new(MessageId(B256::ZERO), NETWORK);
         assert!(!unknown.is_known());
+    }
+
+    #[test]
+    fn what_a_silent_source_would_know_is_unknown_until_a_relay_says_it() {
+        let mut life = Life::new(message().id(), NETWORK);
+        let end = Some(DeliveryStatus::Delivered);
+        let delivered = Some(mark(9, 1_000_000_200));
+        life.add_shard(
+            ShardId(2),
+            MessageLife { message: Some(message()), delivered, status: end, ..MessageLife::default() },
+        );
+        life.add_silent("shard 0".to_owned(), "stopped".to_owned());
+        let waits = life.waits_for(NOW).unwrap();
+        assert!(waits.contains("whether it is acknowledged is unknown, as shard 0 is silent"), "{waits}");
+        life.add_relay("relay-0".to_owned(), relay(TraceStage::Acknowledged, 1_000_000_400, ""));
+        let told = life.told(NOW);
+        assert!(told.contains("delivered: over after 200 ms, as a relay says; shard 0 is silent"), "{told}");
+    }
+
+    #[test]
+    fn what_a_silent_destination_would_know_is_unknown_and_no_refund_is_promised() {
+        let mut life = life();
+        life.add_silent("shard 2".to_owned(), "stopped".to_owned());
+        let waits = life.waits_for(Time(1_000_101_000)).unwrap();
+        assert!(waits.starts_with("dispatched; whether it is delivered is unknown, as shard 2 is silent"), "{waits}");
+        assert!(!waits.contains("refund"), "{waits}");
     }
 
     #[test]
