@@ -22,6 +22,9 @@ use tonic_types::{ErrorDetails, StatusExt};
 /// The domain of our reasons in `google.rpc.ErrorInfo`.
 pub const ERROR_DOMAIN: &str = "dovetail.v1";
 
+/// What is said of a service that a server does not have: tonic says nothing.
+const NO_SERVICE: &str = "it does not have this service: it is another kind of node, or of another version";
+
 /// What a caller is told to wait before it tries again, where that can help.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
 
@@ -43,7 +46,9 @@ impl From<Status> for Rejection {
         // A status that this process made of an error of its own transport is no answer of the peer: its connection broke.
         let is_broken = status.code() == Code::Unknown && std::error::Error::source(&status).is_some();
         let nearest = || if is_broken { Reason::Unavailable } else { reason_of(status.code()) };
-        let rejection = Self::new(known.unwrap_or_else(nearest), status.message());
+        let is_missing = status.code() == Code::Unimplemented && status.message().is_empty();
+        let message = if is_missing { NO_SERVICE } else { status.message() };
+        let rejection = Self::new(known.unwrap_or_else(nearest), message);
         info.into_iter()
             .flat_map(|info| info.metadata)
             .fold(rejection, |rejection, (name, value)| rejection.with(&name, value))
@@ -260,6 +265,13 @@ mod tests {
         let broken = Status::from_error(Box::new(std::io::Error::other("the pipe broke")));
         assert_eq!(Rejection::from(broken).reason, Reason::Unavailable);
         assert_eq!(Rejection::from(Status::new(Code::Unknown, "said by the peer")).reason, Reason::PeerFault);
+    }
+
+    #[test]
+    fn a_service_that_a_server_does_not_have_is_said_in_words() {
+        let missing = Rejection::from(Status::unimplemented(""));
+        assert_eq!((missing.reason, missing.message.as_str()), (Reason::Unsupported, NO_SERVICE));
+        assert_eq!(Rejection::from(Status::unimplemented("of the peer's")).message, "of the peer's");
     }
 
     #[test]

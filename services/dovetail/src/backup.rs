@@ -1,6 +1,7 @@
 //! `dovetail backup` and `dovetail restore`: copies of nodes' stores.
 
 use crate::credentials::Credentials;
+use crate::identity;
 use eyre::{Result, WrapErr};
 use host::network::Network;
 use std::path::PathBuf;
@@ -35,8 +36,10 @@ pub struct RestoreArguments {
 pub async fn back_up(arguments: BackupArguments) -> Result<()> {
     let network = Network::load(&arguments.network)?;
     let security = arguments.credentials.open(&network)?;
-    let client = NodeClient::new(security.connect(&arguments.endpoint)?);
-    let copy = client.back_up(arguments.name).await.wrap_err_with(|| format!("{} made no copy", arguments.endpoint))?;
+    let connection = security.connect(&arguments.endpoint)?;
+    let no_copy = || format!("{} made no copy", arguments.endpoint);
+    identity::check_node(&network, &connection).await.wrap_err_with(no_copy)?;
+    let copy = NodeClient::new(connection).back_up(arguments.name).await.wrap_err_with(no_copy)?;
     host::say!("{}: {} batches, {} bytes", copy.path, copy.batches, copy.bytes);
     Ok(())
 }

@@ -12,6 +12,7 @@ pub mod demo;
 pub mod demo_bridge;
 pub mod devnet;
 pub mod evidence;
+mod identity;
 pub mod keys;
 pub mod lint;
 pub mod network;

@@ -3,8 +3,11 @@
 //! ```text
 //! every shard, and the coordinators and relays that are named --asked at once--> a line each, what is open, what is wrong
 //! ```
+//!
+//! A node that is not the one that the network file speaks of is named as what it is, and counts as one that is not well.
 
 use crate::credentials::Credentials;
+use crate::identity::{self, COORDINATOR, RELAY};
 use eyre::{Result, ensure};
 use futures_util::future::join_all;
 use host::network::Network;
@@ -15,6 +18,7 @@ use std::fmt::{Arguments as Text, Write as _};
 use std::path::PathBuf;
 use wire::Rejection;
 use wire::client::Deadlines;
+use wire::coordinator::CoordinatorClient;
 use wire::node::{NodeClient, NodeState, OpenAttempt};
 use wire::relay::{RelayClient, Route};
 use wire::shard::{LockCounts, ShardClient, ShardStatus};
@@ -46,8 +50,10 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments) -> Result<()> {
     let network = Network::load(&arguments.network)?;
     let security = arguments.credentials.open(&network)?;
-    let shards = join_all(network.endpoints.iter().map(|(shard, endpoint)| of_shard(&security, *shard, endpoint)));
-    let coordinators = join_all(arguments.coordinators.iter().map(|endpoint| of_coordinator(&security, endpoint)));
+    let shards =
+        join_all(network.endpoints.iter().map(|(shard, endpoint)| of_shard(&network, &security, *shard, endpoint)));
+    let coordinators =
+        join_all(arguments.coordinators.iter().map(|endpoint| of_coordinator(&network, &security, endpoint)));
     let relays = join_all(arguments.relays.iter().map(|endpoint| of_relay(&security, endpoint)));
     let (shards, coordinators, relays) = tokio::join!(shards, coordinators, relays);
     let nodes: Vec<Seen> = shards.into_iter().chain(coordinators).chain(relays).collect();
@@ -65,46 +71,81 @@ struct Seen {
     /// None of a shard of an earlier build too.
     locks: Option<LockCounts>,
     routes: Vec<Route>,
+    /// That it is not the node that is looked for.
+    difference: Option<String>,
 }
 
 impl Seen {
+    fn of(name: String, node: Result<NodeState, String>) -> Self {
+        Self { name, node, shard: None, locks: None, routes: Vec::new(), difference: None }
+    }
+
     fn silent(name: String, reason: &dyn std::fmt::Display) -> Self {
-        Self { name, node: Err(reason.to_string()), shard: None, locks: None, routes: Vec::new() }
+        Self::of(name, Err(reason.to_string()))
+    }
+
+    fn other(name: String, node: NodeState, difference: String) -> Self {
+        Self { difference: Some(difference), ..Self::of(name, Ok(node)) }
     }
 }
 
-fn patient(security: &Security, endpoint: &str) -> Result<wire::client::Connection, String> {
+pub(crate) fn patient(security: &Security, endpoint: &str) -> Result<wire::client::Connection, String> {
     let deadlines = Deadlines { read: PEER_SILENT_MAX, ..Deadlines::default() };
     security.connect(endpoint).map(|connection| connection.with_deadlines(deadlines)).map_err(|error| error.to_string())
 }
 
-async fn of_shard(security: &Security, shard: ShardId, endpoint: &str) -> Seen {
-    let name = format!("shard {shard}");
+async fn of_shard(network: &Network, security: &Security, shard: ShardId, endpoint: &str) -> Seen {
+    let name = identity::shard_name(shard);
     let connection = match patient(security, endpoint) {
         Ok(connection) => connection,
         Err(reason) => return Seen::silent(name, &reason),
     };
     let (node, status) = (NodeClient::new(connection.clone()), ShardClient::new(connection));
-    let (node, shard, locks) = tokio::join!(node.state(), status.status(), status.locks());
-    match (node, shard) {
-        (Ok(node), Ok(shard)) => {
-            Seen { name, node: Ok(node), shard: Some(shard), locks: locks.ok(), routes: Vec::new() }
-        }
-        (Err(rejection), _) | (_, Err(rejection)) => Seen::silent(name, &rejection),
+    let (node, status, locks) = tokio::join!(node.state(), status.status(), status.locks());
+    let (node, status) = match told_by(name.clone(), &name, node, status) {
+        Ok(told) => told,
+        Err(seen) => return *seen,
+    };
+    let difference = identity::other_shard(network, shard, &status);
+    Seen { shard: Some(status), locks: locks.ok(), difference, ..Seen::of(name, Ok(node)) }
+}
+
+/// What a node says of itself and what its kind of node says besides, if it answers and is what is `expected`.
+///
+/// # Errors
+/// What is seen of any other: one of another kind has no more to say, and may have said that it lacks the other's service.
+fn told_by<T>(
+    name: String,
+    expected: &str,
+    node: Result<NodeState, Rejection>,
+    more: Result<T, Rejection>,
+) -> Result<(NodeState, T), Box<Seen>> {
+    let node = match node {
+        Ok(node) => node,
+        Err(rejection) => return Err(Box::new(Seen::silent(name, &rejection))),
+    };
+    if let Some(difference) = identity::other_node(expected, &node) {
+        return Err(Box::new(Seen::other(name, node, difference)));
+    }
+    match more {
+        Ok(more) => Ok((node, more)),
+        Err(rejection) => Err(Box::new(Seen::silent(name, &rejection))),
     }
 }
 
-async fn of_coordinator(security: &Security, endpoint: &str) -> Seen {
+async fn of_coordinator(network: &Network, security: &Security, endpoint: &str) -> Seen {
     let name = format!("coordinator at {endpoint}");
-    match patient(security, endpoint) {
-        Ok(connection) => Seen {
-            name,
-            node: NodeClient::new(connection).state().await.map_err(|rejection| rejection.to_string()),
-            shard: None,
-            locks: None,
-            routes: Vec::new(),
-        },
-        Err(reason) => Seen::silent(name, &reason),
+    let connection = match patient(security, endpoint) {
+        Ok(connection) => connection,
+        Err(reason) => return Seen::silent(name, &reason),
+    };
+    let (node, coordinator) = (NodeClient::new(connection.clone()), CoordinatorClient::new(connection));
+    let (node, told) = tokio::join!(node.state(), coordinator.network());
+    match told_by(name.clone(), COORDINATOR, node, told) {
+        Ok((node, told)) => {
+            Seen { difference: identity::other_coordinator(network, &told), ..Seen::of(name, Ok(node)) }
+        }
+        Err(seen) => *seen,
     }
 }
 
@@ -115,10 +156,10 @@ async fn of_relay(security: &Security, endpoint: &str) -> Seen {
         Err(reason) => return Seen::silent(name, &reason),
     };
     let (node, relay) = (NodeClient::new(connection.clone()), RelayClient::new(connection));
-    let asked: (Result<_, Rejection>, Result<_, Rejection>) = tokio::join!(node.state(), relay.routes());
-    match asked {
-        (Ok(node), Ok(routes)) => Seen { name, node: Ok(node), shard: None, locks: None, routes },
-        (Err(rejection), _) | (_, Err(rejection)) => Seen::silent(name, &rejection),
+    let (node, routes) = tokio::join!(node.state(), relay.routes());
+    match told_by(name.clone(), RELAY, node, routes) {
+        Ok((node, routes)) => Seen { routes, ..Seen::of(name, Ok(node)) },
+        Err(seen) => *seen,
     }
 }
 
@@ -126,7 +167,9 @@ async fn of_relay(security: &Security, endpoint: &str) -> Seen {
 fn told(nodes: &[Seen], now: Time) -> (String, usize) {
     let mut text = String::new();
     let mut faults = 0;
-    let slots = nodes.iter().filter_map(|seen| seen.shard.as_ref()).map(|status| status.open.0);
+    // Another network counts its slots otherwise.
+    let ours = nodes.iter().filter(|seen| seen.difference.is_none());
+    let slots = ours.filter_map(|seen| seen.shard.as_ref()).map(|status| status.open.0);
     let furthest = slots.max().unwrap_or_default();
     for seen in nodes {
         let complaints = match &seen.node {
@@ -155,8 +198,12 @@ fn told(nodes: &[Seen], now: Time) -> (String, usize) {
 
 /// A node's lines; gives back what is wrong with it.
 fn one(text: &mut String, seen: &Seen, node: &NodeState, furthest: u64, now: Time) -> Vec<String> {
-    let mut complaints = Vec::new();
-    let readiness = if node.is_ready { "ready" } else { "NOT READY" };
+    let mut complaints: Vec<String> = seen.difference.iter().cloned().collect();
+    let readiness = match (&seen.difference, node.is_ready) {
+        (Some(_), _) => "NOT OURS",
+        (None, true) => "ready",
+        (None, false) => "NOT READY",
+    };
     let shard = seen.shard.as_ref().map(|status| {
         let lag = furthest.saturating_sub(status.open.0);
         format!("  block {:<10} slot {:<12} {lag} behind", status.head.0, status.open.0)
@@ -264,13 +311,7 @@ mod tests {
             open_attempts_count: 0,
         };
         change(&mut node);
-        Seen {
-            name: "coordinator at http://x".to_owned(),
-            node: Ok(node),
-            shard: None,
-            locks: None,
-            routes: Vec::new(),
-        }
+        Seen::of("coordinator at http://x".to_owned(), Ok(node))
     }
 
     const NOW: Time = Time(1_000_000_000);
@@ -283,6 +324,18 @@ mod tests {
             text.contains("coordinator at http://x") && text.contains("ready") && text.contains("up 65 s"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_node_of_another_kind_is_named_as_what_it_is_and_is_a_fault() {
+        let Ok(relay) = node(|node| node.name = "relay".to_owned()).node else { panic!("it answers") };
+        let lacks = Err(Rejection::new(wire::Reason::Unsupported, "no such service"));
+        let name = "coordinator at http://x".to_owned();
+        let seen = told_by::<()>(name, COORDINATOR, Ok(relay), lacks).unwrap_err();
+        let (text, faults) = told(&[*seen], NOW);
+        assert_eq!(faults, 1, "{text}");
+        assert!(text.contains("NOT OURS") && text.contains("! it is not coordinator: it says it is relay"), "{text}");
+        assert!(!text.contains("no such service"), "{text}");
     }
 
     #[test]

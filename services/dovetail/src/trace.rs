@@ -15,6 +15,7 @@ pub(crate) use life::date;
 pub use life::{Event, Life, Place, RelaySight};
 
 use crate::credentials::Credentials;
+use crate::identity;
 use alloy_primitives::hex;
 use eyre::{Result, WrapErr, eyre};
 use futures_util::future::join_all;
@@ -47,7 +48,9 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments) -> Result<()> {
     let id = parse(&arguments.id)?;
     let network = Network::load(&arguments.network)?;
-    let life = life(&network, &arguments.credentials.open(&network)?, &arguments.relays, id).await?;
+    let security = arguments.credentials.open(&network)?;
+    identity::check_shards(&network, &security).await?;
+    let life = life(&network, &security, &arguments.relays, id).await?;
     host::output::write(format_args!("{}", life.told(now())));
     Ok(())
 }
