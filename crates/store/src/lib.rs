@@ -32,4 +32,4 @@ pub use mark::{Count, Found, MARK_LATE_BATCHES_MAX, Mark, Marking, mark_beside, 
 pub use options::{Durability, Settings};
 pub use reader::{Reader, Snapshot};
 pub use room::Room;
-pub use store::{SPACES_COUNT_MAX, Store};
+pub use store::{SPACES_COUNT_MAX, Store, check_folder};

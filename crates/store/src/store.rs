@@ -394,6 +394,19 @@ fn check_spaces(spaces: &[Space]) -> Result<(), StoreError> {
 }
 
 /// Takes the lock file; the system gives it up when this process ends, however it ends.
+/// Whether a store's folder can be at `path`, or is there; makes nothing.
+///
+/// # Errors
+/// As [`Store::open`] says it, where something on the way to it is no folder.
+pub fn check_folder(path: &Path) -> Result<(), StoreError> {
+    let Some(nearest) = path.ancestors().find(|ancestor| ancestor.exists()) else { return Ok(()) };
+    if nearest.is_dir() {
+        return Ok(());
+    }
+    // Nothing can be made below what is no folder, so this fails, and in the words of a start.
+    Ok(fs::create_dir_all(path).map_err(|error| fault(path, "making the folder", &error))?)
+}
+
 pub(crate) fn take_ownership(path: &Path) -> Result<File, StoreError> {
     let name = path.join("owner");
     let refuse = |error: io::Error| fault(path, "locking the folder", &error);
@@ -443,5 +456,23 @@ fn open_error(path: &Path, error: &rocksdb::Error) -> StoreError {
     match error.kind() {
         ErrorKind::IOError | ErrorKind::Busy | ErrorKind::TimedOut => fault(path, "opening RocksDB", error).into(),
         _ => StoreError::Damaged { path: PathBuf::from(path), reason: error.to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_cannot_be_is_refused_and_one_that_can_is_not_made() {
+        let parent = tempfile::tempdir().unwrap();
+        let (file, new) = (parent.path().join("file"), parent.path().join("new"));
+        fs::write(&file, "").unwrap();
+        for none in [file.clone(), file.join("below")] {
+            let refusal = check_folder(&none).unwrap_err().to_string();
+            assert!(refusal.contains("making the folder"), "{refusal}");
+        }
+        check_folder(&new).unwrap();
+        assert!(!new.exists());
     }
 }

@@ -51,6 +51,28 @@ impl ClientSettings {
     pub fn plain(endpoint: impl Into<String>) -> Self {
         Self { endpoint: endpoint.into(), ..Self::default() }
     }
+
+    /// Whether a connection can be made of them; opens none.
+    ///
+    /// # Errors
+    /// [`ConnectError`], as [`Connection::open`] says it.
+    pub fn check(&self) -> Result<(), ConnectError> {
+        let is_secure = self.uri()?.scheme_str() == Some("https");
+        match &self.tls {
+            None if is_secure => Err(ConnectError::NoCertificates { endpoint: self.endpoint.clone() }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The endpoint, which is of no use without a scheme: nothing ever connects to it.
+    fn uri(&self) -> Result<Uri, ConnectError> {
+        let wrong = |reason: String| ConnectError::Endpoint { endpoint: self.endpoint.clone(), reason };
+        let uri: Uri = self.endpoint.parse().map_err(|error: http::uri::InvalidUri| wrong(error.to_string()))?;
+        match uri.scheme_str() {
+            Some("http" | "https") => Ok(uri),
+            _ => Err(wrong("it does not begin with http:// or https://".to_owned())),
+        }
+    }
 }
 
 impl fmt::Debug for ClientSettings {
@@ -246,7 +268,7 @@ fn backoff(tried: u32) -> Duration {
 
 fn line(settings: &ClientSettings) -> Result<Line, ConnectError> {
     let wrong = |reason: String| ConnectError::Endpoint { endpoint: settings.endpoint.clone(), reason };
-    let uri: Uri = settings.endpoint.parse().map_err(|error: http::uri::InvalidUri| wrong(error.to_string()))?;
+    let uri = settings.uri()?;
     if uri.scheme_str() != Some("https") {
         return Ok(Line::plain(&bounded(Endpoint::from(uri))));
     }
@@ -283,6 +305,16 @@ mod tests {
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicU32, Ordering};
     use tokio::sync::oneshot;
+
+    #[test]
+    fn an_endpoint_that_is_none_is_refused_before_anything_connects() {
+        for none in ["http://", "junk", "127.0.0.1:9000", "ftp://127.0.0.1:1", ""] {
+            assert!(matches!(ClientSettings::plain(none).check(), Err(ConnectError::Endpoint { .. })), "{none}");
+        }
+        assert!(ClientSettings::plain("http://127.0.0.1:1").check().is_ok());
+        let bare = ClientSettings::plain("https://127.0.0.1:1").check();
+        assert!(matches!(bare, Err(ConnectError::NoCertificates { .. })));
+    }
 
     fn unreachable_server() -> Connection {
         Connection::open(&ClientSettings::plain("http://127.0.0.1:1")).unwrap()

@@ -76,6 +76,14 @@ pub enum ExplorerError {
     Methods(#[from] JsonRpcError),
 }
 
+/// Whether the explorer would begin with these relays.
+///
+/// # Errors
+/// As [`Explorer::of`].
+pub(crate) fn check(relays: &[String]) -> Result<(), ExplorerError> {
+    Ok(Relays::check(relays)?)
+}
+
 /// All that is asked, and of whom.
 #[derive(Debug)]
 pub(crate) struct Explorer {

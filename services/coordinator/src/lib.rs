@@ -115,6 +115,9 @@ fn load(config: &Path) -> Result<(Settings, Network, Security), Error> {
     let network = Network::load(&settings.network)?;
     settings.timing()?;
     let security = Security::open(settings.tls.as_ref(), settings.insecure, &network)?.listening(settings.listen)?;
+    explorer::check(&settings.relays)?;
+    host::check_ports(&[settings.metrics_listen, settings.rpc_listen, settings.listen])?;
+    store::check_folder(&settings.data)?;
     Ok((settings, network, security))
 }
 

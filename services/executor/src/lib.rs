@@ -124,6 +124,8 @@ fn load(config: &Path) -> Result<(Settings, Network, Signer, Security), Error> {
     let signer = Signer::new(keys::read(settings.key.as_deref())?, network.validators(ShardId(settings.shard))?)?;
     let security = Security::open(settings.tls.as_ref(), settings.insecure, &network)?;
     let security = security.listening(settings.listen)?;
+    host::check_ports(&[settings.metrics_listen, settings.listen])?;
+    store::check_folder(&settings.data)?;
     Ok((settings, network, signer, security))
 }
 

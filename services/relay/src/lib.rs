@@ -74,6 +74,8 @@ fn load(config: &Path) -> Result<(Settings, Network, Security), Error> {
     settings.share()?;
     let network = Network::load(&settings.network)?;
     let security = Security::open(settings.tls.as_ref(), settings.insecure, &network)?.listening(settings.listen)?;
+    host::check_ports(&[settings.metrics_listen, settings.listen])?;
+    store::check_folder(&settings.data)?;
     Ok((settings, network, security))
 }
 

@@ -43,6 +43,14 @@ impl Relays {
         endpoints.iter().map(open).collect::<Result<_, _>>().map(Self)
     }
 
+    /// Whether these endpoints are some, without a runtime to connect in.
+    ///
+    /// # Errors
+    /// As [`Relays::connect`].
+    pub(super) fn check(endpoints: &[String]) -> Result<(), ConnectError> {
+        endpoints.iter().try_for_each(|endpoint| ClientSettings::plain(endpoint.clone()).check())
+    }
+
     /// What each saw of a message.
     pub(super) async fn sights(&self, id: MessageId) -> Vec<Sight> {
         let sight = |trace: Result<Trace, Rejection>| match trace {
