@@ -7,12 +7,16 @@ use primitives::Digest;
 use proof::{EQUIVOCATION_BYTES_MAX, Equivocation};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// What the name of such a file ends with.
 const EXTENSION: &str = "equivocation";
+
+/// What the name of one ends with that is not whole yet.
+const UNFINISHED: &str = "unfinished";
 
 /// Most files that are looked at in one folder.
 const FILES_COUNT_MAX: usize = 4096;
@@ -64,7 +68,7 @@ pub fn keep(folder: &Path, evidence: &Equivocation) -> io::Result<PathBuf> {
     let header = &evidence.first.0;
     let name = format!("shard-{}-height-{}-{}.{EXTENSION}", header.shard, header.height, evidence.id());
     fs::create_dir_all(folder)?;
-    let (path, unfinished) = (folder.join(&name), folder.join(format!("{name}.unfinished")));
+    let (path, unfinished) = (folder.join(&name), folder.join(format!("{name}.{UNFINISHED}")));
     let mut file = File::create(&unfinished)?;
     io::Write::write_all(&mut file, &evidence.to_bytes())?;
     file.sync_all()?;
@@ -77,14 +81,26 @@ pub fn keep(folder: &Path, evidence: &Equivocation) -> io::Result<PathBuf> {
 /// # Errors
 /// What the system says.
 pub fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    named(folder, |extension| extension == EXTENSION)
+}
+
+/// What else is in `folder`, by name, but for what a crash left unfinished.
+///
+/// # Errors
+/// What the system says.
+pub fn others(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    named(folder, |extension| extension != EXTENSION && extension != UNFINISHED)
+}
+
+fn named(folder: &Path, is_wanted: impl Fn(&OsStr) -> bool) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
     let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
-    let is_evidence = |path: &PathBuf| path.extension().is_some_and(|extension| extension == EXTENSION);
-    let mut files: Vec<PathBuf> = paths.into_iter().filter(is_evidence).take(FILES_COUNT_MAX).collect();
+    let is_wanted = |path: &PathBuf| is_wanted(path.extension().unwrap_or_default());
+    let mut files: Vec<PathBuf> = paths.into_iter().filter(is_wanted).take(FILES_COUNT_MAX).collect();
     files.sort();
     Ok(files)
 }

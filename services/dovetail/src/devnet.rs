@@ -85,6 +85,8 @@ struct Endpoints {
     chain_id: u64,
     cheats: bool,
     rpc: String,
+    /// Of every coordinator, the first one's first.
+    rpcs: Vec<String>,
     explorer: String,
     coordinator_grpc: String,
     network_file: PathBuf,
@@ -255,6 +257,7 @@ fn endpoints(cluster: &Cluster, arguments: &Arguments, shape: Shape, fork: Optio
         chain_id: network,
         cheats: shape.has_cheats,
         rpc: cluster.rpc(0),
+        rpcs: (0..arguments.coordinators).map(|coordinator| cluster.rpc(coordinator)).collect(),
         explorer: format!("{}/explorer/", cluster.rpc(0)),
         coordinator_grpc: cluster.endpoint(Node::Coordinator(0)),
         network_file: cluster.network_path(),
@@ -276,7 +279,9 @@ fn print(endpoints: &Endpoints) {
     if endpoints.cheats {
         host::say!("{CHEATS_WARNING}\n");
     }
-    host::say!("Ethereum JSON-RPC   {}", endpoints.rpc);
+    for rpc in &endpoints.rpcs {
+        host::say!("Ethereum JSON-RPC   {rpc}");
+    }
     host::say!("explorer            {}", endpoints.explorer);
     host::say!("coordinator gRPC    {}", endpoints.coordinator_grpc);
     for Shard { shard, grpc } in &endpoints.shards {

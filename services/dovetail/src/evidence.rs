@@ -5,7 +5,7 @@
 
 mod foreign;
 
-use eyre::{Result, WrapErr};
+use eyre::{Result, WrapErr, ensure};
 use host::evidence;
 use host::network::Network;
 use primitives::Verified;
@@ -26,30 +26,86 @@ pub struct Arguments {
 /// Does it.
 ///
 /// # Errors
-/// If a file cannot be read or proves nothing.
+/// If a file cannot be read or proves nothing, a folder is none of a node, or what is kept as evidence is not known for it.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let network = Network::load(&arguments.network)?;
-    let files = files(&arguments.paths)?;
+    let Found { files, unknown } = files(&arguments.paths)?;
     for file in &files {
         println!("{}\n{}", file.display(), verify(file, &network)?);
     }
     println!("{} pieces of evidence", files.len());
+    let names = unknown.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ");
+    ensure!(unknown.is_empty(), "not looked at, for by their names they are no evidence: {names}");
     Ok(())
 }
 
-fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
+/// What was found.
+#[derive(Debug, Default)]
+struct Found {
+    /// Evidence, by name.
+    files: Vec<PathBuf>,
+    /// What lies in a folder of evidence and is none by its name.
+    unknown: Vec<PathBuf>,
+}
+
+impl Found {
+    /// What is in one folder; none where there is no such folder.
+    fn within(folder: &Path) -> Result<Self> {
+        let unreadable = || format!("cannot read {}", folder.display());
+        let mut files = evidence::files(folder).wrap_err_with(unreadable)?;
+        let others = evidence::others(folder).wrap_err_with(unreadable)?;
+        let (foreign, unknown): (Vec<_>, Vec<_>) = others.into_iter().partition(|file| foreign::is_one(file));
+        files.extend(foreign);
+        Ok(Self { files, unknown })
+    }
+
+    fn add(&mut self, other: Self) {
+        self.files.extend(other.files);
+        self.unknown.extend(other.unknown);
+    }
+}
+
+fn files(paths: &[PathBuf]) -> Result<Found> {
+    let mut found = Found::default();
     for path in paths {
-        let unreadable = || format!("cannot read {}", path.display());
         if path.is_dir() {
-            for folder in [path.clone(), evidence::folder(path)] {
-                files.extend(evidence::files(&folder).wrap_err_with(unreadable)?);
-            }
+            found.add(of_folder(path)?);
         } else {
-            files.push(path.clone());
+            found.files.push(path.clone());
         }
     }
-    Ok(files)
+    Ok(found)
+}
+
+/// What is in a node's `data`, in its folder `evidence`, or in a folder that evidence was copied to.
+fn of_folder(path: &Path) -> Result<Found> {
+    let own = Found::within(path)?;
+    if is_evidence(path) {
+        return Ok(own);
+    }
+    let mut found = Found::within(&evidence::folder(path))?;
+    // Beside evidence there may be anything here: a node's store is.
+    found.files.extend(own.files);
+    ensure!(
+        !found.files.is_empty() || is_data(path),
+        "{} is no node's data folder and has no evidence: there is none of {} in it",
+        path.display(),
+        DATA_MARKS.join(", ")
+    );
+    Ok(found)
+}
+
+/// One of these is in the `data` of a node: a store's guard, an attestor's journal, a carrier's flights, or evidence itself.
+const DATA_MARKS: [&str; 4] = ["guard", "journal", "flights", "evidence"];
+
+fn is_data(path: &Path) -> bool {
+    DATA_MARKS.iter().any(|mark| path.join(mark).exists())
+}
+
+/// Whether this is a folder `evidence` itself, by whatever way it is named.
+fn is_evidence(path: &Path) -> bool {
+    let folder = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    evidence::folder(folder.parent().unwrap_or(&folder)) == folder
 }
 
 /// What the evidence in `file` proves to whoever believes the validators of `network`.
@@ -130,12 +186,36 @@ mod tests {
         let claim = Equivocation::between(&certified(&network, 1), &certified(&network, 2));
         evidence::keep(&evidence::folder(data.path()), &claim).unwrap();
         evidence::keep(&evidence::folder(data.path()), &claim).unwrap();
-        let [file] = &files(&[data.path().to_owned()]).unwrap()[..] else { panic!("one file") };
+        let [file] = &files(&[data.path().to_owned()]).unwrap().files[..] else { panic!("one file") };
         let told = verify(file, &network).unwrap();
         assert!(
             told.contains("shard 0 certified two blocks of height 5") && told.contains(&claim.id().to_string()),
             "{told}"
         );
+    }
+
+    #[test]
+    fn a_folder_that_is_no_nodes_is_refused_and_one_without_evidence_is_not() {
+        let data = tempfile::tempdir().unwrap();
+        let refusal = files(&[data.path().to_owned()]).unwrap_err().to_string();
+        assert!(refusal.contains("is no node's data folder"), "{refusal}");
+        std::fs::write(data.path().join("guard"), "").unwrap();
+        assert!(files(&[data.path().to_owned()]).unwrap().files.is_empty());
+    }
+
+    #[test]
+    fn a_file_that_is_no_evidence_by_its_name_is_named() {
+        let data = tempfile::tempdir().unwrap();
+        let folder = evidence::folder(data.path());
+        std::fs::create_dir(&folder).unwrap();
+        for name in ["proof.bin", "disagreement-5.json", "shard-0.equivocation.unfinished"] {
+            std::fs::write(folder.join(name), "").unwrap();
+        }
+        for path in [data.path().to_owned(), folder.clone()] {
+            let Found { files, unknown } = files(&[path]).unwrap();
+            assert_eq!(files, [folder.join("disagreement-5.json")]);
+            assert_eq!(unknown, [folder.join("proof.bin")]);
+        }
     }
 
     #[test]

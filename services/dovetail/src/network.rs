@@ -13,6 +13,7 @@ use alloy_primitives::{Address, U256};
 use eyre::{Result, WrapErr, ensure, eyre};
 use fixtures::{genesis, usual};
 use host::network::{EnvironmentSource, Genesis, GenesisAccount, Network, NetworkFile, ShardEntry};
+use proof::SecretKey;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
@@ -135,16 +136,29 @@ fn init(arguments: &Arguments) -> Result<PathBuf> {
     );
     ensure!(!dir.join("network.toml").exists(), "{} has a network already", dir.display());
     let state = state(arguments)?;
+    check(arguments, &state)?;
     fs::create_dir_all(dir).wrap_err_with(|| format!("cannot make {}", dir.display()))?;
     let shards = (0..arguments.shards).map(|shard| entry(arguments, shard)).collect::<Result<_>>()?;
     if arguments.tls {
-        let hosts =
-            (0..arguments.shards).map(|shard| host(&arguments.endpoint().replace(SHARD_MARK, &shard.to_string())));
+        let hosts = (0..arguments.shards).map(|shard| host(&endpoint(arguments, shard)));
         let network = Certificates { network: arguments.chain_id, shards: hosts.collect(), days: arguments.tls_days };
         network.write(dir).wrap_err("no certificates were made")?;
     }
     fs::write(dir.join("kustomization.yaml"), kustomization(arguments.shards, arguments.tls)?)?;
-    let file = NetworkFile {
+    Ok(file(arguments, shards)?.write(&state, dir)?)
+}
+
+/// Whether it will be a network, before a key of it is on the disk: with a key that nobody uses in place of each.
+fn check(arguments: &Arguments, state: &Genesis) -> Result<()> {
+    let nobody = SecretKey::from_bytes(&[1; 32])?.public().to_string();
+    let entry =
+        |shard| ShardEntry { shard, endpoint: endpoint(arguments, shard), epoch: 1, validators: vec![nobody.clone()] };
+    Network::new(&file(arguments, (0..arguments.shards).map(entry).collect())?, state.clone())?;
+    Ok(())
+}
+
+fn file(arguments: &Arguments, shards: Vec<ShardEntry>) -> Result<NetworkFile> {
+    Ok(NetworkFile {
         network: arguments.chain_id,
         genesis_ms: UNIX_EPOCH.elapsed().wrap_err("this machine's clock is before 1970")?.as_millis().try_into()?,
         slot_ms: arguments.slot_ms,
@@ -160,15 +174,17 @@ fn init(arguments: &Arguments) -> Result<PathBuf> {
         pinned: BTreeMap::new(),
         routes: Vec::new(),
         roles: BTreeMap::new(),
-    };
-    Ok(file.write(&state, dir)?)
+    })
+}
+
+fn endpoint(arguments: &Arguments, shard: u32) -> String {
+    arguments.endpoint().replace(SHARD_MARK, &shard.to_string())
 }
 
 fn entry(arguments: &Arguments, shard: u32) -> Result<ShardEntry> {
     // One that an earlier try left is as good as a new one.
     let key = host::keys::read_or_generate(&arguments.dir.join(key_name(shard)))?;
-    let endpoint = arguments.endpoint().replace(SHARD_MARK, &shard.to_string());
-    Ok(ShardEntry { shard, endpoint, epoch: 1, validators: vec![key.to_string()] })
+    Ok(ShardEntry { shard, endpoint: endpoint(arguments, shard), epoch: 1, validators: vec![key.to_string()] })
 }
 
 fn key_name(shard: u32) -> String {
@@ -247,6 +263,15 @@ mod tests {
             ["init", &dir.display().to_string(), "--chain-id", "77", "--beneficiary", BENEFICIARY].map(str::to_owned);
         let more = more.iter().map(|word| (*word).to_owned());
         init(&Line::try_parse_from(line.into_iter().chain(more)).unwrap().arguments)
+    }
+
+    #[test]
+    fn a_network_that_is_refused_leaves_nothing() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("network");
+        let refusal = made(&dir, &["--slot-ms", "1"]).unwrap_err().to_string();
+        assert!(refusal.contains("slot_ms is 1"), "{refusal}");
+        assert!(!dir.exists(), "no folder, no keys");
     }
 
     #[test]

@@ -11,6 +11,12 @@ use std::path::Path;
 /// How many bytes such a file may have.
 const FILE_BYTES_MAX: usize = 1024 * 1024;
 
+/// Whether the file is a bridge's, by its name.
+pub(super) fn is_one(file: &Path) -> bool {
+    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.starts_with("disagreement-") || name.starts_with("attestations-")
+}
+
 /// What the file proves, if it is a bridge's; none where it is of another kind.
 ///
 /// # Errors
