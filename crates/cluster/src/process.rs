@@ -163,6 +163,10 @@ mod tests {
             std::thread::yield_now();
         }
         stopped.signal("STOP").unwrap();
+        // Of two signals that wait for a process that runs, the one to end may come first.
+        while !stopped.is_stopped() {
+            std::thread::yield_now();
+        }
         stopped.ask_to_end().unwrap();
         let begun = Instant::now();
         let said = stopped.wait_ended(drain_deadline()).unwrap_err().to_string();
