@@ -152,7 +152,6 @@ async fn a_second_node_of_a_running_shard_does_not_start() {
     for verb in [&["restore", copy, "--config", config][..], &["executor", "--config", config]] {
         let (is_done, said) = Scene::run(verb);
         assert!(!is_done && said.contains("shard 0 is served by a node that is running"), "{said}");
-        assert!(!scene.path("elsewhere").exists(), "nothing is written");
     }
     scene.pay(1).await;
     scene.cluster.stop().unwrap();

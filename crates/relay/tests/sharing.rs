@@ -171,9 +171,9 @@ fn a_relay_that_dies_is_replaced_within_seconds_and_takes_its_routes_back() {
         let meanwhile = crew.run(20_000, 1);
         let (_, redundant) = crew.handed_over();
         if state == State::Dead {
-            crew.reopen(first)
+            crew.reopen(first);
         } else {
-            crew.set(first, State::Runs)
+            crew.set(first, State::Runs);
         }
         let after = crew.run(30_000, 1);
         crew.run_until_settled(&[meanwhile, after].concat(), 10_000);

@@ -142,7 +142,9 @@ impl Next {
         let values = changes.into_iter().map(|(_, values)| last(values));
         let hashed: Hashed = hashes.into_iter().zip(values).collect();
         let nodes = Nodes { read: &*staged, root: from.map(|from| root_key(from.0)), known: &known, fresh: None };
-        let Growth { root, nodes, stale } = put(&nodes, &hashed, height).map_err(corrupt)?;
+        let Growth { root, mut nodes, stale } = put(&nodes, &hashed, height).map_err(corrupt)?;
+        // A tree that loses its last value, and then what it does not have, is left without a node by the crate.
+        nodes.entry(root_key(height.0)).or_insert(Node::Null);
         let known = known.without(&stale);
         let mut stale = Stale {
             nodes: stale.into_iter().collect(),

@@ -148,8 +148,8 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     let key = *signer.public().as_bytes();
     let process = Process::start(settings.metrics_listen).await?;
     process.watch_all((config, &settings), (&settings.network, &network), &security, ClientQuotas::default())?;
-    elsewhere::check(&network, &security, me).await?;
     let (store, mark, machine) = open(&settings, &network, me, signer)?;
+    elsewhere::check(&network, &security, me).await?;
     let settled = &settings.settled.0;
     let open_evidence =
         shard::queries::evidence(&store.reader()).into_iter().filter(|known| !settled.contains(&known.id()));

@@ -332,17 +332,17 @@ mod tests {
         }
     }
 
-    fn mark() -> Option<Mark> {
-        Some(Mark { height: Height(5), time: Time(5) })
+    fn mark() -> Mark {
+        Mark { height: Height(5), time: Time(5) }
     }
 
     #[test]
     fn what_a_silent_source_would_know_is_unknown_until_a_relay_says_it() {
-        let told = Life { delivered: mark(), ..life(ShardId(0), None) };
+        let told = Life { delivered: Some(mark()), ..life(ShardId(0), None) };
         let unknown = "unknown: shard 0 is silent";
         assert_eq!(told.steps(), json!({ "dispatched": "yes", "consumed": "yes", "acknowledged": unknown }));
         assert!(!told.is_over());
-        assert!(Life { delivered: mark(), ..life(ShardId(0), Some(TraceStage::Acknowledged)) }.is_over());
+        assert!(Life { delivered: Some(mark()), ..life(ShardId(0), Some(TraceStage::Acknowledged)) }.is_over());
     }
 
     #[test]
@@ -350,7 +350,7 @@ mod tests {
         let unknown = "unknown: shard 2 is silent";
         let steps = json!({ "dispatched": "yes", "consumed": unknown, "acknowledged": "not yet" });
         assert_eq!(life(ShardId(2), None).steps(), steps);
-        let told = Life { acknowledged: mark(), ..life(ShardId(2), None) };
+        let told = Life { acknowledged: Some(mark()), ..life(ShardId(2), None) };
         assert_eq!(told.steps(), json!({ "dispatched": "yes", "consumed": "yes", "acknowledged": "yes" }));
         assert!(life(ShardId(2), Some(TraceStage::Delivered)).is_consumed());
     }
