@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { network, startBaseline } from './network.mjs';
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
-const SUITES_MS_MAX = 420_000;
+const SUITES_MS_MAX = 900_000;
 const SUITES = ['viem', 'ethers', 'cast', 'parity', 'messages', 'traces', 'specification', 'hardhat', 'forking', 'ponder', 'otterscan', 'blockscout', 'cheats', 'explorer', 'forge', 'helpers'].map((suite) => `${suite}.test.mjs`);
 
 /** Whether `command` ended well within its time. */
