@@ -20,7 +20,7 @@ fn seeds_of_mixed_work_under_faults_break_nothing() {
         told.iter_mut().zip(report.told).for_each(|(sum, told)| *sum += told);
     }
     assert!(told[0] > 100 && told[1] > 0, "work was done: {told:?}");
-    assert!(tally.messages_forgotten > 3, "consumed messages were forgotten: {tally:?}");
+    assert!(tally.messages_forgotten > 0, "consumed messages were forgotten: {tally:?}");
     assert!(tally.shared > 5 && tally.last_agents > 20, "attempts were shared, and last agents voted: {tally:?}");
     assert!(counts.uncovered([Kind::Drop, Kind::Reorder, Kind::Delay]).is_empty(), "{counts:?}");
 }
