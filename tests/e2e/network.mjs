@@ -7,6 +7,7 @@
 // Promise: `stop()` ends what this process started and nothing else.
 
 import { spawn } from 'node:child_process';
+import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 import { mnemonicToAccount, privateKeyToAddress } from 'viem/accounts';
 import { toHex } from 'viem';
@@ -40,6 +41,18 @@ export async function startDevnet(binary, flags = []) {
     if (code !== 0) throw new Error(`devnet ended with ${signal ?? code} instead of draining on SIGTERM`);
   };
   return { ...network, stop };
+}
+
+/** A port of the loopback that nobody listens on now. */
+export function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
 }
 
 function firstLine(child, ended) {

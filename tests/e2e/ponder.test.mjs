@@ -4,31 +4,18 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { PAYERS, openChain } from './chain.mjs';
-import { network } from './network.mjs';
+import { freePort, network } from './network.mjs';
 
 const PROJECT = fileURLToPath(new URL('ponder', import.meta.url));
 const TOKENS_COUNT = 3;
 const RECEIVERS_COUNT = 3;
 const READY_MS_MAX = 45_000;
 const POLL_MS = 200;
-
-/** A port of the loopback that nobody listens on. */
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
-}
 
 /** Starts Ponder on `chain`; gives `ask(query)` and `stop()`. */
 async function startPonder(chain, tokens, firstBlock) {

@@ -30,6 +30,8 @@ mod query;
 mod receipts;
 mod records;
 mod relays;
+#[cfg(test)]
+mod sample;
 mod search;
 mod transactions;
 mod waiting;

@@ -2,22 +2,10 @@
 
 import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { dirname } from 'node:path';
+import { freePort } from '../network.mjs';
 
 const START_MS_MAX = 30_000;
-
-/** A port of the loopback that nobody listens on now. */
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
-}
 
 /** A process of the program with these settings, ended by `stop()`. */
 function start(verb, folder, settings) {

@@ -298,25 +298,10 @@ fn events(life: &Life) -> Vec<Value> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sample::message;
     use super::*;
-    use alloy_primitives::U256;
-    use primitives::{Height, NetworkId};
-    use proof::domain_of;
+    use primitives::Height;
     use wire::relay::{Trace, TraceEvent};
-
-    fn message() -> Message {
-        Message {
-            nonce: 1,
-            origin: domain_of(NetworkId(7), ShardId(0)),
-            sender: B256::repeat_byte(1),
-            destination: domain_of(NetworkId(7), ShardId(2)),
-            recipient: B256::repeat_byte(2),
-            body: Vec::new(),
-            gas_limit: 1,
-            deadline: Time(100_000),
-            value: U256::ZERO,
-        }
-    }
 
     /// Of a message from shard 0 to shard 2, of which `silent` does not answer and a relay saw `stage`.
     fn life(silent: ShardId, stage: Option<TraceStage>) -> Life {

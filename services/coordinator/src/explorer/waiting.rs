@@ -192,26 +192,12 @@ fn since(now: Time, then: Time) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sample::message;
     use super::*;
-    use alloy_primitives::{B256, U256};
-    use primitives::{Height, NetworkId};
-    use proof::{Message, domain_of};
+    use primitives::Height;
+    use proof::Message;
     use wire::relay::Trace;
     use wire::shard::Mark;
-
-    fn message() -> Message {
-        Message {
-            nonce: 1,
-            origin: domain_of(NetworkId(7), ShardId(0)),
-            sender: B256::repeat_byte(1),
-            destination: domain_of(NetworkId(7), ShardId(2)),
-            recipient: B256::repeat_byte(2),
-            body: Vec::new(),
-            gas_limit: 1,
-            deadline: Time(100_000),
-            value: U256::ZERO,
-        }
-    }
 
     fn life(stage: Option<TraceStage>, detail: &str) -> Life {
         let event = |stage| TraceEvent { time: Time(10_000), stage, attempt_number: 3, detail: detail.to_owned() };
