@@ -328,12 +328,15 @@ pub(crate) struct Work<'s, 'a, R> {
     /// What goes to other shards.
     pub(crate) sends: Vec<Send>,
     replies: Vec<(Ticket, Pending)>,
+    /// What is old and goes with the step, once all is answered.
+    forgettings: Vec<Forgetting>,
 }
 
 impl<'s, 'a, R: Read> Work<'s, 'a, R> {
     pub(crate) fn new(shard: &'s mut Shard, read: &'a R) -> Self {
         let (draft, time) = (Draft::after(&shard.tip), shard.time);
-        Self { shard, ledger: Ledger::new(read), draft, time, sends: Vec::new(), replies: Vec::new() }
+        let (sends, replies, forgettings) = (Vec::new(), Vec::new(), Vec::new());
+        Self { shard, ledger: Ledger::new(read), draft, time, sends, replies, forgettings }
     }
 
     fn take(&mut self, input: Input) {
@@ -375,7 +378,7 @@ impl<'s, 'a, R: Read> Work<'s, 'a, R> {
             }
             Input::StateRoots(advance) => self.state_roots(advance),
             Input::Forget { ticket, forgetting } => {
-                self.forget(*forgetting);
+                self.forgettings.push(*forgetting);
                 self.reply(ticket, Answer::Forgot);
             }
             Input::Base { ticket, values } => {
@@ -433,10 +436,13 @@ impl<'s, 'a, R: Read> Work<'s, 'a, R> {
         }
     }
 
-    /// Takes away what follows on what went before; what was computed twice changes nothing.
-    fn forget(&mut self, forgetting: Forgetting) {
-        if forgetting.from == Kept::read(&self.ledger.staged).first {
-            self.ledger.staged.extend(forgetting.writes);
+    /// Takes away what follows on what went before; what was computed twice changes nothing. Last of all: what was answered before has
+    /// receipts of leaves that go.
+    fn forget(&mut self) {
+        for forgetting in std::mem::take(&mut self.forgettings) {
+            if forgetting.from == Kept::read(&self.ledger.staged).first {
+                self.ledger.staged.extend(forgetting.writes);
+            }
         }
     }
 
@@ -462,6 +468,7 @@ impl<'s, 'a, R: Read> Work<'s, 'a, R> {
         };
         let answered = |(ticket, pending): (Ticket, Pending)| Reply { ticket, answer: complete(pending, &receipt) };
         let replies = std::mem::take(&mut self.replies).into_iter().map(answered).collect();
+        self.forget();
         let wake = self.shard.attempts.due_at().into_iter().chain(self.shard.freshness.due_at()).min();
         Output { writes: self.ledger.staged.into_writes(), sends: self.sends, replies, wake }
     }

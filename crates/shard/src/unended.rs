@@ -5,8 +5,9 @@
 //! ```
 //!
 //! Promise (I13, I14): the number never decreases, and is in the batch of the block that took the last end that it speaks of. A mailbox
-//! gives its nonces out in order, under a lock, so what is sent later has a higher one. A message to a foreign chain does not count:
-//! nobody there goes by headers.
+//! gives its nonces out in order, under a lock, so what is sent later has a higher one; where a cheat sets it back, the
+//! number goes back with it, and no message that has not ended is taken for over. A message to a foreign chain does not count: nobody
+//! there goes by headers.
 //! Knows nothing of who reads it: what its destination may forget is decided there ([`crate::inbox`], [`crate::retention`]).
 
 use crate::spaces::{META, NEXT_NONCE, UNENDED};
@@ -80,5 +81,6 @@ mod tests {
         assert_eq!(step(&mut store, &mut unended, &|all, staged| all.ended(0, staged)), 3, "once more says nothing");
         assert_eq!(step(&mut store, &mut unended, &|all, staged| all.sent(3, true, staged)), 3);
         assert_eq!(store.count(UNENDED), 1);
+        assert_eq!(step(&mut store, &mut unended, &|all, staged| all.sent(1, true, staged)), 1, "a nonce set back");
     }
 }

@@ -229,6 +229,30 @@ fn a_message_that_is_over_is_forgotten_at_both_ends_and_whoever_kept_it_is_refus
 }
 
 #[test]
+fn a_message_that_is_brought_again_in_the_step_that_forgets_it_is_answered_from_its_record() {
+    let (mut post, fact) = sent();
+    let first = post.world.deliver(S1, &fact);
+    let end = post.world.delivery_fact(&first);
+    post.world.acknowledge(S0, &end);
+    let deadline = post.soon();
+    let second = post.send(post.pong, U256::ZERO, deadline); // Its header says that the first has ended.
+    post.world.deliver(S1, &second);
+    local_at(&mut post, S1);
+    post.world.wait(1_000);
+    let forgetting = Forgettings::default().next(post.world.store(S1), post.world.now).unwrap();
+    let again = Input::Deliver { ticket: crate::Ticket(1), fact: Box::new(fact.clone()) };
+    let forget = Input::Forget { ticket: crate::Ticket(2), forgetting: Box::new(forgetting) };
+    let answers = post.world.step(S1, vec![again, forget]).unwrap();
+    let (Answer::Delivered { receipt, .. }, Answer::Delivered { receipt: same, novelty, .. }) = (&first, &answers[0])
+    else {
+        panic!("{answers:?}")
+    };
+    assert_eq!((same, *novelty), (receipt, Novelty::Already));
+    assert_eq!(post.world.store(S1).count(CONSUMED), 1, "the second has not ended");
+    assert!(is_over(&post.world.deliver(S1, &fact)));
+}
+
+#[test]
 fn what_has_not_ended_holds_back_what_was_sent_later_and_nothing_else() {
     let (mut post, first) = sent();
     let deadline = post.soon();
