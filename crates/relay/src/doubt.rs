@@ -71,7 +71,7 @@ impl Relay {
             let Some(queued) = self.lane(lane).get(id) else { continue };
             match answers.remove(&id) {
                 Some(Taken::Already(proof)) => self.had(lane, (id, queued), proof.as_ref(), step),
-                Some(Taken::Absent) => self.absent(lane, id, queued, step.now),
+                Some(Taken::Absent) => self.absent(lane, id, queued, step),
                 // No answer to this question: it is asked again.
                 Some(Taken::Now(_) | Taken::Refused { .. }) | None => {
                     self.retry(lane, id, queued, "the receiver does not say whether it has it", step);
@@ -103,10 +103,13 @@ impl Relay {
         }
     }
 
-    /// Nobody has carried it: it goes now, unless whoever is before this relay was seen to carry a moment ago.
-    fn absent(&mut self, lane: LaneId, id: MessageId, queued: Queued, now: Time) {
-        let duty = self.lane(lane).duty;
-        let is_believed = duty.stands_by() && now < duty.believed_until();
+    /// Nobody has carried it: it goes now, unless whoever is before this relay was seen to carry a moment ago. Whoever carries others and
+    /// not this has had its time: nobody can keep a message back by being busy.
+    fn absent<R: Read>(&mut self, lane: LaneId, id: MessageId, queued: Queued, step: &Step<'_, R>) {
+        let (now, duty) = (step.now, self.lane(lane).duty);
+        let since = step.draft.record(id).and_then(|record| record.events.last().map(|event| event.time));
+        let is_overdue = since.is_some_and(|since| now >= since.after(duty.forbearance()));
+        let is_believed = duty.stands_by() && now < duty.believed_until() && !is_overdue;
         let (due, posture) =
             if is_believed { (duty.believed_until(), Posture::Unsure) } else { (now, Posture::Waiting) };
         self.lane(lane).insert(id, Queued { due, ..queued }, posture);
@@ -124,7 +127,7 @@ impl Relay {
     /// What the answer to a hand-over says about who carries here.
     pub(crate) fn learn<R: Read>(&mut self, lane: LaneId, taken: Option<&Taken>, step: &mut Step<'_, R>) {
         match taken {
-            Some(Taken::Now(_)) if self.lane(lane).duty.was_needed() => step.sends.push(lane.took_over()),
+            Some(Taken::Now(_)) if self.lane(lane).duty.was_needed(step.now) => step.sends.push(lane.took_over()),
             Some(Taken::Already(_)) => self.others_carry(lane, step),
             _ => {}
         }

@@ -268,22 +268,25 @@ impl Lane {
         due.filter_map(|(_, _, id)| self.get(*id).map(|queued| (*id, queued)))
     }
 
-    /// The parcels to be looked up at `now`, the longest due first; none while another relay is seen to carry here.
+    /// The parcels to be looked up at `now`, the longest due first; while another relay is seen to carry here, those alone that it
+    /// leaves out.
     pub(crate) fn unsure(&self, now: Time) -> impl Iterator<Item = MessageId> {
-        let is_open = self.look_from().is_none_or(|from| from <= now);
-        let due = self.unsure.iter().take_while(move |(due, _, _)| is_open && *due <= now);
+        let due = self.unsure.iter().take_while(move |(due, _, _)| self.look_at(*due) <= now);
         due.map(|(_, _, id)| *id)
     }
 
     /// When the next parcel is to be looked up.
     pub(crate) fn next_unsure(&self) -> Option<Time> {
-        self.unsure.first().map(|(due, _, _)| self.look_from().map_or(*due, |from| from.max(*due)))
+        self.unsure.first().map(|(due, _, _)| self.look_at(*due))
     }
 
-    /// What another delivers is seen in its destination's outbox, so that nothing has to be asked while it does; what
-    /// another acknowledges is seen only by asking.
-    fn look_from(&self) -> Option<Time> {
-        (self.duty.stands_by() && self.duty.leg == Leg::Out).then(|| self.duty.believed_until())
+    /// When a parcel that is due at `due` is looked up. What another delivers is seen in its destination's outbox, so that nothing has to
+    /// be asked while it does; what another acknowledges is seen only by asking.
+    fn look_at(&self, due: Time) -> Time {
+        if !self.duty.stands_by() || self.duty.leg == Leg::Back {
+            return due;
+        }
+        self.duty.believed_until().clamp(due, due.after(self.duty.forbearance()))
     }
 
     /// When and how a parcel goes that comes now: at once from who carries here, unless it is `old`, which others may have

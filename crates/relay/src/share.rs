@@ -3,12 +3,14 @@
 //! ```text
 //!   first        carries at once
 //!   stands by    takes in and waits; silence for rank times `grace` --> looks what the receiver has --> carries --+
-//!       ^                                                                                                       v
+//!       ^ |                                                                                                     v
+//!       | '-- what has waited `OVERDUE_GRACES` times that, whoever carries: looks, and carries that alone       |
 //!       '---- another is seen to carry: the receiver says "already", or a delivery nobody here sent ---- substitute
 //! ```
 //!
 //! Promise: between relays that are alive nearly nothing is handed in twice, and a route whose relay is gone goes on within
-//! seconds. It is a courtesy and never a condition of safety: a shard takes a right receipt from anybody, once (I14), so
+//! seconds. That somebody carries says nothing of what he leaves out: of relays that are alive one honest one is enough for
+//! every message. It is a courtesy and never a condition of safety: a shard takes a right receipt from anybody, once (I14), so
 //! relays that disagree about the order, or about who is alive, cost a repetition and nothing else. No relay hears of
 //! another but through what shards certify and answer.
 //! Source: Thaler & Ravishankar, "Using name-based mappings to increase hit rates", 1998, for the order.
@@ -22,6 +24,10 @@ static ORDER: LazyLock<Domain> = LazyLock::new(|| Domain::new("dovetail v1 relay
 
 /// How many relays may share the routes: each waits its rank times `grace`, so that more would wait for minutes.
 pub const RELAYS_COUNT_MAX: u32 = 16;
+
+/// For how many times its patience a relay that stands by leaves a parcel to one that carries others: longer than a backlog lasts that
+/// one relay can work off.
+pub(crate) const OVERDUE_GRACES: u64 = 15;
 
 /// Which relay this is, of those that share the routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +113,11 @@ impl Duty {
         self.stand == Stand::StandsBy
     }
 
+    /// For how long a parcel is left to another that is seen to carry, but not that parcel.
+    pub(crate) fn forbearance(&self) -> Millis {
+        Millis(self.patience.0.saturating_mul(OVERDUE_GRACES))
+    }
+
     /// Until when another is believed to carry.
     pub(crate) fn believed_until(&self) -> Time {
         self.others.after(self.patience)
@@ -127,9 +138,9 @@ impl Duty {
         was
     }
 
-    /// What it handed in was news: nobody else does. Says whether it takes another's place by that.
-    pub(crate) fn was_needed(&mut self) -> bool {
-        let takes = self.stands_by();
+    /// What it handed in was news. Says whether it takes another's place by that: not the place of one that carries all but this.
+    pub(crate) fn was_needed(&mut self, now: Time) -> bool {
+        let takes = self.stands_by() && now >= self.believed_until();
         if takes {
             self.stand = Stand::Substitute;
         }

@@ -242,3 +242,23 @@ fn a_message_that_one_relay_cannot_deliver_is_taken_over_by_nobody_for_long() {
     crew.shards.get_mut(&ShardId(1)).unwrap().moods.clear();
     crew.run_until_settled(&stuck, 61_000);
 }
+
+#[test]
+fn a_relay_that_carries_all_messages_but_one_keeps_none_back() {
+    let mut crew = Crew::new(2, 2);
+    let first = crew.first();
+    let kept = crew.on(first, |world| {
+        let ids = world.dispatch(0, 1, 1);
+        world.withheld.extend(&ids);
+        ids
+    });
+    // The route is never silent: each way the one that stands by sees others carried all the while.
+    let mut ids = crew.run(40_000, 1);
+    assert!(crew.shards[&ShardId(1)].ran.contains_key(&kept[0]), "the message is kept from its destination");
+    ids.extend(crew.run(40_000, 1));
+    assert!(crew.settled().contains(&kept[0]), "its delivery is kept from its origin");
+    crew.run_until_settled(&ids, 5_000);
+    let (handed, redundant) = crew.handed_over();
+    assert!(redundant * 100 < handed, "{redundant} of {handed} were redundant");
+    assert_eq!(crew.relays[1 - first].0.takeovers, 0, "the route stays with the one that carries it");
+}

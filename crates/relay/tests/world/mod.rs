@@ -307,6 +307,8 @@ pub(crate) struct World {
     pub(crate) beyond: BTreeSet<ShardId>,
     /// How often this relay took another's place.
     pub(crate) takeovers: usize,
+    /// What this relay's host never hands over, and says is refused for now.
+    pub(crate) withheld: BTreeSet<MessageId>,
     /// How many receipts it handed over that were answered, and how many of them the receiver had already.
     pub(crate) handed_over: usize,
     pub(crate) redundant: usize,
@@ -337,6 +339,7 @@ impl World {
             batches: Vec::new(),
             beyond: BTreeSet::new(),
             takeovers: 0,
+            withheld: BTreeSet::new(),
             handed_over: 0,
             redundant: 0,
         }
@@ -458,13 +461,17 @@ impl World {
     }
 
     fn hand_over(&mut self, batch: BatchId, shard: ShardId, parcels: &[Parcel]) -> Input {
+        let (withheld, parcels): (Vec<_>, Vec<_>) =
+            parcels.iter().cloned().partition(|parcel| self.withheld.contains(&parcel.message));
         self.batches.push((shard, parcels.iter().map(|parcel| parcel.message).collect()));
         let receiver = self.shards.get_mut(&shard).unwrap();
         receiver.now = self.now;
-        match receiver.deliver(&self.verifier, parcels) {
-            Some(answers) => {
+        match receiver.deliver(&self.verifier, &parcels) {
+            Some(mut answers) => {
                 self.handed_over += answers.len();
                 self.redundant += answers.iter().filter(|answer| matches!(answer.taken, Taken::Already(_))).count();
+                let refused = || Taken::Refused { refusal: Refusal::Retryable, reason: "withheld".to_owned() };
+                answers.extend(withheld.iter().map(|parcel| Answer { message: parcel.message, taken: refused() }));
                 Input::Answered { batch, answers }
             }
             None => Input::Unreachable { batch, reason: "connection reset".to_owned() },
