@@ -280,9 +280,7 @@ impl Incoming {
             }
             Err(rejection) => rejection,
         };
-        if matches!(admission, Admission::Processed(_)) && rejection.reason == Reason::NotFound {
-            // What a shard's mailbox says of itself is in no list of what was sent. A contract's message is in its shard's store before
-            // anybody can have processed it.
+        if is_past(admission, &rejection) {
             return Ok(());
         }
         if !is_for_good(&rejection) {
@@ -408,7 +406,32 @@ impl Arriving {
     }
 }
 
+/// Whether its shard has nothing to learn from it. What a shard's mailbox says of itself is in no list of what was sent; a contract's
+/// message is in its shard's store before anybody can have processed it, and stays there until its end is known.
+fn is_past(admission: &Admission, rejection: &Rejection) -> bool {
+    match rejection.reason {
+        Reason::Settled => true,
+        Reason::NotFound => matches!(admission, Admission::Processed(_)),
+        _ => false,
+    }
+}
+
 /// Whether the same will be said whenever it is brought.
 fn is_for_good(rejection: &Rejection) -> bool {
     matches!(rejection.reason, Reason::BadReceipt | Reason::WrongShard | Reason::NoRoute | Reason::BadMessage)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proof::Processed;
+
+    #[test]
+    fn an_end_that_its_shard_took_and_forgot_holds_up_no_block() {
+        let processed = Admission::Processed(Processed { domain: 31_337, origin: 1, id: B256::repeat_byte(1) });
+        for reason in [Reason::Settled, Reason::NotFound] {
+            assert!(is_past(&processed, &Rejection::new(reason, "not here any more")), "{reason}");
+        }
+        assert!(!is_past(&processed, &Rejection::new(Reason::Busy, "a lock")));
+    }
 }

@@ -68,6 +68,7 @@ impl Explorer {
             "storage": storage?,
             "page": page,
             "next": next,
+            "oldest": oldest.0,
             "neighbours": neighbours.told(self),
             "silent": self.silent_shards(),
         }))

@@ -18,6 +18,7 @@ use futures_util::future::join_all;
 use primitives::{ShardId, Time};
 use proof::{DeliveryStatus, Message, MessageId, shard_of};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use wire::jsonrpc::{Chain, LogQuery};
 use wire::relay::TraceStage;
 use wire::shard::{Mark, MessageLife};
@@ -38,6 +39,8 @@ pub(super) struct Life {
     pub(super) status: Option<DeliveryStatus>,
     pub(super) detail: String,
     pub(super) silent: Vec<(ShardId, String)>,
+    /// Shards that do not know it and have forgotten what is old and over.
+    pub(super) forgetful: BTreeSet<ShardId>,
     pub(super) sights: Vec<Sight>,
 }
 
@@ -56,7 +59,9 @@ impl Life {
                     self.detail = known.detail;
                 }
             }
-            Err(rejection) if rejection.reason == Reason::NotFound => {}
+            Err(rejection) if rejection.reason == Reason::NotFound => {
+                self.forgetful.extend(rejection.metadata.contains_key("first").then_some(shard));
+            }
             Err(rejection) => self.silent.push((shard, reason(shard, &rejection))),
         }
     }
@@ -79,7 +84,14 @@ impl Life {
 
     /// Whether its source took the receipt of its delivery.
     pub(super) fn is_acknowledged(&self) -> bool {
-        self.acknowledged.is_some() || self.relay_says_for(self.source, &[TraceStage::Acknowledged])
+        self.acknowledged.is_some()
+            || self.is_forgotten()
+            || self.relay_says_for(self.source, &[TraceStage::Acknowledged])
+    }
+
+    /// Whether its source has forgotten it: of what it sent it forgets nothing of which it does not know the end.
+    fn is_forgotten(&self) -> bool {
+        self.source.is_some_and(|source| self.forgetful.contains(&source))
     }
 
     /// Whether its destination consumed it. An acknowledgement proves that, whoever is silent.
@@ -159,6 +171,7 @@ impl Explorer {
             "steps": life.steps(),
             "foreign": life.message.as_ref().and_then(|message| self.foreign_hop(message)),
             "waiting": waiting.map(|waiting| json!({ "why": waiting.why, "can": waiting.can })),
+            "forgotten": life.forgetful.iter().map(|shard| shard.0).collect::<Vec<_>>(),
             "silent": silent.collect::<Vec<_>>(),
         }))
     }
@@ -338,6 +351,25 @@ mod tests {
         let told = Life { acknowledged: Some(mark()), ..life(ShardId(2), None) };
         assert_eq!(told.steps(), json!({ "dispatched": "yes", "consumed": "yes", "acknowledged": "yes" }));
         assert!(life(ShardId(2), Some(TraceStage::Delivered)).is_consumed());
+    }
+
+    #[test]
+    fn what_its_source_has_forgotten_is_over_and_waits_for_nothing() {
+        let unknown = || Rejection::new(Reason::NotFound, "the message is not here");
+        let mut told = Life { silent: Vec::new(), ..life(ShardId(0), Some(TraceStage::Acknowledged)) };
+        for shard in [0, 2] {
+            told.add(ShardId(shard), Err(unknown()));
+        }
+        assert!(!told.is_over(), "a shard that has forgotten nothing would know it");
+        for shard in [0, 2] {
+            told.add(ShardId(shard), Err(unknown().with("first", 9)));
+        }
+        assert!(told.is_over() && Waiting::of(&told, Time(u64::MAX)).is_none());
+        assert_eq!(told.steps(), json!({ "dispatched": "yes", "consumed": "yes", "acknowledged": "yes" }));
+        // The destination may keep it for longer; what it has forgotten alone says nothing.
+        let kept = Life { forgetful: [ShardId(0)].into(), delivered: Some(mark()), ..life(ShardId(1), None) };
+        assert!(kept.is_over());
+        assert!(!Life { forgetful: [ShardId(2)].into(), ..life(ShardId(1), None) }.is_consumed());
     }
 
     #[test]
