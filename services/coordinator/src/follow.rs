@@ -100,8 +100,7 @@ impl Follower {
     /// have a gap.
     async fn pass_over(&mut self, rejection: &Rejection) -> Result<(), Fault> {
         let first = rejection.metadata.get("first").and_then(|first| first.parse().ok()).map(Height);
-        let is_new = self.blocks.index().place(self.shard).tip.height == Height(0);
-        let Some(first) = first.filter(|_| is_new) else {
+        let Some(first) = first.filter(|_| self.blocks.index().is_new_to(self.shard)) else {
             self.gap.open(rejection);
             return Ok(());
         };

@@ -108,6 +108,11 @@ impl Index {
         place.unwrap_or_else(|| LogPlace::genesis(&self.params, shard))
     }
 
+    /// Whether nothing of `shard` is known here yet, not even up to when it had shown nothing.
+    pub(crate) fn is_new_to(&self, shard: ShardId) -> bool {
+        self.place(shard) == LogPlace::genesis(&self.params, shard)
+    }
+
     /// The first slot that is kept. What is read of one before it may be incomplete, so it is asked for after the reading.
     pub(crate) fn first(&self) -> Slot {
         Slot(self.first.load(Ordering::Acquire))

@@ -231,3 +231,12 @@ fn what_a_delivery_called_is_kept_with_it_and_found_by_whom_it_called() {
     index.forget(Slot(6)).unwrap();
     assert_eq!(index.involving(target, (Slot(0), Slot(9)), Order::Ascending, 10).unwrap(), []);
 }
+
+#[test]
+fn a_shard_that_had_shown_nothing_yet_is_not_new() {
+    let (_dir, index) = index();
+    assert!(index.is_new_to(A));
+    let place = LogPlace { open: Slot(100), ..LogPlace::genesis(&params(), A) };
+    index.add(A, &[], place).unwrap();
+    assert!(!index.is_new_to(A), "an index that ends there has a gap if the shard forgets its first blocks");
+}
