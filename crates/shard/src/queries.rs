@@ -35,6 +35,7 @@ pub use crate::ledger::{account, account_of, code, fees, slot, stored_value, wor
 pub use crate::outcomes::outcome;
 pub use crate::own_calls::own_call;
 pub use crate::past::{kept_from, values_after};
+pub use crate::settling::is_settled;
 pub use crate::told::told;
 
 /// Most blocks that one outbox page looks through.

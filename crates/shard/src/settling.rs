@@ -11,9 +11,11 @@
 //! yet is what was decided since the others' newest headers: none is kept for the sake of shards that it does not concern.
 //! Knows nothing of votes and headers: `commit` says what is settled.
 
+use crate::blocks::Tip;
 use crate::limits::SETTLED_PER_STEP_COUNT_MAX;
-use crate::spaces::{self, ATTEMPTS, SETTLING};
-use crate::staged::Staged;
+use crate::queries;
+use crate::spaces::{self, ATTEMPTS, META, SETTLING, TIP};
+use crate::staged::{Staged, get_value};
 use commit::{Descriptor, Participant};
 use primitives::{AttemptId, Digest, Read, ShardId, Time};
 use std::collections::BTreeMap;
@@ -76,6 +78,21 @@ impl Settling {
             false
         });
     }
+}
+
+/// Whether an attempt of which the store has no record is over on all its shards, by all that the store knows: the machine gives no
+/// vote on it either.
+pub fn is_settled(read: &impl Read, mut participant: Participant, descriptor: &Descriptor) -> bool {
+    let now = get_value(read, META, TIP).map_or(Time(0), |tip: Tip| tip.time);
+    let me = participant.shard;
+    let others = || descriptor.participants.keys().copied().filter(|shard| *shard != me);
+    if now < descriptor.deadline {
+        return false; // Most are not that old, and nothing has to be read of them.
+    }
+    for newest in others().filter_map(|shard| queries::sighting(read, shard)) {
+        participant.note_settled(newest.header.shard, newest.header.settled_through);
+    }
+    participant.is_settled(others(), descriptor.deadline, now)
 }
 
 /// Who else takes part, and which attempt it is.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   prepare ──> voted on? ── yes ──> the vote that stands
-//!                 └──> may be voted on, the homes' yes is there? ── no ──> refused
+//!                 └──> may be voted on, not over and forgotten (R7), the homes' yes is there? ── no ──> refused
 //!                        └──> in work already? ── yes ──> later
 //!                               └──> replayed
 //! ```
@@ -13,6 +13,7 @@ use crate::node::Node;
 use crate::participant::known;
 use commit::{Descriptor, Participant, VoteProof};
 use primitives::{AttemptId, Read, ShardId, Time};
+use shard::queries;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use wire::participant::{Prepare, VoteAnswer};
@@ -64,7 +65,11 @@ impl Node {
         if let Some(answer) = known(read, attempt) {
             return Err(answer);
         }
-        self.participant().admit(&prepare.descriptor, WHENEVER).map_err(|rejection| Err(rejection.into()))?;
+        let participant = self.participant();
+        participant.admit(&prepare.descriptor, WHENEVER).map_err(|rejection| Err(rejection.into()))?;
+        if queries::is_settled(read, participant, &prepare.descriptor) {
+            return Err(Err(commit::Rejection::Settled { attempt }.into()));
+        }
         if let Some(home) = silent_home(&prepare.descriptor, &prepare.homes).filter(|_| !self.is_home(prepare)) {
             return Err(Err(commit::Rejection::HomesMissing { home }.into()));
         }

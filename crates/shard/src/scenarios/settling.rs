@@ -28,6 +28,13 @@ fn records(world: &World) -> [usize; 2] {
     [S0, S1].map(|shard| world.store(shard).count(ATTEMPTS))
 }
 
+/// What a node sees of it before anybody replays it.
+fn is_known_settled(world: &World, shard: ShardId, descriptor: &Descriptor) -> bool {
+    let participant = world.nodes[&shard].machine.participant.clone();
+    let blank = commit::Participant::new(participant.network, shard, participant.epochs);
+    crate::queries::is_settled(world.store(shard), blank, descriptor)
+}
+
 fn is_settled(answer: &Answer) -> bool {
     matches!(answer, Answer::AttemptRefused(AttemptRefusal::Commit(Rejection::Settled { .. })))
 }
@@ -37,11 +44,13 @@ fn a_settled_attempt_is_forgotten_and_nobody_gets_a_second_vote_on_it() {
     let mut world = world();
     let first = commit(&mut world, 1, 3);
     let votes = [S0, S1].map(|shard| world.prepare(shard, &first)).map(|answer| world.vote(&answer));
+    assert!(![S0, S1].iter().any(|shard| is_known_settled(&world, *shard, &first.descriptor)));
     world.wait(PAST_DEADLINES);
     commit(&mut world, 2, 4); // Brings to each the other's header of now.
     assert_eq!(records(&world), [1, 1], "of the first nothing is left");
     for _ in 0..2 {
         for shard in [S0, S1] {
+            assert!(is_known_settled(&world, shard, &first.descriptor), "nobody replays it to find that out");
             assert!(is_settled(&world.prepare(shard, &first)));
             assert!(is_settled(&ask_to_abort(&mut world, shard, &first.descriptor)));
             let decided = world.decide(shard, &first.descriptor, &votes);
@@ -83,6 +92,7 @@ fn what_was_never_voted_on_gets_a_no_while_somebody_may_wait_for_it() {
     world.prepare(S0, &open); // Shard 1 never hears of it.
     world.wait(PAST_DEADLINES);
     commit(&mut world, 1, 3);
+    assert!(!is_known_settled(&world, S1, &open.descriptor));
     let answer = ask_to_abort(&mut world, S1, &open.descriptor);
     assert!(matches!(&answer, Answer::Voted { vote, .. } if !vote.verdict.is_yes()), "{answer:?}");
     assert!(world.nodes[&S1].machine.newest_seen(S0).unwrap().header.settled_through < open.descriptor.deadline);
