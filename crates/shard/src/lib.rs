@@ -38,6 +38,7 @@ mod messages;
 mod order;
 mod outcomes;
 mod own_calls;
+mod page;
 mod past;
 pub mod queries;
 mod recency;
@@ -84,6 +85,7 @@ pub use messages::{Acknowledgement, ConsumedRecord, HandlerEnd, SentRecord, Valu
 pub use order::{Committed, OrderError, order};
 pub use outcomes::{OutcomeRecord, number_of};
 pub use own_calls::OwnPayload;
+pub use page::PAGE_BYTES_MAX;
 pub use past::PastError;
 pub use retention::{Forgetting, Forgettings, Forgotten, Kept, is_forgetting};
 pub use seen::EVIDENCE_COUNT_MAX;

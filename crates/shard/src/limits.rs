@@ -66,10 +66,6 @@ pub const SLOT_CLOSED_MAX: Millis = Millis(3_000);
 
 const _: () = assert!(SLOT_BEHIND_MAX.0 < SLOT_CLOSED_MAX.0, "what is taken is not closed yet");
 
-/// Bytes of outcomes after which a page ends: with its last outcome it fits the 4 MiB that a stock gRPC client takes. A single
-/// outcome of more than half of that may not.
-pub const OUTCOMES_PAGE_BYTES_MAX: usize = 2 << 20;
-
 /// Gas of the call that tells a sender how its message ended. What it does beyond it is undone; the value is safe.
 pub const HANDLE_DELIVERY_GAS: u64 = 500_000;
 

@@ -7,9 +7,9 @@
 use crate::attempts::AttemptRecord;
 use crate::blocks::{Entry, LeafPlace, Tip};
 use crate::limits::ATTEMPTS_LIVE_COUNT_MAX;
-use crate::limits::OUTCOMES_PAGE_BYTES_MAX;
 use crate::messages::{ConsumedRecord, SentRecord, ValueTotals};
 use crate::outcomes::OutcomeRecord;
+use crate::page::Room;
 use crate::retention::{self, Forgotten, Kept};
 use crate::seen::EVIDENCE_COUNT_MAX;
 use crate::spaces::{
@@ -19,6 +19,7 @@ use crate::spaces::{
 use crate::staged::{get_value, own_value};
 use crate::state_tree::{self, StateProof, StateTreeError};
 use alloy_primitives::B256;
+use borsh::BorshSerialize;
 use commit::Descriptor;
 use commit::participant::Record;
 use evm::StateKey;
@@ -105,10 +106,27 @@ pub struct Block {
     pub entries: Vec<Entry>,
 }
 
-/// Up to `count_max` headers from `from` on, without gaps, each with its certificate. They are kept for ever.
+/// Up to `count_max` headers from `from` on, and up to [`PAGE_BYTES_MAX`](crate::PAGE_BYTES_MAX) with the last one, without gaps, each with its
+/// certificate. They are kept for ever.
 pub fn headers(read: &impl Read, from: Height, count_max: usize) -> Vec<(Header, Certificate)> {
-    let heights = from.0.max(1)..from.0.max(1).saturating_add(count_max as u64);
-    heights.map_while(|height| header(read, Height(height))).collect()
+    let (mut room, mut headers) = (Room::new(count_max), Vec::new());
+    for header in headers_from(read, from) {
+        if room.is_used_up() {
+            break;
+        }
+        room.take(bytes_count(&header));
+        headers.push(header);
+    }
+    headers
+}
+
+/// Bytes of what is told as it is written.
+pub(crate) fn bytes_count(told: &impl BorshSerialize) -> usize {
+    borsh::object_length(told).unwrap_or(usize::MAX)
+}
+
+fn headers_from(read: &impl Read, from: Height) -> impl Iterator<Item = (Header, Certificate)> {
+    (from.0.max(1)..).map_while(|height| header(read, Height(height)))
 }
 
 /// Up to `count_max` blocks from `from` on, without gaps.
@@ -121,7 +139,7 @@ pub fn blocks(read: &impl Read, from: Height, count_max: usize) -> Result<Vec<Bl
         let entries = get_value(read, ENTRIES, &spaces::height_key(header.height))?;
         Some(Block { header, certificate, entries })
     };
-    Ok(headers(read, from, count_max).into_iter().map_while(block).collect())
+    Ok(headers_from(read, from).map_while(block).take(count_max).collect())
 }
 
 /// The outbox of a block, with the header and certificate its receipts need.
@@ -177,7 +195,7 @@ pub struct OutboxPage {
 }
 
 /// Up to `count_max` leaves of `kinds` (all if empty) from `from` on, out of at most
-/// [`OUTBOX_BLOCKS_PER_PAGE_COUNT_MAX`] blocks.
+/// [`OUTBOX_BLOCKS_PER_PAGE_COUNT_MAX`] blocks, and up to [`PAGE_BYTES_MAX`](crate::PAGE_BYTES_MAX) with the last one.
 ///
 /// # Errors
 /// [`Forgotten`] if what the first of those blocks said is kept no longer.
@@ -209,14 +227,16 @@ fn page_of_kept(read: &impl Read, from: LeafPlace, count_max: usize, kinds: &BTr
     if from.height.0 == 0 {
         page.next.index = 0;
     }
+    let mut room = Room::new(count_max);
     for _ in 0..OUTBOX_BLOCKS_PER_PAGE_COUNT_MAX {
         let Some((outbox, header, certificate)) = outbox(read, page.next.height) else { break };
         let wanted = |leaf: &Leaf| kinds.is_empty() || kinds.contains(&leaf.kind);
         for (index, leaf) in (0..).zip(outbox.leaves()).skip(page.next.index as usize) {
-            if page.leaves.len() >= count_max {
+            if room.is_used_up() {
                 return page;
             }
             if let (true, Ok(receipt)) = (wanted(leaf), outbox.receipt(index, &header, &certificate)) {
+                room.take(bytes_count(&receipt));
                 page.leaves.push((LeafPlace { index, ..page.next }, receipt));
             }
             page.next.index = index + 1;
@@ -290,7 +310,7 @@ pub struct OutcomePage {
 }
 
 /// Outcomes that are shown from `from` on and before slot `to`: up to `count_max`, and up to
-/// [`OUTCOMES_PAGE_BYTES_MAX`] with the last one.
+/// [`PAGE_BYTES_MAX`](crate::PAGE_BYTES_MAX) with the last one.
 ///
 /// # Errors
 /// [`Forgotten`] if something that was shown in the first of those slots is kept no longer.
@@ -304,16 +324,16 @@ fn page_of_outcomes(read: &impl Read, from: OutcomeCursor, to: Slot, count_max: 
     let entries = read.scan(OUTCOMES_BY_SLOT, &[], &start, count_max);
     let is_full = entries.len() >= count_max;
     let mut page = OutcomePage { outcomes: Vec::new(), next: None };
-    let mut bytes = 0;
+    let mut room = Room::new(count_max);
     for (key, hash) in entries {
         if spaces::number_of(&key) >= to.0 {
             return OutcomePage { next: None, ..page };
         }
         let Some(record) = B256::try_from(&hash[..]).ok().and_then(|hash| outcome(read, hash)) else { continue };
         page.next = Some(OutcomeCursor::after(&record));
-        bytes += record.bytes_count();
+        room.take(record.bytes_count());
         page.outcomes.push(record);
-        if bytes > OUTCOMES_PAGE_BYTES_MAX {
+        if room.is_used_up() {
             return page;
         }
     }

@@ -24,6 +24,7 @@ use crate::attempts::attempt;
 use crate::blocks::{LeafPlace, OutcomeLeaf, Tip};
 use crate::messages::{ConsumedRecord, SentRecord};
 use crate::outcomes::outcome;
+use crate::page::Room;
 use crate::queries;
 use crate::spaces::{
     self, APPLIED, CONSUMED, ENTRIES, KEPT_FROM, LEAVES, LEFT, META, OPEN_LEAVES, OUTCOMES, OUTCOMES_BY_SLOT, SENT,
@@ -349,19 +350,21 @@ pub(crate) fn open_leaves(
     count_max: usize,
     is_wanted: impl Fn(&Leaf) -> bool,
 ) -> (Vec<(LeafPlace, Receipt)>, LeafPlace) {
-    let page = read.scan(OPEN_LEAVES, &[], &spaces::place_key(from), count_max);
-    let first_kept = LeafPlace { height: Kept::read(read).first, index: 0 };
-    let next = match page.last() {
-        Some((key, _)) if page.len() >= count_max => {
-            let last = spaces::place_of(key);
-            LeafPlace { index: last.index + 1, ..last }
-        }
-        _ => first_kept,
-    };
-    let leaf = |(key, stored): (Vec<u8>, Vec<u8>)| {
+    let stored = read.scan(OPEN_LEAVES, &[], &spaces::place_key(from), count_max);
+    let is_full = stored.len() >= count_max;
+    let (mut room, mut leaves) = (Room::new(count_max), Vec::new());
+    let mut next = from;
+    for (key, stored) in stored {
         let (place, open) = (spaces::place_of(&key), own_value::<OpenLeaf>(OPEN_LEAVES, &stored));
-        let receipt = is_wanted(&open.leaf).then(|| receipt_of(read, place, open)).flatten()?;
-        Some((place, receipt))
-    };
-    (page.into_iter().filter_map(leaf).collect(), next)
+        if room.is_used_up() {
+            return (leaves, place);
+        }
+        next = LeafPlace { index: place.index + 1, ..place };
+        if let Some(receipt) = is_wanted(&open.leaf).then(|| receipt_of(read, place, open)).flatten() {
+            room.take(queries::bytes_count(&receipt));
+            leaves.push((place, receipt));
+        }
+    }
+    let first_kept = LeafPlace { height: Kept::read(read).first, index: 0 };
+    (leaves, if is_full { next } else { first_kept })
 }

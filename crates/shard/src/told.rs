@@ -13,9 +13,9 @@
 
 use crate::blocks::{OutcomeLeaf, Tip};
 use crate::closing::shown_in;
-use crate::limits::OUTCOMES_PAGE_BYTES_MAX;
 use crate::outcomes::{OutcomeRecord, outcome};
 use crate::own_calls::{self, OwnPayload};
+use crate::page::Room;
 use crate::queries;
 use crate::retention::{Forgotten, Kept};
 use crate::spaces::{self, LEAVES, META, TIP};
@@ -76,7 +76,7 @@ pub struct ToldPage {
 }
 
 /// Tells the log from `from` on: up to `count_max` outcomes, [`TOLD_BLOCKS_COUNT_MAX`] blocks, and
-/// [`OUTCOMES_PAGE_BYTES_MAX`] with the last outcome.
+/// [`PAGE_BYTES_MAX`](crate::PAGE_BYTES_MAX) with the last outcome.
 ///
 /// # Errors
 /// [`Forgotten`] if what the first of those blocks did is kept no longer.
@@ -84,7 +84,7 @@ pub fn told(read: &impl Read, from: OutcomePlace, count_max: usize) -> Result<To
     Kept::read(read).check_block(from.height)?;
     let head = get_value(read, META, TIP).map_or(Height(0), |tip: Tip| tip.height);
     let mut page = ToldPage { blocks: Vec::new(), certificate: None, next: None, head };
-    let mut room = Room { outcomes_count: count_max, bytes: OUTCOMES_PAGE_BYTES_MAX };
+    let mut room = Room::new(count_max);
     let mut next = OutcomePlace { height: from.height.max(Height(1)), ..from };
     while let Some((header, certificate)) = queries::header(read, next.height) {
         if page.blocks.len() >= TOLD_BLOCKS_COUNT_MAX || room.is_used_up() {
@@ -97,24 +97,6 @@ pub fn told(read: &impl Read, from: OutcomePlace, count_max: usize) -> Result<To
         page.certificate = Some(certificate);
     }
     Ok(page)
-}
-
-/// What a page may still take.
-#[derive(Debug)]
-struct Room {
-    outcomes_count: usize,
-    bytes: usize,
-}
-
-impl Room {
-    fn is_used_up(&self) -> bool {
-        self.outcomes_count == 0 || self.bytes == 0
-    }
-
-    fn take(&mut self, bytes: usize) {
-        self.outcomes_count = self.outcomes_count.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(bytes);
-    }
 }
 
 /// The outcomes of a block from `index` on as far as there is room, and the first for which there is none.

@@ -76,6 +76,8 @@ pub const STATE_KEYS_COUNT_MAX: usize = 4096;
 pub const CODES_COUNT_MAX: usize = 64;
 /// Slots in one state proof.
 pub const PROOF_SLOTS_COUNT_MAX: usize = 64;
+/// Bytes after which a page of outcomes, blocks or leaves ends.
+pub const PAGE_BYTES_MAX: usize = ::shard::PAGE_BYTES_MAX;
 /// Outcomes in one page.
 pub const OUTCOMES_COUNT_MAX: usize = 1024;
 /// Hot keys in one answer.
@@ -86,6 +88,12 @@ pub const TOLD_BLOCKS_COUNT_MAX: usize = ::shard::TOLD_BLOCKS_COUNT_MAX;
 pub const BLOCKS_COUNT_MAX: usize = 256;
 /// Outbox leaves in one page.
 pub const OUTBOX_COUNT_MAX: usize = 256;
+/// Bytes of the largest message that a stock gRPC client takes.
+const STOCK_MESSAGE_BYTES_MAX: usize = 4 << 20;
+/// Bytes of a leaf's place and of the fields of a page's item, about.
+const ITEM_BYTES: usize = 64;
+const _: () = assert!(PAGE_BYTES_MAX + RECEIPT_BYTES_MAX + OUTBOX_COUNT_MAX * ITEM_BYTES <= STOCK_MESSAGE_BYTES_MAX);
+const _: () = assert!(DEAD_LETTERS_COUNT_MAX * (TEXT_BYTES_MAX + ITEM_BYTES) <= STOCK_MESSAGE_BYTES_MAX);
 /// Kinds a reader of an outbox may name.
 pub const LEAF_KINDS_COUNT_MAX: usize = 8;
 /// Receipts handed in by one call.

@@ -1,9 +1,11 @@
 //! The log: headers, receipts, and what the queries make of them.
 
 use super::world::{ETHER, S0, S1, START, World, user};
+use crate::page::PAGE_BYTES_MAX;
 use crate::queries::{self, OutcomeCursor};
+use crate::spaces;
 use crate::{Answer, Cause, Entry, Input, LeafPlace, OpenError, OutcomeLeaf, STORE_FORMAT, Shard};
-use primitives::{AttemptId, Digest, Epoch, Height, Machine, Read, Slot, Time, Verified};
+use primitives::{AttemptId, Digest, Epoch, Height, Machine, Read, Slot, Time, Verified, Write};
 use proof::{Fact, Header, LeafKind, SecretKey, Signer, ValidatorSet};
 
 fn busy_world() -> World {
@@ -80,6 +82,25 @@ fn pages_of_the_outbox_have_no_gaps() {
     )
     .unwrap();
     assert_eq!(votes.leaves.len(), 3);
+}
+
+#[test]
+fn headers_that_many_have_signed_are_told_in_pages_that_a_stock_client_takes() {
+    let mut world = World::new(1, [(user(1).address(), S0), (user(2).address(), S0)]);
+    let local = world.transfer(&user(1), user(2).address(), ETHER);
+    world.local(S0, &local);
+    let (header, one) = queries::header(world.store(S0), Height(1)).unwrap();
+    let signatures = vec![one.signatures[0]; proof::VALIDATORS_COUNT_MAX];
+    let signers = vec![0xff; proof::VALIDATORS_COUNT_MAX.div_ceil(8)];
+    let many = proof::Certificate { signers, signatures, ..one };
+    let row = |height| (spaces::height_key(Height(height)).to_vec(), primitives::encode(&(&header, &many)));
+    let rows = (1..=256).map(row).map(|(key, value)| Write::Put { space: spaces::HEADERS, key, value });
+    let mut store = world.store(S0).clone();
+    store.commit(&rows.collect::<Vec<_>>());
+    let page = queries::headers(&store, Height(1), 256);
+    let size = |header: &(Header, proof::Certificate)| primitives::encode(header).len();
+    assert!(page.len() > 1 && page[1..].iter().map(size).sum::<usize>() < PAGE_BYTES_MAX, "{}", page.len());
+    assert!(256 * size(&page[0]) > PAGE_BYTES_MAX);
 }
 
 #[test]

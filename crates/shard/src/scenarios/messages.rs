@@ -51,22 +51,27 @@ impl Post {
     /// The same to a contract of this domain.
     pub(super) fn send_to_domain(&mut self, domain: u32, to: Address, value: U256, deadline: Time) -> Verified<Fact> {
         let sent = self.world.facts(S0, LeafKind::Message).len();
+        self.dispatch(domain, to, (value, b"hello"), deadline);
+        let mut facts = self.world.facts(S0, LeafKind::Message);
+        assert_eq!(facts.len(), sent + 1);
+        facts.remove(sent)
+    }
+
+    /// Ping sends this value and body to a contract of this domain.
+    pub(super) fn dispatch(&mut self, domain: u32, to: Address, (value, body): (U256, &[u8]), deadline: Time) {
         let mut call = selector("send(uint32,bytes32,bytes,uint64,uint64)");
         call.extend(word(u64::from(domain)));
         call.extend(to.into_word());
         call.extend(word(5 * 32_u64));
         call.extend(word(500_000_u64));
         call.extend(word(deadline.0));
-        call.extend(word(5_u64));
-        call.extend(b"hello");
-        call.extend([0; 27]);
+        call.extend(word(body.len() as u64));
+        call.extend(body);
+        call.extend(vec![0; body.len().next_multiple_of(32) - body.len()]);
         let bytes = self.world.sign(&user(1), TxKind::Call(self.ping), value, call);
         let payload = self.world.payload(&[bytes]);
         let outcomes = self.world.local(S0, &payload);
         assert_eq!(outcomes[0].outcome.status, evm::Status::Success, "{:?}", outcomes[0].outcome);
-        let mut facts = self.world.facts(S0, LeafKind::Message);
-        assert_eq!(facts.len(), sent + 1);
-        facts.remove(sent)
     }
 
     fn refuse_all(&mut self) {

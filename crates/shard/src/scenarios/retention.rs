@@ -1,9 +1,10 @@
 //! What shards forget of old blocks, what they keep of them, and what they say then.
 
 use super::messages::{Post, id_of, post};
-use super::world::{ETHER, S0, S1, World, user};
+use super::world::{ETHER, NETWORK, S0, S1, World, user};
 use crate::blocks::LeafPlace;
-use crate::queries::{self, OutcomeCursor};
+use crate::page::PAGE_BYTES_MAX;
+use crate::queries::{self, OutboxPage, OutcomeCursor};
 use crate::retention::{Forgettings, Forgotten, Kept};
 use crate::spaces::{
     APPLIED, CONSUMED, ENTRIES, HEADERS, LEAVES, OPEN_LEAVES, OUTCOMES, OUTCOMES_BY_SLOT, SENT, UNENDED,
@@ -12,7 +13,7 @@ use crate::told::OutcomePlace;
 use crate::{AcknowledgeRefusal, Answer, DeliverRefusal, Input, LocalRefusal, Novelty};
 use alloy_primitives::U256;
 use primitives::{Height, ShardId, Slot, Time, Verified};
-use proof::{Fact, LeafKind};
+use proof::{Fact, LeafKind, domain_of};
 
 /// Has a shard forget what is older than `before`, as its node would.
 pub(super) fn forget(world: &mut World, shard: ShardId, before: Time) {
@@ -44,6 +45,9 @@ fn local(world: &mut World) {
     let payload = world.transfer(&user(1), user(2).address(), ETHER);
     world.local(S0, &payload);
 }
+
+/// What the mailbox takes of a message's body.
+const MAILBOX_BODY_BYTES_MAX: usize = 16 << 10;
 
 const FIRST: LeafPlace = LeafPlace { height: Height(1), index: 0 };
 
@@ -192,6 +196,44 @@ fn a_message_that_has_not_ended_is_carried_from_a_block_that_was_forgotten() {
     let answer = post.world.acknowledge(S0, &end);
     assert!(matches!(answer, Answer::Acknowledged { novelty: Novelty::New, .. }), "{answer:?}");
     assert_eq!(post.world.nodes[&S0].machine.value.in_flight, U256::ZERO);
+}
+
+/// All leaves that `page` gives from one page to the next, none of which has more bytes than half of what a stock client takes,
+/// but for its last leaf; and how many pages that were.
+fn paged(page: impl Fn(LeafPlace) -> OutboxPage) -> (Vec<LeafPlace>, usize) {
+    let (mut next, mut places, mut count) = (FIRST, Vec::new(), 0);
+    loop {
+        let page = page(next);
+        let sizes: Vec<usize> = page.leaves.iter().map(|(_, receipt)| receipt.to_bytes().len()).collect();
+        let before_the_last = sizes.iter().rev().skip(1).sum::<usize>();
+        assert!(before_the_last < PAGE_BYTES_MAX, "{} leaves of {sizes:?}", sizes.len());
+        places.extend(page.leaves.into_iter().map(|(place, _)| place));
+        if page.next.height > page.head {
+            return (places, count + 1);
+        }
+        assert!(page.next > next);
+        (next, count) = (page.next, count + 1);
+    }
+}
+
+#[test]
+fn an_outbox_of_the_largest_messages_is_told_in_pages_that_a_stock_client_takes() {
+    let mut post = post();
+    let (body, deadline, pong) = (vec![7; MAILBOX_BODY_BYTES_MAX], Time(post.world.now.0 + 3_600_000), post.pong);
+    let count = 2 * PAGE_BYTES_MAX / body.len() + 8;
+    for _ in 0..count {
+        post.dispatch(domain_of(NETWORK, S1), pong, (U256::ZERO, &body), deadline);
+    }
+    let kinds = [LeafKind::Message].into();
+    let store = post.world.store(S0);
+    let (kept, pages) = paged(|from| queries::outbox_page(store, from, 256, &kinds).unwrap());
+    assert_eq!((kept.len(), pages > 2), (count, true));
+    local_at(&mut post, S0); // So that the last message's block is not the newest.
+    forget_all(&mut post.world, S0);
+    let store = post.world.store(S0);
+    assert!(Kept::read(store).first > kept[count - 1].height);
+    let (open, pages) = paged(|from| queries::open_outbox_page(store, from, 256, &kinds));
+    assert_eq!((open, pages > 2), (kept, true));
 }
 
 #[test]
