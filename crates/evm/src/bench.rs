@@ -225,6 +225,11 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
+    /// Puts precompiles back to where they belong.
+    pub(crate) fn unmove(&mut self) {
+        self.moves = Moves::default();
+    }
+
     /// An account as the next run finds it.
     pub(crate) fn account(&mut self, address: Address) -> Result<Option<AccountState>, ExecuteError> {
         let account = self.recorder.account(address);

@@ -69,7 +69,9 @@ pub use simulate::{
     ACCESS_LIST_RUNS_MAX, Answered, CALL_GAS_MAX, CallPrice, CallRequest, ESTIMATE_RUNS_MAX, Estimate, Listed,
     access_list, answer, estimate, simulate,
 };
-pub use simulated_blocks::{BlockPlan, Checks, SimulateError, SimulatedCall, Transfers, simulate_blocks};
+pub use simulated_blocks::{
+    BlockPlan, Checks, SimulateError, SimulatedCall, TRANSFERS_ADDRESS, Transfers, simulate_blocks,
+};
 pub use state::{Overlap, State};
 pub use transaction::{
     RecoveredTransaction, SignedTransaction, TRANSACTION_BYTES_MAX, TransactionError, TransactionVerifier,

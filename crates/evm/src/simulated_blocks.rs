@@ -3,14 +3,18 @@
 //! Promise: all calls together use at most [`CALL_GAS_MAX`] gas, and none more than its block holds.
 //! Source: execution-apis, `eth_simulateV1`; geth, `internal/ethapi/simulate.go`.
 
+mod transfers;
+
 use crate::bench::{Bench, Ran, Rules};
 use crate::overrides::{AccountOverride, BlockOverrides};
 use crate::simulate::{answered, tx_env};
 use crate::{Answered, CALL_GAS_MAX, CallPrice, CallRequest, ExecuteError, Ground, View};
 use alloy_primitives::Address;
 use primitives::Slot;
-use revm_inspectors::transfer::TransferInspector;
 use std::collections::BTreeMap;
+use transfers::TransferLogs;
+
+pub use transfers::TRANSFERS_ADDRESS;
 
 /// A block that never was.
 #[derive(Debug, Clone)]
@@ -39,7 +43,7 @@ pub enum Checks {
 pub enum Transfers {
     /// Only what contracts log is told.
     Silent,
-    /// Wei that moves is told as if `0xee…ee` were a token of it.
+    /// Wei that moves is told as if [`TRANSFERS_ADDRESS`] were a token of it.
     Logged,
 }
 
@@ -104,6 +108,8 @@ impl Series<'_> {
             env.basefee = 0;
         }
         self.bench.block = env;
+        // Precompiles are where they belong in every block that does not move them itself: as in geth.
+        self.bench.unmove();
         for (address, wanted) in &plan.accounts {
             self.bench.replace(*address, wanted)?;
         }
@@ -153,10 +159,7 @@ impl Series<'_> {
         };
         match self.transfers {
             Transfers::Silent => self.bench.run(tx, rules),
-            Transfers::Logged => {
-                let mut inspector = TransferInspector::new(false).with_logs(true);
-                self.bench.watch(tx, rules, &mut inspector)
-            }
+            Transfers::Logged => self.bench.watch(tx, rules, &mut TransferLogs::default()),
         }
     }
 }

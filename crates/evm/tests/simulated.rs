@@ -7,11 +7,13 @@ use alloy_eips::eip2930::AccessListItem;
 use alloy_primitives::hex;
 use dovetail_evm as evm;
 use evm::{
-    AccountOverride, Address, Answered, B256, BlockOverrides, CALL_GAS_MAX, CallPrice, CallRequest, Data, Estimate,
-    ExecuteError, Ground, Invalid, Listed, Overrides, Status, StorageOverride, U256,
+    AccountOverride, Address, Answered, B256, BlockOverrides, BlockPlan, CALL_GAS_MAX, CallPrice, CallRequest, Checks,
+    Data, Estimate, ExecuteError, Ground, Invalid, Listed, Overrides, SimulatedCall, Status, StorageOverride,
+    Transfers, U256,
 };
 use fixture::{World, wei};
 use primitives::Slot;
+use std::collections::BTreeMap;
 
 const CONTRACT: Address = Address::repeat_byte(0xc0);
 const OTHER: Address = Address::repeat_byte(0x0d);
@@ -218,4 +220,83 @@ fn an_access_list_of_a_call_that_fails_says_why() {
     assert_eq!(listed.error.as_deref(), Some("invalid opcode: INVALID"));
     assert_eq!(listed.access_list.0[0].address, CONTRACT);
     assert_eq!(list(&world("5f5ffd"), &call()).error.as_deref(), Some("execution reverted"));
+}
+
+/// The calls of one block that never was.
+fn plan(slot: u64, calls: &[CallRequest]) -> BlockPlan {
+    BlockPlan { slot: Slot(slot), block: BlockOverrides::default(), accounts: BTreeMap::new(), calls: calls.to_vec() }
+}
+
+fn simulated(world: &World, plans: &[BlockPlan]) -> Vec<Vec<SimulatedCall>> {
+    let asked = (Checks::AsCalls, Transfers::Logged);
+    over(world, |ground, state| evm::simulate_blocks(ground, plans, asked, state)).unwrap()
+}
+
+/// What a call's logs of moved wei say: from whom, to whom, how much.
+fn moved(call: &SimulatedCall) -> Vec<(Address, Address, u64)> {
+    let of = |log: &evm::Log| {
+        assert_eq!(log.address, evm::TRANSFERS_ADDRESS);
+        let address = |topic: usize| Address::from_word(log.topics[topic]);
+        (address(1), address(2), U256::from_be_slice(&log.data).to())
+    };
+    call.answered.outcome.logs.iter().map(of).collect()
+}
+
+/// CALL, or CALLCODE, of an address with so much wei.
+fn sending(opcode: &str, to: Address, wei: u8) -> String {
+    format!("5f5f5f5f60{wei:02x}73{}5a{opcode}50", hex::encode(to))
+}
+
+#[test]
+fn wei_that_moves_is_logged_where_nothing_takes_it_back() {
+    let (friend, heir) = (Address::repeat_byte(0x77), Address::repeat_byte(0x88));
+    let creates = "5f5f6002f050"; // With two wei, of nothing.
+    let fails_to_create = "60fd5f5360015f6002f050"; // REVERT with nothing on the stack.
+    let code = [
+        &sending("f1", OTHER, 3),
+        &sending("f1", friend, 4),
+        &sending("f2", friend, 1),
+        creates,
+        fails_to_create,
+        &format!("73{}ff", hex::encode(heir)),
+    ];
+    let mut world = world(&code.concat());
+    world.deploy(OTHER, "5f5ffd");
+    let own = Address::repeat_byte(0x0e);
+    world.deploy(own, "30ff"); // Destroys itself for itself.
+    let from = world.sender(0);
+    let call = |to, value: u64| CallRequest { from, to: Some(to), value: U256::from(value), ..CallRequest::default() };
+    let calls = &simulated(&world, &[plan(1001, &[call(CONTRACT, 20), call(OTHER, 5), call(own, 6)])])[0];
+    let created = CONTRACT.create(1);
+    let expected = [(from, CONTRACT, 20), (CONTRACT, friend, 4), (CONTRACT, created, 2), (CONTRACT, heir, 20 - 4 - 2)];
+    assert_eq!(moved(&calls[0]), expected);
+    assert_eq!((calls[1].answered.outcome.status, moved(&calls[1])), (Status::Reverted, Vec::new()));
+    assert_eq!(moved(&calls[2]), [(from, own, 6), (own, own, 6)]);
+}
+
+#[test]
+fn what_a_frame_that_failed_logged_goes_with_it_and_nothing_else() {
+    let (inner, friend) = (Address::repeat_byte(0x1e), Address::repeat_byte(0x77));
+    // Logs, lets the inner one send wei and fail, logs again.
+    let mut world = world(&format!("5f5fa0{}5f5fa0", sending("f1", inner, 9)));
+    world.deploy(inner, &format!("5f5fa0{}5f5ffd", sending("f1", friend, 4)));
+    let call = CallRequest { from: world.sender(0), value: U256::from(10), ..call() };
+    let calls = &simulated(&world, &[plan(1001, &[call])])[0];
+    let emitters: Vec<Address> = calls[0].answered.outcome.logs.iter().map(|log| log.address).collect();
+    assert_eq!(emitters, [evm::TRANSFERS_ADDRESS, CONTRACT, CONTRACT]);
+}
+
+#[test]
+fn a_precompile_is_back_in_its_place_in_the_block_after_the_one_that_moved_it() {
+    let world = world("");
+    let (identity, elsewhere) = (Address::with_last_byte(4), Address::repeat_byte(0x44));
+    let says = |to| CallRequest { to: Some(to), input: Data::from(vec![1, 2]), ..CallRequest::default() };
+    let calls = [says(identity), says(elsewhere)];
+    let away = AccountOverride { precompile_to: Some(elsewhere), ..AccountOverride::default() };
+    let moves = BlockPlan { accounts: [(identity, away)].into(), ..plan(1001, &calls) };
+    let blocks = simulated(&world, &[moves.clone(), plan(1002, &calls), BlockPlan { slot: Slot(1003), ..moves }]);
+    let outputs = |block: &[SimulatedCall]| -> Vec<usize> {
+        block.iter().map(|call| call.answered.outcome.output.len()).collect()
+    };
+    assert_eq!(blocks.iter().map(|block| outputs(block)).collect::<Vec<_>>(), [[0, 2], [2, 0], [0, 2]]);
 }

@@ -18,12 +18,12 @@ use super::view::{BlockView, Detail, hex, unsigned_bytes};
 use crate::rejection::Rejection;
 use crate::state::{LeafPlace, OutcomeRecord};
 use alloy_consensus::{TxEip1559, TxEip2930, TxEip4844, TxEip7702, TxLegacy, TypedTransaction};
-use alloy_primitives::{Address, TxKind, keccak256};
+use alloy_primitives::{TxKind, keccak256};
 use alloy_rpc_types_eth::BlockId;
 use alloy_rpc_types_eth::simulate::{MAX_SIMULATE_BLOCKS, SimBlock, SimulatePayload};
 use evm::{
     BlockPlan, CallPrice, CallRequest, Checks, ExecuteError, Ground, Invalid, NetworkParams, SimulateError,
-    SimulatedCall, Status, Transfers, simulate_blocks,
+    SimulatedCall, Status, TRANSFERS_ADDRESS, Transfers, simulate_blocks,
 };
 use jsonrpsee::RpcModule;
 use jsonrpsee::core::RegisterMethodError;
@@ -34,9 +34,6 @@ use std::collections::BTreeMap;
 
 /// The most calls of one simulation.
 pub(super) const SIMULATED_CALLS_COUNT_MAX: usize = 1_000;
-
-/// Who logs wei that moves, where that is asked for.
-const TRANSFERS_ADDRESS: Address = Address::repeat_byte(0xee);
 
 const NUMBERS_CODE: i32 = -38_020;
 const TIMES_CODE: i32 = -38_021;
