@@ -17,8 +17,9 @@ use crate::limits::{FILTERS_PER_CLIENT_COUNT_MAX, HEAVY_READS_COUNT_MAX, UNREAD_
 use crate::rejection::{Reason, Rejection};
 use crate::server::{Networks, Proxies, ProxyHeader, Seats};
 use crate::state::{LeafPlace, OutcomeRecord};
-use alloy_consensus::{EthereumTxEnvelope, SignableTransaction, TxEip1559, TxEip4844};
+use alloy_consensus::{BlockBody, EthereumTxEnvelope, Header, SignableTransaction, TxEip1559, TxEip4844};
 use alloy_eips::eip2718::Encodable2718;
+use alloy_eips::eip4895::Withdrawals;
 use alloy_primitives::{Address, B256, Bloom, Bytes, TxKind, U256, address, hex, keccak256};
 use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
@@ -450,6 +451,24 @@ async fn a_header_is_its_block_without_what_the_block_holds() {
     assert_eq!(answer("eth_getHeaderByHash", json!([block["hash"]])).await, block);
     assert_eq!(answer("eth_getHeaderByNumber", json!(["0x7d1"])).await, Value::Null);
     assert_eq!(answer("eth_getHeaderByHash", json!([B256::repeat_byte(1)])).await, Value::Null);
+}
+
+#[tokio::test]
+async fn a_block_is_as_large_as_ethereum_writes_it() {
+    // With two transactions and a delivery, with one transaction, with nothing.
+    for (number, count) in [("0x3f2", 3), ("0x5dc", 1), ("0x7d0", 0)] {
+        let block = answer("eth_getBlockByNumber", json!([number, false])).await;
+        let mut transactions = Vec::new();
+        for hash in block["transactions"].as_array().unwrap() {
+            let raw: Bytes = serde_json::from_value(answer("debug_getRawTransaction", json!([hash])).await).unwrap();
+            transactions.push(raw);
+        }
+        assert_eq!(transactions.len(), count);
+        let header: alloy_rpc_types_eth::Header = serde_json::from_value(block.clone()).unwrap();
+        let body = BlockBody { transactions, ommers: Vec::<Header>::new(), withdrawals: Some(Withdrawals::default()) };
+        let written = alloy_rlp::encode(alloy_consensus::Block { header: header.inner, body });
+        assert_eq!(block["size"], format!("{:#x}", written.len()), "{number}");
+    }
 }
 
 #[tokio::test]
@@ -941,6 +960,25 @@ async fn a_call_is_traced_by_whichever_tracer_is_named() {
     assert_eq!(parity["trace"][0]["error"], "Reverted", "{parity}");
     let (code, _) = refusal("debug_traceCall", json!([call, "latest", {"tracer": "{result: 1}"}])).await;
     assert_eq!(code, -32602);
+}
+
+#[tokio::test]
+async fn tracers_under_one_have_settings_or_none_as_in_geth() {
+    let call = json!({"to": TOKEN, "input": "0x010203040506"});
+    let tracers = ["callTracer", "prestateTracer", "4byteTracer", "noopTracer", "flatCallTracer"];
+    for settings in [json!({}), Value::Null] {
+        let config: Value = tracers.iter().map(|name| ((*name).to_owned(), settings.clone())).collect();
+        let options = json!({"tracer": "muxTracer", "tracerConfig": config});
+        let all = answer("debug_traceCall", json!([call, "latest", options])).await;
+        assert_eq!(all.as_object().unwrap().len(), tracers.len(), "{all}");
+        for name in tracers {
+            let one =
+                answer("debug_traceCall", json!([call, "latest", {"tracer": name, "tracerConfig": settings}])).await;
+            assert_eq!(all[name], one, "{name}");
+        }
+    }
+    let unknown = json!({"tracer": "muxTracer", "tracerConfig": {"myTracer": {}}});
+    assert_eq!(refusal("debug_traceCall", json!([call, "latest", unknown])).await.0, -32602);
 }
 
 /// The sender pays with wei that it only has here.

@@ -20,7 +20,9 @@ use crate::state::OutcomeRecord;
 use alloy_primitives::B256;
 use alloy_primitives::map::HashSet;
 use alloy_rpc_types_eth::{BlockId, BlockNumberOrTag, TransactionRequest};
-use alloy_rpc_types_trace::geth::{GethDebugTracingCallOptions, GethDebugTracingOptions};
+use alloy_rpc_types_trace::geth::{
+    GethDebugBuiltInTracerType, GethDebugTracerType, GethDebugTracingCallOptions, GethDebugTracingOptions,
+};
 use alloy_rpc_types_trace::parity::TraceResultsWithTransactionHash;
 use evm::trace::{
     Committed, LocalizedTransactionTrace, Trace, TraceResults, TraceType, Tracer, Wanted, trace_block, trace_call,
@@ -60,6 +62,20 @@ pub(super) fn register<C: Chain>(module: &mut RpcModule<Node<C>>) -> Result<(), 
     Ok(())
 }
 
+/// geth's tracer of these options. Those under its muxTracer have settings or none, as they like; the library wants none for those
+/// that know no settings, and some for the others.
+fn tracer_of(mut options: GethDebugTracingOptions) -> Tracer {
+    let is_mux = options.tracer == Some(GethDebugTracerType::BuiltInTracer(GethDebugBuiltInTracerType::MuxTracer));
+    for (name, settings) in options.tracer_config.0.as_object_mut().filter(|_| is_mux).into_iter().flatten() {
+        match name.as_str() {
+            "4byteTracer" | "noopTracer" => *settings = Value::Null,
+            _ if settings.is_null() => *settings = json!({}),
+            _ => {}
+        }
+    }
+    Tracer::Geth(Box::new(options))
+}
+
 /// What ran at one slot, to be run again.
 struct Past {
     slot: Slot,
@@ -76,7 +92,7 @@ impl<C: Chain> Node<C> {
         }
         let overrides = overrides_of(self.chain.params(), options.state_overrides, options.block_overrides)?;
         let call = CallRequest { overrides, ..call_of(request, self.chain.params().network)? };
-        self.traced_call(call, id, Tracer::Geth(Box::new(options.tracing_options))).await
+        self.traced_call(call, id, tracer_of(options.tracing_options)).await
     }
 
     async fn trace_call(&self, params: Params<'static>) -> Answer<Value> {
@@ -102,7 +118,7 @@ impl<C: Chain> Node<C> {
         let Some((slot, index)) = self.placed(hash).await? else {
             return Err(error(SERVER_ERROR_CODE, "transaction not found"));
         };
-        let mut traces = self.traces(slot, Wanted::One(index), Tracer::Geth(Box::new(options))).await?;
+        let mut traces = self.traces(slot, Wanted::One(index), tracer_of(options)).await?;
         traces.pop().map_or_else(|| Err(lost(hash)), |(_, trace)| geth(&trace))
     }
 
@@ -115,7 +131,7 @@ impl<C: Chain> Node<C> {
             // There is no state before it. geth's words.
             return Err(error(SERVER_ERROR_CODE, "genesis is not traceable"));
         }
-        let traces = self.traces(slot, Wanted::All, Tracer::Geth(Box::new(options))).await?;
+        let traces = self.traces(slot, Wanted::All, tracer_of(options)).await?;
         let told = traces.iter().map(|(place, trace)| Ok(json!({ "txHash": hashes[*place], "result": geth(trace)? })));
         told.collect()
     }

@@ -15,6 +15,7 @@ use alloy_eips::eip4844::{BLOB_TX_MIN_BLOB_GASPRICE, fake_exponential};
 use alloy_eips::eip4895::Withdrawals;
 use alloy_eips::eip7685::EMPTY_REQUESTS_HASH;
 use alloy_primitives::{Address, B64, B256, Bloom, Bytes, Signature, U256};
+use alloy_rlp::{EMPTY_LIST_CODE, Encodable, length_of_length};
 use alloy_rpc_types_eth::{Block, BlockTransactions, Header, Transaction};
 use evm::{NetworkParams, Outcome, SpecId, Status, SystemTransaction};
 use jsonrpsee::types::ErrorObjectOwned;
@@ -27,6 +28,9 @@ pub(super) const SYSTEM_TYPE: &str = "0x7e";
 
 /// The same, as the first byte of what stands for one in a block's tries.
 const SYSTEM_TYPE_ID: u8 = 0x7e;
+
+/// Bytes of an empty list in RLP.
+const EMPTY_LIST_BYTES: usize = 1;
 
 pub(super) type Envelope = EthereumTxEnvelope<TxEip4844>;
 
@@ -116,8 +120,15 @@ impl BlockView<'_> {
             requests_hash: self.has(SpecId::PRAGUE).then_some(EMPTY_REQUESTS_HASH),
             ..alloy_consensus::Header::default()
         };
-        let size = outcomes.iter().map(|record| record.bytes.len()).sum::<usize>();
+        let size = self.size(&inner);
         Header { hash: self.hash(), inner, total_difficulty: None, size: Some(U256::from(size)) }
+    }
+
+    /// Bytes of the block as Ethereum writes it (RLP), with its header as it is shown and its transactions as their root has them.
+    fn size(&self, header: &alloy_consensus::Header) -> usize {
+        let transactions = self.block.outcomes.iter().map(|record| written_length(&raw(record))).sum();
+        let withdrawals = if self.has(SpecId::SHANGHAI) { EMPTY_LIST_BYTES } else { 0 };
+        prefixed_length(header.length() + prefixed_length(transactions) + EMPTY_LIST_BYTES + withdrawals)
     }
 
     /// The root of the receipts, as Ethereum computes it.
@@ -226,6 +237,17 @@ pub(super) fn raw(record: &OutcomeRecord) -> Bytes {
         return [&[SYSTEM_TYPE_ID], record.transaction.as_slice()].concat().into();
     }
     record.bytes.clone().into()
+}
+
+/// Bytes of a transaction within a block: an old one is a list there, all others are text.
+fn written_length(transaction: &Bytes) -> usize {
+    let is_list = transaction.first().is_some_and(|first| *first >= EMPTY_LIST_CODE);
+    if is_list { transaction.len() } else { prefixed_length(transaction.len()) }
+}
+
+/// Bytes of a list or a text of RLP, with the length that stands before it.
+fn prefixed_length(length: usize) -> usize {
+    length_of_length(length) + length
 }
 
 /// A transaction under way in a line, as `txpool_inspect` gives it.
