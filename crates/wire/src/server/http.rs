@@ -13,7 +13,8 @@ use super::listener::Connection;
 use super::seats::Seat;
 use crate::limits::{DRAIN_TIMEOUT, HEADER_BUFFER_BYTES_MAX, HEADER_TIMEOUT};
 use bytes::Bytes;
-use http::{Request, Response};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -127,7 +128,11 @@ where
         request.extensions_mut().insert(from);
     }
     std::future::poll_fn(|context| service.poll_ready(context)).await.map_err(Into::into)?;
-    let response = service.call(request).await.map_err(Into::into)?;
+    let mut response = service.call(request).await.map_err(Into::into)?;
+    // Others wait for a place: the client is told that the connection ends here, so that it sends nothing after it.
+    if in_work.seat().is_wanted() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     Ok(response.map(|body| Counted::new(body, Some(in_work))))
 }
 
@@ -199,6 +204,20 @@ mod tests {
         assert!(is_answered(&mut other).await, "64 half-open connections locked others out");
         regular.write_all(GET).await.unwrap();
         assert!(regular.read(&mut [0; 64]).await.unwrap() > 0, "one that calls kept its place");
+    }
+
+    #[tokio::test]
+    async fn of_more_who_call_at_once_than_there_are_places_for_each_is_answered() {
+        let server = echo(8).await;
+        let calls = (0..200).map(|_| async {
+            let mut stream = TcpStream::connect(server.address).await.unwrap();
+            // Whoever has many connections to open says something on each when it gets to it.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            stream.write_all(GET).await.unwrap();
+            is_answered(&mut stream).await
+        });
+        let answered = futures_util::future::join_all(calls).await;
+        assert_eq!(answered.iter().filter(|answered| **answered).count(), 200);
     }
 
     #[tokio::test(start_paused = true)]

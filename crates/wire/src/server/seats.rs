@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! accept --> take a seat --------------------------> call --> call --> … --> the seat is free again
-//!              | full: the idlest connection without a call in work is dismissed
+//!              | full: the idlest connection that has been silent for a while is dismissed, one at a time;
+//!              | while there is none, who comes waits, and connections end with their answers
 //! ```
 //!
 //! Promise (I19): a listener holds no more connections, and no more bytes that its clients leave unread, than it is told;
@@ -18,7 +19,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// All seats of a listener. Clones are one.
@@ -52,6 +53,15 @@ pub(crate) enum Dismissal {
     /// The server has drained.
     #[error("the server is stopping")]
     Stopping,
+}
+
+/// Who goes first: the least.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Idleness {
+    /// A subscriber waits by right.
+    is_standing: bool,
+    has_called: bool,
+    active: Instant,
 }
 
 /// One connection's place.
@@ -93,24 +103,31 @@ impl Seats {
         }))
     }
 
-    /// A seat, as soon as there is one: where all are taken, the idlest connection is dismissed first. It waits only while
-    /// every connection has a call in work.
+    /// A seat, as soon as there is one: where all are taken, the idlest connection is dismissed first. It waits while every
+    /// connection has a call in work, or may be about to call.
     pub(crate) async fn take(&self) -> Held {
         loop {
             let freed = self.0.freed.notified();
             if let Some(held) = self.try_take() {
                 return held;
             }
-            freed.await;
+            let _ = timeout(SEAT_SILENT_MIN, freed).await;
         }
     }
 
     fn try_take(&self) -> Option<Held> {
         let mut seated = self.0.lock();
         if seated.len() >= self.0.count_max {
-            let idlest =
-                seated.values().filter_map(|seat| Some((seat.idleness()?, seat))).min_by_key(|(rank, _)| *rank);
-            if let Some((_, seat)) = idlest {
+            if seated.values().any(|seat| seat.dismissal() == Some(Dismissal::Idlest)) {
+                return None;
+            }
+            let idlest = seated
+                .values()
+                .filter_map(|seat| Some((seat.idleness()?, seat)))
+                .min_by(|(one, _), (other, _)| one.cmp(other));
+            if let Some((idleness, seat)) = idlest
+                && idleness.active.elapsed() >= SEAT_SILENT_MIN
+            {
                 seat.dismiss(Dismissal::Idlest);
             }
             return None;
@@ -119,6 +136,11 @@ impl Seats {
         let seat = Arc::new(Seat::new(number, Arc::clone(&self.0)));
         seated.insert(number, Arc::clone(&seat));
         Some(Held(seat))
+    }
+
+    /// Whether all are taken.
+    fn are_taken(&self) -> bool {
+        self.count() >= self.0.count_max
     }
 
     /// How many are taken.
@@ -308,6 +330,11 @@ impl Seat {
         self.lock().dismissal
     }
 
+    /// Whether somebody else may be waiting for a seat.
+    pub(crate) fn is_wanted(&self) -> bool {
+        Seats(Arc::clone(&self.hall)).are_taken()
+    }
+
     /// What ends when the connection is dismissed.
     pub(crate) fn dismissed(&self) -> CancellationToken {
         self.dismissed.clone()
@@ -333,12 +360,11 @@ impl Seat {
         }
     }
 
-    /// What the idlest has least of: whether it ever called, whether it stands, for a subscriber waits by right, and when it
-    /// was last active. None with a call in work, and none where it is on its way out.
-    fn idleness(&self) -> Option<(bool, bool, Instant)> {
+    /// What the idlest has least of. None with a call in work, and none where it is on its way out.
+    fn idleness(&self) -> Option<Idleness> {
         let state = self.lock();
         let is_idle = state.calls_count == 0 && state.dismissal.is_none();
-        is_idle.then_some((state.has_called, state.is_standing, state.active))
+        is_idle.then(|| Idleness { is_standing: state.is_standing, has_called: state.has_called, active: state.active })
     }
 
     fn free(&self) {
@@ -353,6 +379,9 @@ impl Seat {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// How long a connection has to be silent before somebody else may get its seat: its call may be on its way.
+const SEAT_SILENT_MIN: Duration = Duration::from_millis(200);
 
 /// How long until a connection is looked at again.
 pub(crate) const LOOK_INTERVAL: Duration = Duration::from_secs(10);
@@ -373,13 +402,26 @@ mod tests {
         drop(called.seat().begin());
         tokio::time::advance(Duration::from_secs(1)).await;
         assert!(seats.try_take().is_none());
-        let reasons = || [&calls, &called, &silent].map(|held| held.seat().dismissal());
-        assert_eq!(reasons(), [None, None, Some(Dismissal::Idlest)]);
+        let reasons = || [&calls, &called].map(|held| held.seat().dismissal());
+        assert_eq!((reasons(), silent.seat().dismissal()), ([None, None], Some(Dismissal::Idlest)));
         assert!(seats.try_take().is_none());
-        assert_eq!(reasons(), [None, Some(Dismissal::Idlest), Some(Dismissal::Idlest)]);
+        assert_eq!(reasons(), [None, None], "one place is about to be free");
         drop(silent);
-        assert!(seats.try_take().is_some());
+        let another = taken(&seats);
+        assert!(seats.try_take().is_none());
+        assert_eq!((reasons(), another.seat().dismissal()), ([None, Some(Dismissal::Idlest)], None));
         drop(in_work);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_just_come_or_called_is_not_sent_away() {
+        let seats = Seats::new(1);
+        let held = taken(&seats);
+        assert!(seats.try_take().is_none());
+        assert_eq!(held.seat().dismissal(), None);
+        tokio::time::advance(SEAT_SILENT_MIN).await;
+        assert!(held.seat().is_wanted() && seats.try_take().is_none());
+        assert_eq!(held.seat().dismissal(), Some(Dismissal::Idlest));
     }
 
     #[tokio::test]
@@ -433,8 +475,12 @@ mod tests {
         standing.seat().stand();
         tokio::time::advance(Duration::from_secs(1)).await;
         drop(called.seat().begin());
+        let reasons = || [&standing, &called].map(|held| held.seat().dismissal());
         assert!(seats.try_take().is_none());
-        assert_eq!([&standing, &called].map(|held| held.seat().dismissal()), [None, Some(Dismissal::Idlest)]);
+        assert_eq!(reasons(), [None, None]);
+        tokio::time::advance(SEAT_SILENT_MIN).await;
+        assert!(seats.try_take().is_none());
+        assert_eq!(reasons(), [None, Some(Dismissal::Idlest)]);
     }
 
     #[tokio::test]
