@@ -55,7 +55,8 @@ pub(crate) struct Reads {
 struct Known {
     values: BTreeMap<StateKey, StateValue>,
     codes: BTreeMap<B256, Bytecode>,
-    locked: bool,
+    /// What undecided attempts may change.
+    locked: BTreeSet<StateKey>,
     /// Of the closed block that is read, if one is.
     closed: Arc<State>,
     cached: Arc<CodeCache>,
@@ -166,18 +167,32 @@ impl Reads {
     where
         R: Future<Output = (Known, Result<T, Failure>)>,
     {
-        let mut known = self.nothing();
+        let (mut known, mut locked) = (self.nothing(), BTreeSet::new());
         for _ in 0..TRIES_COUNT_MAX {
             let result = self.complete(&mut known, None, &run).await;
             let (before, mut again) = (known.values.clone(), self.nothing());
             self.fetch(&mut again, before.keys().map(|key| Missing::Key(*key)).collect(), None).await?;
-            if again.values == before && !again.locked {
+            if again.values == before && again.locked.is_empty() {
                 return result;
             }
-            known.values = again.values;
+            (known.values, locked) = (again.values, again.locked);
             tokio::time::sleep(TRY_PAUSE).await;
         }
+        self.check_decided(&locked).await?;
         Err(Rejection::new(Reason::Stale, "what the call reads never stood still"))
+    }
+
+    /// Fails, with the attempt and its shards, for a key that an attempt of a closed slot may still change: then a shard does not
+    /// answer, and trying again is of no use yet.
+    async fn check_decided(&self, locked: &BTreeSet<StateKey>) -> Result<(), Rejection> {
+        let mut keys: BTreeMap<ShardId, Vec<StateKey>> = BTreeMap::new();
+        locked.iter().for_each(|key| keys.entry(self.network.placement.owner(*key)).or_default().push(*key));
+        let checks = keys.iter().map(|(shard, keys)| async move {
+            let status = self.shards.sound(*shard)?.shard.status().await.map_err(|error| named(*shard, error))?;
+            let Some(closed) = status.open.0.checked_sub(1).map(Slot) else { return Ok(()) };
+            self.ask(*shard, keys, &BTreeSet::new(), Some(closed)).await.map(drop)
+        });
+        try_join_all(checks).await.map(drop)
     }
 
     async fn complete<T, R>(
@@ -224,7 +239,8 @@ impl Reads {
             self.ask(shard, keys, codes.get(&shard).unwrap_or(&none), after)
         });
         for (asked, read) in try_join_all(asks).await? {
-            known.locked |= read.values.iter().any(|value| value.locked_by.is_some());
+            let locked = asked.iter().zip(&read.values).filter(|(_, value)| value.locked_by.is_some());
+            known.locked.extend(locked.map(|(key, _)| *key));
             let values = asked.into_iter().zip(read.values.into_iter().map(|value| value.value));
             let values: Vec<(StateKey, StateValue)> = values.collect();
             if let Some(slot) = after {
