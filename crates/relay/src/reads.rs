@@ -2,12 +2,12 @@
 
 use crate::{
     draft::own,
-    lane::{Cursor, LaneId, LaneState, Route},
+    lane::{Cursor, LaneId, LaneState, Queued, Route},
     record::{DeadLetter, Event, Leg, Life, Record},
     relay::scan_all,
     settings::spaces,
 };
-use primitives::{Read, Time};
+use primitives::{Read, Time, encode};
 use proof::{DeliveryStatus, MessageId};
 use std::collections::BTreeMap;
 
@@ -36,6 +36,9 @@ pub fn trace(read: &impl Read, id: MessageId) -> Option<Trace> {
     Some(Trace { message, source, destination, life, status, events })
 }
 
+/// How many of what waits are looked at for the oldest: of more, it is the oldest of some that their ids pick.
+const QUEUED_LOOKED_COUNT_MAX: usize = 1_024;
+
 /// How a route stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteStatus {
@@ -53,6 +56,8 @@ pub struct RouteStatus {
     pub delivered_count: u64,
     /// Messages acknowledged at their origin by this relay.
     pub acknowledged_count: u64,
+    /// Since when what waits longest has; where more than 1,024 wait on a leg, what of some of them has.
+    pub oldest: Option<Time>,
     /// When something last moved; zero when nothing has.
     pub progress: Time,
     /// The last failure that nothing has succeeded since, for a person; or empty.
@@ -70,7 +75,22 @@ pub fn routes(read: &impl Read) -> Vec<RouteStatus> {
     };
     let routes: std::collections::BTreeSet<_> = lanes.keys().map(route_of).collect();
     let state = |id: LaneId| lanes.get(&id).cloned().unwrap_or(LaneState::new());
-    routes.into_iter().map(|route| status(route, state(LaneId::out(route)), state(LaneId::back(route)))).collect()
+    let status_of = |route| {
+        let (out, back) = (LaneId::out(route), LaneId::back(route));
+        let oldest = [out, back].into_iter().filter_map(|lane| oldest(read, lane)).min();
+        RouteStatus { oldest, ..status(route, state(out), state(back)) }
+    };
+    routes.into_iter().map(status_of).collect()
+}
+
+/// When this relay took in what arrived first of what waits on a lane.
+fn oldest(read: &impl Read, lane: LaneId) -> Option<Time> {
+    let queue = read.scan(spaces::QUEUE, &encode(&lane), &[], QUEUED_LOOKED_COUNT_MAX);
+    let number = |value: &[u8]| own::<Queued>(spaces::QUEUE, value).number;
+    let (key, _) = queue.iter().min_by_key(|(_, value)| number(value))?;
+    let (_, id): (LaneId, MessageId) = own(spaces::QUEUE, key);
+    let record: Record = own(spaces::RECORDS, &read.get(spaces::RECORDS, id.0.as_slice())?);
+    record.events.first().map(|event| event.time)
 }
 
 fn status(route: Route, out: LaneState, back: LaneState) -> RouteStatus {
@@ -82,6 +102,7 @@ fn status(route: Route, out: LaneState, back: LaneState) -> RouteStatus {
         dead_count: out.dead_count + back.dead_count,
         delivered_count: out.done_count,
         acknowledged_count: back.done_count,
+        oldest: None,
         progress: out.progress.max(back.progress),
         last_error: if out.last_error.is_empty() { back.last_error } else { out.last_error },
     }

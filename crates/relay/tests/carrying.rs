@@ -66,6 +66,28 @@ fn messages_between_all_pairs_arrive_once_each() {
 }
 
 #[test]
+fn a_route_tells_since_when_the_oldest_of_what_waits_has() {
+    let mut world = World::new(2);
+    let oldest = |world: &World| {
+        let statuses = routes(&world.store);
+        statuses.into_iter().find(|status| status.route == route(0, 1)).and_then(|status| status.oldest)
+    };
+    world.dispatch(0, 1, 1);
+    world.run(5_000);
+    assert_eq!(oldest(&world), None, "nothing waits");
+    world.shard(1).down = true;
+    let first = world.dispatch(0, 1, 1);
+    world.run(1_000);
+    let since = trace(&world.store, first[0]).unwrap().events[0].time;
+    world.dispatch(0, 1, 20);
+    world.run(30_000);
+    assert_eq!(oldest(&world), Some(since));
+    world.shard(1).down = false;
+    world.run(120_000);
+    assert_eq!(oldest(&world), None);
+}
+
+#[test]
 fn an_answer_without_a_receipt_is_completed_by_the_outbox() {
     let mut world = World::new(2);
     world.shard(1).terse = true;

@@ -91,6 +91,8 @@ pub struct Route {
     pub dead_count: u64,
     /// Messages acknowledged since the relay's store began.
     pub acknowledged_count: u64,
+    /// Since when what waits longest has.
+    pub oldest: Option<Time>,
     /// When something last moved on it.
     pub progress: Option<Time>,
     /// The last failure, for a person; empty without one.

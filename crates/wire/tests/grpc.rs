@@ -374,6 +374,7 @@ fn route() -> Route {
         queued_count: 5,
         dead_count: 6,
         acknowledged_count: 7,
+        oldest: Some(Time(4)),
         progress: Some(Time(8)),
         last_error: "unreachable".into(),
     }

@@ -271,10 +271,11 @@ fn locks_line(locks: &LockCounts) -> String {
 fn route_line(route: &Route, now: Time) -> String {
     let Route { key, queued_count, dead_count, acknowledged_count, .. } = route;
     let paused = if route.paused { ", PAUSED" } else { "" };
+    let oldest = route.oldest.map_or(String::new(), |time| format!(", the oldest for {}", duration(now.since(time).0)));
     let moved = route.progress.map_or(String::new(), |time| format!(", moved {} ago", duration(now.since(time).0)));
     let error = if route.last_error.is_empty() { String::new() } else { format!("; last: {}", route.last_error) };
     format!(
-        "{} -> {}: {queued_count} under way, {acknowledged_count} carried, {dead_count} given up{moved}{paused}{error}",
+        "{} -> {}: {queued_count} under way{oldest}, {acknowledged_count} carried, {dead_count} given up{moved}{paused}{error}",
         key.source, key.destination
     )
 }
@@ -351,13 +352,15 @@ mod tests {
             queued_count: 4,
             dead_count: 0,
             acknowledged_count: 5,
+            oldest: Some(Time(NOW.0 - 9_000)),
             progress: Some(Time(NOW.0 - 7_000)),
             last_error: String::new(),
         }];
         let (text, faults) = told(&[seen], NOW);
         assert_eq!(faults, 0, "{text}");
         assert!(text.contains("12 keys are locked by 3 attempts, 2 messages wait for one; most met: "), "{text}");
-        assert!(text.contains("1 -> 2: 4 under way, 5 carried, 0 given up, moved 7 s ago"), "{text}");
+        let route = "1 -> 2: 4 under way, the oldest for 9 s, 5 carried, 0 given up, moved 7 s ago";
+        assert!(text.contains(route), "{text}");
     }
 
     #[test]

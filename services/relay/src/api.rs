@@ -126,6 +126,7 @@ impl Node {
             queued_count: status.queued_count,
             dead_count: status.dead_count,
             acknowledged_count: status.acknowledged_count,
+            oldest: status.oldest,
             progress: (status.progress.0 > 0).then_some(status.progress),
             last_error: status.last_error,
         }

@@ -127,6 +127,7 @@ impl From<Route> for v1::Route {
             acknowledged_count: route.acknowledged_count,
             progress_time_ms: route.progress.map_or(0, |time| time.0),
             last_error: cut(route.last_error),
+            oldest_time_ms: route.oldest.map_or(0, |time| time.0),
         }
     }
 }
@@ -143,6 +144,7 @@ impl TryFrom<v1::Route> for Route {
             dead_count: route.dead_count,
             acknowledged_count: route.acknowledged_count,
             progress: (route.progress_time_ms > 0).then_some(Time(route.progress_time_ms)),
+            oldest: (route.oldest_time_ms > 0).then_some(Time(route.oldest_time_ms)),
             last_error: route.last_error,
         })
     }

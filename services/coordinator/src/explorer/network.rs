@@ -148,6 +148,7 @@ impl Explorer {
             "queued": route.queued_count,
             "dead": route.dead_count,
             "acknowledged": route.acknowledged_count,
+            "oldestSince": route.oldest.map(|time| time.0),
             "movedAt": route.progress.map(|time| time.0),
             "lastError": route.last_error,
         })
