@@ -4,20 +4,21 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 #![allow(clippy::similar_names, reason = "Ping and Pong are the contracts' names")]
 
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_sol_types::{SolCall, SolValue};
 use cluster::anvil::{self, Anvil, CHAIN_ID, Hyperlane};
-use cluster::bridge::{self, Bridge};
+use cluster::bridge::{self, Bridge, Places};
 use cluster::client::{Client, until};
 use cluster::{Cluster, Plan};
 use dovetail_tests::testnet::program;
 use evm::mailbox_address;
-use eyre::Result;
+use eyre::{Result, ensure, eyre};
 use fixtures::contracts::{Artifact, Ping, Pong};
 use fixtures::hyperlane::ForeignMailbox;
 use fixtures::wallet::{Call, Wallet};
 use primitives::ShardId;
 use proof::domain_of;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::process::Command;
 use tempfile::TempDir;
@@ -51,8 +52,9 @@ impl Both {
         let (dir, mut wallet) = (tempfile::tempdir()?, Wallet::development(CHAIN_ID, 0)?);
         let [ping, pong] = [0, 1].map(|nonce| wallet.address().create(nonce));
         let pinned: BTreeMap<_, _> = [ping, pong, wallet.address()].map(|address| (address, HERE.0)).into();
-        let routes = vec![bridge::route(hyperlane.mailbox)?];
-        let plan = Plan { pinned, routes, relays: 1, program: program()?, ..Plan::development(2)? };
+        let (places, routes) = (Places::reserve()?, vec![bridge::route(hyperlane.mailbox)?]);
+        let bridges = places.asked();
+        let plan = Plan { pinned, routes, bridges, relays: 1, program: program()?, ..Plan::development(2)? };
         let cluster = Cluster::start(plan, &dir.path().join("network"))?;
         let client = cluster.client(0)?;
         for artifact in [Artifact::PING, Artifact::PONG] {
@@ -62,12 +64,12 @@ impl Both {
         // There is one anvil: its endpoint under two names stands for two providers.
         let second = anvil.url().replace("127.0.0.1", "localhost");
         let endpoints = [anvil.url().to_owned(), second];
-        let bridge = Bridge::start(&cluster, &program()?, &endpoints, &anvil, &dir.path().join("bridge"))?;
+        let bridge = Bridge::start(places, (&cluster, &program()?), (&anvil, &endpoints), &dir.path().join("bridge"))?;
         Ok(Some(Self { dir, cluster, client, anvil, hyperlane, bridge, wallet, ping, pong, pong_there }))
     }
 
-    /// Ping here sends to Pong there.
-    async fn send_out(&mut self, body: &[u8]) -> Result<()> {
+    /// Ping here sends to Pong there; the message's id.
+    async fn send_out(&mut self, body: &[u8]) -> Result<B256> {
         let send = Ping::sendCall {
             destination: CHAIN_ID as u32,
             recipient: self.pong_there.into_word(),
@@ -75,8 +77,9 @@ impl Both {
             gasLimit: 200_000,
             deadlineMs: u64::MAX,
         };
-        self.client.succeed(&mut self.wallet, &Call::to(self.ping, send.abi_encode())).await?;
-        Ok(())
+        let settled = self.client.succeed(&mut self.wallet, &Call::to(self.ping, send.abi_encode())).await?;
+        let of_mailbox = settled.first()?.logs.iter().find(|log| log.address == mailbox_address(HERE));
+        Ok(*of_mailbox.and_then(|log| log.topics.get(1)).ok_or_else(|| eyre!("nothing was sent"))?)
     }
 
     /// An account there sends to Pong here.
@@ -89,6 +92,30 @@ impl Both {
         };
         self.anvil.send(self.hyperlane.mailbox, &dispatch).await?;
         Ok(())
+    }
+
+    /// The one log of `event` that the mailbox there wrote of `message`, or of any but that.
+    async fn log_there(&self, event: &str, message: Result<B256, B256>) -> Result<Value> {
+        let filter = json!({ "fromBlock": "0x0", "address": self.hyperlane.mailbox, "topics": [keccak256(event)] });
+        let mut logs: Vec<Value> = self.anvil.rpc().request("eth_getLogs", json!([filter])).await?;
+        logs.retain(|log| match message {
+            Ok(message) => log["topics"][1] == json!(message),
+            Err(other) => log["topics"][1] != json!(other),
+        });
+        ensure!(logs.len() == 1, "{event}: {logs:?}");
+        Ok(logs.remove(0))
+    }
+
+    /// What the explorer tells of a message, as soon as it tells a transaction there that did `step` and is final.
+    async fn explained(&self, id: B256, step: &str) -> Value {
+        let path = format!("/explorer/api/v1/messages/{id}");
+        let told = until("a transaction of the foreign chain", || async {
+            let told = self.client.rpc().get(&path).await?;
+            let is_it = |hop: &Value| hop["step"] == step && hop["state"] == "final";
+            let hops = told["foreign"]["hops"].as_array().cloned().unwrap_or_default();
+            Ok(hops.iter().any(is_it).then_some(told))
+        });
+        told.await.unwrap_or_else(|error| panic!("{error}\n{}", self.bridge.logs()))
     }
 
     async fn received_there(&self) -> Result<U256> {
@@ -139,7 +166,7 @@ impl Both {
 }
 
 fn key_of(origin: u32, sender: Address, body: &[u8]) -> B256 {
-    alloy_primitives::keccak256((origin, sender.into_word(), Bytes::from(body.to_vec())).abi_encode_params())
+    keccak256((origin, sender.into_word(), Bytes::from(body.to_vec())).abi_encode_params())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -156,6 +183,54 @@ async fn a_message_goes_out_and_one_comes_in_through_hyperlanes_own_contracts() 
     both.ended(1).await;
     let report = both.judge();
     assert_eq!((report.foreign_messages, report.messages_under_way), (1, 0));
+}
+
+/// The hop of this step, which every attestor tells as the chain's own log has it.
+fn assert_hop(told: &Value, step: &str, log: &Value) {
+    let hops = told["foreign"]["hops"].as_array().unwrap();
+    let hops: Vec<_> = hops.iter().filter(|hop| hop["step"] == step).collect();
+    assert_eq!(hops.len(), 1, "{told}");
+    let hop = hops[0];
+    assert_eq!((&hop["transaction"], &hop["blockHash"]), (&log["transactionHash"], &log["blockHash"]), "{told}");
+    let number = log["blockNumber"].as_str().unwrap().trim_start_matches("0x");
+    assert_eq!(hop["block"].as_u64(), Some(u64::from_str_radix(number, 16).unwrap()), "{told}");
+    assert!(!hop["toldBy"].as_array().unwrap().is_empty(), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_explorer_tells_the_transactions_there_and_who_is_silent() {
+    let Some(mut both) = Both::start().await.unwrap() else { return };
+    let out = both.send_out(b"out").await.unwrap();
+    both.send_in(b"in").await.unwrap();
+    both.arrive(1).await;
+    both.ended(1).await;
+    let told = both.explained(out, "processed").await;
+    let out: B256 = serde_json::from_value(told["message"]["v3Id"].clone()).unwrap();
+    assert_hop(&told, "processed", &both.log_there("ProcessId(bytes32)", Ok(out)).await.unwrap());
+    assert_eq!((&told["isOver"], &told["foreign"]["chainId"]), (&json!(true), &json!(CHAIN_ID)));
+    // What an account there sent is told by the one that sent it: nobody without code is told how it ended.
+    let dispatched = both.log_there("DispatchId(bytes32)", Err(B256::ZERO)).await.unwrap();
+    let id: B256 = serde_json::from_value(dispatched["topics"][1].clone()).unwrap();
+    let told = both.explained(id, "dispatched").await;
+    assert_hop(&told, "dispatched", &dispatched);
+    assert_eq!(told["foreign"]["hops"].as_array().map(Vec::len), Some(1), "{told}");
+    // A journal has it after a restart too; who is away is named, and the others tell it.
+    both.bridge.kill_carrier().unwrap();
+    both.bridge.kill_attestor(0).unwrap();
+    both.bridge.kill_attestor(1).unwrap();
+    both.bridge.start_attestor(1).unwrap();
+    let alone = until("those that are away", || async {
+        let told = both.client.rpc().get(&format!("/explorer/api/v1/messages/{id}")).await?;
+        let silent: Vec<bool> =
+            told["foreign"]["nodes"].as_array().unwrap().iter().map(|node| !node["silent"].is_null()).collect();
+        Ok((silent == [true, false, false, true]).then_some(told))
+    });
+    let told = alone.await.unwrap();
+    assert_eq!(told["foreign"]["hops"][0]["toldBy"], json!([1, 2]), "{told}");
+    assert_hop(&told, "dispatched", &dispatched);
+    both.bridge.start_attestor(0).unwrap();
+    both.bridge.start_carrier().unwrap();
+    assert_eq!(both.judge().messages_under_way, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -84,6 +84,8 @@ pub struct MailboxEvents {
     pub dispatched: Vec<Vec<u8>>,
     /// Every message that was processed, its recipient having run to its end.
     pub processed: Vec<ProcessedMessage>,
+    /// The transaction of each, those of dispatches first: told by whoever showed the receipts, as no header commits to it.
+    pub transactions: Vec<B256>,
 }
 
 /// A message that was processed.

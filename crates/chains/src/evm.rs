@@ -117,8 +117,8 @@ impl EvmChain {
         Disagreement { chain_id: self.chain_id, number, shown }
     }
 
-    /// The logs of `block`, from whichever endpoint shows receipts that its header commits to.
-    async fn logs(&self, block: &Head) -> Result<Vec<Log>, ChainError> {
+    /// The logs of `block`, each with its transaction, from whichever endpoint shows receipts that its header commits to.
+    async fn logs(&self, block: &Head) -> Result<Vec<(B256, Log)>, ChainError> {
         let mut said = Vec::new();
         for endpoint in &self.endpoints {
             match receipts(endpoint, block).await {
@@ -157,18 +157,21 @@ impl Chain for EvmChain {
 }
 
 /// What these logs say that `mailbox` did.
-fn events(mailbox: Address, logs: &[Log]) -> MailboxEvents {
-    let (mut events, mut origin) = (MailboxEvents::default(), None);
-    for log in logs.iter().filter(|log| log.address == mailbox) {
+fn events(mailbox: Address, logs: &[(B256, Log)]) -> MailboxEvents {
+    let (mut events, mut processing, mut origin) = (MailboxEvents::default(), Vec::new(), None);
+    for (transaction, log) in logs.iter().filter(|(_, log)| log.address == mailbox) {
         if let Ok(dispatch) = Dispatch::decode_log(log) {
             events.dispatched.push(dispatch.data.message.to_vec());
+            events.transactions.push(*transaction);
         } else if let Ok(process) = Process::decode_log(log) {
             origin = Some(process.data.origin);
         } else if let (Ok(done), Some(origin)) = (ProcessId::decode_log(log), origin.take()) {
             // The mailbox logs the two one after the other, before it calls anybody.
             events.processed.push(ProcessedMessage { origin, id: done.data.messageId });
+            processing.push(*transaction);
         }
     }
+    events.transactions.append(&mut processing);
     events
 }
 
@@ -179,8 +182,8 @@ async fn header(endpoint: &Endpoint, block: serde_json::Value) -> Result<Header,
     Ok(header.ok_or_else(|| EndpointError::Garbage("no such block".to_owned()))?.inner)
 }
 
-/// The logs of a block, if the receipts are the ones that its header commits to.
-async fn receipts(endpoint: &Endpoint, block: &Head) -> Result<Vec<Log>, EndpointError> {
+/// The logs of a block, each with its transaction, if the receipts are the ones that its header commits to.
+async fn receipts(endpoint: &Endpoint, block: &Head) -> Result<Vec<(B256, Log)>, EndpointError> {
     let number = format!("{:#x}", block.number);
     let answer = endpoint.call::<Option<Vec<TransactionReceipt>>>("eth_getBlockReceipts", json!([number])).await;
     let receipts = match answer {
@@ -189,12 +192,15 @@ async fn receipts(endpoint: &Endpoint, block: &Head) -> Result<Vec<Log>, Endpoin
         Err(EndpointError::Refused { .. }) => receipts_one_by_one(endpoint, block).await?,
         Err(error) => return Err(error),
     };
-    let receipts: Vec<ReceiptEnvelope<Log>> =
-        receipts.into_iter().map(|receipt| receipt.inner.into_primitives_receipt()).collect();
+    let (transactions, receipts): (Vec<B256>, Vec<ReceiptEnvelope<Log>>) =
+        receipts.into_iter().map(|receipt| (receipt.transaction_hash, receipt.inner.into_primitives_receipt())).unzip();
     if calculate_receipt_root(&receipts) != block.receipts_root {
         return Err(EndpointError::Garbage("receipts of another block".to_owned()));
     }
-    Ok(receipts.iter().flat_map(|receipt| receipt.logs().to_vec()).collect())
+    let logs = |(transaction, receipt): (B256, &ReceiptEnvelope<Log>)| {
+        receipt.logs().iter().map(move |log| (transaction, log.clone())).collect::<Vec<_>>()
+    };
+    Ok(transactions.into_iter().zip(&receipts).flat_map(logs).collect())
 }
 
 /// The same from a node that has no call for a whole block's.

@@ -29,6 +29,15 @@ pub(crate) struct Block {
     events: MailboxEvents,
 }
 
+impl Block {
+    /// What its transactions are called, in order: nothing else is known of them.
+    pub(crate) fn transactions(&self) -> Vec<B256> {
+        let hash = self.header.hash_slow();
+        let name = |index: usize| alloy_primitives::keccak256([&hash[..], &index.to_be_bytes()].concat());
+        (0..self.receipts.len()).map(name).collect()
+    }
+}
+
 #[derive(Debug)]
 struct State {
     blocks: Vec<Block>,
@@ -60,10 +69,10 @@ impl SimulatedChain {
 
     /// The next block, in which the mailbox dispatched these v3 bytes.
     pub fn mine(&self, messages: &[Vec<u8>]) -> Head {
-        self.mine_events(MailboxEvents { dispatched: messages.to_vec(), processed: Vec::new() })
+        self.mine_events(MailboxEvents { dispatched: messages.to_vec(), ..MailboxEvents::default() })
     }
 
-    /// The next block, in which the mailbox did this.
+    /// The next block, in which the mailbox did this, in transactions of the chain's own.
     pub fn mine_events(&self, events: MailboxEvents) -> Head {
         let mut state = self.state();
         let dispatched = events.dispatched.iter().map(|message| vec![dispatch(message)]);
@@ -145,7 +154,8 @@ impl Chain for SimulatedChain {
         let found = self.get(block.number).filter(|found| found.header.hash_slow() == block.hash);
         let missing =
             || ChainError::TooFew { what: format!("block {}", block.hash), agreeing: 0, needed: 1, said: Vec::new() };
-        found.map(|found| found.events).ok_or_else(missing)
+        let told = |found: Block| MailboxEvents { transactions: found.transactions(), ..found.events };
+        found.map(told).ok_or_else(missing)
     }
 }
 

@@ -109,9 +109,26 @@ pub enum Submitted {
         transaction: B256,
         /// What it took.
         gas_used: u64,
+        /// The block that has it, as the endpoint says.
+        block: Option<BlockPlace>,
     },
     /// It had been delivered.
     Before,
+}
+
+/// A block by number and hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockPlace {
+    /// Its number.
+    pub number: u64,
+    /// Its hash.
+    pub hash: B256,
+}
+
+impl BlockPlace {
+    fn of(receipt: &TransactionReceipt) -> Option<Self> {
+        Some(Self { number: receipt.block_number?, hash: receipt.block_hash? })
+    }
 }
 
 /// What to deliver.
@@ -154,6 +171,8 @@ pub enum Landing {
         transaction: B256,
         /// The gas that it had.
         gas: u64,
+        /// The block that has it, as the endpoint says.
+        block: Option<BlockPlace>,
     },
     /// Its nonce was taken by a transaction that is not ours, and the message is not delivered.
     Displaced,
@@ -242,6 +261,12 @@ impl Submitter {
     /// Whether a transaction for this message is under way.
     pub fn is_under_way(&self, id: B256) -> bool {
         self.flights.values().any(|flight| flight.id == id)
+    }
+
+    /// The transactions for this message that are under way, the dearest, of which one nonce takes but one, last.
+    pub fn under_way(&self, id: B256) -> &[B256] {
+        let flight = self.flights.values().find(|flight| flight.id == id);
+        flight.map_or(&[], |flight| &flight.hashes)
     }
 
     /// What the payer has, in wei.
@@ -342,9 +367,9 @@ impl Submitter {
     async fn landing(&mut self, nonce: u64, mined: u64) -> Result<Option<Landing>, SubmitError> {
         let Some(flight) = self.flights.get(&nonce) else { return Ok(None) };
         if let Some(receipt) = self.receipt(&flight.hashes).await? {
-            let (transaction, gas_used) = (receipt.transaction_hash, receipt.gas_used);
-            let delivered = Landing::Delivered(Submitted::Now { transaction, gas_used });
-            let reverted = Landing::Reverted { transaction, gas: flight.gas };
+            let (transaction, gas_used, block) = (receipt.transaction_hash, receipt.gas_used, BlockPlace::of(&receipt));
+            let delivered = Landing::Delivered(Submitted::Now { transaction, gas_used, block });
+            let reverted = Landing::Reverted { transaction, gas: flight.gas, block };
             return Ok(Some(if receipt.status() { delivered } else { reverted }));
         }
         let id = flight.id;

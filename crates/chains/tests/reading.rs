@@ -164,12 +164,18 @@ async fn a_chain_that_halts_moves_nothing_and_breaks_nothing() {
 async fn what_was_processed_is_read_beside_what_was_dispatched() {
     let chain = simulated(Finality::Instant);
     let processed = [5, 6].map(|byte| ProcessedMessage { origin: 7, id: alloy_primitives::B256::repeat_byte(byte) });
-    let events = MailboxEvents { dispatched: vec![message(1)], processed: processed.to_vec() };
-    chain.mine_events(events.clone());
+    let events =
+        MailboxEvents { dispatched: vec![message(1)], processed: processed.to_vec(), transactions: Vec::new() };
+    chain.mine_events(events);
     let served = served(&chain, &[Fault::None, Fault::None]).await;
     let reader = reader(&served, 2, Finality::Instant);
     let head = reader.finalized().await.unwrap();
-    assert_eq!(reader.events(&head).await, Ok(events));
+    let events = chain.events(&head).await.unwrap();
+    assert_eq!(
+        (&events.dispatched[..], &events.processed[..], events.transactions.len()),
+        (&[message(1)][..], &processed[..], 3)
+    );
+    assert_eq!(reader.events(&head).await, Ok(events), "each with its own transaction");
 }
 
 #[tokio::test]

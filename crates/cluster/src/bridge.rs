@@ -2,7 +2,7 @@
 
 use crate::anvil::{Anvil, CARRIER_KEY, CHAIN_ID, Hyperlane};
 use crate::process::Process;
-use crate::{Cluster, Reservation};
+use crate::{Cluster, Ports, Reservation};
 use alloy_primitives::{Address, B256};
 use bridge_service::{AttestorSettings, CarrierSettings};
 use chains::chain::Finality;
@@ -54,6 +54,38 @@ pub fn route(mailbox: Address) -> Result<RouteEntry> {
     })
 }
 
+/// Where a bridge's nodes listen: chosen before the network starts, whose coordinators ask them.
+#[derive(Debug)]
+pub struct Places {
+    attestors: Vec<Ports>,
+    carrier: SocketAddr,
+    carriers_metrics: SocketAddr,
+    /// Where the carrier takes orders.
+    operator: SocketAddr,
+    /// Keeps the ports of whoever was killed.
+    _reservation: Reservation,
+}
+
+impl Places {
+    /// Free ports of the loopback.
+    pub fn reserve() -> Result<Self> {
+        let mut reservation = Reservation::default();
+        Ok(Self {
+            attestors: (0..ATTESTORS_COUNT).map(|_| reservation.ports()).collect::<Result<_>>()?,
+            carrier: reservation.port()?,
+            carriers_metrics: reservation.port()?,
+            operator: reservation.port()?,
+            _reservation: reservation,
+        })
+    }
+
+    /// Where coordinators ask: the attestors, then the carrier.
+    pub fn asked(&self) -> Vec<String> {
+        let serving = self.attestors.iter().map(|ports| ports.serving).chain([self.carrier]);
+        serving.map(|address| format!("http://{address}")).collect()
+    }
+}
+
 /// A running bridge.
 #[derive(Debug)]
 pub struct Bridge {
@@ -61,27 +93,22 @@ pub struct Bridge {
     program: PathBuf,
     attestors: Vec<Option<Process>>,
     carrier: Option<Process>,
-    /// Where the carrier takes orders.
-    operator: SocketAddr,
-    /// Keeps the ports of whoever was killed.
-    _reservation: Reservation,
+    places: Places,
 }
 
 impl Bridge {
-    /// Starts all of it for a network that has the [`route`], with what it keeps under `dir`; anvil is asked at `endpoints`.
-    pub fn start(cluster: &Cluster, program: &Path, endpoints: &[String], anvil: &Anvil, dir: &Path) -> Result<Self> {
+    /// Starts all of it at `places` for a network that has the [`route`], with what it keeps under `dir`; anvil is asked at `endpoints`.
+    pub fn start(
+        places: Places,
+        (cluster, program): (&Cluster, &Path),
+        (anvil, endpoints): (&Anvil, &[String]),
+        dir: &Path,
+    ) -> Result<Self> {
         std::fs::create_dir_all(dir)?;
-        let mut reservation = Reservation::default();
-        let (carriers_metrics, operator) = (reservation.port()?, reservation.port()?);
-        let attestors = (0..ATTESTORS_COUNT).map(|_| reservation.ports()).collect::<Result<Vec<_>>>()?;
-        let mut bridge = Self {
-            dir: dir.to_owned(),
-            program: program.to_owned(),
-            attestors: Vec::new(),
-            carrier: None,
-            operator,
-            _reservation: reservation,
-        };
+        let (carriers_metrics, operator, carriers) = (places.carriers_metrics, places.operator, places.carrier);
+        let attestors: Vec<Ports> = places.attestors.clone();
+        let mut bridge =
+            Self { dir: dir.to_owned(), program: program.to_owned(), attestors: Vec::new(), carrier: None, places };
         let mut urls = Vec::new();
         for (number, ports) in (0..ATTESTORS_COUNT).zip(attestors) {
             let listen = ports.serving;
@@ -122,6 +149,7 @@ impl Bridge {
             key,
             fee_gwei_max: 1_000,
             patience_s: 5,
+            listen: Some(carriers),
             operator_listen: Some(operator),
             tls: None,
             insecure: false,
@@ -171,7 +199,7 @@ impl Bridge {
 
     /// Where `dovetail bridge` reaches the carrier.
     pub fn operator(&self) -> String {
-        format!("http://{}", self.operator)
+        format!("http://{}", self.places.operator)
     }
 
     /// The end of every log.

@@ -68,6 +68,8 @@ pub struct Plan {
     pub pinned: BTreeMap<Address, u32>,
     /// The foreign chains that messages come from and go to.
     pub routes: Vec<RouteEntry>,
+    /// Where coordinators ask the nodes of bridges.
+    pub bridges: Vec<String>,
     /// The state to start from.
     pub genesis: Genesis,
     /// Where the chain is that the genesis was forked from.
@@ -95,6 +97,7 @@ impl Plan {
             environments: EnvironmentSource::Slots,
             pinned: BTreeMap::new(),
             routes: Vec::new(),
+            bridges: Vec::new(),
             genesis: Genesis::default(),
             fork_url: None,
             environment: Vec::new(),
@@ -452,6 +455,7 @@ impl Cluster {
                 trusted_proxies: Networks::default(),
                 proxy_header: ProxyHeader::default(),
                 relays: (0..self.plan.relays).map(|relay| self.endpoint(Node::Relay(relay))).collect(),
+                bridges: self.plan.bridges.clone(),
                 index_keep_s: None,
                 attempt_ms: coordinator_service::attempt_ms_default(),
                 cheats_clock,

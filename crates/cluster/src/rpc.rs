@@ -58,14 +58,22 @@ impl Rpc {
     }
 
     async fn post(&self, body: String) -> Result<Value> {
+        let request = http::Request::post("/").header(http::header::CONTENT_TYPE, "application/json");
+        self.send(request, body).await
+    }
+
+    /// The JSON at `path` beside the methods: what an explorer is told.
+    pub async fn get(&self, path: &str) -> Result<Value> {
+        let answer = tokio::time::timeout(REQUEST_TIMEOUT, self.send(http::Request::get(path), String::new())).await;
+        answer.map_err(|_| eyre!("{path} was not answered within {REQUEST_TIMEOUT:?}"))?
+    }
+
+    async fn send(&self, request: http::request::Builder, body: String) -> Result<Value> {
         let stream = TcpStream::connect(&self.authority).await?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         // It ends with the one response.
         tokio::spawn(connection);
-        let request = http::Request::post("/")
-            .header(http::header::HOST, &self.authority)
-            .header(http::header::CONTENT_TYPE, "application/json")
-            .body(Full::new(Body::from(body)))?;
+        let request = request.header(http::header::HOST, &self.authority).body(Full::new(Body::from(body)))?;
         let response = sender.send_request(request).await?;
         let body = response.into_body().collect().await?.to_bytes();
         Ok(serde_json::from_slice(&body)?)

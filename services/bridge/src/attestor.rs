@@ -189,7 +189,8 @@ impl<C: Chain> Attestor<C> {
 
     /// Signs what `block` says to shards of this network, if it says anything.
     async fn attest(&mut self, block: &Head) -> Result<(), LookError> {
-        let leaves = self.leaves(self.chain.events(block).await?);
+        let (leaves, transactions) =
+            self.leaves(self.chain.events(block).await?).into_iter().unzip::<_, _, Vec<_>, _>();
         if leaves.is_empty() && !self.said().inbound.contains_key(&block.number) {
             return Ok(());
         }
@@ -206,20 +207,26 @@ impl<C: Chain> Attestor<C> {
         let attestation = primitives::encode(&Attestation::sign(foreign, &self.keys.attestation)).into();
         let leaves = leaves.into_iter().map(Into::into).collect();
         tracing::info!(block = block.number, "a foreign block was attested");
-        Ok(self.say(Entry::Inbound(InboundWord { number: block.number, attestation, leaves }))?)
+        Ok(self.say(Entry::Inbound(InboundWord { number: block.number, attestation, leaves, transactions }))?)
     }
 
-    /// The leaves of a block in which the mailbox did this: messages for shards, then the ends of messages from shards.
-    fn leaves(&self, events: MailboxEvents) -> Vec<Vec<u8>> {
+    /// The leaves of a block in which the mailbox did this: messages for shards, then the ends of messages from shards; each with its
+    /// transaction.
+    fn leaves(&self, events: MailboxEvents) -> Vec<(Vec<u8>, B256)> {
         let is_shard = |domain| shard_of(self.network.params.network, domain).is_some();
         let is_ours = |packed: &Vec<u8>| {
             let message = Message::from_packed(packed, 0, Time(0), U256::ZERO);
             message.is_ok_and(|message| message.origin == self.domain && is_shard(message.destination))
         };
-        let ended = events.processed.into_iter().filter(|message| is_shard(message.origin));
-        let end =
-            |ended: ProcessedMessage| Processed { domain: self.domain, origin: ended.origin, id: ended.id }.to_bytes();
-        events.dispatched.into_iter().filter(is_ours).chain(ended.map(end)).collect()
+        let end = |ended: ProcessedMessage| {
+            let end = Processed { domain: self.domain, origin: ended.origin, id: ended.id };
+            is_shard(ended.origin).then(|| end.to_bytes())
+        };
+        let dispatched = events.dispatched.into_iter().map(|message| Some(message).filter(is_ours));
+        // Nothing is left unsigned because nobody says which transaction it was.
+        let transactions = events.transactions.into_iter().chain(std::iter::repeat(B256::ZERO));
+        let all = dispatched.chain(events.processed.into_iter().map(end)).zip(transactions);
+        all.filter_map(|(leaf, transaction)| Some((leaf?, transaction))).collect()
     }
 
     fn keep_evidence(&self, disagreement: &Disagreement) -> Result<(), LookError> {

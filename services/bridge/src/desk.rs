@@ -35,6 +35,8 @@ pub(crate) enum Ask {
     Rescan { from: u64, to: u64 },
     /// Why has this message not arrived?
     Why(B256),
+    /// Which transactions there are for it there?
+    Hops(B256),
 }
 
 /// An order and where its answer goes.

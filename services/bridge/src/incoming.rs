@@ -11,6 +11,7 @@
 use crate::attestors::Attestors;
 use crate::cursor::Cursor;
 use crate::desk::{Ask, Standing};
+use crate::hops::Sight;
 use crate::letters::{Direction, Letter, Letters};
 use crate::progress::Progress;
 use crate::spoken::Spoken;
@@ -342,6 +343,8 @@ impl Incoming {
                 serde_json::json!({ "rescans": from })
             }
             Ask::Why(id) => serde_json::json!(self.why(*id)),
+            // Attestors know what was sent there.
+            Ask::Hops(id) => serde_json::json!(Sight { why: self.why(*id), ..Sight::default() }),
         }
     }
 

@@ -15,6 +15,7 @@ mod attestors;
 mod carrier;
 mod cursor;
 mod desk;
+mod hops;
 mod incoming;
 mod letters;
 pub mod lint;
@@ -59,7 +60,7 @@ use wire::shard::ShardClient;
 /// Between two looks of an attestor, and two rounds of a carrier.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How many carriers may read from an attestor at once.
+/// How many carriers may read from an attestor at once, and how many explorers from either.
 const READERS_COUNT_MAX: usize = 256;
 
 /// How many operators may ask a carrier at once.
@@ -126,7 +127,9 @@ pub async fn run_attestor(config: &Path) -> Result<(), Error> {
     let desk = Desk::open(&settings.data.join("paused.json"))?;
     serve_operator(settings.operator_listen, operator::attestors_router(desk.clone(), about(&route)), &process).await?;
     let listener = Listener::bind_for(settings.listen, READERS_COUNT_MAX).await?;
-    let served = serve_http(listener, api::router(attestor.words()), process.stop.clone().cancelled_owned());
+    let hops = hops::attestors_router(attestor.words(), route.terms().chain_id);
+    let router = api::router(attestor.words()).merge(hops);
+    let served = serve_http(listener, router, process.stop.clone().cancelled_owned());
     process.tasks.spawn("words", served);
     process.health.set(State::Ready);
     while !process.stop.is_cancelled() {
@@ -177,11 +180,16 @@ pub async fn run_carrier(config: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// The desk of a carrier, served if its settings say where.
+/// The desk of a carrier, served to its operator and to explorers if its settings say where.
 async fn desk(settings: &CarrierSettings, route: &Route, process: &Process) -> Result<Desk, Error> {
     std::fs::create_dir_all(&settings.data)?;
     let desk = Desk::open(&settings.data.join("paused.json"))?;
     serve_operator(settings.operator_listen, operator::router(desk.clone(), about(route)), process).await?;
+    if let Some(address) = settings.listen {
+        let listener = Listener::bind_for(address, READERS_COUNT_MAX).await?;
+        let router = hops::carriers_router(desk.clone(), route.terms().chain_id);
+        process.tasks.spawn("hops", serve_http(listener, router, process.stop.clone().cancelled_owned()));
+    }
     Ok(desk)
 }
 

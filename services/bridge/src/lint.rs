@@ -147,6 +147,7 @@ mod tests {
             fee_gwei_max: 100,
             patience_s: 30,
             ism: IsmKind::default(),
+            listen: None,
             operator_listen: None,
             tls: None,
             insecure: false,

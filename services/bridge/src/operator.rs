@@ -86,11 +86,11 @@ async fn routes(State(shared): State<Shared>) -> Json<Value> {
     Json(json!({ "domain": domain, "chain_id": chain_id, "mailbox": mailbox, "in": inward, "out": outward }))
 }
 
-/// What both halves answer, the way out first.
-async fn ask_both(desk: &Desk, ask: &Ask) -> Option<[Value; 2]> {
+/// What both halves answer, the way out first; none if one has no round `within` that.
+pub(crate) async fn ask_both(desk: &Desk, ask: &Ask, within: Duration) -> Option<[Value; 2]> {
     let ask_one = async |direction| {
         let heard = desk.order(direction, ask.clone())?;
-        tokio::time::timeout(ANSWER_TIMEOUT, heard).await.ok()?.ok()
+        tokio::time::timeout(within, heard).await.ok()?.ok()
     };
     let (outward, inward) = tokio::join!(ask_one(Direction::Out), ask_one(Direction::In));
     Some([outward?, inward?])
@@ -98,7 +98,7 @@ async fn ask_both(desk: &Desk, ask: &Ask) -> Option<[Value; 2]> {
 
 /// The one answer that is one.
 async fn answer(desk: &Desk, ask: Ask, missing: &str) -> Response {
-    let Some(answers) = ask_both(desk, &ask).await else {
+    let Some(answers) = ask_both(desk, &ask, ANSWER_TIMEOUT).await else {
         return (StatusCode::SERVICE_UNAVAILABLE, "no round came to its end in time\n").into_response();
     };
     match answers.into_iter().find(|answer| !answer.is_null()) {
@@ -109,7 +109,7 @@ async fn answer(desk: &Desk, ask: Ask, missing: &str) -> Response {
 }
 
 async fn letters(State(shared): State<Shared>) -> Response {
-    let Some(answers) = ask_both(&shared.desk, &Ask::Letters).await else {
+    let Some(answers) = ask_both(&shared.desk, &Ask::Letters, ANSWER_TIMEOUT).await else {
         return (StatusCode::SERVICE_UNAVAILABLE, "no round came to its end in time\n").into_response();
     };
     let all: Vec<Value> = answers.into_iter().filter_map(|answer| answer.as_array().cloned()).flatten().collect();

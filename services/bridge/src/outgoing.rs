@@ -16,13 +16,14 @@ use crate::attestor::checkpoint;
 use crate::attestors::Attestors;
 use crate::cursor::Cursor;
 use crate::desk::{Ask, Standing};
+use crate::hops::{self, Hop, Sight, Standing as HopStanding, Step};
 use crate::letters::{Direction, Letter, Letters};
 use crate::progress::Progress;
 use crate::tries::{PAUSE_SHORT_MAX, Tries};
 use crate::words::{OutboundWord, WORDS_PER_ANSWER_COUNT_MAX};
 use alloy_primitives::{Address, B256, U256, keccak256};
 use chains::hyperlane::IsmKind;
-use chains::submitter::{Landed, Landing, Offered, Parcel, SubmitError, Submitted, Submitter};
+use chains::submitter::{BlockPlace, Landed, Landing, Offered, Parcel, SubmitError, Submitted, Submitter};
 use host::network::Network;
 use primitives::{ShardId, Time};
 use proof::{Message, MessageId};
@@ -75,6 +76,9 @@ enum Stage {
     Landed(Instant),
 }
 
+/// A transaction that was mined, and in which block.
+type Mined = (B256, Option<BlockPlace>);
+
 /// A message that is not settled yet.
 #[derive(Debug)]
 struct Leaving {
@@ -89,6 +93,10 @@ struct Leaving {
     asks: Tries,
     /// What the chain said last.
     said: Option<String>,
+    /// What delivered it, if that was sent here.
+    landed: Option<Mined>,
+    /// What reverted, at the payer's cost.
+    reverted: Vec<Mined>,
     /// Its shard keeps no life of it, and it was delivered long ago: once more is asked whether it still is.
     is_old: bool,
     /// What a letter brought, whose words are gone.
@@ -327,18 +335,20 @@ impl Outgoing {
         let Some(leaving) = self.leaving.get_mut(&place) else { return };
         match landed.landing {
             Landing::Delivered(ended) => {
-                if let Submitted::Now { transaction, gas_used } = ended {
+                if let Submitted::Now { transaction, gas_used, block } = ended {
                     tracing::info!(message = %landed.id, %transaction, gas_used, "a message was delivered there");
+                    leaving.landed = Some((transaction, block));
                 }
                 leaving.stage = Stage::Landed(now);
                 leaving.asks = Tries::with_pauses(PAUSE_SHORT_MAX);
             }
             Landing::Displaced => leaving.stage = Stage::Open,
-            Landing::Reverted { transaction, gas } => {
+            Landing::Reverted { transaction, gas, block } => {
                 tracing::warn!(message = %landed.id, %transaction, gas, "a delivery was mined and reverted, at the payer's cost");
                 leaving.stage = Stage::Open;
                 leaving.tries.reverted(gas, now);
                 leaving.said = Some(format!("transaction {transaction} reverted with {gas} gas"));
+                leaving.reverted.push((transaction, block));
                 self.put_aside_if_over(landed.id, place);
             }
         }
@@ -448,7 +458,11 @@ impl Outgoing {
                 Err(error) => serde_json::json!({ "error": error.to_string() }),
             },
             Ask::Rescan { .. } => serde_json::Value::Null,
-            Ask::Why(id) => serde_json::json!(self.why(*id).await),
+            Ask::Why(id) => match self.why_here(*id) {
+                Some(why) => serde_json::json!(why),
+                None => serde_json::json!(self.life(*id).await),
+            },
+            Ask::Hops(id) => serde_json::json!(self.sight(*id)),
         }
     }
 
@@ -470,8 +484,32 @@ impl Outgoing {
         serde_json::json!({ "retried": id })
     }
 
-    /// Where a message is on its way out, in words.
-    async fn why(&self, id: B256) -> Option<String> {
+    /// The transactions there of a message, and of what tells a message from there its end; and why it waits.
+    fn sight(&self, id: B256) -> Sight {
+        let step = |(shard, _): &(u32, u32), own: B256, leaving: &Leaving| {
+            let is_answer = |(_, message): &(B256, Vec<u8>)| hops::answered(*shard, message) == Some(id);
+            let answers = || leaving.words.keys().any(is_answer).then_some(Step::Answered);
+            if own == id { Some(Step::Processed) } else { answers() }
+        };
+        let about = self.places.iter().filter_map(|(own, place)| {
+            let leaving = self.leaving.get(place)?;
+            Some((step(place, *own, leaving)?, *own, leaving))
+        });
+        let hops = about.flat_map(|(step, own, leaving)| self.hops(step, own, leaving)).collect();
+        Sight { hops, why: self.why_here(id), ..Sight::default() }
+    }
+
+    fn hops(&self, step: Step, id: B256, leaving: &Leaving) -> Vec<Hop> {
+        let mined = |state| move |(transaction, block): &Mined| Hop::new((step, state), *transaction, *block);
+        let reverted = leaving.reverted.iter().map(mined(HopStanding::Reverted));
+        let landed = leaving.landed.iter().filter(|_| matches!(leaving.stage, Stage::Landed(_)));
+        let under_way = self.submitter.under_way(id).last();
+        let under_way = under_way.map(|transaction| Hop::new((step, HopStanding::UnderWay), *transaction, None));
+        reverted.chain(landed.map(mined(HopStanding::Mined))).chain(under_way).collect()
+    }
+
+    /// Where a message is on its way out, in words, as far as it is known without asking anybody.
+    fn why_here(&self, id: B256) -> Option<String> {
         let is_retried = self.places.contains_key(&id);
         if let Some(letter) = self.letters.get(id).filter(|_| !is_retried) {
             return Some(format!("it was put aside after {} tries: {}", letter.tries, letter.why));
@@ -485,7 +523,7 @@ impl Outgoing {
             let needed = self.validators.threshold;
             return Some(format!("{signed} validators have signed a checkpoint of it, and {needed} have to"));
         }
-        self.life(id).await
+        None
     }
 
     /// What the shards know of it.
@@ -522,6 +560,8 @@ impl Leaving {
             tries: Tries::with_gas(0),
             asks: Tries::with_pauses(PAUSE_SHORT_MAX),
             said: None,
+            landed: None,
+            reverted: Vec::new(),
             is_old: false,
             kept: None,
         }

@@ -16,7 +16,7 @@ pub struct AttestorSettings {
     pub network: PathBuf,
     /// The foreign chain's Hyperlane domain.
     pub domain: u32,
-    /// Where carriers read its words, over HTTP.
+    /// Where carriers read its words, and explorers which transactions it read them in, over HTTP.
     pub listen: SocketAddr,
     /// Where `/metrics`, `/healthz` and `/readyz` listen.
     pub metrics_listen: SocketAddr,
@@ -74,6 +74,9 @@ pub struct CarrierSettings {
     pub fee_gwei_max: u64,
     /// After how many seconds without a receipt a delivery is sent again at a higher fee.
     pub patience_s: u64,
+    /// Where explorers read, over HTTP, which transactions it has under way there, and why a message waits. Nowhere if it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
     /// Where `dovetail bridge` asks it and tells it what to do: an address of the loopback. Nowhere if it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator_listen: Option<SocketAddr>,

@@ -2,7 +2,8 @@
 //!
 //! Promise: a word is on the disk before anybody hears it, and one block number of a route never gets a second, different word.
 
-use alloy_primitives::{B256, Bytes};
+use crate::hops::{self, Hop, Standing, Step};
+use alloy_primitives::{B256, Bytes, keccak256};
 use primitives::Height;
 use proof::Attestation;
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,9 @@ pub(crate) struct InboundWord {
     pub(crate) attestation: Bytes,
     /// The block's leaves, in order: the v3 bytes of messages, then the ends of others.
     pub(crate) leaves: Vec<Bytes>,
+    /// The transaction of each, by an endpoint's word, which nothing is signed over; none in a journal of an earlier version.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) transactions: Vec<B256>,
 }
 
 impl InboundWord {
@@ -72,17 +76,50 @@ pub(crate) struct Words {
     pub(crate) outbound: BTreeMap<u32, Vec<OutboundWord>>,
     /// Where each shard's outbox is read on.
     pub(crate) next: BTreeMap<u32, LeafPlace>,
+    /// Message -> the foreign blocks, and which of their leaves, that are about it.
+    places: BTreeMap<B256, Vec<(u64, usize)>>,
+    /// Message of the foreign chain -> the one that tells its sender how it ended.
+    answers: BTreeMap<B256, B256>,
 }
 
 impl Words {
     pub(crate) fn add(&mut self, entry: Entry) {
         match entry {
-            Entry::Inbound(word) => drop(self.inbound.insert(word.number, word)),
+            Entry::Inbound(word) => {
+                for (index, leaf) in word.leaves.iter().enumerate() {
+                    self.places.entry(hops::done(leaf).1).or_default().push((word.number, index));
+                }
+                self.inbound.insert(word.number, word);
+            }
             Entry::Outbound { shard, next: (height, index), word } => {
+                if let Some(message) = hops::answered(shard, &word.message) {
+                    self.answers.insert(message, keccak256(&word.message));
+                }
                 self.next.insert(shard, LeafPlace { height: Height(height), index });
                 self.outbound.entry(shard).or_default().push(word);
             }
         }
+    }
+}
+
+impl Words {
+    /// What was read of this message on the foreign chain, and of what told its sender there how it ended.
+    pub(crate) fn hops(&self, message: B256) -> Vec<Hop> {
+        let own = self.hops_of(message);
+        let answer = self.answers.get(&message).into_iter().flat_map(|answer| self.hops_of(*answer));
+        own.chain(answer.map(|hop| Hop { step: Step::Answered, ..hop })).collect()
+    }
+
+    fn hops_of(&self, message: B256) -> impl Iterator<Item = Hop> {
+        let places = self.places.get(&message).into_iter().flatten();
+        places.filter_map(|(number, index)| {
+            let word = self.inbound.get(number)?;
+            let (step, _) = hops::done(word.leaves.get(*index)?);
+            let transaction = word.transactions.get(*index).copied().filter(|hash| !hash.is_zero());
+            let state = Standing::Final;
+            let block_hash = word.attestation().map(|attestation| attestation.block.hash);
+            Some(Hop { step, state, transaction, block: Some(*number), block_hash })
+        })
     }
 }
 
@@ -132,9 +169,15 @@ impl Journal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloy_primitives::U256;
+    use primitives::{ShardId, Time};
+    use proof::{Message, Processed};
+
+    const TRANSACTION: B256 = B256::repeat_byte(7);
 
     fn entry(number: u64) -> Entry {
-        Entry::Inbound(InboundWord { number, attestation: Bytes::new(), leaves: vec![vec![1].into()] })
+        let leaves = vec![vec![1].into()];
+        Entry::Inbound(InboundWord { number, attestation: Bytes::new(), leaves, transactions: vec![TRANSACTION] })
     }
 
     #[test]
@@ -152,6 +195,59 @@ mod tests {
         journal.append(&entry(3)).unwrap();
         let (_, words) = Journal::open(&path).unwrap();
         assert_eq!(words.inbound.keys().copied().collect::<Vec<_>>(), [1, 3]);
+    }
+
+    #[test]
+    fn a_message_is_found_with_its_transaction_and_with_its_block_alone_where_a_journal_has_no_more() {
+        let mut words = Words::default();
+        words.add(entry(4));
+        let (id, old) = (keccak256([1]), r#"{"inbound":{"number":5,"attestation":"0x","leaves":["0x01"]}}"#);
+        words.add(serde_json::from_str(old).unwrap());
+        let hop = |transaction, number| Hop {
+            step: Step::Dispatched,
+            state: Standing::Final,
+            transaction,
+            block: Some(number),
+            block_hash: None,
+        };
+        assert_eq!(words.hops(id), [hop(Some(TRANSACTION), 4), hop(None, 5)]);
+        assert_eq!(words.hops(B256::ZERO), []);
+    }
+
+    #[test]
+    fn the_answer_to_a_message_is_found_by_that_message() {
+        let (mut words, id) = (Words::default(), B256::repeat_byte(3));
+        let message = Message {
+            nonce: 0,
+            origin: 0xd007_0001,
+            sender: evm::mailbox_address(ShardId(1)).into_word(),
+            destination: 31_337,
+            recipient: B256::repeat_byte(2),
+            body: [&id[..], &[0; 31], &[1]].concat(),
+            gas_limit: 0,
+            deadline: Time(0),
+            value: U256::ZERO,
+        };
+        let packed = message.packed();
+        assert_eq!(
+            (hops::answered(1, &packed), hops::answered(2, &packed)),
+            (Some(id), None),
+            "its own mailbox's word"
+        );
+        let end = Processed { domain: 31_337, origin: message.origin, id: message.v3_id() };
+        let word = OutboundWord {
+            index: 0,
+            root: B256::ZERO,
+            message: packed.into(),
+            signature: Bytes::new(),
+            siblings: Vec::new(),
+        };
+        words.add(Entry::Outbound { shard: 1, next: (1, 1), word });
+        assert_eq!(words.hops(id), []);
+        let (leaves, transactions) = (vec![end.to_bytes().into()], vec![TRANSACTION]);
+        words.add(Entry::Inbound(InboundWord { number: 9, attestation: Bytes::new(), leaves, transactions }));
+        let found = words.hops(id);
+        assert_eq!(found.iter().map(|hop| (hop.step, hop.block)).collect::<Vec<_>>(), [(Step::Answered, Some(9))]);
     }
 
     #[test]

@@ -186,7 +186,7 @@ impl Stage {
         let mut all = BTreeMap::new();
         for number in 0..=self.chain.finalized().await.unwrap().number {
             let block = self.chain.block(number).await.unwrap();
-            let MailboxEvents { dispatched, processed } = self.chain.events(&block).await.unwrap();
+            let MailboxEvents { dispatched, processed, .. } = self.chain.events(&block).await.unwrap();
             let end = |it: ProcessedMessage| Processed { domain: DOMAIN, origin: it.origin, id: it.id }.to_bytes();
             let leaves: Vec<Vec<u8>> = dispatched.into_iter().chain(processed.into_iter().map(end)).collect();
             if !leaves.is_empty() {

@@ -2,12 +2,12 @@
 //!
 //! ```text
 //!  GET /explorer/…            -> the page, embedded in the program          (assets)
-//!  GET /explorer/api/v1/…     -> question -> index, lives, shards, relays -> JSON    (openapi.json says what)
+//!  GET /explorer/api/v1/…     -> question -> index, lives, shards, relays, bridges -> JSON    (openapi.json says what)
 //!  GET /explorer/api/v1/events-> each new block as it is told, until the reader goes  (events)
 //! ```
 //!
 //! Promise: nothing here changes anything on the network, and nothing on the page asks another machine. An answer says which
-//! shards and relays did not, and is whole but for what only they know. Bounded: [`QUESTIONS_COUNT_MAX`] questions at once and
+//! shards, relays and nodes of bridges did not, and is whole but for what only they know. Bounded: [`QUESTIONS_COUNT_MAX`] questions at once and
 //! [`TRACES_COUNT_MAX`] traces,
 //! pages of [`PAGE_COUNT_MAX`] entries. What is proven is proven on the reader's machine, from receipts that are passed on as
 //! they are; what is told beside them is what the shards' nodes say.
@@ -19,6 +19,7 @@ mod answer;
 mod assets;
 mod attempts;
 mod blocks;
+mod bridges;
 mod charts;
 mod decisions;
 mod events;
@@ -42,6 +43,7 @@ pub(crate) use hour::Hour;
 
 use crate::api::Node;
 use answer::{Problem, Reply};
+use bridges::{Bridges, NotABridge};
 use query::Query;
 use relays::Relays;
 use serde_json::Value;
@@ -73,17 +75,21 @@ pub enum ExplorerError {
     /// A relay's endpoint is no endpoint.
     #[error("a relay's endpoint: {0}")]
     Relay(#[from] ConnectError),
+    /// The address of a bridge's node is none.
+    #[error(transparent)]
+    Bridge(#[from] NotABridge),
     /// JSON-RPC's methods cannot be asked.
     #[error(transparent)]
     Methods(#[from] JsonRpcError),
 }
 
-/// Whether the explorer would begin with these relays.
+/// Whether the explorer would begin with these relays and nodes of bridges.
 ///
 /// # Errors
 /// As [`Explorer::of`].
-pub(crate) fn check(relays: &[String]) -> Result<(), ExplorerError> {
-    Ok(Relays::check(relays)?)
+pub(crate) fn check(relays: &[String], bridges: &[String]) -> Result<(), ExplorerError> {
+    Relays::check(relays)?;
+    Ok(Bridges::check(bridges)?)
 }
 
 /// All that is asked, and of whom.
@@ -92,6 +98,7 @@ pub(crate) struct Explorer {
     node: Arc<Node>,
     inside: Inside,
     relays: Relays,
+    bridges: Bridges,
     turns: Semaphore,
     traces: Semaphore,
     searches: Semaphore,
@@ -102,14 +109,19 @@ pub(crate) struct Explorer {
 }
 
 impl Explorer {
-    /// Of what `node` and the relays at these endpoints know, until `stop`.
+    /// Of what `node` and the relays and nodes of bridges at these endpoints know, until `stop`.
     ///
     /// # Errors
     /// [`ExplorerError`].
-    pub(crate) fn of(node: Arc<Node>, relays: &[String], stop: CancellationToken) -> Result<Self, ExplorerError> {
+    pub(crate) fn of(
+        node: Arc<Node>,
+        (relays, bridges): (&[String], &[String]),
+        stop: CancellationToken,
+    ) -> Result<Self, ExplorerError> {
         Ok(Self {
             inside: Inside::of(Arc::clone(&node))?,
             relays: Relays::connect(relays)?,
+            bridges: Bridges::at(bridges)?,
             node,
             turns: Semaphore::new(QUESTIONS_COUNT_MAX),
             traces: Semaphore::new(TRACES_COUNT_MAX),
@@ -128,7 +140,7 @@ impl Explorer {
         };
         match (*first, rest) {
             ("api", ["openapi.json"]) => assets::description(&look),
-            ("api", ["v1", "events"]) => self.follow(),
+            ("api", ["v1", "events"]) => self.follow(look.since.as_deref()),
             ("api", ["v1", rest @ ..]) => self.in_turn(rest, &look.query).await.unwrap_or_else(Reply::from),
             ("api", _) => Problem::nowhere(&look.path).into(),
             ("assets", [name]) => assets::asset(name, &look),

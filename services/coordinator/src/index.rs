@@ -7,6 +7,7 @@
 //!                                               LOGS[address, topic or party, slot]
 //!                                               SENT[sender, nonce] -> transaction    CREATED[contract] -> transaction
 //!                                               HASHES[block hash] -> slot, of those that show anything
+//!                                               ATTEMPTS[attempt] -> the key in BLOCKS of a transaction that it committed
 //!                                               CURSORS[shard] -> how far its log is read, and the first slot that is not whole
 //!                                               CURSORS["first"] -> the first slot that is kept
 //! ```
@@ -28,7 +29,7 @@ use alloy_primitives::{Address, B256};
 use evm::{NetworkParams, SystemTransaction};
 use outline::{Line, Outline, PLACE_BYTES, Sum, Wanted, place_key};
 use postings::Union;
-use primitives::{Read, ShardId, Slot, Space, Write, encode};
+use primitives::{AttemptId, Read, ShardId, Slot, Space, Write, encode};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -54,6 +55,8 @@ const SENT: Space = Space("index_sent");
 const CREATED: Space = Space("index_created");
 /// Hash of a block that shows anything -> slot. Hashes are those of numbers, so one says nothing of its number.
 const HASHES: Space = Space("index_hashes");
+/// Half of an attempt's id -> the key in [`BLOCKS`] of a transaction that it committed; none of what an earlier version took in.
+const ATTEMPTS: Space = Space("index_attempts");
 /// Shard -> [`LogPlace`]. Of another name since there are rows that older indexes lack: those are read from the shards again.
 const CURSORS: Space = Space("index_cursors_5");
 
@@ -61,7 +64,7 @@ const CURSORS: Space = Space("index_cursors_5");
 const FIRST: &[u8] = b"first";
 
 /// All of them.
-const SPACES: [Space; 9] = [BLOCKS, SLOTS, OUTLINES, PLACES, LOGS, SENT, CREATED, HASHES, CURSORS];
+const SPACES: [Space; 10] = [BLOCKS, SLOTS, OUTLINES, PLACES, LOGS, SENT, CREATED, HASHES, ATTEMPTS, CURSORS];
 
 /// The index's folder in that of the coordinator's store.
 const FOLDER: &str = "index";
@@ -266,6 +269,13 @@ impl Index {
         self.hash(CREATED, address.as_slice())
     }
 
+    /// A transaction that `attempt` committed.
+    pub(crate) fn committed_by(&self, attempt: AttemptId) -> Result<Option<OutcomeRecord>, Fault> {
+        let key = self.reader.get(ATTEMPTS, attempt_key(&attempt)).filter(|key| slot_of(key) >= self.first());
+        let record = key.and_then(|key| decoded(&self.reader.get(BLOCKS, &key)?));
+        self.checked(record.filter(|record| record.attempt == Some(attempt)))
+    }
+
     /// The slot whose block has `hash`, if that block shows anything.
     pub(crate) fn shown_as(&self, hash: B256) -> Result<Option<Slot>, Fault> {
         self.checked(self.reader.get(HASHES, hash.as_slice()).map(|bytes| slot_of(&bytes)))
@@ -291,8 +301,9 @@ fn rows(shard: ShardId, record: &OutcomeRecord, marks: &mut BTreeSet<(Space, Vec
     let key = block_key(record.shown, place(shard, record));
     let mut rows = vec![
         Write::put(BLOCKS, key.clone(), encode(&(record, &record.called))),
-        Write::put(PLACES, record.transaction.to_vec(), key),
+        Write::put(PLACES, record.transaction.to_vec(), key.clone()),
     ];
+    rows.extend(record.attempt.map(|attempt| Write::put(ATTEMPTS, attempt_key(&attempt).to_vec(), key)));
     let mut found = BTreeSet::new();
     for log in &record.outcome.logs {
         found.insert(address_key(&log.address));
@@ -326,6 +337,11 @@ fn topic_key(position: usize, topic: &B256) -> Vec<u8> {
 
 fn party_key(address: &Address) -> Vec<u8> {
     [&[PARTY_KIND], address.as_slice()].concat()
+}
+
+/// Half of it tells attempts apart, and the transaction that is found says whether it is this one's.
+fn attempt_key(attempt: &AttemptId) -> &[u8] {
+    attempt.0.as_bytes().split_at(16).0
 }
 
 fn sent_key(sender: &Address, nonce: u64) -> Vec<u8> {

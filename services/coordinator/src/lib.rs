@@ -115,7 +115,7 @@ fn load(config: &Path) -> Result<(Settings, Network, Security), Error> {
     let network = Network::load(&settings.network)?;
     settings.timing()?;
     let security = Security::open(settings.tls.as_ref(), settings.insecure, &network)?.listening(settings.listen)?;
-    explorer::check(&settings.relays)?;
+    explorer::check(&settings.relays, &settings.bridges)?;
     host::check_ports(&[settings.metrics_listen, settings.rpc_listen, settings.listen])?;
     store::check_folder(&settings.data)?;
     Ok((settings, network, security))
@@ -180,7 +180,8 @@ pub async fn run(config: &Path) -> Result<(), Error> {
         node.resume_cheats(cheats).await;
     }
     node.resume(kept).await;
-    let explorer = Arc::new(Explorer::of(Arc::clone(&node), &settings.relays, process.stop.clone())?);
+    let others = (&settings.relays[..], &settings.bridges[..]);
+    let explorer = Arc::new(Explorer::of(Arc::clone(&node), others, process.stop.clone())?);
     process.tasks.spawn("the explorer's count of what blocks show", explorer::watch_blocks(Arc::clone(&node)));
     process.tasks.spawn("the explorer's look at shards", explorer::watch_shards(Arc::clone(&node)));
     let rpc = JsonRpc::bind(settings.rpc_listen, Arc::clone(&node)).await?;

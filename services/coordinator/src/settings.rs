@@ -50,6 +50,10 @@ pub struct Settings {
     /// The gRPC endpoints of relays, as URIs, whose word on messages the explorer tells; none where nothing is said.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub relays: Vec<String>,
+    /// Where attestors and carriers of bridges listen for explorers, as URLs, whose word on transactions of foreign chains the explorer
+    /// tells; none where nothing is said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bridges: Vec<String>,
     /// For how many seconds the chain index keeps what blocks show; [`BLOCKS_KEPT_COUNT_MIN`] blocks in any case. None: for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index_keep_s: Option<u64>,

@@ -7,7 +7,7 @@
 use alloy_primitives::{Address, B256, U256};
 use alloy_sol_types::{SolCall, SolConstructor};
 use cluster::anvil::{self, Anvil, CHAIN_ID};
-use cluster::bridge::{self, Bridge};
+use cluster::bridge::{self, Bridge, Places};
 use cluster::client::{Client, until};
 use cluster::{Cluster, Plan};
 use evm::mailbox_address;
@@ -73,12 +73,13 @@ pub async fn run() -> Result<()> {
     let (alice, bob) = (Wallet::development(CHAIN_ID, 0)?, Wallet::development(CHAIN_ID, 1)?);
     let twin = alice.next_contract();
     let pinned: BTreeMap<_, _> = [(twin, HOME.0), (alice.address(), HOME.0), (bob.address(), 0)].into();
-    let plan = Plan { pinned, routes: vec![bridge::route(hyperlane.mailbox)?], ..Plan::development(2)? };
+    let (places, routes) = (Places::reserve()?, vec![bridge::route(hyperlane.mailbox)?]);
+    let plan = Plan { pinned, routes, bridges: places.asked(), ..Plan::development(2)? };
     let program = plan.program.clone();
     let cluster = Cluster::start(plan, &dir.path().join("network"))?;
     // There is one anvil: its endpoint under two names stands for two providers.
     let endpoints = [anvil.url().to_owned(), anvil.url().replace("127.0.0.1", "localhost")];
-    let bridge = Bridge::start(&cluster, &program, &endpoints, &anvil, &dir.path().join("bridge"))?;
+    let bridge = Bridge::start(places, (&cluster, &program), (&anvil, &endpoints), &dir.path().join("bridge"))?;
     host::say!(
         "network of 2 shards, {} attestors of which {} must agree, 1 carrier",
         bridge::ATTESTORS_COUNT,

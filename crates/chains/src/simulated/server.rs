@@ -115,7 +115,7 @@ impl Shown {
             "eth_getBlockByNumber" => self.block(request).map_or(Value::Null, |block| header(&block)),
             "eth_getBlockReceipts" => self.block(request).map_or(Value::Null, |block| self.receipts(block, fault)),
             "eth_getBlockByHash" => self.block_of_hash(request).map_or(Value::Null, |block| transactions(&block)),
-            "eth_getTransactionReceipt" => self.transaction(request).map_or(Value::Null, |found| json!(receipt(found))),
+            "eth_getTransactionReceipt" => self.transaction(request).map_or(Value::Null, |found| json!(found)),
             _ => Value::Null,
         }
     }
@@ -126,11 +126,11 @@ impl Shown {
         blocks.find(|block| block.header.hash_slow() == hash)
     }
 
-    fn transaction(&self, request: &Value) -> Option<ReceiptEnvelope<Log>> {
+    fn transaction(&self, request: &Value) -> Option<TransactionReceipt> {
         let hash: B256 = serde_json::from_value(request["params"][0].clone()).ok()?;
         let blocks = (0..=self.chain.tip()).filter_map(|number| self.chain.get(number));
-        let mut all = blocks.flat_map(|block| names(&block).into_iter().zip(block.receipts));
-        all.find(|(name, _)| *name == hash).map(|(_, receipt)| receipt)
+        let mut all = blocks.flat_map(|block| block.transactions().into_iter().zip(block.receipts));
+        all.find(|(name, _)| *name == hash).map(|(name, shown)| receipt(name, shown))
     }
 
     fn block(&self, request: &Value) -> Option<Block> {
@@ -144,7 +144,7 @@ impl Shown {
     }
 
     fn receipts(&self, block: Block, fault: Fault) -> Value {
-        let mut receipts = block.receipts;
+        let (names, mut receipts) = (block.transactions(), block.receipts);
         match fault {
             Fault::OtherReceipts => {
                 let before = self.chain.get(block.header.number.saturating_sub(1));
@@ -153,7 +153,7 @@ impl Shown {
             Fault::OmittedLog => drop(receipts.pop()),
             _ => {}
         }
-        let shown: Vec<_> = receipts.into_iter().map(receipt).collect();
+        let shown: Vec<_> = names.into_iter().zip(receipts).map(|(name, shown)| receipt(name, shown)).collect();
         json!(shown)
     }
 }
@@ -168,23 +168,16 @@ fn header(block: &Block) -> Value {
     json!(header)
 }
 
-/// What the transactions of a block are called, in order: nothing else is known of them.
-fn names(block: &Block) -> Vec<B256> {
-    let name =
-        |index: usize| alloy_primitives::keccak256([&block.header.hash_slow()[..], &index.to_be_bytes()].concat());
-    (0..block.receipts.len()).map(name).collect()
-}
-
 fn transactions(block: &Block) -> Value {
-    json!({ "transactions": names(block) })
+    json!({ "transactions": block.transactions() })
 }
 
-fn receipt(envelope: ReceiptEnvelope<Log>) -> TransactionReceipt {
+fn receipt(transaction_hash: B256, envelope: ReceiptEnvelope<Log>) -> TransactionReceipt {
     debug_assert_eq!(envelope.tx_type(), TxType::Eip1559, "what a simulated chain makes");
     let log = |log| alloy_rpc_types_eth::Log { inner: log, ..alloy_rpc_types_eth::Log::default() };
     TransactionReceipt {
         inner: envelope.map_logs(log),
-        transaction_hash: B256::ZERO,
+        transaction_hash,
         transaction_index: Some(0),
         block_hash: None,
         block_number: None,

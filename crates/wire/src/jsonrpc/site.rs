@@ -28,6 +28,9 @@ use tokio_stream::wrappers::ReceiverStream;
 /// Most bytes of a path with its query that a site is asked for: longer ones are refused.
 pub const LOOK_BYTES_MAX: usize = 4 << 10;
 
+/// What a reader of server-sent events says when it comes back.
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
 /// What somebody wants to see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Look {
@@ -37,6 +40,8 @@ pub struct Look {
     pub query: String,
     /// The tag of what the asker has already; none if it says none.
     pub has: Option<String>,
+    /// The id of the last event that the asker had of a stream, if it comes back to one.
+    pub since: Option<String>,
 }
 
 /// What is shown.
@@ -79,8 +84,13 @@ pub(super) fn is_in(folder: &str, path: &str) -> bool {
 /// What `request`, a GET or a HEAD, wants to see.
 pub(super) fn look<B>(request: &http::Request<B>) -> Look {
     let uri = request.uri();
-    let has = request.headers().get(header::IF_NONE_MATCH).and_then(|tag| tag.to_str().ok());
-    Look { path: uri.path().to_owned(), query: uri.query().unwrap_or_default().to_owned(), has: has.map(str::to_owned) }
+    let said = |name: HeaderName| Some(request.headers().get(name)?.to_str().ok()?.to_owned());
+    Look {
+        path: uri.path().to_owned(),
+        query: uri.query().unwrap_or_default().to_owned(),
+        has: said(header::IF_NONE_MATCH),
+        since: said(LAST_EVENT_ID),
+    }
 }
 
 /// Asks `site`; none for a path that is nowhere.

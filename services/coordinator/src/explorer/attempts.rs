@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  this node's decisions, else each participant: receipt of its vote ---> verdict, block, time
-//!  of an attempt that is over and another node's: its participants' blocks of that time     (past_votes)
+//!  of an attempt that is over and another node's: its participants' blocks of that time, which the index has of a commit, or
+//!  the newest blocks of all shards                                                         (past_votes)
 //!  this node's decisions: the blocks that applied a commit -------------> their times, from the shards
 //! ```
 
@@ -10,6 +11,7 @@ use super::Explorer;
 use super::answer::Problem;
 use super::decisions::Decided;
 use super::past_votes::Hint;
+use crate::chain::unread;
 use alloy_primitives::B256;
 use commit::{VOTE_BYTES_MAX, Verdict, Vote};
 use futures_util::future::join_all;
@@ -35,26 +37,47 @@ pub(super) fn reason(shard: ShardId, rejection: &Rejection) -> String {
 impl Explorer {
     /// An attempt by its id alone.
     pub(super) async fn attempt(&self, id: B256) -> Result<Value, Problem> {
-        let attempt = AttemptId(Digest::new(id.0));
+        let told = self.attempt_at_hand(id).await?;
+        if !votes_told(&told).is_empty() {
+            return Ok(told);
+        }
         let shards: Vec<ShardId> = self.node.shards.ids().take(ASKED_COUNT_MAX).collect();
-        let told = self.attempt_on(attempt, &shards, None).await;
-        let is_known = told["votes"].as_array().is_some_and(|votes| !votes.is_empty());
-        match (is_known, told["silent"].as_array().map_or(0, Vec::len)) {
-            (true, _) => Ok(told),
-            (false, 0) => Err(Problem::unknown(format!(
-                "no shard keeps a vote on attempt {id}, and this node did not decide it: votes are forgotten once an attempt is over"
+        let told = self.attempt_on(AttemptId(Digest::new(id.0)), &shards, Some(Hint::New)).await;
+        match (votes_told(&told).is_empty(), told["silent"].as_array().map_or(0, Vec::len)) {
+            (false, _) => Ok(of_no_transaction(told)),
+            (true, 0) => Err(Problem::unknown(format!(
+                "this node did not decide attempt {id}, no block shows what it committed, and no shard has a vote on it at hand or in its newest \
+                 blocks: an abort that is over everywhere is not found for long"
             ))),
-            (false, silent) => {
+            (true, silent) => {
                 Err(Problem::silent(format!("no shard that answers knows attempt {id}; {silent} do not answer")))
             }
         }
     }
 
+    /// The same, without a search of shards' newest blocks: no votes where there are none at hand.
+    pub(super) async fn attempt_at_hand(&self, id: B256) -> Result<Value, Problem> {
+        let attempt = AttemptId(Digest::new(id.0));
+        let committed = self.node.blocks.index().committed_by(attempt).map_err(unread)?;
+        let all = || self.node.shards.ids().take(ASKED_COUNT_MAX).collect();
+        let shards: Vec<ShardId> = committed.as_ref().map_or_else(all, |record| record.participants.clone());
+        let hint = committed.as_ref().map(|record| Hint::Applied(record.time));
+        let mut told = self.attempt_on(attempt, &shards, hint).await;
+        Ok(match committed {
+            Some(record) => {
+                told["decision"] = "commit".into();
+                told["transaction"] = json!(record.transaction);
+                told
+            }
+            None => of_no_transaction(told),
+        })
+    }
+
     /// What `shards` said of an attempt, and where they applied it as far as this node was told.
-    /// `applied` is when its home applied it, where it is known to have done so.
-    pub(super) async fn attempt_on(&self, attempt: AttemptId, shards: &[ShardId], applied: Option<Time>) -> Value {
+    /// `hint` is where the votes were that are at hand no more, if that is known.
+    pub(super) async fn attempt_on(&self, attempt: AttemptId, shards: &[ShardId], hint: Option<Hint>) -> Value {
         let decided = self.node.lives.decisions().of(attempt);
-        let votes = join_all(shards.iter().map(|shard| self.vote(attempt, *shard, (decided.as_ref(), applied))));
+        let votes = join_all(shards.iter().map(|shard| self.vote(attempt, *shard, (decided.as_ref(), hint))));
         let (votes, applied) = tokio::join!(votes, self.applied(decided.as_ref()));
         let (mut told, mut silences) = (Vec::new(), Vec::new());
         for (shard, vote) in shards.iter().zip(votes) {
@@ -76,19 +99,19 @@ impl Explorer {
         &self,
         attempt: AttemptId,
         shard: ShardId,
-        (decided, applied): (Option<&Decided>, Option<Time>),
+        (decided, hint): (Option<&Decided>, Option<Hint>),
     ) -> Result<Option<Value>, Rejection> {
         if let Some(receipt) = decided.and_then(|decided| decided.receipt(shard)) {
             return Ok(told(shard, &receipt));
         }
         // Of an attempt that this node decided every vote that counts is there.
-        let applied = applied.filter(|_| decided.is_none());
+        let hint = hint.filter(|_| decided.is_none());
         let peer = self.node.shards.sound(shard)?;
         let receipt = match peer.shard.receipt(LeafKind::Vote, B256::new(*attempt.0.as_bytes())).await {
             Ok(receipt) => receipt,
             Err(rejection) if matches!(rejection.reason, Reason::NotFound | Reason::Settled) => {
-                let Some(applied) = applied else { return Ok(None) };
-                let past = self.past_vote(attempt, shard, Hint::Applied(applied)).await?;
+                let Some(hint) = hint else { return Ok(None) };
+                let past = self.past_vote(attempt, shard, hint).await?;
                 return Ok(past.and_then(|receipt| told(shard, &receipt)));
             }
             Err(rejection) => return Err(rejection),
@@ -114,6 +137,19 @@ impl Explorer {
         let block = peer.shard.blocks(height, 1).await.ok()?.pop()?;
         Some((shard, height, block.header.time))
     }
+}
+
+/// The votes that are told of an attempt.
+pub(super) fn votes_told(told: &Value) -> &[Value] {
+    told["votes"].as_array().map_or(&[], Vec::as_slice)
+}
+
+/// An attempt of which no transaction is known: one no ends it, and without one it cannot be said to have committed.
+fn of_no_transaction(mut told: Value) -> Value {
+    let is_no = votes_told(&told).iter().any(|vote| vote["verdict"] == "no");
+    told["decision"] = if is_no { "abort".into() } else { Value::Null };
+    told["transaction"] = Value::Null;
+    told
 }
 
 fn told(shard: ShardId, receipt: &Receipt) -> Option<Value> {

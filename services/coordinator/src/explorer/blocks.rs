@@ -2,7 +2,7 @@
 
 use super::Explorer;
 use super::answer::Problem;
-use super::query::Query;
+use super::query::{BlockName, Query, block_name};
 use super::records::line;
 use crate::chain::unread;
 use crate::index::Totals;
@@ -77,23 +77,30 @@ impl Explorer {
         Ok(told)
     }
 
+    /// The slot of a name, whether it is closed or not.
+    pub(super) async fn numbered(&self, name: BlockName) -> Result<Slot, Problem> {
+        match name {
+            BlockName::Number(number) => Ok(Slot(number)),
+            BlockName::Newest => Ok(Chain::head(&*self.node).await?),
+            BlockName::Oldest => Ok(Chain::oldest(&*self.node)),
+        }
+    }
+
     async fn slot(&self, name: &str) -> Result<Slot, Problem> {
         let head = Chain::head(&*self.node).await?;
-        if name == "latest" {
-            return Ok(head);
-        }
         if let Ok(hash) = super::query::word(name) {
             let slot = Chain::slot_of_hash(&*self.node, hash).await?;
             return slot.ok_or_else(|| Problem::unknown(format!("no block has hash {hash}")));
         }
-        let number = name.parse().map_err(|_| Problem::malformed(format!("{name:?} is no block's number")))?;
-        if number > head.0 {
-            return Err(Problem::unknown(format!("block {number} is not closed yet: the last is {head}")));
-        }
+        let no_name = || Problem::malformed(format!("{name:?} is no block's number, hash or tag"));
+        let slot = self.numbered(block_name(name).ok_or_else(no_name)?).await?;
         let oldest = Chain::oldest(&*self.node);
-        if number < oldest.0 {
-            return Err(pruned(format_args!("nothing of block {number}"), oldest).into());
+        if slot > head {
+            return Err(Problem::unknown(format!("block {slot} is not closed yet: the last is {head}")));
         }
-        Ok(Slot(number))
+        if slot < oldest {
+            return Err(pruned(format_args!("nothing of block {slot}"), oldest).into());
+        }
+        Ok(slot)
     }
 }

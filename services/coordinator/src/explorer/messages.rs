@@ -3,12 +3,14 @@
 //! ```text
 //!  every shard: GetMessage ──┐
 //!                            ├──> events in time order ──> why it waits, what its owner can do   (waiting)
-//!  relays: TraceMessage ─────┘
+//!  relays: TraceMessage ─────┤
+//!  bridges: hops ────────────┘    of a message to or from a foreign chain: its transactions there   (bridges)
 //! ```
 
 use super::Explorer;
 use super::answer::Problem;
 use super::attempts::reason;
+use super::bridges::{Heard, State, Step};
 use super::relays::{Sight, stage};
 use super::transactions::DISPATCH;
 use super::waiting::Waiting;
@@ -19,6 +21,7 @@ use primitives::{ShardId, Time};
 use proof::{DeliveryStatus, Message, MessageId, shard_of};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use wire::jsonrpc::{Chain, LogQuery};
 use wire::relay::TraceStage;
 use wire::shard::{Mark, MessageLife};
@@ -26,6 +29,9 @@ use wire::{Reason, Rejection};
 
 /// Most shards that are asked about a message of which only the id is known.
 const ASKED_COUNT_MAX: usize = 64;
+
+/// Of a message from a foreign chain, unless nodes of the bridge tell.
+const UNTOLD: &str = "unknown: its sender is on a foreign chain";
 
 /// What is known of a message, from whoever answered.
 #[derive(Debug, Default)]
@@ -42,6 +48,8 @@ pub(super) struct Life {
     /// Shards that do not know it and have forgotten what is old and over.
     pub(super) forgetful: BTreeSet<ShardId>,
     pub(super) sights: Vec<Sight>,
+    /// What nodes of bridges say, of a message over one.
+    pub(super) heard: Arc<Heard>,
 }
 
 impl Life {
@@ -114,6 +122,11 @@ impl Life {
         self.is_silent(shard) && seen.any(|event| stages.contains(&event.stage))
     }
 
+    /// Whether nodes of the bridge tell of this, in a final block of the foreign chain.
+    fn is_there(&self, step: Step) -> bool {
+        self.heard.hops.iter().any(|hop| hop.step == step && hop.state == State::Final)
+    }
+
     /// How far it has come, in words: what only a silent shard knows is unknown, not undone.
     fn steps(&self) -> Value {
         let step = |is_done: bool, shard: Option<ShardId>| match shard {
@@ -124,8 +137,11 @@ impl Life {
         json!({
             // Whoever has it has it from its source's outbox.
             "dispatched": step(self.is_known(), self.source),
-            "consumed": step(self.is_consumed(), self.destination),
-            "acknowledged": step(self.is_acknowledged(), self.source),
+            "consumed": step(self.is_consumed() || self.is_there(Step::Processed), self.destination),
+            "acknowledged": match self.source {
+                None if self.is_foreign() && !self.is_there(Step::Answered) => UNTOLD.to_owned(),
+                source => step(self.is_acknowledged() || source.is_none(), source),
+            },
         })
     }
 
@@ -169,7 +185,7 @@ impl Explorer {
             "relays": life.sights.iter().map(sight).collect::<Vec<_>>(),
             "isOver": life.is_over(),
             "steps": life.steps(),
-            "foreign": life.message.as_ref().and_then(|message| self.foreign_hop(message)),
+            "foreign": life.message.as_ref().and_then(|message| self.foreign_hop(message, &life.heard)),
             "waiting": waiting.map(|waiting| json!({ "why": waiting.why, "can": waiting.can })),
             "forgotten": life.forgetful.iter().map(|shard| shard.0).collect::<Vec<_>>(),
             "silent": silent.collect::<Vec<_>>(),
@@ -187,7 +203,18 @@ impl Explorer {
         shards.into_iter().zip(answers).for_each(|(shard, answer)| life.add(shard, answer));
         life.sights = sights;
         life.settle(self.node.network.params.network);
+        if let Some((message, route)) =
+            life.message.as_ref().and_then(|message| Some((message, self.route_of(message)?)))
+        {
+            life.heard = self.bridges.hear(message.v3_id(), route.terms().chain_id).await;
+        }
         life
+    }
+
+    /// The route that a message takes; none of a message between shards.
+    fn route_of(&self, message: &Message) -> Option<&proof::Route> {
+        let is_its = |route: &&proof::Route| [message.origin, message.destination].contains(&route.terms().domain);
+        self.node.network.routes.iter().find(is_its)
     }
 
     /// The transaction that sent it, found by its mailbox's log.
@@ -222,16 +249,17 @@ impl Explorer {
         })
     }
 
-    /// How a foreign hop's transaction is found, which no shard knows: by the log of the mailbox there that has the message's id. None
-    /// of a message between shards.
-    fn foreign_hop(&self, message: &Message) -> Option<Value> {
+    /// The transactions on the foreign chain that nodes of bridges tell, and how anybody finds them, since no shard knows one: by the log of
+    /// the mailbox there that has the message's id. None of a message between shards.
+    fn foreign_hop(&self, message: &Message, heard: &Heard) -> Option<Value> {
         let network = self.node.network.params.network;
         let (domain, event) = match (shard_of(network, message.origin), shard_of(network, message.destination)) {
             (None, _) => (message.origin, "DispatchId(bytes32)"),
             (_, None) => (message.destination, "ProcessId(bytes32)"),
             _ => return None,
         };
-        let route = self.node.network.routes.iter().find(|route| route.terms().domain == domain);
+        let route = self.route_of(message);
+        let (hops, nodes) = heard.told();
         Some(json!({
             "domain": domain,
             "chainId": route.map(|route| route.terms().chain_id),
@@ -239,6 +267,8 @@ impl Explorer {
             "event": event,
             "topics": [keccak256(event), message.v3_id()],
             "command": format!("dovetail bridge why {}", message.v3_id()),
+            "hops": hops,
+            "nodes": nodes,
         }))
     }
 
@@ -370,6 +400,26 @@ mod tests {
         let kept = Life { forgetful: [ShardId(0)].into(), delivered: Some(mark()), ..life(ShardId(1), None) };
         assert!(kept.is_over());
         assert!(!Life { forgetful: [ShardId(2)].into(), ..life(ShardId(1), None) }.is_consumed());
+    }
+
+    #[test]
+    fn what_happened_on_a_foreign_chain_is_unknown_until_the_bridge_tells_it() {
+        let delivered = Some(DeliveryStatus::Delivered);
+        let foreign = Message { origin: 31_337, ..message() };
+        let there = life(ShardId(9), None);
+        let mut told =
+            Life { message: Some(foreign), source: None, delivered: Some(mark()), status: delivered, ..there };
+        assert_eq!(told.steps()["acknowledged"], UNTOLD);
+        let hop = super::super::bridges::Hop {
+            step: Step::Answered,
+            state: State::Final,
+            transaction: None,
+            block: Some(3),
+            block_hash: None,
+            told_by: [0].into(),
+        };
+        told.heard = Heard { words: Vec::new(), hops: vec![hop] }.into();
+        assert_eq!(told.steps(), json!({ "dispatched": "yes", "consumed": "yes", "acknowledged": "yes" }));
     }
 
     #[test]

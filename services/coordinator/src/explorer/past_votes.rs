@@ -1,9 +1,10 @@
-//! Votes on an attempt that is over everywhere, out of shards' blocks.
+//! Votes on an attempt that is over everywhere, out of shards' blocks: of a commit for as long as these are kept, of any attempt if they are new.
 //!
 //! ```text
 //!  shards forget an attempt that is over (R7); the blocks that its votes are in they keep, as long as they keep any body of that age
 //!
 //!  when it was applied at home --> each shard's block of that time --> back through its votes: a second, then LOOK_BACK
+//!  nothing but its id           --> back from each shard's newest block
 //! ```
 //!
 //! Promise: bounded: [`PAGES_COUNT_MAX`] pages a shard, [`SEARCHES_COUNT_MAX`] shards at once. What is found is a receipt like any other, to be
@@ -34,6 +35,9 @@ const SKEW: Millis = Millis(1_000);
 /// Most pages of one shard's votes that are read.
 const PAGES_COUNT_MAX: usize = 24;
 
+/// How many blocks back the next look goes where nothing is known of when: what one page looks at.
+const BLOCKS_AT_ONCE_COUNT: u64 = 256;
+
 /// Where to look: when the attempt was applied at a home, or the very block of the vote.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Hint {
@@ -41,6 +45,8 @@ pub(super) enum Hint {
     Applied(Time),
     /// In this block of the shard that is asked.
     Block(Height),
+    /// Nothing is known: among the newest.
+    New,
 }
 
 impl Explorer {
@@ -57,6 +63,7 @@ impl Explorer {
         let mut room = PAGES_COUNT_MAX;
         let (first, time) = match hint {
             Hint::Block(height) => return votes_in(client, attempt, (height, height.next()), &mut room).await,
+            Hint::New => return newest_vote(client, attempt, &mut room).await,
             Hint::Applied(time) => (Time(time.0.saturating_sub(LOOK_BACK_FIRST.0)), time),
         };
         let (from, to) = (height_at(client, first).await?, height_at(client, time.after(SKEW)).await?);
@@ -66,6 +73,19 @@ impl Explorer {
         let oldest = height_at(client, Time(time.0.saturating_sub(LOOK_BACK.0))).await?;
         votes_in(client, attempt, (oldest, from), &mut room).await
     }
+}
+
+/// The vote on `attempt` among the newest blocks, as far as `room` reaches.
+async fn newest_vote(client: &ShardClient, attempt: AttemptId, room: &mut usize) -> Result<Option<Receipt>, Rejection> {
+    let mut end = client.status().await?.head.next();
+    while *room > 0 && end > Height(1) {
+        let begin = Height(end.0.saturating_sub(BLOCKS_AT_ONCE_COUNT).max(1));
+        if let Some(found) = votes_in(client, attempt, (begin, end), room).await? {
+            return Ok(Some(found));
+        }
+        end = begin;
+    }
+    Ok(None)
 }
 
 /// The first block whose time is not before `time`; the one after the newest where there is none.

@@ -67,6 +67,36 @@ pub(super) fn word(text: &str) -> Result<B256, Problem> {
     word.ok_or_else(|| Problem::malformed(format!("{text:?} is not 0x and 64 hex digits that are not all zero")))
 }
 
+/// What a text that is no hash calls a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BlockName {
+    /// By its number.
+    Number(u64),
+    /// The newest, which is final here.
+    Newest,
+    /// The oldest that is kept.
+    Oldest,
+}
+
+/// The block that `text` names: `242`, `1,234`, `#242`, `0xf2`, or a tag of the methods.
+pub(super) fn block_name(text: &str) -> Option<BlockName> {
+    match text.to_ascii_lowercase().as_str() {
+        "latest" | "safe" | "finalized" => return Some(BlockName::Newest),
+        "earliest" => return Some(BlockName::Oldest),
+        _ => {}
+    }
+    let text = text.strip_prefix('#').unwrap_or(text);
+    // `from_str_radix` takes a sign too.
+    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+    let number = match digits {
+        Some(digits) if digits.bytes().all(|digit| digit.is_ascii_hexdigit()) => u64::from_str_radix(digits, 16),
+        Some(_) => return None,
+        None if text.starts_with('+') => return None,
+        None => text.replace([',', '_'], "").parse(),
+    };
+    number.ok().map(BlockName::Number)
+}
+
 /// The address that `text` writes, in any case.
 pub(super) fn address(text: &str) -> Result<Address, Problem> {
     text.parse().map_err(|_| Problem::malformed(format!("{text:?} is not 0x and 40 hex digits")))
@@ -101,6 +131,20 @@ mod tests {
         assert_eq!(query.text("q"), Some("0x1 <b>"));
         assert_eq!((query.text("x"), query.text("y"), query.text("e")), (Some("%zz"), Some(""), Some("%e")));
         assert_eq!(query.count(), Ok(7));
+    }
+
+    #[test]
+    fn a_block_is_named_by_its_number_in_any_way_or_by_a_tag() {
+        for text in ["242", "#242", "0xf2", "0XF2", "#0xf2", "2_42", "2,42"] {
+            assert_eq!(block_name(text), Some(BlockName::Number(242)), "{text}");
+        }
+        for text in ["latest", "Finalized", "safe"] {
+            assert_eq!(block_name(text), Some(BlockName::Newest), "{text}");
+        }
+        assert_eq!(block_name("earliest"), Some(BlockName::Oldest));
+        for text in ["", "#", "0x", "f2", "-1", "+1", "0x+1", "0xfffffffffffffffff", "pending", "##1"] {
+            assert_eq!(block_name(text), None, "{text}");
+        }
     }
 
     #[test]

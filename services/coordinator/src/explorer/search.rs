@@ -1,6 +1,7 @@
 //! One box: what a text may be, and where it leads.
 
 use super::answer::Problem;
+use super::attempts::votes_told;
 use super::query::Query;
 use super::{Explorer, query};
 use alloy_primitives::B256;
@@ -20,7 +21,10 @@ impl Explorer {
         let found = match text.len() {
             42 | 40 => query::address(text).ok().map(|address| vec![hit("address", address.to_string())]),
             66 | 64 => self.word(text).await?,
-            _ => text.replace([',', '_'], "").parse::<u64>().ok().map(|number| vec![hit("block", number)]),
+            _ => match query::block_name(text) {
+                Some(name) => Some(vec![hit("block", self.numbered(name).await?.0)]),
+                None => None,
+            },
         };
         Ok(json!({ "q": text, "found": found.unwrap_or_default(), "silent": self.silent_shards() }))
     }
@@ -30,9 +34,12 @@ impl Explorer {
         let (transaction, message, attempt, block) = tokio::join!(
             self.is_transaction(word),
             async { self.message(word).await.is_ok() },
-            async { self.attempt(word).await.is_ok() },
+            async { self.attempt_at_hand(word).await.is_ok_and(|told| !votes_told(&told).is_empty()) },
             async { Chain::slot_of_hash(&*self.node, word).await.ok().flatten() },
         );
+        // What has a name elsewhere is not looked for in every shard's blocks.
+        let is_known = transaction || message || attempt || block.is_some();
+        let attempt = attempt || !is_known && self.attempt(word).await.is_ok();
         let mut found = Vec::new();
         found.extend(transaction.then(|| hit("transaction", word.to_string())));
         found.extend(message.then(|| hit("message", word.to_string())));

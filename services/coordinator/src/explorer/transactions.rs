@@ -2,6 +2,7 @@
 
 use super::Explorer;
 use super::answer::Problem;
+use super::past_votes::Hint;
 use crate::lives::Life;
 use alloy_primitives::{B256, keccak256};
 use futures_util::future::join_all;
@@ -122,8 +123,9 @@ impl Explorer {
         let asked = attempts.into_iter().skip(earlier).map(|attempt| {
             let (noted, participants) = (noted.as_ref(), &participants);
             async move {
-                let applied = record.filter(|_| committing == Some(attempt)).map(|record| record.time);
-                let mut told = self.attempt_on(attempt, participants, applied).await;
+                let committed = record.filter(|_| committing == Some(attempt));
+                let hint = committed.map(|record| Hint::Applied(record.time));
+                let mut told = self.attempt_on(attempt, participants, hint).await;
                 told["decision"] = decision(noted, attempt, committing).into();
                 told
             }

@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of how the life was asked for: a life and a time in, words out.
 
+use super::bridges::{Hop, State, Step};
 use super::messages::Life;
 use super::relays::Sight;
 use primitives::{Millis, ShardId, Time};
@@ -61,10 +62,15 @@ impl Waiting {
     /// Of a message over a bridge: its carriers are no relays, and it ends by no clock.
     fn add_bridge(&mut self, life: &Life, way: Way) {
         let id = life.message.as_ref().map(|message| message.v3_id().to_string()).unwrap_or_default();
-        self.why.push(
-            "attestors vouch for it once its block is final, and a carrier takes it over; this node asks neither"
-                .to_owned(),
-        );
+        let asked =
+            if life.heard.words.is_empty() { "; this node was told of neither (setting `bridges`)" } else { "" };
+        self.why.push(format!("attestors vouch for it once its block is final, and a carrier takes it over{asked}"));
+        self.why.extend(life.heard.hops.iter().map(hop));
+        for (number, word) in life.heard.words.iter().enumerate() {
+            let why = word.why.as_ref().map(|why| format!("bridge node {number} says: {why}"));
+            let silent = word.silent.as_ref().map(|reason| format!("bridge node {number} does not answer: {reason}"));
+            self.why.extend(why.into_iter().chain(silent));
+        }
         self.can.push(format!("ask on the carrier's host: `dovetail bridge why {id}`"));
         if way == Way::Out && life.destination.is_none() {
             self.can.push(
@@ -164,6 +170,23 @@ fn where_it_is(life: &Life, way: Way) -> String {
     }
 }
 
+/// A transaction on the foreign chain, in words.
+fn hop(hop: &Hop) -> String {
+    let step = match hop.step {
+        Step::Dispatched => "sent it",
+        Step::Processed => "delivers it",
+        Step::Answered => "tells its sender its end",
+    };
+    let named = hop.transaction.map_or("a transaction".to_owned(), |hash| format!("transaction {hash}"));
+    let block = hop.block.map_or("a block".to_owned(), |number| format!("block {number}"));
+    match hop.state {
+        State::UnderWay => format!("{named} that {step} there is under way and in no block yet"),
+        State::Mined => format!("{named} that {step} there is in {block}, which may still go"),
+        State::Reverted => format!("{named} that {step} there reverted in {block}"),
+        State::Final => format!("{named} that {step} there is in {block}, which is final"),
+    }
+}
+
 /// Whether a relay with these events goes on.
 fn is_alive(events: &[TraceEvent]) -> bool {
     events.last().is_some_and(|event| event.stage != TraceStage::Dead)
@@ -192,6 +215,7 @@ fn since(now: Time, then: Time) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::bridges::{Heard, Word};
     use super::super::sample::message;
     use super::*;
     use primitives::Height;
@@ -262,6 +286,31 @@ mod tests {
         let command = format!("dovetail bridge why {}", life.message.as_ref().unwrap().v3_id());
         assert!(text.contains("a foreign chain has not consumed it") && text.contains(&command), "{text}");
         assert!(!text.contains("refund") && !text.contains("relay") && !text.contains("receipt export"), "{text}");
+    }
+
+    #[test]
+    fn one_over_a_bridge_is_told_where_its_transaction_is_and_what_the_bridge_says() {
+        let mut life = life(None, "");
+        life.message = Some(Message { destination: 31_337, ..message() });
+        life.destination = None;
+        assert!(told(&life, 20_000).contains("this node was told of neither (setting `bridges`)"));
+        let transaction = alloy_primitives::B256::repeat_byte(7);
+        let hop = Hop {
+            step: Step::Processed,
+            state: State::Mined,
+            transaction: Some(transaction),
+            block: Some(42),
+            block_hash: None,
+            told_by: [1].into(),
+        };
+        let silent = Word { silent: Some("no answer in time".to_owned()), why: None };
+        let words = vec![silent, Word { silent: None, why: Some("it was put aside".to_owned()) }];
+        life.heard = Heard { words, hops: vec![hop] }.into();
+        let text = told(&life, 20_000);
+        let mined = format!("transaction {transaction} that delivers it there is in block 42, which may still go");
+        assert!(text.contains(&mined) && !text.contains("told of neither"), "{text}");
+        assert!(text.contains("bridge node 0 does not answer: no answer in time"), "{text}");
+        assert!(text.contains("bridge node 1 says: it was put aside"), "{text}");
     }
 
     #[test]

@@ -7,7 +7,9 @@
 //! Promise: from the first batch on no slot before `first` counts as known, so a process that is killed between two pages leaves
 //! nothing half told; the rest goes with the next forgetting. A row that a later block has set anew stays.
 
-use super::{BLOCKS, CREATED, CURSORS, FIRST, HASHES, Index, OUTLINES, PLACES, SENT, SLOTS, SPACES, rows, slot_of};
+use super::{
+    ATTEMPTS, BLOCKS, CREATED, CURSORS, FIRST, HASHES, Index, OUTLINES, PLACES, SENT, SLOTS, SPACES, rows, slot_of,
+};
 use alloy_primitives::B256;
 use primitives::{Read, ShardId, Slot, Space, Write};
 use std::collections::BTreeSet;
@@ -65,7 +67,7 @@ impl Index {
     fn gone(&self, key: &[u8], record: &OutcomeRecord) -> Vec<Write> {
         let is_its_own = |space: Space, row: &[u8], value: &[u8]| match space {
             BLOCKS => false, // It goes by the key it was found under.
-            CREATED | PLACES | SENT => self.reader.get(space, row).is_some_and(|stored| stored == value),
+            ATTEMPTS | CREATED | PLACES | SENT => self.reader.get(space, row).is_some_and(|stored| stored == value),
             _ => true,
         };
         let shard = ShardId(u32::from_be_bytes(key.get(16..20).and_then(|id| id.try_into().ok()).unwrap_or_default()));
@@ -95,6 +97,7 @@ mod tests {
     use crate::index::sample::{at, index, open, params, record};
     use alloy_primitives::Address;
     use evm::Log;
+    use primitives::{AttemptId, Digest};
     use std::path::Path;
     use wire::jsonrpc::{LogQuery, Order};
 
@@ -105,6 +108,7 @@ mod tests {
         let mut record = record(0, slot, number);
         record.transaction = B256::from(alloy_primitives::U256::from(number + 1));
         record.outcome.created = Some(Address::from_word(record.transaction));
+        record.attempt = Some(attempt(number));
         record.outcome.logs.push(Log {
             address: Address::repeat_byte(7),
             topics: vec![record.transaction],
@@ -115,6 +119,10 @@ mod tests {
                 .into(),
         });
         record
+    }
+
+    fn attempt(number: u64) -> AttemptId {
+        AttemptId(Digest::new(alloy_primitives::keccak256(number.to_be_bytes()).0))
     }
 
     /// Bytes of tables; the log beside them is bounded, and goes on its own.
@@ -152,6 +160,8 @@ mod tests {
             assert_eq!(rows, expected, "{space:?}");
         }
         assert_eq!(index.entry(records[449].transaction).unwrap(), None);
+        assert_eq!(index.committed_by(attempt(449)).unwrap(), None);
+        assert_eq!(index.committed_by(attempt(450)).unwrap(), Some(records[450].clone()));
         assert_eq!(
             index.entry(records[450].transaction).unwrap().map(|entry| entry.record),
             Some(records[450].clone())
