@@ -1,23 +1,25 @@
 // The explorer as a reader has it: a browser on the page of a node, over a network of its own of which one shard is stopped in the end.
 //
-// EXPLORER_SHOTS=FOLDER keeps a picture of each page there (docs/explorer.md shows them). Pictures are compared as layouts, which no font and
-// no number on the page changes (explorer/layout.mjs).
+// EXPLORER_SHOTS=FOLDER keeps a picture of each page there (docs/explorer.md shows them). Pages are compared as layouts, which no font and
+// no number on the page changes (explorer/layout.mjs); EXPLORER_LAYOUT=write keeps them anew, with the answers that pictures.test.mjs draws.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { after, before, describe, it } from 'node:test';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import { chromium } from 'playwright-core';
 import { openChain } from './chain.mjs';
+import { BROWSER } from './explorer/browser.mjs';
 import { layouts } from './explorer/layout.mjs';
+import { overlaps } from './explorer/pictures.mjs';
 import { startSecond } from './explorer/second.mjs';
 import { HOSTILE, HOSTILE_ABI, openStage } from './explorer/stage.mjs';
+import { keep, listen } from './explorer/told.mjs';
 import { startDevnet } from './network.mjs';
 
-const BROWSER = process.env.DOVETAIL_CHROMIUM ?? ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const SHOTS = process.env.EXPLORER_SHOTS;
 const WAIT_MS_MAX = 20_000;
@@ -53,13 +55,19 @@ describe('the explorer', { skip }, () => {
 
   const at = (path) => new URL(path, base).href;
   const api = async (path) => (await fetch(at(`api/v1/${path}`))).json();
+  const told = {};
+  let heard;
   const go = async (path) => {
+    heard?.stop();
+    heard = listen(page);
     await page.goto(at(path));
     await page.locator('h1').waitFor();
   };
   const has = (text) => page.getByText(text).first().waitFor({ timeout: WAIT_MS_MAX });
   const shot = async (name) => {
     await compare(page, name);
+    told[name] = heard.stop();
+    heard = listen(page);
     if (!SHOTS) return;
     mkdirSync(SHOTS, { recursive: true });
     await page.screenshot({ path: `${SHOTS}/${name}.png` });
@@ -74,10 +82,12 @@ describe('the explorer', { skip }, () => {
       assert.deepEqual(told, [], `${name} in ${colorScheme}`);
     }
     await page.emulateMedia({ colorScheme: 'light' });
+    assert.deepEqual(await page.evaluate(overlaps), [], `${name}: texts lie over each other`);
     const size = page.viewportSize();
     await page.setViewportSize(PHONE);
     const width = await page.evaluate('document.documentElement.scrollWidth');
     assert.ok(width <= PHONE.width, `${name} is ${width} wide on a phone`);
+    assert.deepEqual(await page.evaluate(overlaps), [], `${name} on a phone: texts lie over each other`);
     await page.setViewportSize(size);
   };
 
@@ -113,6 +123,7 @@ describe('the explorer', { skip }, () => {
     second = await startSecond(under, STOPPED, MISROUTED);
   }, { timeout: 180_000 });
   after(async () => {
+    if (process.env.EXPLORER_LAYOUT === 'write') keep(told);
     await browser?.close();
     await second?.stop();
     await under?.stop();
@@ -141,10 +152,20 @@ describe('the explorer', { skip }, () => {
     await search(transactionHash, `tx/${transactionHash}`);
     await search(pair.toLowerCase(), `address/${pair}`);
     await search(`${blockNumber}`, `block/${blockNumber}`);
+    await search(`0x${blockNumber.toString(16)}`, `block/${blockNumber}`);
+    await search(`#${blockNumber}`, `block/${blockNumber}`);
+    const { oldest } = await api('now');
+    await search('earliest', `block/${oldest}`);
+    for (const tag of ['latest', 'finalized']) {
+      const { found: [{ kind, id }] } = await api(`search?q=${tag}`);
+      assert.ok(kind === 'block' && id >= Number(blockNumber), `${tag} is ${kind} ${id}`);
+      assert.ok((await api(`blocks/${tag}`)).number >= id);
+    }
+    await search(`${blockNumber}`, `block/${blockNumber}`);
     await has(transactionHash.slice(0, 8));
     await isUsable('a block');
     await shot('block');
-    await page.goBack();
+    for (let back = 0; back < 5; back++) await page.goBack();
     await page.waitForURL(at(`address/${pair}`));
     await page.locator('#q').fill('nothing at all');
     await page.keyboard.press('Enter');
@@ -227,6 +248,32 @@ describe('the explorer', { skip }, () => {
     await go(`message/${id}`);
     await has('its value went back to its sender');
     await letters.refuse(false);
+  });
+
+  it('tells the transactions on a foreign chain, whatever a bridge says', async () => {
+    // Made up: the bridge's own test has one, and none that lies.
+    const { id } = await letters.write('over a bridge');
+    const told = await api(`messages/${id}`);
+    const hop = (step, state, number, toldBy) => ({ step, state, transaction: `0x${`${number}`.repeat(64)}`, block: number, blockHash: UNKNOWN, toldBy });
+    const foreign = {
+      domain: 31337, chainId: 31337, mailbox: swap.pair.address, event: 'ProcessId(bytes32)', topics: [UNKNOWN, id], command: `dovetail bridge why ${id}`,
+      hops: [hop('processed', 'reverted', 4, [3]), hop('processed', 'mined', 5, [3]), hop('processed', 'final', 6, [0, 1])],
+      nodes: [{ node: 0, silent: null, why: null }, { node: 1, silent: null, why: null }, { node: 2, silent: HOSTILE, why: null }, { node: 3, silent: null, why: HOSTILE }],
+    };
+    const steps = { dispatched: 'yes', consumed: 'not yet', acknowledged: 'not yet' };
+    const waiting = { why: [`bridge node 3 says: ${HOSTILE}`], can: ['wait'] };
+    const json = { ...told, foreign, steps, waiting, destination: null, isOver: false, delivered: null, acknowledged: null, status: null };
+    await page.route(`**/api/v1/messages/${id}`, (route) => route.fulfill({ json }));
+    await go(`message/${id}`);
+    const rows = page.locator('[aria-label="Transactions on the foreign chain"] tbody tr');
+    await rows.nth(2).waitFor();
+    assert.match(await rows.nth(2).textContent(), /delivered there.*final.*0x6{64}.*6.*bridge nodes 0, 1/);
+    await has('Not all of the bridge answers.');
+    assert.equal(await page.locator('main img, main script, main b[onclick]').count(), 0);
+    await isUsable('a message over a bridge');
+    await shot('foreign');
+    await page.unrouteAll();
+    assert.equal(await page.evaluate('globalThis.broken'), undefined);
   });
 
   it('explains a dead letter, and what its owner can do; it arrives when another relay carries it', { timeout: 90_000 }, async () => {
@@ -410,6 +457,14 @@ describe('the explorer', { skip }, () => {
       const inner = Object.fromEntries(Object.entries(schema).map(([name, value]) => [name, closed(value)]));
       return inner.properties && typeof inner.properties === 'object' && !inner.additionalProperties && inner.type ? { ...inner, additionalProperties: false } : inner;
     };
+    /** What is said to be an object or a list, and not of what. */
+    const holes = (schema, path = '') => {
+      if (schema === null || typeof schema !== 'object') return [];
+      const is = (kind) => [schema.type].flat().includes(kind);
+      const isHole = (is('object') && !schema.properties && !schema.additionalProperties) || (is('array') && !schema.items) || Object.keys(schema).length === 0;
+      return [...(isHole ? [path] : []), ...Object.entries(schema).flatMap(([name, value]) => (name === 'parameters' ? [] : holes(value, `${path}/${name}`)))];
+    };
+    assert.deepEqual(holes({ paths, components }), []);
     ajv.addSchema({ $id: 'openapi', components: closed(components) });
     const { transactionHash, blockNumber } = swap.receipt;
     const { attempt } = await api(`transactions/${transactionHash}`);
@@ -460,6 +515,32 @@ describe('the explorer', { skip }, () => {
     const { value } = await reader.read();
     assert.match(new TextDecoder().decode(value), /^event: block\nid: \d+\ndata: \{"number":\d+,/);
     // It stays open: a node that stops ends it.
+  });
+
+  it('tells who comes back the blocks that it missed, and how many are left out', async () => {
+    const from = async (id, count) => {
+      const aborted = new AbortController();
+      const answer = await fetch(at('api/v1/events'), { headers: { 'last-event-id': `${id}` }, signal: aborted.signal });
+      const [reader, decoder, events] = [answer.body.getReader(), new TextDecoder(), []];
+      for (let text = ''; events.length < count; ) {
+        text += decoder.decode((await reader.read()).value, { stream: true });
+        const pieces = text.split('\n\n');
+        text = pieces.pop();
+        for (const piece of pieces.filter((piece) => piece.startsWith('event:'))) {
+          const [, name, data] = /^event: (\S+)\n[^]*data: (.*)$/.exec(piece);
+          events.push([name, JSON.parse(data)]);
+        }
+      }
+      aborted.abort();
+      return events;
+    };
+    const { head } = await api('now');
+    const missed = await from(head - 7, 9);
+    assert.deepEqual(missed.map(([name, { number }]) => [name, number]), missed.map((_, at) => ['block', head - 6 + at]));
+    const long = await from(1, 34);
+    const [[name, left]] = long;
+    assert.deepEqual([name, left.from], ['left-out', 2]);
+    assert.deepEqual(long.slice(1).map(([, { number }]) => number), long.slice(1).map((_, at) => left.to + 1 + at), 'and none besides');
   });
 
   it('is complete while one shard is stopped, and says so; a message to it says whom it waits for', { timeout: 120_000 }, async () => {

@@ -13,7 +13,7 @@ import { network, startBaseline } from './network.mjs';
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 const SUITES_MS_MAX = 900_000;
-const SUITES = ['viem', 'ethers', 'cast', 'parity', 'messages', 'traces', 'specification', 'hardhat', 'forking', 'ponder', 'otterscan', 'blockscout', 'cheats', 'explorer', 'forge', 'helpers'].map((suite) => `${suite}.test.mjs`);
+const SUITES = ['viem', 'ethers', 'cast', 'parity', 'messages', 'traces', 'specification', 'hardhat', 'forking', 'ponder', 'otterscan', 'blockscout', 'cheats', 'explorer', 'pictures', 'forge', 'helpers'].map((suite) => `${suite}.test.mjs`);
 
 /** Whether `command` ended well within its time. */
 function run(command, args, env) {

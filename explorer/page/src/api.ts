@@ -57,6 +57,8 @@ export interface Vote {
 export interface Attempt {
   id: string;
   decision?: string | null;
+  /** One that it committed, where it is asked for by its own id. */
+  transaction?: string | null;
   votes: Vote[];
   applied: { shard: number; height: number; time: number }[];
   silent: Silent[];
@@ -133,6 +135,27 @@ export interface MessageEvent_ {
   detail: string;
 }
 
+/** A transaction on a foreign chain, as nodes of its bridge tell it. */
+export interface Hop {
+  step: "dispatched" | "processed" | "answered";
+  state: "under way" | "mined" | "reverted" | "final";
+  transaction: string | null;
+  block: number | null;
+  blockHash: string | null;
+  toldBy: number[];
+}
+
+export interface Foreign {
+  domain: number;
+  chainId: number | null;
+  mailbox: string | null;
+  event: string;
+  topics: string[];
+  command: string;
+  hops: Hop[];
+  nodes: { node: number; silent: string | null; why: string | null }[];
+}
+
 export interface Message {
   id: string;
   message: {
@@ -158,7 +181,7 @@ export interface Message {
   isOver: boolean;
   /** Each "yes", "not yet" or why it is unknown. */
   steps: { dispatched: string; consumed: string; acknowledged: string };
-  foreign: { domain: number; chainId: number | null; mailbox: string | null; event: string; topics: string[]; command: string } | null;
+  foreign: Foreign | null;
   events: MessageEvent_[];
   relays: { saw?: boolean; silent?: string; events?: number }[];
   waiting: { why: string[]; can: string[] } | null;
@@ -207,6 +230,7 @@ export interface Route {
   queued: number;
   dead: number;
   acknowledged: number;
+  oldestSince: number | null;
   movedAt: number | null;
   lastError: string;
 }

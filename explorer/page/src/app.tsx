@@ -7,7 +7,7 @@ import { BlockPage, BlocksPage, NowPage } from "./network";
 import { ProofPage, ReceiptCheck } from "./proof";
 import { HOME, type Place, go, pathOf, placeOf } from "./route";
 import { TransactionPage } from "./transactions";
-import { Answer, Id, Link, Mark, Shard, Silences, Table, useAnswer } from "./ui";
+import { Answer, Facts, Id, Link, Mark, Shard, Silences, Table, useAnswer } from "./ui";
 import { date, short, tame } from "./words";
 
 const TITLES: Record<Place["view"], string> = {
@@ -178,9 +178,26 @@ function AttemptPage({ id }: { id: string }) {
       </p>
       <p>One try at committing on all its shards at once. It commits if all vote yes; one no ends it.</p>
       <Answer of={asked}>
-        {({ votes, silent }) => (
+        {({ votes, silent, decision, transaction }) => (
           <>
             <Silences silent={silent} />
+            <Facts
+              facts={[
+                [
+                  "ended as",
+                  decision === "commit" ? (
+                    <Mark is="good">commit</Mark>
+                  ) : decision === "abort" ? (
+                    <>
+                      <Mark is="bad">abort</Mark> one no is enough
+                    </>
+                  ) : (
+                    "not known here: it is undecided, or no block that this node has shows what it did"
+                  ),
+                ],
+                transaction && ["committed", <Id kind="transaction" id={transaction} whole />],
+              ]}
+            />
             <Table heads={["shard", "vote", "block", "time"]} label="Votes">
               {votes.map((vote) => (
                 <tr key={vote.shard}>

@@ -7,6 +7,8 @@ import { pathOf } from "./route";
 import { clock, short, span, tame } from "./words";
 
 interface Point {
+  /** What is written beside it, if there is room. */
+  label: string;
   time: number;
   lane: number;
   kind: "noted" | "yes" | "no" | "applied";
@@ -21,7 +23,11 @@ const WIDTH = 960;
 const LANE = 52;
 const LEFT = 96;
 const RIGHT = 28;
-const TOP = 30;
+const TOP = 44;
+/** Over the coordinator's lane: the lines of its words, the lowest first. */
+const WORDS_AT = [-10, -23, -36];
+/** The width of a letter of them, at most. */
+const LETTER = 7;
 
 const NOTED: Record<string, string> = {
   accepted: "accepted",
@@ -40,6 +46,7 @@ function points(transaction: Transaction, shards: number[]): Point[] {
   const noted = (transaction.events ?? [])
     .filter(({ stage }) => stage !== "voted")
     .map((event: LifeEvent): Point => ({
+      label: NOTED[event.stage] ?? event.stage,
       time: event.time,
       lane: 0,
       kind: "noted",
@@ -51,6 +58,7 @@ function points(transaction: Transaction, shards: number[]): Point[] {
     }));
   const told = transaction.attempts.flatMap(({ votes, applied }: Attempt, attempt) => [
     ...votes.map((vote): Point => ({
+      label: `${vote.verdict} ${vote.height}`,
       time: vote.time,
       lane: lane(vote.shard),
       kind: vote.verdict,
@@ -61,6 +69,7 @@ function points(transaction: Transaction, shards: number[]): Point[] {
       shard: vote.shard,
     })),
     ...applied.map(({ shard, height, time }): Point => ({
+      label: `applied ${height}`,
       time,
       lane: lane(shard),
       kind: "applied",
@@ -75,6 +84,7 @@ function points(transaction: Transaction, shards: number[]): Point[] {
     transaction.attempts.length === 0 && transaction.state === "committed" && transaction.time !== undefined
       ? [
           {
+            label: `applied ${transaction.shardBlock}`,
             time: transaction.time,
             lane: lane(transaction.home ?? shards[0] ?? 0),
             kind: "applied",
@@ -127,7 +137,7 @@ export function Lanes({ transaction }: { transaction: Transaction }) {
           {arrows.map(({ from, to, toLane, kind }, at) => (
             <line key={at} class={`arrow ${kind}`} x1={x(from)} y1={y(0)} x2={x(to)} y2={y(shards.indexOf(toLane) + 1)} />
           ))}
-          {placed.map(({ point, at }) => (
+          {placed.map(({ point, at, row }) => (
             <g
               key={`${point.lane}-${point.kind}-${point.time}-${point.words}`}
               class={`point ${point.kind}`}
@@ -143,7 +153,12 @@ export function Lanes({ transaction }: { transaction: Transaction }) {
               )}
               {point.lane > 0 && point.height !== null && (
                 <text y={point.kind === "applied" ? 21 : -12} text-anchor="middle">
-                  {point.kind === "applied" ? `applied ${point.height}` : `${point.kind} ${point.height}`}
+                  {point.label}
+                </text>
+              )}
+              {row !== null && (
+                <text y={WORDS_AT[row]} text-anchor={at > WIDTH - RIGHT - point.label.length * LETTER ? "end" : "start"}>
+                  {point.label}
                 </text>
               )}
             </g>
@@ -207,14 +222,20 @@ function strokes(transaction: Transaction, { id, votes, applied }: Attempt, numb
   ];
 }
 
-/** Places of points, so that none of one lane covers another. */
-function spread(all: Point[], x: (time: number) => number): { point: Point; at: number }[] {
+/** Places of points, so that none of one lane covers another, and the lines of the coordinator's words, where there is room for them. */
+function spread(all: Point[], x: (time: number) => number): { point: Point; at: number; row: number | null }[] {
   const ends = new Map<number, number>();
+  const taken = WORDS_AT.map(() => -Infinity);
   return all.map((point) => {
     const room = point.lane === 0 ? 11 : 60;
     const at = Math.min(WIDTH - 10, Math.max(x(point.time), (ends.get(point.lane) ?? -Infinity) + room));
     ends.set(point.lane, at);
-    return { point, at };
+    if (point.lane > 0) return { point, at, row: null };
+    const width = point.label.length * LETTER;
+    const begin = at > WIDTH - RIGHT - width ? at - width : at;
+    const row = taken.findIndex((end) => end < begin);
+    if (row >= 0) taken[row] = begin + width;
+    return { point, at, row: row < 0 ? null : row };
   });
 }
 

@@ -1,20 +1,21 @@
 // Messages: one followed to its end, and those that relays gave up.
-import { API, type DeadLetters, type Message, ask } from "./api";
+import { API, type DeadLetters, type Foreign, type Hop, type Message, ask } from "./api";
 import { RevertWords } from "./calls";
 import { ReceiptCheck } from "./proof";
 import { pathOf } from "./route";
 import { Answer, Bytes, Facts, Id, Link, Mark, Shard, Silences, Table, statusMark, useAnswer } from "./ui";
 import { ago, bytesOf, clock, count, date, ether, span, tame, textOf } from "./words";
 
-const STAGES = ["dispatched", "at a relay", "consumed", "acknowledged"] as const;
+const CARRIED = "carried";
+const STAGES = ["dispatched", CARRIED, "consumed", "acknowledged"] as const;
 
 export function MessagePage({ id }: { id: string }) {
   const asked = useAnswer(
     () => ask<Message>(`messages/${encodeURIComponent(id)}`),
     `message ${id}`,
     1_000,
-    // What a silent shard knows of a life that is over follows when it is back.
-    ({ isOver, silent }) => isOver && silent.length === 0,
+    // What a silent shard knows of a life that is over follows when it is back, and so does what a bridge has still to do.
+    ({ isOver, silent, foreign, delivered }) => isOver && silent.length === 0 && !awaitsHop(foreign, delivered?.time ?? 0),
   );
   return (
     <>
@@ -25,6 +26,15 @@ export function MessagePage({ id }: { id: string }) {
       <Answer of={asked}>{(message) => <Whole message={message} />}</Answer>
     </>
   );
+}
+
+/** For how long after a delivery its sender on a foreign chain may still be told. */
+const ANSWER_MS_MAX = 600_000;
+
+/** Whether a transaction that ends it over there is still to come. */
+function awaitsHop(foreign: Foreign | null, since: number): boolean {
+  if (!foreign?.nodes.length || Date.now() - since > ANSWER_MS_MAX) return false;
+  return !foreign.hops.some(({ step, state }) => step !== "dispatched" && state === "final");
 }
 
 function Whole({ message: it }: { message: Message }) {
@@ -100,7 +110,7 @@ function Whole({ message: it }: { message: Message }) {
         ))}
       </Table>
       {it.relays.length === 0 && <p class="quiet">This node was told of no relay, so what relays do is not told.</p>}
-      {it.foreign && <Foreign hop={it.foreign} />}
+      {it.foreign && <ForeignHop hop={it.foreign} />}
       <h2>Proof</h2>
       {it.source !== null && <ReceiptCheck kind="message" id={it.id} shard={it.source} label="that it was sent" />}
       {it.steps.consumed === "yes" && it.destination !== null && (
@@ -113,12 +123,51 @@ function Whole({ message: it }: { message: Message }) {
   );
 }
 
-/** Where the transaction on the foreign chain is found: no shard knows it. */
-function Foreign({ hop }: { hop: NonNullable<Message["foreign"]> }) {
+const STEPS: Record<Hop["step"], string> = {
+  dispatched: "sent there",
+  processed: "delivered there",
+  answered: "its sender there was told how it ended",
+};
+
+/** The transactions on the foreign chain that the bridge tells, and how anybody finds them: no shard knows one. */
+function ForeignHop({ hop }: { hop: Foreign }) {
   return (
     <>
       <h2>Its foreign hop</h2>
+      {hop.nodes.some(({ silent }) => silent !== null) && (
+        <div class="note warn" role="status">
+          <strong>Not all of the bridge answers.</strong> What only they know is missing.
+          <ul>
+            {hop.nodes.map(
+              ({ node, silent }) =>
+                silent !== null && (
+                  <li key={node}>
+                    bridge node {node}: {tame(silent)}
+                  </li>
+                ),
+            )}
+          </ul>
+        </div>
+      )}
+      {hop.hops.length > 0 && (
+        <Table heads={["what", "state", "transaction", "block", "told by"]} label="Transactions on the foreign chain">
+          {hop.hops.map((hop) => (
+            <tr key={`${hop.step} ${hop.transaction} ${hop.blockHash}`}>
+              <td>{STEPS[hop.step]}</td>
+              <td>
+                <Mark is={hop.state === "final" ? "good" : hop.state === "reverted" ? "bad" : "wait"}>{hop.state}</Mark>
+              </td>
+              <td>
+                <code class="wrap">{hop.transaction ?? "not known"}</code>
+              </td>
+              <td>{hop.block === null ? "" : <span title={hop.blockHash ?? ""}>{hop.block}</span>}</td>
+              <td>bridge node{hop.toldBy.length === 1 ? "" : "s"} {hop.toldBy.join(", ")}</td>
+            </tr>
+          ))}
+        </Table>
+      )}
       <p>
+        {hop.nodes.length === 0 && "This node was told of no node of a bridge (setting bridges). "}
         No shard knows the transaction on the foreign chain: attestors vouch for what it did, not for its hash. It is the one with this log of the
         mailbox there; a carrier’s host knows why there is none yet.
       </p>
@@ -135,11 +184,13 @@ function Foreign({ hop }: { hop: NonNullable<Message["foreign"]> }) {
   );
 }
 
-function end({ status, source, message, acknowledged, dispatched }: Message): string {
+function end({ status, source, message, acknowledged, dispatched, steps }: Message): string {
   const hasValue = message !== null && message.value !== "0";
   const took = acknowledged && dispatched ? ` Its life took ${span(acknowledged.time - dispatched.time)}.` : "";
+  if (status === "delivered" && source === null)
+    return `Its recipient ran${steps.acknowledged === "yes" ? ", and its sender on the foreign chain was told so" : ""}.`;
   if (status === "delivered")
-    return `Its recipient ran, and its sender’s shard knows it${acknowledged || source === null ? "" : ", as a relay says"}${hasValue ? "; its value is the recipient’s" : ""}.${took}`;
+    return `Its recipient ran, and its sender’s shard knows it${acknowledged ? "" : ", as a relay says"}${hasValue ? "; its value is the recipient’s" : ""}.${took}`;
   if (status === null) return "A relay says that its source knows its end; what became of it is known to shards that are silent.";
   const why = status === "expired" ? "It came after its deadline and did not run" : "Its recipient did not take it";
   return `${why}${hasValue ? "; its value went back to its sender" : ""}.${took}`;
@@ -147,15 +198,17 @@ function end({ status, source, message, acknowledged, dispatched }: Message): st
 
 function Progress({ message: it }: { message: Message }) {
   const { dispatched, consumed, acknowledged } = it.steps;
-  const isCarried = it.relays.some(({ saw }) => saw) || consumed === "yes";
-  const uncarried = it.relays.some(({ silent }) => silent !== undefined) ? "unknown: a relay is silent" : "not yet";
-  const steps = [dispatched, isCarried ? "yes" : uncarried, consumed, acknowledged];
+  const isSeen = it.foreign ? it.foreign.hops.length > 0 : it.relays.some(({ saw }) => saw);
+  const isSilent = it.foreign ? it.foreign.nodes.some(({ silent }) => silent !== null) : it.relays.some(({ silent }) => silent !== undefined);
+  const who = it.foreign ? "the bridge" : "a relay";
+  const carried = isSeen || consumed === "yes" ? "yes" : isSilent ? `unknown: ${it.foreign ? "some of the bridge" : who} is silent` : "not yet";
+  const steps = [dispatched, carried, consumed, acknowledged];
   const done = steps.map((step) => step === "yes");
   return (
     <ol class="progress" aria-label="How far it has come">
       {STAGES.map((stage, at) => (
         <li key={stage} class={done[at] ? "done" : "open"} aria-current={done[at] && !done[at + 1] ? "step" : undefined}>
-          {stage} <span class="quiet">{steps[at]}</span>
+          {stage === CARRIED ? `at ${who}` : stage} <span class="quiet">{steps[at]}</span>
         </li>
       ))}
     </ol>

@@ -13,20 +13,28 @@ interface LiveBlock {
   silentShards: number[];
 }
 
+/** Blocks that this reader missed while it was away. */
+interface LeftOut {
+  from: number;
+  to: number;
+}
+
 const LIVE_COUNT_MAX = 12;
 
-/** Blocks as the node tells them. */
-function useLive(): { blocks: LiveBlock[]; isOn: boolean } {
-  const [blocks, tell] = useState<LiveBlock[]>([]);
+/** Blocks as the node tells them; a browser that comes back is told those that it missed. */
+function useLive(): { blocks: (LiveBlock | LeftOut)[]; isOn: boolean } {
+  const [blocks, tell] = useState<(LiveBlock | LeftOut)[]>([]);
   const [isOn, setOn] = useState(false);
   useEffect(() => {
     const source = new EventSource(`${API}/events`);
     source.onopen = () => setOn(true);
     source.onerror = () => setOn(false);
-    source.addEventListener("block", (event) => {
-      const block = JSON.parse((event as MessageEvent<string>).data) as LiveBlock;
-      tell((before) => [block, ...before].slice(0, LIVE_COUNT_MAX));
-    });
+    const add = (event: MessageEvent<string>) => {
+      const told = JSON.parse(event.data) as LiveBlock | LeftOut;
+      tell((before) => [told, ...before].slice(0, LIVE_COUNT_MAX));
+    };
+    source.addEventListener("block", add);
+    source.addEventListener("left-out", add);
     return () => source.close();
   }, []);
   return { blocks, isOn };
@@ -54,14 +62,20 @@ export function NowPage() {
             Live <span class="quiet">{live.isOn ? "following" : "not connected"}</span>
           </h2>
           <ol class="live" aria-label="Blocks as they come">
-            {live.blocks.map((block) => (
-              <li key={block.number}>
-                <Link to={pathOf("block", block.number)}>block {block.number}</Link>{" "}
-                <span class={block.transactions > 0 ? "" : "quiet"}>
-                  {block.transactions > 0 ? `${block.transactions} transactions` : "empty"}
-                </span>
-              </li>
-            ))}
+            {live.blocks.map((block) =>
+              "from" in block ? (
+                <li key={`left out ${block.from}`} class="quiet">
+                  blocks {block.from} to {block.to} are left out
+                </li>
+              ) : (
+                <li key={block.number}>
+                  <Link to={pathOf("block", block.number)}>block {block.number}</Link>{" "}
+                  <span class={block.transactions > 0 ? "" : "quiet"}>
+                    {block.transactions > 0 ? `${block.transactions} transaction${block.transactions === 1 ? "" : "s"}` : "empty"}
+                  </span>
+                </li>
+              ),
+            )}
           </ol>
         </div>
         <div>
@@ -248,7 +262,7 @@ function Rest({ now }: { now: Now }) {
             Relay {relay} {!answers && <Mark is="bad">{`does not answer: ${tame(reason ?? "", 120)}`}</Mark>}
           </h3>
           {answers && (
-            <Table heads={["route", "state", "waiting", "dead", "done", "moved"]} label={`Routes of relay ${relay}`}>
+            <Table heads={["route", "state", "waiting", "the oldest for", "dead", "done", "moved"]} label={`Routes of relay ${relay}`}>
               {routes.map((route) => (
                 <tr key={`${route.source.domain} ${route.destination.domain}`}>
                   <td>
@@ -257,13 +271,14 @@ function Rest({ now }: { now: Now }) {
                   <td>
                     {route.isPaused ? (
                       <Mark is="wait">paused</Mark>
-                    ) : route.lastError ? (
+                    ) : route.lastError && route.queued > 0 ? (
                       <span title={tame(route.lastError)}>last error {tame(route.lastError, 60)}</span>
                     ) : (
-                      "carries"
+                      <span title={route.lastError && `last error ${tame(route.lastError)}`}>carries</span>
                     )}
                   </td>
                   <td>{count(route.queued)}</td>
+                  <td>{route.oldestSince === null ? "" : span(Math.max(0, now.time - route.oldestSince))}</td>
                   <td>{route.dead > 0 ? <Mark is="bad">{count(route.dead)}</Mark> : 0}</td>
                   <td>{count(route.acknowledged)}</td>
                   <td>{route.movedAt ? ago(route.movedAt) : "never"}</td>
