@@ -80,6 +80,7 @@ impl NodeApi for Node {
                 .unwrap_or_default(),
             open_attempts,
             open_attempts_count,
+            of: Some((self.subject.identity.network, self.subject.genesis)),
         })
     }
 

@@ -211,6 +211,7 @@ const FIELDS: &[(&str, &[FieldBound])] = &[
             ("name", 1, TEXT_BYTES_MAX),
             ("version", 1, TEXT_BYTES_MAX),
             ("remarks", 1, NODE_TEXT_BYTES_MAX),
+            ("genesis_digest", 1, WORD_BYTES),
             ("open_attempts", OPEN_ATTEMPTS_COUNT_MAX, PARTS),
         ],
     ),

@@ -6,12 +6,12 @@ mod server;
 pub use client::NodeClient;
 pub use server::NodeServer;
 
-use crate::convert::{ConvertError, bytes_of, hash};
+use crate::convert::{ConvertError, bytes_of, digest, hash};
 use crate::limits::{NODE_TEXT_BYTES_MAX, OPEN_ATTEMPTS_COUNT_MAX};
 use crate::proto::v1;
 use crate::rejection::{Rejection, cut};
 use alloy_primitives::B256;
-use primitives::{Millis, ShardId, Time};
+use primitives::{Digest, Millis, NetworkId, ShardId, Time};
 
 /// An attempt that a shard has voted yes to and does not know the end of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub struct NodeState {
     pub open_attempts: Vec<OpenAttempt>,
     /// How many there are.
     pub open_attempts_count: u64,
+    /// Its network, and the digest of what all nodes of that agree on; a node of an earlier build does not say it.
+    pub of: Option<(NetworkId, Digest)>,
 }
 
 /// A copy of a node's store, on the node's disk.
@@ -86,6 +88,8 @@ impl From<NodeState> for v1::GetNodeResponse {
             certificate_until_s: state.certificate_until_s,
             open_attempts,
             open_attempts_count: state.open_attempts_count,
+            network: state.of.map_or(0, |(network, _)| network.0),
+            genesis_digest: state.of.map(|(_, genesis)| bytes_of(genesis.as_bytes())).unwrap_or_default(),
         }
     }
 }
@@ -104,6 +108,9 @@ impl TryFrom<v1::GetNodeResponse> for NodeState {
     type Error = ConvertError;
 
     fn try_from(state: v1::GetNodeResponse) -> Result<Self, ConvertError> {
+        let says = state.network != 0;
+        let genesis = says.then(|| digest("genesis_digest", &state.genesis_digest)).transpose()?;
+        let of = genesis.map(|genesis| (NetworkId(state.network), genesis));
         Ok(Self {
             name: state.name,
             version: state.version,
@@ -114,6 +121,7 @@ impl TryFrom<v1::GetNodeResponse> for NodeState {
             certificate_until_s: state.certificate_until_s,
             open_attempts: state.open_attempts.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             open_attempts_count: state.open_attempts_count,
+            of,
         })
     }
 }

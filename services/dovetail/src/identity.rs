@@ -1,14 +1,14 @@
 //! Whether a node that answers is the one that the network file speaks of.
 //!
-//! Goes by what nodes say of themselves: a mistake in a file or an endpoint is found, a node that lies is not. A relay says
-//! what it is, and not which network it is of.
+//! Goes by what nodes say of themselves: a mistake in a file or an endpoint is found, a node that lies is not. A relay of an earlier
+//! build says what it is, and not which network it is of.
 
 use crate::status::patient;
 use eyre::{Result, eyre};
 use futures_util::future::try_join_all;
 use host::Security;
 use host::network::Network;
-use primitives::ShardId;
+use primitives::{Digest, NetworkId, ShardId};
 use wire::client::Connection;
 use wire::coordinator::{self, CoordinatorClient};
 use wire::node::{NodeClient, NodeState};
@@ -39,6 +39,14 @@ pub(crate) fn other_shard(network: &Network, shard: ShardId, status: &ShardStatu
 
 fn other_terms(network: &Network, terms: &Terms) -> Option<String> {
     network.terms().check(terms).err().map(|terms| format!("it is of another network: {terms}"))
+}
+
+/// In words, that a node is of another network by what every node says; none if it is not, or does not say it.
+pub(crate) fn other_network(network: &Network, node: &NodeState) -> Option<String> {
+    let ours = (network.params.network, network.genesis_digest);
+    let theirs = node.of.filter(|theirs| *theirs != ours)?;
+    let told = |(network, genesis): (NetworkId, Digest)| format!("network {network}, genesis {genesis}");
+    Some(format!("it is of another network: there: {}; here: {}", told(theirs), told(ours)))
 }
 
 /// In words, that a coordinator is of another network; none if it is not.
@@ -73,12 +81,12 @@ pub(crate) async fn check_shards(network: &Network, security: &Security) -> Resu
 /// Asks a node of any kind of which network it is.
 ///
 /// # Errors
-/// If it does not answer, or is of another network. A relay does not say, and is let pass.
+/// If it does not answer, or is of another network.
 pub(crate) async fn check_node(network: &Network, connection: &Connection) -> Result<()> {
     let node = NodeClient::new(connection.clone()).state().await?;
     let difference = match node.name.as_str() {
         COORDINATOR => other_coordinator(network, &CoordinatorClient::new(connection.clone()).network().await?),
-        RELAY => None,
+        RELAY => other_network(network, &node),
         _ => other_terms(network, &ShardClient::new(connection.clone()).status().await?.terms),
     };
     difference.map_or(Ok(()), |difference| Err(eyre!("{}: {difference}", node.name)))
@@ -113,6 +121,20 @@ mod tests {
         let mut other = told(&ours);
         other.params.base_fee += 1;
         assert!(other_coordinator(&ours, &other).is_some());
+    }
+
+    #[test]
+    fn a_relay_of_another_network_is_told_with_both_and_one_that_does_not_say_is_let_pass() {
+        let (ours, other) = (network(5), network(6));
+        let mut relay = sample::node(RELAY, primitives::Time(0));
+        assert_eq!(other_network(&ours, &relay), None);
+        relay.of = Some((ours.params.network, ours.genesis_digest));
+        assert_eq!(other_network(&ours, &relay), None);
+        relay.of = Some((other.params.network, other.genesis_digest));
+        let difference = other_network(&ours, &relay).unwrap();
+        assert!(difference.contains("there: network 6") && difference.contains("here: network 5"), "{difference}");
+        relay.of = Some((ours.params.network, other.genesis_digest));
+        assert!(other_network(&ours, &relay).is_some(), "an earlier life of the network under the same id");
     }
 
     #[test]

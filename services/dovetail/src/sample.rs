@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 use host::network::{EnvironmentSource, Genesis, Network, NetworkFile, ShardEntry};
+use primitives::{Millis, Time};
 use proof::SecretKey;
 use std::collections::BTreeMap;
+use wire::node::NodeState;
 
 /// One shard for each of `secrets`, its only validator's.
 pub(crate) fn network(chain_id: u64, secrets: &[SecretKey]) -> Network {
@@ -31,4 +33,20 @@ pub(crate) fn network(chain_id: u64, secrets: &[SecretKey]) -> Network {
         roles: BTreeMap::new(),
     };
     Network::new(&file, Genesis::default()).unwrap()
+}
+
+/// A node that is well and does not say of which network it is.
+pub(crate) fn node(name: &str, clock: Time) -> NodeState {
+    NodeState {
+        name: name.to_owned(),
+        version: "1.0.0".to_owned(),
+        is_ready: true,
+        remarks: "ready".to_owned(),
+        clock,
+        running: Millis(65_000),
+        certificate_until_s: 0,
+        open_attempts: Vec::new(),
+        open_attempts_count: 0,
+        of: None,
+    }
 }

@@ -54,7 +54,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         join_all(network.endpoints.iter().map(|(shard, endpoint)| of_shard(&network, &security, *shard, endpoint)));
     let coordinators =
         join_all(arguments.coordinators.iter().map(|endpoint| of_coordinator(&network, &security, endpoint)));
-    let relays = join_all(arguments.relays.iter().map(|endpoint| of_relay(&security, endpoint)));
+    let relays = join_all(arguments.relays.iter().map(|endpoint| of_relay(&network, &security, endpoint)));
     let (shards, coordinators, relays) = tokio::join!(shards, coordinators, relays);
     let nodes: Vec<Seen> = shards.into_iter().chain(coordinators).chain(relays).collect();
     let (text, faults) = told(&nodes, wall());
@@ -149,7 +149,7 @@ async fn of_coordinator(network: &Network, security: &Security, endpoint: &str) 
     }
 }
 
-async fn of_relay(security: &Security, endpoint: &str) -> Seen {
+async fn of_relay(network: &Network, security: &Security, endpoint: &str) -> Seen {
     let name = format!("relay at {endpoint}");
     let connection = match patient(security, endpoint) {
         Ok(connection) => connection,
@@ -158,7 +158,9 @@ async fn of_relay(security: &Security, endpoint: &str) -> Seen {
     let (node, relay) = (NodeClient::new(connection.clone()), RelayClient::new(connection));
     let (node, routes) = tokio::join!(node.state(), relay.routes());
     match told_by(name.clone(), RELAY, node, routes) {
-        Ok((node, routes)) => Seen { routes, ..Seen::of(name, Ok(node)) },
+        Ok((node, routes)) => {
+            Seen { difference: identity::other_network(network, &node), routes, ..Seen::of(name, Ok(node)) }
+        }
         Err(seen) => *seen,
     }
 }
@@ -294,23 +296,13 @@ fn duration(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use primitives::{Height, Millis};
+    use primitives::Height;
     use wire::relay::RouteKey;
     use wire::shard::HotKey;
     use wire::state::LeafPlace;
 
     fn node(change: impl FnOnce(&mut NodeState)) -> Seen {
-        let mut node = NodeState {
-            name: "coordinator".to_owned(),
-            version: "1.0.0".to_owned(),
-            is_ready: true,
-            remarks: "ready".to_owned(),
-            clock: NOW,
-            running: Millis(65_000),
-            certificate_until_s: 0,
-            open_attempts: Vec::new(),
-            open_attempts_count: 0,
-        };
+        let mut node = crate::sample::node("coordinator", NOW);
         change(&mut node);
         Seen::of("coordinator at http://x".to_owned(), Ok(node))
     }
