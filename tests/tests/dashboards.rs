@@ -13,8 +13,10 @@ use std::time::{Duration, Instant};
 use wire::client::{ClientSettings, Connection};
 use wire::relay::RelayClient;
 
-/// Exported from the first time that it happens: a call that is refused, a reload, a shard or a log that is not believed.
-const SELDOM: [&str; 4] = [
+/// Exported from the first time that it happens: a span that is lost, a call that is refused, a reload, a shard or a log that is not
+/// believed.
+const SELDOM: [&str; 5] = [
+    "dovetail_traces_spans_lost_total",
     "dovetail_host_calls_refused_total",
     "dovetail_host_reloads_total",
     "dovetail_seen_shard_behind",

@@ -25,6 +25,7 @@ use crate::process::{POLL_PAUSE, Process, drain_deadline};
 use alloy_primitives::Address;
 use eyre::{Context, Result, eyre};
 use fixtures::{genesis, usual, wallet};
+use host::TracesSettings;
 use host::evidence::Settled;
 use host::network::{EnvironmentSource, Genesis, Network, NetworkFile, RouteEntry, ShardEntry};
 use primitives::ShardId;
@@ -74,6 +75,8 @@ pub struct Plan {
     pub genesis: Genesis,
     /// Where the chain is that the genesis was forked from.
     pub fork_url: Option<String>,
+    /// Where all nodes send their traces.
+    pub traces: Option<TracesSettings>,
     /// Extra environment of the child processes.
     pub environment: Vec<(String, String)>,
     /// When slot 0 began, in milliseconds since 1970. None: as the network file in the folder says, or else now.
@@ -100,6 +103,7 @@ impl Plan {
             bridges: Vec::new(),
             genesis: Genesis::default(),
             fork_url: None,
+            traces: None,
             environment: Vec::new(),
             genesis_ms: None,
             rpc: None,
@@ -442,6 +446,7 @@ impl Cluster {
                 cheats_clock,
                 tls: None,
                 insecure: false,
+                traces: self.plan.traces.clone(),
                 log: None,
                 peer_quota: None,
             }),
@@ -461,6 +466,7 @@ impl Cluster {
                 cheats_clock,
                 tls: None,
                 insecure: false,
+                traces: self.plan.traces.clone(),
                 log: None,
                 peer_quota: None,
                 client_quota: None,
@@ -476,6 +482,7 @@ impl Cluster {
                 cheats_clock,
                 tls: None,
                 insecure: false,
+                traces: self.plan.traces.clone(),
                 log: None,
                 peer_quota: None,
             }),

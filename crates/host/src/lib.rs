@@ -38,6 +38,7 @@ pub mod shutdown;
 mod stderr;
 mod step;
 mod tasks;
+mod traces;
 
 pub use clock::{Clock, OtherClocks, wall};
 pub use crash::{CRASH_VARIABLE, CrashPoint, CrashPointError};
@@ -56,3 +57,4 @@ pub use security::{Security, SecurityError, TlsSettings};
 pub use seen::Seen;
 pub use settings::{SettingsError, load as load_settings};
 pub use tasks::{TaskFailed, Tasks};
+pub use traces::{NoRatio, Ratio, TracesSettings};

@@ -35,6 +35,8 @@ pub struct Instruments {
     reloads: Family<Outcome, Counter>,
     certificate_until: Gauge,
     logs_refused: Family<ShardLabel, Counter>,
+    spans_taken: Counter,
+    spans_lost: Family<Refusal, Counter>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -91,6 +93,8 @@ impl Instruments {
             reloads: Family::default(),
             certificate_until: Gauge::default(),
             logs_refused: Family::default(),
+            spans_taken: Counter::default(),
+            spans_lost: Family::default(),
         };
         let host = registry.sub_registry_with_prefix("host");
         host.register("steps", "Steps of the machine", instruments.steps.clone());
@@ -140,6 +144,12 @@ impl Instruments {
         let index = registry.sub_registry_with_prefix("index");
         let text = "Pages of a shard's log that were refused because what proves them did not hold";
         index.register("logs_refused", text, instruments.logs_refused.clone());
+        let traces = registry.sub_registry_with_prefix("traces");
+        let text = "Spans of traces that the collector has taken";
+        traces.register("spans_taken", text, instruments.spans_taken.clone());
+        let text =
+            "Spans of traces that were lost: the queue was full (queue_full), or no collector took them (not_taken)";
+        traces.register("spans_lost", text, instruments.spans_lost.clone());
         instruments
     }
 
@@ -202,6 +212,16 @@ impl Instruments {
         let label = DecisionLabel { decision };
         self.decisions.get_or_create(&label).inc();
         self.decided.get_or_create(&label).inc_by(submissions);
+    }
+
+    /// The collector has taken spans of traces.
+    pub(crate) fn spans_taken(&self, count: u64) {
+        self.spans_taken.inc_by(count);
+    }
+
+    /// Spans of traces were lost.
+    pub(crate) fn spans_lost(&self, reason: &'static str, count: u64) {
+        self.spans_lost.get_or_create(&Refusal { reason }).inc_by(count);
     }
 
     pub(crate) fn call_refused(&self, error: CallError) {

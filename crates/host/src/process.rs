@@ -13,7 +13,8 @@ use crate::logging::Filter;
 use crate::network::Network;
 use crate::reload::{Apply, Part, Reload};
 use crate::{
-    Health, HostError, Instruments, Security, State, TaskFailed, Tasks, logging, panics, serve_http, shutdown,
+    Health, HostError, Instruments, Security, SecurityError, State, TaskFailed, Tasks, TracesSettings, logging, panics,
+    serve_http, shutdown, traces,
 };
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use wire::jsonrpc::ClientQuotas;
 use wire::limits::METRICS_CONNECTIONS_COUNT_MAX;
 use wire::server::{Listener, ServerBuilder, ServerError};
+use wire::traces::Tracer;
 
 /// Why a process does not start or did not go on.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +66,7 @@ pub struct Process {
     pub tasks: Tasks,
     beside: Vec<oneshot::Receiver<()>>,
     filter: Filter,
+    tracer: Tracer,
 }
 
 impl Process {
@@ -99,7 +102,7 @@ impl Process {
             drain.cancelled().await;
             shutdown::end_by_force_later();
         });
-        Ok(Self { stop, health, instruments, tasks, beside: Vec::new(), filter })
+        Ok(Self { stop, health, instruments, tasks, beside: Vec::new(), filter, tracer: Tracer::default() })
     }
 
     /// Puts the settings into use that may change while the process runs, and exchanges them with `security` and the roles of `network`
@@ -118,6 +121,24 @@ impl Process {
         users.prepare(&settings.clone().take_live()).map_err(ProcessError::Live)?();
         let settings = live::part(config, settings, users);
         self.watch(security, vec![settings, security.roles_of(file, network)])
+    }
+
+    /// Traces what this process does to the collector of `settings`, as the node that is called so, one of its `kind`.
+    ///
+    /// # Errors
+    /// When the collector is not reached by what guards the node's other calls.
+    pub fn trace(
+        &mut self,
+        settings: Option<&TracesSettings>,
+        (kind, name): (&str, &str),
+        security: &Security,
+    ) -> Result<Tracer, SecurityError> {
+        let (tracer, exporter) = traces::open(settings, (kind, name), security, &self.instruments)?;
+        if let Some(exporter) = exporter {
+            self.tasks.spawn("the exporter of traces", exporter);
+        }
+        self.tracer = tracer.clone();
+        Ok(tracer)
     }
 
     /// Exchanges what `security` and further `parts` say while the process runs: on SIGHUP, and when their files change.
@@ -179,7 +200,7 @@ impl Process {
             std::future::pending::<()>().await;
         };
         let calls = self.instruments.calls.clone();
-        let server = server.at_call(move || {
+        let server = server.traced(self.tracer.clone()).at_call(move || {
             calls.inc();
         });
         let grpc = server.serve(listener, self.stop.clone().cancelled_owned());
@@ -204,6 +225,7 @@ impl Process {
         }
         lifeline.drain();
         lifeline.ended().await?;
+        self.tracer.flush().await;
         Ok(outcome?)
     }
 }

@@ -109,6 +109,14 @@ impl Security {
         Ok(Connection::open(&self.settings(endpoint)?)?)
     }
 
+    /// Whether `endpoint` may be called; opens no connection.
+    ///
+    /// # Errors
+    /// As [`Security::connect`].
+    pub(crate) fn check(&self, endpoint: &str) -> Result<(), SecurityError> {
+        Ok(self.settings(endpoint)?.check()?)
+    }
+
     fn settings(&self, endpoint: &str) -> Result<ClientSettings, SecurityError> {
         let is_tls = endpoint.starts_with("https://");
         if is_tls && self.tls.is_none() {

@@ -18,6 +18,7 @@ use crate::limits::{
 };
 use crate::rejection::{Reason, Rejection};
 use crate::tls::Tls;
+use crate::traces;
 use line::Line;
 use std::collections::hash_map::RandomState;
 use std::fmt;
@@ -227,6 +228,7 @@ impl Connection {
             let remaining = deadline.saturating_sub(start.elapsed());
             let mut request = Request::new(message.clone());
             request.set_timeout(remaining);
+            traces::inject(request.metadata_mut());
             // The channel's own timeout begins when it has a connection, which may never be.
             let rejection = match tokio::time::timeout(remaining, call(request)).await {
                 Ok(Ok(response)) => return Ok(response.into_inner()),

@@ -35,6 +35,7 @@ pub mod state;
 mod status;
 mod stream;
 pub mod tls;
+pub mod traces;
 
 pub use convert::ConvertError;
 pub use rejection::{Reason, Rejection};

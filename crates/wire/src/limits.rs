@@ -146,6 +146,8 @@ pub const CALLS_COUNT_MAX: usize = 4096;
 pub const DECISIONS_IN_WORK_COUNT_MAX: usize = 512;
 /// Long-lived streams (blocks, lives of transactions) a server serves at once.
 pub const WATCHERS_COUNT_MAX: usize = 1024;
+/// Traces that one call continues; what is traced beyond them is not followed over that call.
+pub const TRACED_ITEMS_COUNT_MAX: usize = 64;
 /// Bytes of one request's headers.
 pub const HEADER_LIST_BYTES_MAX: u32 = 16 << 10;
 /// Streams reset before they were accepted that a connection may have pending (rapid reset). Above all that one connection may

@@ -2,7 +2,7 @@
 //!
 //!   accept (bounded, the idlest makes room) -> first bytes, TLS (timed) -> HTTP/2 (streams, headers, resets, keepalive, age)
 //!     -> bytes left unread (bounded) -> calls (bounded in all, the rest shed, but no decision) -> peer and token
-//!     -> field bounds -> service
+//!     -> traces -> field bounds -> service
 //!
 //! The same listener serves HTTP/1.1 for metrics, probes and JSON-RPC: [`serve_http`].
 //!
@@ -24,6 +24,7 @@ mod load;
 mod proxies;
 mod seats;
 mod secure;
+mod traced;
 
 pub use self::http::{HttpRequest, serve as serve_http};
 pub use auth::Access;
@@ -54,6 +55,7 @@ use crate::relay::{RelayApi, RelayServer};
 use crate::shard::{ShardApi, ShardServer};
 use crate::stream::Drain;
 use crate::tls::Tls;
+use crate::traces::Tracer;
 use auth::AccessLayer;
 use lanes::LanesLayer;
 use load::{AtCall, LoadLayer};
@@ -66,6 +68,7 @@ use tonic::service::RoutesBuilder;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tower::ServiceBuilder;
+use traced::TracedLayer;
 
 /// What differs between servers; the limits do not.
 #[derive(Debug, Clone, Default)]
@@ -108,6 +111,7 @@ pub struct ServerBuilder {
     names: Vec<&'static str>,
     draining: watch::Sender<bool>,
     at_call: AtCall,
+    tracer: Tracer,
 }
 
 impl fmt::Debug for ServerBuilder {
@@ -149,13 +153,20 @@ impl ServerBuilder {
         let (v1, v1alpha) = (reflection().build_v1()?, reflection().build_v1alpha()?);
         routes.add_service(health_service).add_service(v1).add_service(v1alpha);
         let at_call = AtCall(Arc::new(|| ()));
-        Ok(Self { settings, routes, health, names: Vec::new(), draining: watch::Sender::new(false), at_call })
+        let (names, draining, tracer) = (Vec::new(), watch::Sender::new(false), Tracer::default());
+        Ok(Self { settings, routes, health, names, draining, at_call, tracer })
     }
 
     /// Does `at_call` at each call that comes in, whatever becomes of it. It must not wait.
     #[must_use]
     pub fn at_call(self, at_call: impl Fn() + Send + Sync + 'static) -> Self {
         Self { at_call: AtCall(Arc::new(at_call)), ..self }
+    }
+
+    /// Continues the traces that calls are part of.
+    #[must_use]
+    pub fn traced(self, tracer: Tracer) -> Self {
+        Self { tracer, ..self }
     }
 
     /// Serves `ParticipantService` by `api`.
@@ -210,11 +221,12 @@ impl ServerBuilder {
     pub async fn serve(self, listener: Listener, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
         let health = self.health();
         health.set(ServingStatus::Serving).await;
-        let Self { settings, routes, draining, at_call, .. } = self;
+        let Self { settings, routes, draining, at_call, tracer, .. } = self;
         let layers = ServiceBuilder::new()
             .layer(LoadLayer(at_call))
             .layer(LanesLayer::new())
-            .layer(AccessLayer::new(settings.access.clone()));
+            .layer(AccessLayer::new(settings.access.clone()))
+            .layer(TracedLayer(tracer));
         let router = transport().layer(layers).add_routes(routes.routes());
         let drain = async {
             shutdown.await;

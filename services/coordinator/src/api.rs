@@ -7,6 +7,7 @@ use crate::lives::{Lives, Milestone, Signed};
 use crate::reads::Reads;
 use crate::refusal;
 use crate::shards::Shards;
+use crate::traces::Traces;
 use alloy_primitives::B256;
 use coordinator::{Input, Reply};
 use evm::{Data, Environment, Payload, PayloadVerifier, RecoveredPayload, SignedTransaction, TransactionKind};
@@ -35,6 +36,7 @@ pub(crate) struct Node {
     pub(crate) network: Arc<Network>,
     pub(crate) shards: Arc<Shards>,
     pub(crate) lives: Arc<Lives>,
+    pub(crate) traces: Arc<Traces>,
     pub(crate) reads: Reads,
     pub(crate) blocks: Arc<Blocks>,
     pub(crate) health: Health,
@@ -131,6 +133,7 @@ impl Node {
             _ => B256::new(*payload.digest().as_bytes()),
         };
         let Ok(ticket) = self.lives.begin(id, transactions) else { return };
+        self.traces.begin(ticket, id);
         self.lives.accept(ticket);
         // A host that stops already keeps it for its next start.
         let _ = self.handle.tell(Class::UnderWay, Input::Submit { ticket, payload: Box::new(payload) }).await;
@@ -147,9 +150,11 @@ impl Node {
     async fn hand_in(&self, id: B256, payload: Verified<RecoveredPayload>) -> Result<B256, Rejection> {
         let known = |id: B256| Rejection::new(Reason::AlreadyKnown, format!("already known: {id}"));
         let ticket = self.lives.begin(id, signed_of(&payload)).map_err(known)?;
+        self.traces.begin(ticket, id);
         let input = Input::Submit { ticket, payload: Box::new(payload) };
         if let Err(error) = self.handle.tell(Class::New, input).await {
             self.lives.forget(ticket);
+            self.traces.forget(ticket);
             return Err(error.into());
         }
         let accepted = self.lives.reached(id, Milestone::Accepted);

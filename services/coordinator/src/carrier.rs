@@ -3,6 +3,7 @@
 use crate::batching::Batching;
 use crate::lives::{Lives, Lost};
 use crate::shards::Shards;
+use crate::traces::Traces;
 use alloy_primitives::Address;
 use commit::coordinator::Objection;
 use commit::{DecisionProof, Descriptor, VoteProof};
@@ -23,6 +24,7 @@ use tokio::sync::mpsc;
 use wire::limits::{STATE_PROOF_BYTES_MAX, STATE_VALUE_BYTES_MAX};
 use wire::participant::{AbortRequest, Answers, DecisionClaim, VoteAnswer};
 use wire::shard::StateProofs;
+use wire::traces::{Context, Side};
 use wire::{Reason, Rejection};
 
 /// As many votes are checked where they arrive: most are of one block, so that one signature serves all.
@@ -41,6 +43,7 @@ pub(crate) struct Carrier {
     instruments: Instruments,
     verifier: Arc<ReceiptVerifier>,
     seen: Arc<Seen>,
+    traces: Arc<Traces>,
     placement: Placement,
     /// Whether codes stay where they are, so that a proof of one is worth something: not where state is set.
     has_fixed_code: bool,
@@ -58,18 +61,19 @@ impl Carrier {
         network: &Network,
         handle: Handle<Input, Reply>,
         verifier: ReceiptVerifier,
-        (shards, lives, seen): (Arc<Shards>, Arc<Lives>, Arc<Seen>),
+        (shards, lives, seen, traces): (Arc<Shards>, Arc<Lives>, Arc<Seen>, Arc<Traces>),
         instruments: Instruments,
     ) -> Self {
         let (verifier, placement) = (Arc::new(verifier), network.placement.clone());
         let has_fixed_code = !network.params.environments.has_cheats();
-        Self { handle, shards, lives, instruments, verifier, seen, placement, has_fixed_code }
+        Self { handle, shards, lives, instruments, verifier, seen, traces, placement, has_fixed_code }
     }
 
     /// Does what the machine asks for until the host ends.
     pub(crate) async fn carry(self: Arc<Self>, mut handouts: mpsc::Receiver<Handout<Send, Reply>>) {
         let mut lanes = BTreeMap::new();
         while let Some(handout) = handouts.recv().await {
+            self.traces.note(&handout.notices);
             for send in handout.sends {
                 self.begin(&mut lanes, send);
             }
@@ -213,7 +217,10 @@ impl Carrier {
         let (tickets, payloads): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|local| (local.ticket, local.payload)).unzip();
         let answers = match self.shards.peer(shard) {
-            Ok(peer) => peer.shard.submit_local(&payloads).await,
+            Ok(peer) => {
+                let above = self.traces.of_tickets(&tickets);
+                self.traced("submit", &above, peer.shard.submit_local(&payloads)).await
+            }
             Err(rejection) => Err(rejection),
         };
         match answers {
@@ -247,7 +254,10 @@ impl Carrier {
         });
         let prepares: Vec<_> = prepares.collect();
         let answers = match self.shards.peer(shard) {
-            Ok(peer) => peer.participant.prepare(prepares).await,
+            Ok(peer) => {
+                let above = self.traces.of_attempts(&attempts);
+                self.traced("prepare", &above, peer.participant.prepare(prepares)).await
+            }
             Err(rejection) => Err(rejection),
         };
         self.votes(shard, &attempts, answers).await;
@@ -257,10 +267,18 @@ impl Carrier {
         let attempts: Vec<AttemptId> = batch.iter().map(|descriptor| descriptor.id()).collect();
         let requests: Vec<AbortRequest> = batch.iter().map(|descriptor| (&**descriptor).into()).collect();
         let answers = match self.shards.peer(shard) {
-            Ok(peer) => peer.participant.request_abort(requests).await,
+            Ok(peer) => {
+                let above = self.traces.of_attempts(&attempts);
+                self.traced("request abort", &above, peer.participant.request_abort(requests)).await
+            }
             Err(rejection) => Err(rejection),
         };
         self.votes(shard, &attempts, answers).await;
+    }
+
+    /// A call to a shard, as a span of each trace that it is part of.
+    async fn traced<F: Future>(&self, name: &str, above: &[Context], call: F) -> F::Output {
+        self.traces.tracer().follow(Side::Caller, name, above, call).await
     }
 
     /// Checks the votes among the answers and hands all to the machine at once.
@@ -310,7 +328,11 @@ impl Carrier {
     async fn decide(&self, shard: ShardId, batch: Vec<Arc<DecisionProof>>) {
         let claims: Vec<DecisionClaim> = batch.iter().map(|proof| claim(proof)).collect();
         let results = match self.shards.peer(shard) {
-            Ok(peer) => peer.decisions.decide(claims).await,
+            Ok(peer) => {
+                let attempts: Vec<AttemptId> = batch.iter().map(|proof| proof.attempt()).collect();
+                let above = self.traces.of_attempts(&attempts);
+                self.traced("decide", &above, peer.decisions.decide(claims)).await
+            }
             Err(rejection) => Err(rejection),
         };
         let Ok(results) = results else { return };

@@ -40,6 +40,7 @@ mod waiting;
 pub(crate) use charts::{watch_blocks, watch_shards};
 pub(crate) use decisions::Decisions;
 pub(crate) use hour::Hour;
+pub(crate) use transactions::DISPATCH;
 
 use crate::api::Node;
 use answer::{Problem, Reply};

@@ -28,6 +28,7 @@ mod reads;
 mod refusal;
 mod settings;
 mod shards;
+mod traces;
 
 pub use cheats::CheatsError;
 pub use explorer::ExplorerError;
@@ -45,6 +46,7 @@ use explorer::Explorer;
 use host::network::{Network, NetworkError};
 use host::{
     Bounds, Clock, Health, Host, LiveSettings, Needs, OffsetError, Process, ProcessError, Security, Seen, TimeOffset,
+    TracesSettings,
 };
 use index::Index;
 use lives::Lives;
@@ -55,6 +57,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use store::backup::Subject;
 use store::{Durability, Identity, Reader, Store};
+use traces::Traces;
 use wire::jsonrpc::{ClientQuotas, JsonRpc};
 use wire::server::ServerBuilder;
 
@@ -116,6 +119,7 @@ fn load(config: &Path) -> Result<(Settings, Network, Security), Error> {
     settings.timing()?;
     let security = Security::open(settings.tls.as_ref(), settings.insecure, &network)?.listening(settings.listen)?;
     explorer::check(&settings.relays, &settings.bridges)?;
+    TracesSettings::check(settings.traces.as_ref(), &security)?;
     host::check_ports(&[settings.metrics_listen, settings.rpc_listen, settings.listen])?;
     store::check_folder(&settings.data)?;
     Ok((settings, network, security))
@@ -127,6 +131,8 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     let mut process = Process::start(settings.metrics_listen).await?;
     let quotas = ClientQuotas::default();
     process.watch_all((config, &settings), (&settings.network, &network), &security, quotas.clone())?;
+    let tracer = process.trace(settings.traces.as_ref(), ("coordinator", &settings.listen.to_string()), &security)?;
+    let traces = Arc::new(Traces::new(tracer));
     let (store, machine) = open(&settings, &network)?;
     let (kept, refused) = (coordinator::kept(&store.reader())?, coordinator::refused(&store.reader())?);
     let offset = TimeOffset::of_network(&network.params, settings.cheats_clock.as_deref())?;
@@ -155,7 +161,7 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     let settled = settings.settled.0.clone();
     let seen = Arc::new(Seen::open(&settings.data, settled, &verifier, process.instruments.clone())?);
     process.tasks.spawn("what it has seen of shards", Arc::clone(&seen).show(shards.clients()));
-    let known = (Arc::clone(&shards), Arc::clone(&lives), seen);
+    let known = (Arc::clone(&shards), Arc::clone(&lives), seen, Arc::clone(&traces));
     let (handle, instruments) = (running.handle.clone(), process.instruments.clone());
     let carrier = Arc::new(Carrier::new(&network, handle, verifier, known, instruments));
     process.tasks.spawn("the carrier", carrier.carry(running.handouts));
@@ -170,6 +176,7 @@ pub async fn run(config: &Path) -> Result<(), Error> {
         network,
         shards,
         lives,
+        traces,
         reads,
         blocks,
         health: process.health.clone(),

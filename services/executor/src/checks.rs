@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 use shard::Checks;
 use std::sync::Arc;
+use wire::traces::during;
 use wire::{Reason, Rejection};
 
 /// As many items are checked by the thread that has them: waking others costs more than it saves.
@@ -26,5 +27,6 @@ where
         }
         items.into_par_iter().with_min_len(ITEMS_ALONE_COUNT_MAX / 2).map(check).collect()
     };
-    tokio::task::spawn_blocking(work).await.map_err(|error| Rejection::new(Reason::Internal, error.to_string()))
+    let checked = during("check", tokio::task::spawn_blocking(work)).await;
+    checked.map_err(|error| Rejection::new(Reason::Internal, error.to_string()))
 }

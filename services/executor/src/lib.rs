@@ -11,6 +11,7 @@
 mod base;
 mod checks;
 mod convert;
+mod departures;
 mod elsewhere;
 mod evidence;
 mod fate;
@@ -32,11 +33,13 @@ pub use settings::{BLOCKS_KEPT_COUNT_MIN, Settings, bodies_s_default, history_s_
 
 use base::Base;
 use chains::pinned::{self, Pin, PinError, Pinned};
+use departures::Departures;
 use fate::Fate;
 use floor::Floor;
 use host::network::{Forked, Network, NetworkError};
 use host::{
-    Bounds, Clock, Host, LiveSettings, OffsetError, OtherClocks, Process, ProcessError, Security, TimeOffset, keys,
+    Bounds, Clock, Host, LiveSettings, OffsetError, OtherClocks, Process, ProcessError, Security, TimeOffset,
+    TracesSettings, keys,
 };
 use node::Node;
 use primitives::ShardId;
@@ -124,6 +127,7 @@ fn load(config: &Path) -> Result<(Settings, Network, Signer, Security), Error> {
     let signer = Signer::new(keys::read(settings.key.as_deref())?, network.validators(ShardId(settings.shard))?)?;
     let security = Security::open(settings.tls.as_ref(), settings.insecure, &network)?;
     let security = security.listening(settings.listen)?;
+    TracesSettings::check(settings.traces.as_ref(), &security)?;
     host::check_ports(&[settings.metrics_listen, settings.listen])?;
     store::check_folder(&settings.data)?;
     Ok((settings, network, signer, security))
@@ -146,8 +150,9 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     let (settings, network, signer, security) = load(config)?;
     let me = ShardId(settings.shard);
     let key = *signer.public().as_bytes();
-    let process = Process::start(settings.metrics_listen).await?;
+    let mut process = Process::start(settings.metrics_listen).await?;
     process.watch_all((config, &settings), (&settings.network, &network), &security, ClientQuotas::default())?;
+    let tracer = process.trace(settings.traces.as_ref(), ("shard", &me.to_string()), &security)?;
     let (store, mark, machine) = open(&settings, &network, me, signer)?;
     elsewhere::check(&network, &security, me).await?;
     let settled = &settings.settled.0;
@@ -194,6 +199,7 @@ pub async fn run(config: &Path) -> Result<(), Error> {
         fate: Fate::new(mark),
         evidence: host::evidence::folder(&settings.data),
         instruments: process.instruments.clone(),
+        departures: Departures::new(tracer),
     });
     // What an earlier process may not have come to write.
     for known in &open_evidence {

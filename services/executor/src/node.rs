@@ -1,6 +1,7 @@
 //! What the service's calls share: the machine's handle, the checks before it, and the network.
 
 use crate::base::Base;
+use crate::departures::Departures;
 use crate::fate::Fate;
 use crate::floor::Floor;
 use crate::replays::Replays;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use wire::shard::Terms;
+use wire::traces::during;
 use wire::{Reason, Rejection};
 
 /// Most values of a forked chain that one input may need beyond what was read for it before.
@@ -44,6 +46,8 @@ pub(crate) struct Node {
     pub(crate) evidence: PathBuf,
     /// Where it is counted.
     pub(crate) instruments: Instruments,
+    /// What is traced of messages that leave.
+    pub(crate) departures: Departures,
 }
 
 impl Node {
@@ -96,7 +100,7 @@ impl Node {
                 convert(self.ask(class(&fact), |ticket| input(ticket, fact)).await?)
             }
         });
-        futures_util::future::join_all(calls).await
+        during("step", futures_util::future::join_all(calls)).await
     }
 }
 

@@ -2,7 +2,7 @@
 
 use evm::{Environments, NetworkParams};
 use host::evidence::Settled;
-use host::{Live, LiveSettings, TlsSettings};
+use host::{Live, LiveSettings, TlsSettings, TracesSettings};
 use primitives::Millis;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -72,6 +72,9 @@ pub struct Settings {
     /// Whether gRPC is in plain text where others reach it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub insecure: bool,
+    /// Where traces of transactions and messages go. None: nothing is traced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traces: Option<TracesSettings>,
     /// What is logged, as `DOVETAIL_LOG` says it and in its place; taken anew while the node runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,

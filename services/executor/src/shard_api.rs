@@ -179,6 +179,7 @@ impl ShardApi for Node {
             OldLeaves::All => queries::outbox_page(&reader.snapshot(), cursor, count_max, &kinds)?,
             OldLeaves::Open => queries::open_outbox_page(&reader.snapshot(), cursor, count_max, &kinds),
         };
+        self.departures.note(&page.leaves);
         let leaf = |(place, receipt)| OutboxLeaf { place, receipt };
         Ok(OutboxPage { leaves: page.leaves.into_iter().map(leaf).collect(), next: page.next, head: page.head })
     }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use wire::shard::{Delivered, MessageLife, Novelty, OldLeaves, OutboxPage, ShardClient};
 use wire::state::LeafPlace;
+use wire::traces::{Context, Side, Tracer};
 use wire::{Reason, Rejection};
 
 /// The pause before a broken block stream is opened again; pages are fetched by the machine's own schedule meanwhile.
@@ -43,6 +44,7 @@ pub(crate) struct Carrier {
     verifier: Arc<ReceiptVerifier>,
     seen: Arc<Seen>,
     instruments: Instruments,
+    tracer: Tracer,
     shards: BTreeMap<ShardId, ShardClient>,
     peers: BTreeMap<ShardId, Peer>,
 }
@@ -54,7 +56,7 @@ impl Carrier {
         handle: Handle<Input, Reply>,
         verifier: ReceiptVerifier,
         seen: Arc<Seen>,
-        instruments: Instruments,
+        (instruments, tracer): (Instruments, Tracer),
         (security, health): (&Security, &Health),
     ) -> Result<Self, SecurityError> {
         let open = |(shard, endpoint): (&ShardId, &String)| {
@@ -65,6 +67,7 @@ impl Carrier {
             verifier: Arc::new(verifier),
             seen,
             instruments,
+            tracer,
             shards: network.endpoints.iter().map(open).collect::<Result<_, _>>()?,
             peers: network.endpoints.keys().map(|shard| (*shard, health.peer(format!("shard {shard}")))).collect(),
         })
@@ -147,9 +150,8 @@ impl Carrier {
     async fn act(self: Arc<Self>, send: Send) {
         let input = match send {
             Send::FetchOutbox { shard, cursor, count_max } => self.fetch(shard, cursor, count_max).await,
-            Send::Deliver { batch, shard, parcels } | Send::Acknowledge { batch, shard, parcels } => {
-                self.deliver(batch, shard, parcels).await
-            }
+            Send::Deliver { batch, shard, parcels } => self.carry_to("deliver", batch, shard, parcels).await,
+            Send::Acknowledge { batch, shard, parcels } => self.carry_to("acknowledge", batch, shard, parcels).await,
             Send::Look { batch, shard, leg, messages } => self.look(batch, shard, leg, messages).await,
             Send::TookOver { from, to, leg } => {
                 tracing::info!(%from, %to, ?leg, "carries in the place of a relay that was silent");
@@ -211,8 +213,11 @@ impl Carrier {
         Ok((leaves, Cursor { height: next.height, index: next.index }, head))
     }
 
-    async fn deliver(&self, batch: BatchId, shard: ShardId, parcels: Vec<Parcel>) -> Input {
-        match self.hand_in(shard, parcels).await {
+    /// Hands parcels to a shard, as a span of each trace that a message of them has.
+    async fn carry_to(&self, name: &str, batch: BatchId, shard: ShardId, parcels: Vec<Parcel>) -> Input {
+        let above = parcels.iter().filter_map(|parcel| self.tracer.sampled(&parcel.message.0));
+        let above: Vec<Context> = above.collect();
+        match self.tracer.follow(Side::Caller, name, &above, self.hand_in(shard, parcels)).await {
             Ok(answers) => Input::Answered { batch, answers },
             Err(rejection) => Input::Unreachable { batch, reason: rejection.to_string() },
         }
@@ -260,6 +265,7 @@ impl Carrier {
         let results = self.client(shard)?.deliver_encoded(receipts).await?;
         let again = results.iter().flatten().filter(|delivered| delivered.novelty == Novelty::Already).count();
         self.instruments.handed_over(results.len() as u64, again as u64);
+        tracing::debug!(%shard, count = results.len(), again, "receipts handed over");
         let answers = self.answers(results).await?;
         Ok(messages.into_iter().zip(answers).map(|(message, taken)| Answer { message, taken }).collect())
     }

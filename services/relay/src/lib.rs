@@ -18,7 +18,10 @@ pub use settings::Settings;
 use api::Node;
 use carrier::Carrier;
 use host::network::{Network, NetworkError};
-use host::{Bounds, Clock, Health, Host, LiveSettings, OffsetError, Process, ProcessError, Security, Seen, TimeOffset};
+use host::{
+    Bounds, Clock, Health, Host, LiveSettings, OffsetError, Process, ProcessError, Security, Seen, TimeOffset,
+    TracesSettings,
+};
 use pauses::Pauses;
 use primitives::Time;
 use relay::Relay;
@@ -74,6 +77,7 @@ fn load(config: &Path) -> Result<(Settings, Network, Security), Error> {
     settings.share()?;
     let network = Network::load(&settings.network)?;
     let security = Security::open(settings.tls.as_ref(), settings.insecure, &network)?.listening(settings.listen)?;
+    TracesSettings::check(settings.traces.as_ref(), &security)?;
     host::check_ports(&[settings.metrics_listen, settings.listen])?;
     store::check_folder(&settings.data)?;
     Ok((settings, network, security))
@@ -82,8 +86,9 @@ fn load(config: &Path) -> Result<(Settings, Network, Security), Error> {
 /// Runs the relay node that the settings at `config` describe, until SIGTERM or SIGINT.
 pub async fn run(config: &Path) -> Result<(), Error> {
     let (settings, network, security) = load(config)?;
-    let process = Process::start(settings.metrics_listen).await?;
+    let mut process = Process::start(settings.metrics_listen).await?;
     process.watch_all((config, &settings), (&settings.network, &network), &security, ClientQuotas::default())?;
+    let tracer = process.trace(settings.traces.as_ref(), ("relay", &settings.place.to_string()), &security)?;
     let offset = TimeOffset::of_network(&network.params, settings.cheats_clock.as_deref())?;
     let (store, machine) = open(&settings, &network)?;
     let host = Host {
@@ -105,7 +110,7 @@ pub async fn run(config: &Path) -> Result<(), Error> {
         running.handle.clone(),
         verifier,
         Arc::clone(&seen),
-        process.instruments.clone(),
+        (process.instruments.clone(), tracer),
         (&security, &process.health),
     )?;
     let carrier = Arc::new(carrier);

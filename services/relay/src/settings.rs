@@ -1,7 +1,7 @@
 //! What a relay node is told.
 
 use host::evidence::Settled;
-use host::{Live, LiveSettings, TlsSettings};
+use host::{Live, LiveSettings, TlsSettings, TracesSettings};
 use relay::{Share, ShareError};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -41,6 +41,9 @@ pub struct Settings {
     /// Whether gRPC is in plain text where others reach it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub insecure: bool,
+    /// Where traces of transactions and messages go. None: nothing is traced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traces: Option<TracesSettings>,
     /// What is logged, as `DOVETAIL_LOG` says it and in its place; taken anew while the node runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,

@@ -17,7 +17,7 @@ use wire::state::OutcomeRecord;
 /// Most attempts of one submission of which shards are asked; of those before, only what this node noted is told.
 const ATTEMPTS_TOLD_COUNT_MAX: usize = 8;
 
-pub(super) static DISPATCH: LazyLock<B256> =
+pub(crate) static DISPATCH: LazyLock<B256> =
     LazyLock::new(|| keccak256("Dispatch(bytes32,bytes,uint64,uint64,uint256)"));
 
 /// What this node noted of a submission.
