@@ -80,7 +80,11 @@ pub async fn life(network: &Network, security: &Security, relays: &[String], id:
     for (shard, known) in network.endpoints.keys().zip(shards) {
         match known? {
             Ok(known) => life.add_shard(*shard, known),
-            Err(rejection) if rejection.reason == Reason::NotFound => {}
+            Err(rejection) if rejection.reason == Reason::NotFound => {
+                if rejection.metadata.contains_key("first") {
+                    life.add_forgetful(*shard);
+                }
+            }
             Err(rejection) => life.add_silent(format!("shard {shard}"), said(&rejection)),
         }
     }

@@ -3,6 +3,7 @@
 use alloy_primitives::Address;
 use primitives::{Height, Millis, NetworkId, ShardId, Time};
 use proof::{DeliveryStatus, Message, MessageId, shard_of};
+use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 use wire::relay::{Trace, TraceEvent, TraceStage};
 use wire::shard::{Mark, MessageLife};
@@ -64,6 +65,8 @@ pub struct Life {
     /// All that a relay saw happen.
     stages: Vec<TraceStage>,
     silent: Vec<(String, String)>,
+    /// Shards that do not know it and have forgotten what is old and over.
+    forgetful: BTreeSet<ShardId>,
 }
 
 impl Life {
@@ -81,6 +84,7 @@ impl Life {
             relays: Vec::new(),
             stages: Vec::new(),
             silent: Vec::new(),
+            forgetful: BTreeSet::new(),
         }
     }
 
@@ -94,9 +98,11 @@ impl Life {
         self.is_known
     }
 
-    /// Whether the message's source knows how it ended: nothing follows. A relay's word stands for a silent source.
+    /// Whether the message's source knows how it ended: nothing follows. A relay's word stands for a silent source; one that has forgotten
+    /// the message knew its end.
     pub fn is_over(&self) -> bool {
-        self.acknowledged.is_some() || self.relay_says_for(self.source(), &[TraceStage::Acknowledged])
+        let is_forgotten = self.source().is_some_and(|source| self.forgetful.contains(&source));
+        self.acknowledged.is_some() || is_forgotten || self.relay_says_for(self.source(), &[TraceStage::Acknowledged])
     }
 
     /// Whether its destination consumed it. An acknowledgement proves that, whoever is silent.
@@ -166,6 +172,11 @@ impl Life {
     /// Adds a relay that has never seen the message.
     pub fn add_unseen(&mut self, name: String) {
         self.relays.push((name, RelaySight::Unseen));
+    }
+
+    /// Adds a shard that does not know the message and has forgotten what is old and over.
+    pub fn add_forgetful(&mut self, shard: ShardId) {
+        self.forgetful.insert(shard);
     }
 
     /// Adds who did not answer.
@@ -242,6 +253,9 @@ impl Life {
         }
         for (name, why) in &self.silent {
             let _ = writeln!(text, "  {name} does not answer: {why}");
+        }
+        for shard in &self.forgetful {
+            let _ = writeln!(text, "  shard {shard} keeps nothing of it any more, or never did");
         }
         let end = match (self.waits_for(now), events.last()) {
             (Some(waits), _) => waits,
@@ -517,6 +531,20 @@ mod tests {
         life.add_relay("relay-0".to_owned(), relay(TraceStage::Acknowledged, 1_000_000_400, ""));
         let told = life.told(NOW);
         assert!(told.contains("delivered: over after 200 ms, as a relay says; shard 0 is silent"), "{told}");
+    }
+
+    #[test]
+    fn what_its_source_has_forgotten_is_over_and_no_refund_is_promised() {
+        let mut life = Life::new(message().id(), NETWORK);
+        life.add_relay("relay-0".to_owned(), relay(TraceStage::Acknowledged, 1_000_000_400, ""));
+        let late = Time(1_000_101_000);
+        assert!(life.waits_for(late).unwrap().contains("refund"), "shards that keep all would know it");
+        life.add_forgetful(ShardId(2));
+        assert!(!life.is_over(), "a destination forgets what it was asked to, and its source may not");
+        life.add_forgetful(ShardId(0));
+        assert!(life.is_over() && life.waits_for(late).is_none());
+        let told = life.told(late);
+        assert!(told.contains("shard 0 keeps nothing of it any more") && told.contains("ended: over"), "{told}");
     }
 
     #[test]
