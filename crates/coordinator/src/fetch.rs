@@ -177,7 +177,7 @@ impl Fetches {
             if now.since(fetch.since) >= timing.answer {
                 silent.insert(fetch.shard);
             }
-            if now.since(fetch.since) >= timing.fetch || fetch.waiters.is_empty() {
+            if now.since(fetch.since) >= timing.patience || fetch.waiters.is_empty() {
                 ended.extend(self.end(id));
                 continue;
             }
@@ -240,7 +240,6 @@ mod tests {
     const TIMING: Timing = Timing {
         attempt: primitives::Millis(1),
         answer: primitives::Millis(100),
-        fetch: primitives::Millis(250),
         patience: primitives::Millis(250),
         backoff_min: primitives::Millis(1),
         backoff_max: primitives::Millis(20),
@@ -293,7 +292,7 @@ mod tests {
             asked += sends.len();
             if let [ended] = &ended[..] {
                 assert_eq!((ended.shard, ended.waiters.clone(), asked), (ShardId(0), [Turn(1)].into(), 2));
-                assert!(now.since(Time(1)) >= TIMING.fetch);
+                assert!(now.since(Time(1)) >= TIMING.patience);
                 break;
             }
         }

@@ -74,10 +74,7 @@ pub struct Timing {
     /// How long a fetch or a local submission may stay unanswered before it is sent again, and how long a shard may before it
     /// counts as silent: then nobody waits for its answer with keys of others claimed.
     pub answer: Millis,
-    /// How long the values that a submission lacks may stay away before it is refused, unless it was accepted: less than whoever
-    /// sent it waits for its first word.
-    pub fetch: Millis,
-    /// How long a shard may stay silent altogether before what was handed to it is given up, unless it was accepted.
+    /// How long a shard may stay silent altogether before what waits for it is refused, unless it was accepted.
     pub patience: Millis,
     /// The wait after the first abort; doubles each time.
     pub backoff_min: Millis,
@@ -108,7 +105,6 @@ impl Default for Timing {
         Self {
             attempt: Millis(10_000),
             answer: Millis(1_500),
-            fetch: Millis(4_000),
             patience: Millis(15_000),
             backoff_min: Millis(5),
             backoff_max: Millis(320),
