@@ -229,6 +229,7 @@ fn an_outbox_of_the_largest_messages_is_told_in_pages_that_a_stock_client_takes(
     let (kept, pages) = paged(|from| queries::outbox_page(store, from, 256, &kinds).unwrap());
     assert_eq!((kept.len(), pages > 2), (count, true));
     local_at(&mut post, S0); // So that the last message's block is not the newest.
+    post.world.wait(1_000);
     forget_all(&mut post.world, S0);
     let store = post.world.store(S0);
     assert!(Kept::read(store).first > kept[count - 1].height);

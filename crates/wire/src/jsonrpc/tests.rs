@@ -831,9 +831,8 @@ async fn a_precompile_is_found_where_a_call_moves_it_and_not_where_it_was() {
         {"calls": calls},
     ]});
     let blocks = answer("eth_simulateV1", json!([blocks])).await;
-    for block in blocks.as_array().unwrap() {
-        assert_eq!(block["calls"][0]["returnData"], "0x77", "it stays moved in the blocks that follow");
-    }
+    let answers = [0, 1].map(|block| blocks[block]["calls"][0]["returnData"].clone());
+    assert_eq!(answers, ["0x77", "0x"], "it is back in its place in the block that follows");
 }
 
 #[tokio::test]

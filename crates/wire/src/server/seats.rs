@@ -409,6 +409,15 @@ mod tests {
         drop(silent);
         let another = taken(&seats);
         assert!(seats.try_take().is_none());
+        assert_eq!((reasons(), another.seat().dismissal()), ([None, None], None), "it may be about to call");
+        tokio::time::advance(SEAT_SILENT_MIN).await;
+        assert!(seats.try_take().is_none());
+        assert_eq!((reasons(), another.seat().dismissal()), ([None, None], Some(Dismissal::Idlest)));
+        drop(another);
+        let another = taken(&seats);
+        drop(another.seat().begin());
+        tokio::time::advance(SEAT_SILENT_MIN).await;
+        assert!(seats.try_take().is_none());
         assert_eq!((reasons(), another.seat().dismissal()), ([None, Some(Dismissal::Idlest)], None));
         drop(in_work);
     }
