@@ -10,7 +10,7 @@ use alloy_sol_types::{SolCall, SolValue};
 use cluster::client::{Client, Ended, PATIENCE};
 use evm::Outcome;
 use eyre::{Result, WrapErr, ensure, eyre};
-use fixtures::contracts::{Caller, Ping, Token};
+use fixtures::contracts::{Ping, Token};
 use fixtures::wallet::{Call, Wallet};
 use primitives::{NetworkId, ShardId};
 use proof::domain_of;
@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::task::JoinSet;
-use wire::Reason;
+use wire::{Reason, Rejection};
 
 /// Gas for the recipient of one message.
 const HANDLE_GAS: u64 = 400_000;
@@ -82,6 +82,8 @@ pub struct Entry {
     pub acknowledged: bool,
     /// How often it was sent.
     pub tries: u32,
+    /// What was refused, and which time it was sent then.
+    pub refused: Vec<(u32, Rejection)>,
     /// From the first sending to the end.
     pub took: Duration,
 }
@@ -200,14 +202,14 @@ impl User {
     }
 
     fn call(&self, action: &Action) -> Result<Call> {
-        let Contracts { market, ping, pong, caller, counters } = &self.contracts;
+        let Contracts { market, ping, pong, .. } = &self.contracts;
         Ok(match action {
             Action::Give { to, gold } => {
                 let give = Token::transferCall { to: *to, amount: U256::from(*gold) };
                 Call::to(market.gold, give.abi_encode())
             }
             Action::Swap { gold } => market.swap(self.wallet.address(), U256::from(*gold), U256::ZERO),
-            Action::Count => Call::to(*caller, Caller::incrementAllCall { counters: counters.to_vec() }.abi_encode()),
+            Action::Count => self.contracts.count(),
             Action::Send { body } => {
                 let deadline = SystemTime::now().duration_since(UNIX_EPOCH)? + MESSAGE_LIFE;
                 let send = Ping::sendCall {
@@ -224,20 +226,23 @@ impl User {
 
     async fn settle(&self, action: Action, signed: Bytes) -> Result<Entry> {
         let (transaction, begun) = (keccak256(&signed), Instant::now());
-        let mut trouble = String::new();
+        let (mut trouble, mut refused) = (String::new(), Vec::new());
         for (tries, client) in (1..).zip(self.clients.iter().cycle()) {
-            let entry = |outcome: Outcome, acknowledged| {
+            let entry = |outcome: Outcome, acknowledged, refused| {
                 let took = begun.elapsed();
-                Entry { action: action.clone(), transaction, outcome, acknowledged, tries, took }
+                Entry { action: action.clone(), transaction, outcome, acknowledged, tries, refused, took }
             };
             match tokio::time::timeout(TRY_TIMEOUT, client.submit(signed.clone())).await {
-                Ok(Ok(Ended::Committed(settled))) => return Ok(entry(settled.first()?.clone(), true)),
-                Ok(Ok(Ended::Refused(rejection))) => trouble = rejection.to_string(),
+                Ok(Ok(Ended::Committed(settled))) => return Ok(entry(settled.first()?.clone(), true, refused)),
+                Ok(Ok(Ended::Refused(rejection))) => {
+                    trouble = rejection.to_string();
+                    refused.push((tries, rejection));
+                }
                 Ok(Err(error)) => trouble = format!("{error:#}"),
                 Err(_) => {}
             }
             if let Some(outcome) = self.at_home(transaction).await? {
-                return Ok(entry(outcome, false));
+                return Ok(entry(outcome, false, refused));
             }
             ensure!(begun.elapsed() < PATIENCE, "{transaction} ({action:?}) has no end after {tries} tries: {trouble}");
             tokio::time::sleep(RETRY_WAIT).await;

@@ -8,7 +8,7 @@ use cluster::market::Market;
 use cluster::{Cluster, Node, Plan};
 use evm::mailbox_address;
 use eyre::{Result, WrapErr, ensure, eyre};
-use fixtures::contracts::{Artifact, Token};
+use fixtures::contracts::{Artifact, Caller, Token};
 use fixtures::wallet::{Call, Wallet};
 use host::network::GenesisAccount;
 use primitives::ShardId;
@@ -70,6 +70,11 @@ impl Contracts {
         let contract = |number| builder.address().create(builder.nonce() + number);
         let counters = [3, 4, 5, 6].map(contract);
         Self { market: Market::of(provider), ping: contract(0), pong: contract(1), caller: contract(2), counters }
+    }
+
+    /// Raises the counters of all shards.
+    pub fn count(&self) -> Call {
+        Call::to(self.caller, Caller::incrementAllCall { counters: self.counters.to_vec() }.abi_encode())
     }
 
     fn pins(&self) -> impl Iterator<Item = (Address, u32)> {
@@ -140,7 +145,16 @@ impl Testnet {
 
     /// The same, with these ways between its processes.
     pub async fn start_by(ways: Ways, coordinators: u32, users: u32) -> Result<Self> {
-        let plan = Plan { coordinators, relays: RELAYS_COUNT, program: program()?, ..Plan::development(SHARDS_COUNT)? };
+        Self::start_program(program()?, ways, coordinators, users).await
+    }
+
+    /// The same, by another program.
+    pub async fn start_with(program: PathBuf, coordinators: u32, users: u32) -> Result<Self> {
+        Self::start_program(program, Ways::Direct, coordinators, users).await
+    }
+
+    async fn start_program(program: PathBuf, ways: Ways, coordinators: u32, users: u32) -> Result<Self> {
+        let plan = Plan { coordinators, relays: RELAYS_COUNT, program, ..Plan::development(SHARDS_COUNT)? };
         let network = plan.network;
         let (mut provider, mut builder) = (Wallet::development(network, 0)?, Wallet::development(network, 1)?);
         let contracts = Contracts::of(&provider, &builder);

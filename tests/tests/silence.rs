@@ -29,9 +29,6 @@ const RECEIPT_WITHIN: Duration = Duration::from_secs(10);
 /// How soon what needs the silent shard is refused, once it is known to be silent.
 const REFUSED_WITHIN: Duration = Duration::from_secs(2);
 
-/// How soon the first to need it is, when nobody knows yet that it is silent.
-const FIRST_WORD_WITHIN: Duration = Duration::from_millis(5_500);
-
 fn network() -> (TempDir, Cluster) {
     let dir = tempfile::tempdir().unwrap();
     let plan = Plan { program: program().unwrap(), relays: 1, ..Plan::development(SHARDS_COUNT).unwrap() };
@@ -136,14 +133,10 @@ async fn a_coordinator_of_another_network_does_not_start_and_names_both_sides() 
     }
 }
 
-/// A user's transfer that needs the shards of `from` and `to` alone, signed.
-fn pay(from: &mut Wallet, to: Address) -> Bytes {
-    from.sign(&Call::to(to, Vec::new()).with_value(U256::from(1)).with_gas_limit(21_000)).unwrap()
-}
-
-/// The same, sent in the words of a wallet.
+/// A user's transfer that needs the shards of `from` and `to` alone, in the words of a wallet.
 async fn send(client: &Client, from: &mut Wallet, to: Address) -> String {
-    client.rpc().request("eth_sendRawTransaction", json!([pay(from, to)])).await.unwrap()
+    let signed = from.sign(&Call::to(to, Vec::new()).with_value(U256::from(1)).with_gas_limit(21_000)).unwrap();
+    client.rpc().request("eth_sendRawTransaction", json!([signed])).await.unwrap()
 }
 
 /// The receipt of a transaction, within the time that it takes when all is well and a shard's silence besides.
@@ -167,26 +160,16 @@ fn wallets(cluster: &Cluster) -> (u32, Vec<Wallet>, Vec<Wallet>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_to_need_a_shard_that_has_just_died_is_told_its_name_in_time() {
+async fn a_newest_read_that_a_silent_shard_holds_up_names_it() {
     let (_dir, mut cluster) = network();
     let client = cluster.client(0).unwrap();
-    let (gone, mut there, mut here) = wallets(&cluster);
+    let (gone, there, mut here) = wallets(&cluster);
     let (mut from, to) = (here.remove(0), there[0].address());
     let hash = send(&client, &mut from, to).await;
     receipt(&client, &hash).await;
     cluster.kill(Node::Executor(gone)).unwrap();
     // What this one needs is known still, so that it begins, and the sender's shard votes for it.
-    let begun = client.rpc().request::<String>("eth_sendRawTransaction", json!([pay(&mut from, to)]));
-    let needs = async {
-        let asked = Instant::now();
-        let raw = json!([pay(&mut there[0], here[0].address())]);
-        let refused = client.rpc().request::<String>("eth_sendRawTransaction", raw).await.unwrap_err();
-        (refused.to_string(), asked.elapsed())
-    };
-    let (begun, (refused, took)) = tokio::join!(begun, needs);
-    assert!(refused.contains(&format!("shard {gone}")), "{refused}");
-    assert!(took < FIRST_WORD_WITHIN, "the first word took {took:?}");
-    begun.unwrap();
+    send(&client, &mut from, to).await;
     let sender = json!([from.address(), "pending"]);
     until("word of the undecided payment", TOLD_WITHIN, async || {
         let read = client.rpc().request::<Value>("eth_getBalance", sender.clone()).await;

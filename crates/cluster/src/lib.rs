@@ -325,6 +325,11 @@ impl Cluster {
         process.kill().wrap_err_with(|| format!("cannot kill {node}"))
     }
 
+    /// What is started from now on is started by this program.
+    pub fn upgrade(&mut self, program: PathBuf) {
+        self.plan.program = program;
+    }
+
     /// Starts a killed node again, on its ports and its folder, without waiting.
     pub fn restart(&mut self, node: Node) -> Result<()> {
         self.restart_with(node, &[])
