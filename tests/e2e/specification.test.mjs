@@ -41,7 +41,7 @@ async function questions() {
   const wallet = await chain.user();
   const token = await chain.deploy(wallet, 'Token', ['Gold', 'GLD']);
   const installed = (method, params) => rawCall(chain.rpc, method, params).then(({ result }) => result);
-  const filterId = await installed('eth_newFilter', [{ address: token.address }]);
+  const filterId = await installed('eth_newFilter', [{ address: token.address, fromBlock: numberToHex(token.receipt.blockNumber) }]);
   const receipt = await chain.send(wallet, token, 'mint', [wallet.account.address, 1n]);
   const block = numberToHex(receipt.blockNumber);
   const hash = receipt.transactionHash;

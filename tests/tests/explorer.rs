@@ -54,7 +54,7 @@ async fn an_attempt_that_is_forgotten_is_found_by_its_id_alone() {
     let mut wallet = Wallet::development(params.network.0, 0).unwrap();
     let home = cluster.network().placement.shard_of(wallet.address());
     let is_away = |address: &Address| cluster.network().placement.shard_of(*address) != home;
-    let away = (1..).map(Address::repeat_byte).find(is_away).unwrap();
+    let away = (1..=u8::MAX).map(Address::repeat_byte).find(is_away).unwrap();
 
     let paid = pay(&client, &mut wallet, away).await;
     let (committed, transaction) = (paid.attempt.unwrap(), paid.first().unwrap().transaction.unwrap());

@@ -193,8 +193,8 @@ async fn a_transaction_over_two_shards_and_a_message_are_each_one_trace() {
         deadlineMs: u64::MAX,
     };
     let call = Call::to(wallet.address().create(0), send.abi_encode());
-    let sent = client.succeed(&mut wallet, &call).await.unwrap();
-    let message = message_of(sent.first().unwrap());
+    let settled = client.succeed(&mut wallet, &call).await.unwrap();
+    let message = message_of(settled.first().unwrap());
     client.acknowledged(ShardId(0), message).await.unwrap();
     let names = [
         ("shard 0", "message in the outbox"),
@@ -211,7 +211,7 @@ async fn a_transaction_over_two_shards_and_a_message_are_each_one_trace() {
     assert_eq!(over("shard 1", "ShardService/Deliver"), Some(("relay", "deliver")));
     assert_eq!(over("shard 0", "ShardService/Deliver"), Some(("relay", "acknowledge")));
     // Whoever looks at the transaction finds the message.
-    let spans = collector.whole(sent.id, &[("coordinator", "submission")]).await;
+    let spans = collector.whole(settled.id, &[("coordinator", "submission")]).await;
     let [submission] = told(&spans, "coordinator", "submission")[..] else { panic!("{:?}", named(&spans)) };
     assert!(submission.links.iter().any(|link| link.trace_id == message.0[..16]), "{submission:?}");
     let lost = |reason| format!("dovetail_traces_spans_lost_total{{reason=\"{reason}\"}}");

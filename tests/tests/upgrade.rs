@@ -42,7 +42,7 @@ async fn every_process_starts_anew_one_after_another_under_load_and_no_client_is
     let mut net = Testnet::start_with(before, 2, USERS_COUNT + 1).await.unwrap();
     // Whoever looks whether a node that says it is ready is so.
     let mut prober = net.users.pop().unwrap();
-    let mut probes = Diary { user: prober.address(), first_nonce: prober.nonce(), entries: Vec::new() };
+    let mut looks = Diary { user: prober.address(), first_nonce: prober.nonce(), entries: Vec::new() };
     net.cluster.upgrade(program().unwrap());
     let load = Load::start(&net, Mix::All, TRANSACTIONS_COUNT_MAX, &chance).unwrap();
     for node in net.nodes() {
@@ -54,12 +54,12 @@ async fn every_process_starts_anew_one_after_another_under_load_and_no_client_is
         net.cluster.restart(node).unwrap();
         net.cluster.wait_ready(node).unwrap();
         let ready = asked.elapsed();
-        probes.entries.push(probe(&net, node, &mut prober).await);
+        looks.entries.push(probe(&net, node, &mut prober).await);
         println!("{node}: drained within {drained:?}, ready {ready:?} after it was asked to end");
         assert!(ready < READY_WITHIN, "{node}: ready only after {ready:?}");
     }
     let mut diaries = load.end().await.unwrap();
-    diaries.push(probes);
+    diaries.push(looks);
     for entry in diaries.iter().flat_map(|diary| &diary.entries) {
         assert!(is_told_to_go_on(entry), "{}: {:?}", entry.transaction, entry.refused);
     }

@@ -267,8 +267,8 @@ fn wei_that_moves_is_logged_where_nothing_takes_it_back() {
     let from = world.sender(0);
     let call = |to, value: u64| CallRequest { from, to: Some(to), value: U256::from(value), ..CallRequest::default() };
     let calls = &simulated(&world, &[plan(1001, &[call(CONTRACT, 20), call(OTHER, 5), call(own, 6)])])[0];
-    let created = CONTRACT.create(0);
-    let expected = [(from, CONTRACT, 20), (CONTRACT, friend, 4), (CONTRACT, created, 2), (CONTRACT, heir, 20 - 4 - 2)];
+    let child = CONTRACT.create(0);
+    let expected = [(from, CONTRACT, 20), (CONTRACT, friend, 4), (CONTRACT, child, 2), (CONTRACT, heir, 20 - 4 - 2)];
     assert_eq!(moved(&calls[0]), expected);
     assert_eq!((calls[1].answered.outcome.status, moved(&calls[1])), (Status::Reverted, Vec::new()));
     assert_eq!(moved(&calls[2]), [(from, own, 6), (own, own, 6)]);

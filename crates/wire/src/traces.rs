@@ -155,6 +155,7 @@ impl Span {
 
     /// The same with something more known of it.
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "whoever tells a number has no name for it")]
     pub fn with(mut self, name: &'static str, value: impl ToString) -> Self {
         self.attributes.push((name, value.to_string()));
         self

@@ -131,8 +131,9 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     let mut process = Process::start(settings.metrics_listen).await?;
     let quotas = ClientQuotas::default();
     process.watch_all((config, &settings), (&settings.network, &network), &security, quotas.clone())?;
-    let tracer = process.trace(settings.traces.as_ref(), ("coordinator", &settings.listen.to_string()), &security)?;
-    let traces = Arc::new(Traces::new(tracer));
+    let name = settings.listen.to_string();
+    let traces = process.trace(settings.traces.as_ref(), ("coordinator", &name), &security)?;
+    let traces = Arc::new(Traces::new(traces));
     let (store, machine) = open(&settings, &network)?;
     let (kept, refused) = (coordinator::kept(&store.reader())?, coordinator::refused(&store.reader())?);
     let offset = TimeOffset::of_network(&network.params, settings.cheats_clock.as_deref())?;

@@ -186,7 +186,9 @@ impl Reads {
     /// answer, and trying again is of no use yet.
     async fn check_decided(&self, locked: &BTreeSet<StateKey>) -> Result<(), Rejection> {
         let mut keys: BTreeMap<ShardId, Vec<StateKey>> = BTreeMap::new();
-        locked.iter().for_each(|key| keys.entry(self.network.placement.owner(*key)).or_default().push(*key));
+        for key in locked {
+            keys.entry(self.network.placement.owner(*key)).or_default().push(*key);
+        }
         let checks = keys.iter().map(|(shard, keys)| async move {
             let status = self.shards.sound(*shard)?.shard.status().await.map_err(|error| named(*shard, error))?;
             let Some(closed) = status.open.0.checked_sub(1).map(Slot) else { return Ok(()) };

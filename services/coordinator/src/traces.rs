@@ -126,28 +126,28 @@ impl Traces {
 
 impl Known {
     fn note(&mut self, tracer: &Tracer, reply: &Reply) {
-        let Some(traced) = self.open.get_mut(&reply.ticket) else { return };
-        let context = traced.span.context;
+        let Some(life) = self.open.get_mut(&reply.ticket) else { return };
+        let context = life.span.context;
         match &reply.event {
             Event::Accepted => {}
             Event::Executed { participants } => {
-                if let Some(span) = traced.executing.take() {
+                if let Some(span) = life.executing.take() {
                     let shards: Vec<String> = participants.iter().map(ToString::to_string).collect();
                     tracer.tell(span.with("dovetail.shards", shards.join(" ")));
                 }
             }
             Event::Queued { key } => {
-                happened(&mut traced.span, format!("waits for another submission, which needs {key}"))
+                happened(&mut life.span, format!("waits for another submission, which needs {key}"));
             }
             Event::AwaitsNonce { .. } => {
-                happened(&mut traced.span, "waits for an earlier nonce of its sender".to_owned())
+                happened(&mut life.span, "waits for an earlier nonce of its sender".to_owned());
             }
-            Event::SentLocally { shard } => happened(&mut traced.span, format!("handed to shard {shard}")),
+            Event::SentLocally { shard } => happened(&mut life.span, format!("handed to shard {shard}")),
             Event::Preparing { attempt, number } => {
                 let span = Span::below(context, Side::Within, "attempt");
                 let span = span.with("dovetail.attempt", attempt).with("dovetail.try", number);
                 let of_attempt = span.context;
-                traced.attempt = Some((*attempt, span));
+                life.attempt = Some((*attempt, span));
                 self.follow(*attempt, of_attempt);
             }
             Event::Voted { attempt, shard, verdict } => {
@@ -155,13 +155,13 @@ impl Known {
                     commit::Verdict::Yes => "yes".to_owned(),
                     commit::Verdict::No(refusal) => format!("no: {refusal}"),
                 };
-                match &mut traced.attempt {
+                match &mut life.attempt {
                     Some((of, span)) if of == attempt => happened(span, format!("shard {shard} voted {verdict}")),
                     _ => {}
                 }
             }
             Event::Decided { attempt, decision, .. } => {
-                if let Some((_, span)) = traced.attempt.take_if(|(of, _)| of == attempt) {
+                if let Some((_, span)) = life.attempt.take_if(|(of, _)| of == attempt) {
                     tracer.tell(span.with("dovetail.decision", decision.name()));
                 }
             }
@@ -169,7 +169,7 @@ impl Known {
                 let logs = committed.outcomes.iter().flat_map(|outcome| &outcome.logs);
                 let messages = logs.filter(|log| log.topics.first() == Some(&DISPATCH));
                 let messages = messages.filter_map(|log| log.topics.get(1)).take(LINKS_COUNT_MAX).map(Context::of);
-                traced.span.links.extend(messages);
+                life.span.links.extend(messages);
                 self.end(tracer, reply.ticket, None);
             }
             Event::Refused(refusal) => self.end(tracer, reply.ticket, Some(refusal.to_string())),

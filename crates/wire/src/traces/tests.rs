@@ -110,8 +110,8 @@ async fn work_is_done_below_what_it_is_traced_for_and_calls_carry_it_on() {
         .await
     });
     let carried = carried.await;
-    let traces: Vec<u128> = carried.iter().map(|context| context.trace).collect();
-    assert_eq!(traces, above.map(|context| context.trace));
+    let ids: Vec<u128> = carried.iter().map(|context| context.trace).collect();
+    assert_eq!(ids, above.map(|context| context.trace));
     assert!(carried.iter().zip(above).all(|(below, above)| below.span != above.span));
     let mut metadata = MetadataMap::new();
     inject(&mut metadata);

@@ -284,6 +284,7 @@ mod tests {
         Hop { step: Step::Processed, state, transaction, block, block_hash: None, told_by: BTreeSet::new() }
     }
 
+    #[allow(clippy::unnecessary_wraps, reason = "as a node that answers")]
     fn says(hops: &[Hop]) -> Result<Sight, String> {
         Ok(Sight { chain_id: CHAIN, hops: hops.to_vec(), why: None })
     }
@@ -291,7 +292,10 @@ mod tests {
     #[test]
     fn what_several_tell_is_one_and_as_sure_as_the_surest_says() {
         let (mined, certain) = (hop(State::Mined, 1, Some(5)), hop(State::Final, 1, Some(5)));
-        let heard = Heard::of(vec![says(&[mined]), says(&[certain.clone()]), Err("no connection".to_owned())], CHAIN);
+        let heard = Heard::of(
+            vec![says(&[mined]), says(std::slice::from_ref(&certain)), Err("no connection".to_owned())],
+            CHAIN,
+        );
         assert_eq!(heard.hops, [Hop { told_by: [0, 1].into(), ..certain }]);
         assert_eq!(heard.words[2].silent.as_deref(), Some("no connection"));
     }
@@ -306,8 +310,10 @@ mod tests {
     #[test]
     fn a_transaction_in_a_block_is_under_way_no_longer() {
         let (sent, mined) = (hop(State::UnderWay, 1, None), hop(State::Mined, 1, Some(5)));
-        let heard =
-            Heard::of(vec![says(&[sent.clone()]), says(&[mined]), says(&[hop(State::UnderWay, 2, None)])], CHAIN);
+        let heard = Heard::of(
+            vec![says(std::slice::from_ref(&sent)), says(&[mined]), says(&[hop(State::UnderWay, 2, None)])],
+            CHAIN,
+        );
         assert_eq!(heard.hops.iter().map(|hop| hop.state).collect::<Vec<_>>(), [State::Mined, State::UnderWay]);
         assert_eq!(Heard::of(vec![says(&[sent])], CHAIN + 1).hops, [], "another chain's bridge");
     }
