@@ -20,6 +20,7 @@ pub mod client;
 pub mod codec;
 pub mod convert;
 pub mod coordinator;
+pub mod hops;
 pub mod jsonrpc;
 pub mod limits;
 pub mod node;

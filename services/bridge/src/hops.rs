@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Promise: read only, and bounded: [`ASKED_COUNT_MAX`] questions to a carrier at once, each answered within [`ANSWER_TIMEOUT`] or not at
-//! all. Nobody has to believe it: a transaction's hash is the word of the endpoint that showed it, and no signature is over it.
+//! all.
 
 use crate::desk::{Ask, Desk};
 use crate::operator::ask_both;
@@ -20,10 +20,10 @@ use axum::{Json, Router};
 use chains::submitter::BlockPlace;
 use primitives::{ShardId, Time};
 use proof::{Message, Processed};
-use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
+use wire::hops::{Hop, Sight, Standing, Step};
 
 /// How many questions of explorers wait for a carrier's next round at once.
 const ASKED_COUNT_MAX: usize = 16;
@@ -31,58 +31,9 @@ const ASKED_COUNT_MAX: usize = 16;
 /// How long they may wait.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What happened on the foreign chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Step {
-    /// The message was sent there.
-    Dispatched,
-    /// It arrived there.
-    Processed,
-    /// It came from there, and its sender was told how it ended.
-    Answered,
-}
-
-/// How sure that is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Standing {
-    /// The transaction was sent and is in no block yet.
-    UnderWay,
-    /// It is in a block that may still go.
-    Mined,
-    /// It is in a block, and did nothing but cost its payer.
-    Reverted,
-    /// It is in a block that is final, as the route's policy has it.
-    Final,
-}
-
-/// One transaction on the foreign chain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Hop {
-    pub(crate) step: Step,
-    pub(crate) state: Standing,
-    /// None where it was read before hashes were kept.
-    pub(crate) transaction: Option<B256>,
-    pub(crate) block: Option<u64>,
-    pub(crate) block_hash: Option<B256>,
-}
-
-impl Hop {
-    pub(crate) fn new((step, state): (Step, Standing), transaction: B256, block: Option<BlockPlace>) -> Self {
-        let (transaction, block_hash) = (Some(transaction), block.map(|block| block.hash));
-        Self { step, state, transaction, block: block.map(|block| block.number), block_hash }
-    }
-}
-
-/// All that a node says.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(crate) struct Sight {
-    /// The EIP-155 id of the chain.
-    pub(crate) chain_id: u64,
-    pub(crate) hops: Vec<Hop>,
-    /// Why it has not gone on, in words, where the node knows.
-    pub(crate) why: Option<String>,
+pub(crate) fn hop((step, state): (Step, Standing), transaction: B256, block: Option<BlockPlace>) -> Hop {
+    let (transaction, block_hash) = (Some(transaction), block.map(|block| block.hash));
+    Hop { step, state, transaction, block: block.map(|block| block.number), block_hash }
 }
 
 /// The message of the foreign chain whose end this one, from a mailbox itself, tells its sender.

@@ -11,7 +11,6 @@
 use crate::attestors::Attestors;
 use crate::cursor::Cursor;
 use crate::desk::{Ask, Standing};
-use crate::hops::Sight;
 use crate::letters::{Direction, Letter, Letters};
 use crate::progress::Progress;
 use crate::spoken::Spoken;
@@ -24,6 +23,7 @@ use proof::{Admission, Attestation, ForeignBlock, ForeignReceipt, ForeignVerifie
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+use wire::hops::Sight;
 use wire::shard::ShardClient;
 use wire::{Reason, Rejection};
 

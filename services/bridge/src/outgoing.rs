@@ -16,7 +16,7 @@ use crate::attestor::checkpoint;
 use crate::attestors::Attestors;
 use crate::cursor::Cursor;
 use crate::desk::{Ask, Standing};
-use crate::hops::{self, Hop, Sight, Standing as HopStanding, Step};
+use crate::hops;
 use crate::letters::{Direction, Letter, Letters};
 use crate::progress::Progress;
 use crate::tries::{PAUSE_SHORT_MAX, Tries};
@@ -30,6 +30,7 @@ use proof::{Message, MessageId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
+use wire::hops::{Hop, Sight, Standing as HopStanding, Step};
 use wire::shard::ShardClient;
 
 /// How many pages of words are heard from one attestor about one shard before the others have their turn.
@@ -500,11 +501,11 @@ impl Outgoing {
     }
 
     fn hops(&self, step: Step, id: B256, leaving: &Leaving) -> Vec<Hop> {
-        let mined = |state| move |(transaction, block): &Mined| Hop::new((step, state), *transaction, *block);
+        let mined = |state| move |(transaction, block): &Mined| hops::hop((step, state), *transaction, *block);
         let reverted = leaving.reverted.iter().map(mined(HopStanding::Reverted));
         let landed = leaving.landed.iter().filter(|_| matches!(leaving.stage, Stage::Landed(_)));
         let under_way = self.submitter.under_way(id).last();
-        let under_way = under_way.map(|transaction| Hop::new((step, HopStanding::UnderWay), *transaction, None));
+        let under_way = under_way.map(|transaction| hops::hop((step, HopStanding::UnderWay), *transaction, None));
         reverted.chain(landed.map(mined(HopStanding::Mined))).chain(under_way).collect()
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Promise: a word is on the disk before anybody hears it, and one block number of a route never gets a second, different word.
 
-use crate::hops::{self, Hop, Standing, Step};
+use crate::hops;
 use alloy_primitives::{B256, Bytes, keccak256};
 use primitives::Height;
 use proof::Attestation;
@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
+use wire::hops::{Hop, Standing, Step};
 use wire::state::LeafPlace;
 
 /// How many words one answer has at most.

@@ -12,11 +12,11 @@
 use alloy_primitives::B256;
 use futures_util::future::join_all;
 use reqwest::{Client, Response, Url, redirect};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use wire::hops::{Hop, Sight, Standing, Step};
 
 /// Most bytes of an answer.
 const ANSWER_BYTES_MAX: usize = 16 << 10;
@@ -39,50 +39,11 @@ const KEPT_SILENT: Duration = Duration::from_secs(5);
 /// Of how many messages answers are kept.
 const KEPT_COUNT_MAX: usize = 64;
 
-/// What happened on the foreign chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Step {
-    /// The message was sent there.
-    Dispatched,
-    /// It arrived there.
-    Processed,
-    /// It came from there, and its sender was told how it ended.
-    Answered,
-}
-
-/// How sure that is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum State {
-    /// Sent, and in no block yet.
-    UnderWay,
-    /// In a block that may still go.
-    Mined,
-    /// In a block, in vain.
-    Reverted,
-    /// In a block that is final.
-    Final,
-}
-
-/// One transaction there, as a node tells it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(super) struct Hop {
-    pub(super) step: Step,
-    pub(super) state: State,
-    pub(super) transaction: Option<B256>,
-    pub(super) block: Option<u64>,
-    pub(super) block_hash: Option<B256>,
-    /// The numbers of those who tell it.
-    #[serde(skip)]
-    pub(super) told_by: BTreeSet<usize>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-struct Sight {
-    chain_id: u64,
-    hops: Vec<Hop>,
-    why: Option<String>,
+/// One transaction there, and the numbers of those who tell it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) hop: Hop,
+    pub(super) by: BTreeSet<usize>,
 }
 
 /// What one node says.
@@ -98,7 +59,7 @@ pub(super) struct Word {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Heard {
     pub(super) words: Vec<Word>,
-    pub(super) hops: Vec<Hop>,
+    pub(super) hops: Vec<Told>,
 }
 
 /// All of them, by their number in the settings.
@@ -106,8 +67,11 @@ pub(super) struct Heard {
 pub(super) struct Bridges {
     nodes: Vec<Url>,
     http: Client,
-    kept: Mutex<BTreeMap<B256, (Instant, Arc<Heard>)>>,
+    kept: Mutex<BTreeMap<B256, Kept>>,
 }
+
+/// What was heard of one message, and when. Held while it is asked for: who comes meanwhile waits for that answer.
+type Kept = Arc<tokio::sync::Mutex<Option<(Instant, Arc<Heard>)>>>;
 
 /// Not the address of a node of a bridge.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -137,27 +101,33 @@ impl Bridges {
 
     /// What they say of the message with this id of Hyperlane's, which goes over chain `chain_id`.
     pub(super) async fn hear(&self, id: B256, chain_id: u64) -> Arc<Heard> {
-        if let Some((at, heard)) = self.kept().get(&id) {
-            let kept = if heard.words.iter().any(|word| word.silent.is_some()) { KEPT_SILENT } else { KEPT };
-            if at.elapsed() < kept {
+        let kept = self.kept(id);
+        let mut kept = kept.lock().await;
+        if let Some((at, heard)) = &*kept {
+            let is_silent = heard.words.iter().any(|word| word.silent.is_some());
+            if at.elapsed() < if is_silent { KEPT_SILENT } else { KEPT } {
                 return Arc::clone(heard);
             }
         }
         let answers = join_all(self.nodes.iter().map(|node| self.ask(node, id))).await;
         let heard = Arc::new(Heard::of(answers, chain_id));
-        let mut kept = self.kept();
-        if kept.len() >= KEPT_COUNT_MAX {
-            kept.retain(|_, (at, _)| at.elapsed() < KEPT_SILENT);
-        }
-        if kept.len() < KEPT_COUNT_MAX {
-            kept.insert(id, (Instant::now(), Arc::clone(&heard)));
-        }
+        *kept = Some((Instant::now(), Arc::clone(&heard)));
         heard
     }
 
-    fn kept(&self) -> MutexGuard<'_, BTreeMap<B256, (Instant, Arc<Heard>)>> {
+    /// The place of what is heard of this message; one that nobody else finds if there are too many.
+    fn kept(&self, id: B256) -> Kept {
         // Each change leaves a whole table behind.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut places = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if places.len() >= KEPT_COUNT_MAX {
+            places.retain(|_, kept| {
+                let is_fresh = |(at, _): &(Instant, _)| at.elapsed() < KEPT_SILENT;
+                // One that is locked is being asked for.
+                kept.try_lock().map_or(true, |kept| kept.as_ref().is_some_and(is_fresh))
+            });
+        }
+        let is_full = places.len() >= KEPT_COUNT_MAX;
+        if is_full { places.get(&id).cloned().unwrap_or_default() } else { Kept::clone(places.entry(id).or_default()) }
     }
 
     async fn ask(&self, node: &Url, id: B256) -> Result<Sight, String> {
@@ -219,33 +189,35 @@ impl Heard {
             heard.words.push(Word { silent, why });
         }
         let all = heard.hops.clone();
-        let is_in_a_block = |hop: &Hop| all.iter().any(|one| one.block.is_some() && one.transaction == hop.transaction);
-        heard.hops.retain(|hop| hop.state != State::UnderWay || !is_in_a_block(hop));
-        heard.hops.sort_by_key(|hop| (hop.step, hop.block.unwrap_or(u64::MAX)));
+        let is_in_a_block = |hop: &Hop| {
+            all.iter().any(|Told { hop: one, .. }| one.block.is_some() && one.transaction == hop.transaction)
+        };
+        heard.hops.retain(|told| told.hop.state != Standing::UnderWay || !is_in_a_block(&told.hop));
+        heard.hops.sort_by_key(|told| (told.hop.step, told.hop.block.unwrap_or(u64::MAX)));
         heard
     }
 
     fn add(&mut self, number: usize, hop: &Hop) {
         let place = |hop: &Hop| (hop.step, hop.transaction, hop.block, hop.block_hash);
-        match self.hops.iter_mut().find(|known| place(known) == place(hop)) {
+        match self.hops.iter_mut().find(|known| place(&known.hop) == place(hop)) {
             Some(known) => {
-                known.told_by.insert(number);
-                known.state = known.state.max(hop.state);
+                known.by.insert(number);
+                known.hop.state = known.hop.state.max(hop.state);
             }
-            None => self.hops.push(Hop { told_by: [number].into(), ..*hop }),
+            None => self.hops.push(Told { hop: hop.clone(), by: [number].into() }),
         }
     }
 
     /// As JSON: the transactions, and who was asked.
     pub(super) fn told(&self) -> (Value, Value) {
-        let hop = |hop: &Hop| {
+        let hop = |Told { hop, by }: &Told| {
             json!({
                 "step": step(hop.step),
                 "state": state(hop.state),
                 "transaction": hop.transaction,
                 "block": hop.block,
                 "blockHash": hop.block_hash,
-                "toldBy": hop.told_by,
+                "toldBy": by,
             })
         };
         let node = |(number, word): (usize, &Word)| json!({ "node": number, "silent": word.silent, "why": word.why });
@@ -262,12 +234,12 @@ fn step(step: Step) -> &'static str {
     }
 }
 
-fn state(state: State) -> &'static str {
+fn state(state: Standing) -> &'static str {
     match state {
-        State::UnderWay => "under way",
-        State::Mined => "mined",
-        State::Reverted => "reverted",
-        State::Final => "final",
+        Standing::UnderWay => "under way",
+        Standing::Mined => "mined",
+        Standing::Reverted => "reverted",
+        Standing::Final => "final",
     }
 }
 
@@ -279,9 +251,9 @@ mod tests {
 
     const CHAIN: u64 = 31_337;
 
-    fn hop(state: State, transaction: u8, block: Option<u64>) -> Hop {
+    fn hop(state: Standing, transaction: u8, block: Option<u64>) -> Hop {
         let transaction = Some(B256::repeat_byte(transaction));
-        Hop { step: Step::Processed, state, transaction, block, block_hash: None, told_by: BTreeSet::new() }
+        Hop { step: Step::Processed, state, transaction, block, block_hash: None }
     }
 
     #[allow(clippy::unnecessary_wraps, reason = "as a node that answers")]
@@ -291,30 +263,33 @@ mod tests {
 
     #[test]
     fn what_several_tell_is_one_and_as_sure_as_the_surest_says() {
-        let (mined, certain) = (hop(State::Mined, 1, Some(5)), hop(State::Final, 1, Some(5)));
+        let (mined, certain) = (hop(Standing::Mined, 1, Some(5)), hop(Standing::Final, 1, Some(5)));
         let heard = Heard::of(
             vec![says(&[mined]), says(std::slice::from_ref(&certain)), Err("no connection".to_owned())],
             CHAIN,
         );
-        assert_eq!(heard.hops, [Hop { told_by: [0, 1].into(), ..certain }]);
+        assert_eq!(heard.hops, [Told { hop: certain, by: [0, 1].into() }]);
         assert_eq!(heard.words[2].silent.as_deref(), Some("no connection"));
     }
 
     #[test]
     fn who_contradicts_is_told_beside_the_others() {
-        let (one, other) = (hop(State::Final, 1, Some(5)), hop(State::Final, 2, Some(5)));
+        let (one, other) = (hop(Standing::Final, 1, Some(5)), hop(Standing::Final, 2, Some(5)));
         let heard = Heard::of(vec![says(&[one]), says(&[other])], CHAIN);
-        assert_eq!(heard.hops.iter().map(|hop| hop.told_by.clone()).collect::<Vec<_>>(), [[0].into(), [1].into()]);
+        assert_eq!(heard.hops.iter().map(|told| told.by.clone()).collect::<Vec<_>>(), [[0].into(), [1].into()]);
     }
 
     #[test]
     fn a_transaction_in_a_block_is_under_way_no_longer() {
-        let (sent, mined) = (hop(State::UnderWay, 1, None), hop(State::Mined, 1, Some(5)));
+        let (sent, mined) = (hop(Standing::UnderWay, 1, None), hop(Standing::Mined, 1, Some(5)));
         let heard = Heard::of(
-            vec![says(std::slice::from_ref(&sent)), says(&[mined]), says(&[hop(State::UnderWay, 2, None)])],
+            vec![says(std::slice::from_ref(&sent)), says(&[mined]), says(&[hop(Standing::UnderWay, 2, None)])],
             CHAIN,
         );
-        assert_eq!(heard.hops.iter().map(|hop| hop.state).collect::<Vec<_>>(), [State::Mined, State::UnderWay]);
+        assert_eq!(
+            heard.hops.iter().map(|told| told.hop.state).collect::<Vec<_>>(),
+            [Standing::Mined, Standing::UnderWay]
+        );
         assert_eq!(Heard::of(vec![says(&[sent])], CHAIN + 1).hops, [], "another chain's bridge");
     }
 
@@ -382,5 +357,16 @@ mod tests {
         assert!(silences[2].contains("no connection") && silences[3].contains("status 307"), "{silences:?}");
         let again = bridges.hear(B256::repeat_byte(1), CHAIN).await;
         assert!(Arc::ptr_eq(&heard, &again), "who looks again does not wait for the silent");
+    }
+
+    #[tokio::test]
+    async fn who_asks_while_another_does_waits_for_that_answer() {
+        let good = br#"{"chain_id":31337,"hops":[],"why":null}"#;
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", good.len());
+        let bridges = Bridges::at(&[serve([head.as_bytes(), good].concat())]).unwrap();
+        let id = B256::repeat_byte(1);
+        let (one, other) = tokio::join!(bridges.hear(id, CHAIN), bridges.hear(id, CHAIN));
+        assert_eq!(one.words, [Word { silent: None, why: None }]);
+        assert!(Arc::ptr_eq(&one, &other), "the node was asked twice");
     }
 }

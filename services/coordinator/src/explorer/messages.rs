@@ -10,7 +10,7 @@
 use super::Explorer;
 use super::answer::Problem;
 use super::attempts::reason;
-use super::bridges::{Heard, State, Step};
+use super::bridges::Heard;
 use super::relays::{Sight, stage};
 use super::transactions::DISPATCH;
 use super::waiting::Waiting;
@@ -22,6 +22,7 @@ use proof::{DeliveryStatus, Message, MessageId, shard_of};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use wire::hops::{Standing, Step};
 use wire::jsonrpc::{Chain, LogQuery};
 use wire::relay::TraceStage;
 use wire::shard::{Mark, MessageLife};
@@ -124,7 +125,7 @@ impl Life {
 
     /// Whether nodes of the bridge tell of this, in a final block of the foreign chain.
     fn is_there(&self, step: Step) -> bool {
-        self.heard.hops.iter().any(|hop| hop.step == step && hop.state == State::Final)
+        self.heard.hops.iter().any(|told| told.hop.step == step && told.hop.state == Standing::Final)
     }
 
     /// How far it has come, in words: what only a silent shard knows is unknown, not undone.
@@ -410,15 +411,10 @@ mod tests {
         let mut told =
             Life { message: Some(foreign), source: None, delivered: Some(mark()), status: delivered, ..there };
         assert_eq!(told.steps()["acknowledged"], UNTOLD);
-        let hop = super::super::bridges::Hop {
-            step: Step::Answered,
-            state: State::Final,
-            transaction: None,
-            block: Some(3),
-            block_hash: None,
-            told_by: [0].into(),
-        };
-        told.heard = Heard { words: Vec::new(), hops: vec![hop] }.into();
+        let (step, state) = (Step::Answered, Standing::Final);
+        let hop = wire::hops::Hop { step, state, transaction: None, block: Some(3), block_hash: None };
+        let by = [0].into();
+        told.heard = Heard { words: Vec::new(), hops: vec![super::super::bridges::Told { hop, by }] }.into();
         assert_eq!(told.steps(), json!({ "dispatched": "yes", "consumed": "yes", "acknowledged": "yes" }));
     }
 

@@ -2,10 +2,10 @@
 //!
 //! Knows nothing of how the life was asked for: a life and a time in, words out.
 
-use super::bridges::{Hop, State, Step};
 use super::messages::Life;
 use super::relays::Sight;
 use primitives::{Millis, ShardId, Time};
+use wire::hops::{Hop, Standing, Step};
 use wire::relay::{TraceEvent, TraceStage};
 
 /// What a message waits for.
@@ -65,7 +65,7 @@ impl Waiting {
         let asked =
             if life.heard.words.is_empty() { "; this node was told of neither (setting `bridges`)" } else { "" };
         self.why.push(format!("attestors vouch for it once its block is final, and a carrier takes it over{asked}"));
-        self.why.extend(life.heard.hops.iter().map(hop));
+        self.why.extend(life.heard.hops.iter().map(|told| hop(&told.hop)));
         for (number, word) in life.heard.words.iter().enumerate() {
             let why = word.why.as_ref().map(|why| format!("bridge node {number} says: {why}"));
             let silent = word.silent.as_ref().map(|reason| format!("bridge node {number} does not answer: {reason}"));
@@ -180,10 +180,10 @@ fn hop(hop: &Hop) -> String {
     let named = hop.transaction.map_or("a transaction".to_owned(), |hash| format!("transaction {hash}"));
     let block = hop.block.map_or("a block".to_owned(), |number| format!("block {number}"));
     match hop.state {
-        State::UnderWay => format!("{named} that {step} there is under way and in no block yet"),
-        State::Mined => format!("{named} that {step} there is in {block}, which may still go"),
-        State::Reverted => format!("{named} that {step} there reverted in {block}"),
-        State::Final => format!("{named} that {step} there is in {block}, which is final"),
+        Standing::UnderWay => format!("{named} that {step} there is under way and in no block yet"),
+        Standing::Mined => format!("{named} that {step} there is in {block}, which may still go"),
+        Standing::Reverted => format!("{named} that {step} there reverted in {block}"),
+        Standing::Final => format!("{named} that {step} there is in {block}, which is final"),
     }
 }
 
@@ -215,7 +215,7 @@ fn since(now: Time, then: Time) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::bridges::{Heard, Word};
+    use super::super::bridges::{Heard, Told, Word};
     use super::super::sample::message;
     use super::*;
     use primitives::Height;
@@ -297,15 +297,14 @@ mod tests {
         let transaction = alloy_primitives::B256::repeat_byte(7);
         let hop = Hop {
             step: Step::Processed,
-            state: State::Mined,
+            state: Standing::Mined,
             transaction: Some(transaction),
             block: Some(42),
             block_hash: None,
-            told_by: [1].into(),
         };
         let silent = Word { silent: Some("no answer in time".to_owned()), why: None };
         let words = vec![silent, Word { silent: None, why: Some("it was put aside".to_owned()) }];
-        life.heard = Heard { words, hops: vec![hop] }.into();
+        life.heard = Heard { words, hops: vec![Told { hop, by: [1].into() }] }.into();
         let text = told(&life, 20_000);
         let mined = format!("transaction {transaction} that delivers it there is in block 42, which may still go");
         assert!(text.contains(&mined) && !text.contains("told of neither"), "{text}");
