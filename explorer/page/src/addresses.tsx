@@ -60,7 +60,11 @@ function Whole({ address: it, slots }: { address: Address; slots: string }) {
       <Neighbours address={it} />
       <h2>Transactions</h2>
       <Lines lines={it.page} label="Transactions of the address" />
-      {it.next !== null && <Link to={`${pathOf("address", it.address)}?before=${it.next}`}>earlier</Link>}
+      {it.next === null ? (
+        <p class="quiet">None is earlier; {it.oldest} is the oldest block that is kept.</p>
+      ) : (
+        <Link to={`${pathOf("address", it.address)}?before=${it.next}`}>earlier</Link>
+      )}
       <p class="quiet">
         <a href={`${API}/addresses/${it.address}`}>the same as JSON</a>
       </p>

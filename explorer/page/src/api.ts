@@ -116,7 +116,8 @@ export interface Call {
   error?: string;
   revertReason?: string;
   calls?: Call[];
-  logs?: { address: string; topics: string[]; data: string }[];
+  /** `position`: how many of `calls` were over when it was written, in hex. */
+  logs?: { address: string; topics: string[]; data: string; position: string }[];
 }
 
 export interface Domain {
@@ -197,6 +198,8 @@ export interface Address {
   storage: { slot: string; value: string }[];
   page: Line[];
   next: number | null;
+  /** The oldest block that is kept. */
+  oldest: number;
   neighbours: { address: string; shard: number; count: number }[];
   silent: Silent[];
 }

@@ -62,6 +62,20 @@ export function CallTree({ call }: { call: Call }) {
   );
 }
 
+/** What a call did, in order: its logs stand between the calls that it made. */
+function inside({ calls = [], logs = [] }: Call, left: { count: number }, from: number | undefined) {
+  const logsAfter = (over: number) =>
+    logs
+      .filter(({ position }) => Math.min(Number(position), calls.length) === over)
+      .map((log, at) => (
+        <li key={`log ${over} ${at}`}>
+          <LogLine log={log} />
+        </li>
+      ));
+  const parts = [logsAfter(0), ...calls.map((inner, at) => [branch(inner, left, from), ...logsAfter(at + 1)])];
+  return calls.length + logs.length > 0 && <ul>{parts}</ul>;
+}
+
 function branch(call: Call, left: { count: number }, from: number | undefined) {
   if (left.count-- <= 0) return null;
   const decoded = call.input ? decodeCall(call.to, call.input) : null;
@@ -83,10 +97,7 @@ function branch(call: Call, left: { count: number }, from: number | undefined) {
           </>
         )}
       </div>
-      {(call.logs ?? []).map((log, at) => (
-        <LogLine key={at} log={log} />
-      ))}
-      {call.calls && <ul>{call.calls.map((inner) => branch(inner, left, call.shard ?? from))}</ul>}
+      {inside(call, left, call.shard ?? from)}
     </li>
   );
 }
