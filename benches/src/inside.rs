@@ -80,6 +80,7 @@ fn ring_plan(shards: u32, wallets: &[Wallet]) -> Result<Plan> {
         beneficiary: Address::repeat_byte(0xfe),
         spec: Spec::default(),
         environments: Environments::Slots,
+        takes_unprotected: false,
     };
     let (mut pinned, mut genesis) = (BTreeMap::new(), GenesisAccounts::new());
     for (number, wallet) in wallets.iter().enumerate() {

@@ -45,6 +45,7 @@ pub(crate) fn network_file_seeds() -> Vec<Vec<u8>> {
         beneficiary: sample::params().beneficiary,
         fork: "osaka".to_owned(),
         environments,
+        allow_unprotected_transactions: count > 1,
         placement_version: 1,
         genesis: None,
         genesis_digest: None,

@@ -189,6 +189,7 @@ pub(crate) fn params() -> NetworkParams {
         beneficiary: Address::repeat_byte(0xfe),
         spec: Spec::default(),
         environments: Environments::Slots,
+        takes_unprotected: false,
     }
 }
 

@@ -47,6 +47,7 @@ impl Simulated {
             beneficiary: Address::with_last_byte(0xfe),
             spec: "osaka".parse::<Spec>()?,
             environments: Environments::Slots,
+            takes_unprotected: false,
         };
         let pinned = ground.pinned.iter().map(|(address, shard)| (*address, ShardId(*shard))).collect();
         let placement = Placement::new(1, SHARDS_COUNT, pinned)?;

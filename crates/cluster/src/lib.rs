@@ -65,6 +65,8 @@ pub struct Plan {
     pub fork: String,
     /// Ordinary, or replaying.
     pub environments: EnvironmentSource,
+    /// Whether transactions are taken that are bound to no chain.
+    pub takes_unprotected: bool,
     /// Addresses that are not where their hash puts them.
     pub pinned: BTreeMap<Address, u32>,
     /// The foreign chains that messages come from and go to.
@@ -98,6 +100,7 @@ impl Plan {
             slot_ms: 250,
             fork: "osaka".to_owned(),
             environments: EnvironmentSource::Slots,
+            takes_unprotected: false,
             pinned: BTreeMap::new(),
             routes: Vec::new(),
             bridges: Vec::new(),
@@ -589,6 +592,7 @@ fn write_network(plan: &Plan, ports: &BTreeMap<Node, Ports>, dir: &Path) -> Resu
         beneficiary: Address::with_last_byte(0xfe),
         fork: plan.fork.clone(),
         environments: plan.environments,
+        allow_unprotected_transactions: plan.takes_unprotected,
         placement_version: 1,
         genesis: None,
         genesis_digest: None,

@@ -118,6 +118,7 @@ mod tests {
             beneficiary: Address::ZERO,
             spec: Spec::default(),
             environments: Environments::Slots,
+            takes_unprotected: false,
         };
         let placement = Placement::new(1, 1, BTreeMap::new()).unwrap();
         let code = Bytecode::new_raw(hex::decode(code).unwrap().into());

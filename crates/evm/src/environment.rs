@@ -135,7 +135,7 @@ impl Environments {
 }
 
 /// What all shards of a network agree on before they start.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkParams {
     /// The network, which is its EIP-155 chain id.
     pub network: NetworkId,
@@ -153,6 +153,43 @@ pub struct NetworkParams {
     pub spec: Spec,
     /// Which environments are taken.
     pub environments: Environments,
+    /// Whether transactions are taken that are bound to no chain, as all were before EIP-155: whoever saw one on another chain may send
+    /// it here. Where blocks are replayed they are in any case.
+    pub takes_unprotected: bool,
+}
+
+/// Stands beside what environments are taken, in its byte: a network that takes no transaction without a chain has the bytes, and so the
+/// digest, that it had before there was a choice.
+const UNPROTECTED_BIT: u8 = 0x80;
+
+impl BorshSerialize for NetworkParams {
+    fn serialize<W: Write>(&self, writer: &mut W) -> IoResult<()> {
+        let Self { network, genesis, slot_length, base_fee, gas_limit, beneficiary, spec, .. } = self;
+        (network, genesis, slot_length, base_fee, gas_limit, beneficiary, spec).serialize(writer)?;
+        let bit = if self.takes_unprotected { UNPROTECTED_BIT } else { 0 };
+        (self.environments as u8 | bit).serialize(writer)
+    }
+}
+
+impl BorshDeserialize for NetworkParams {
+    fn deserialize_reader<R: Read>(reader: &mut R) -> IoResult<Self> {
+        let (network, genesis, slot_length, base_fee, gas_limit, beneficiary, spec) =
+            BorshDeserialize::deserialize_reader(reader)?;
+        let last = u8::deserialize_reader(reader)?;
+        let environments = Environments::try_from_slice(&[last & !UNPROTECTED_BIT])?;
+        let takes_unprotected = last & UNPROTECTED_BIT != 0;
+        Ok(Self {
+            network,
+            genesis,
+            slot_length,
+            base_fee,
+            gas_limit,
+            beneficiary,
+            spec,
+            environments,
+            takes_unprotected,
+        })
+    }
 }
 
 impl NetworkParams {
@@ -362,6 +399,7 @@ pub(crate) mod tests {
             beneficiary: Address::repeat_byte(0xfe),
             spec: Spec::default(),
             environments: Environments::Slots,
+            takes_unprotected: false,
         }
     }
 
@@ -390,6 +428,23 @@ pub(crate) mod tests {
         let block = cheats.block(&travelled).unwrap();
         assert_eq!((block.number, block.timestamp), (9, 5));
         assert_eq!(travelled.slot(), Some(Slot(9)));
+    }
+
+    #[test]
+    fn parameters_have_the_bytes_that_they_had_before_a_network_could_take_transactions_without_a_chain() {
+        let all = [Environments::Slots, Environments::Replay, Environments::Cheats];
+        for (environments, number) in all.into_iter().zip(0_u8..) {
+            let of = |takes_unprotected| NetworkParams { environments, takes_unprotected, ..params() };
+            let before = (1337_u64, 0_u64, 500_u64, 7_u64, 30_000_000_u64, Address::repeat_byte(0xfe), "osaka", number);
+            let bytes = primitives::encode(&before);
+            assert_eq!(primitives::encode(&of(false)), bytes);
+            assert_eq!(primitives::decode(&bytes, 1024), Ok(of(false)));
+            let unprotected = primitives::encode(&of(true));
+            assert_ne!(unprotected, bytes);
+            assert_eq!(primitives::decode(&unprotected, 1024), Ok(of(true)));
+        }
+        let bytes = [primitives::encode(&params()), vec![0]].concat();
+        assert!(primitives::decode::<NetworkParams>(&bytes, 1024).is_err());
     }
 
     #[test]

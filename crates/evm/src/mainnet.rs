@@ -219,6 +219,7 @@ impl MainnetBlock {
             beneficiary: self.header.beneficiary,
             spec: self.spec,
             environments: Environments::Replay,
+            takes_unprotected: false,
         }
     }
 

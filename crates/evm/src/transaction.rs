@@ -40,7 +40,7 @@ pub enum TransactionError {
         /// What was signed.
         actual: u64,
     },
-    /// Signed for any chain (before EIP-155): anyone could replay it here and elsewhere.
+    /// Signed for any chain (before EIP-155), on a network that does not take that: anyone could replay it here and elsewhere.
     #[error("transaction is not bound to a chain: sign it with EIP-155")]
     Unprotected,
     /// The signature is nobody's, or malleable (EIP-2).
@@ -129,13 +129,15 @@ impl RecoveredTransaction {
 pub struct TransactionVerifier {
     network: NetworkId,
     environments: Environments,
+    takes_unprotected: bool,
     spec: Spec,
 }
 
 impl TransactionVerifier {
     /// For the network with these parameters, under the rules of `spec`.
     pub fn new(params: &NetworkParams, spec: Spec) -> Self {
-        Self { network: params.network, environments: params.environments, spec }
+        let NetworkParams { network, environments, takes_unprotected, .. } = *params;
+        Self { network, environments, takes_unprotected: takes_unprotected || !environments.has_slots(), spec }
     }
 
     fn check_chain(&self, chain_id: Option<u64>) -> Result<(), TransactionError> {
@@ -143,7 +145,7 @@ impl TransactionVerifier {
             Some(actual) if actual != self.network.0 => {
                 Err(TransactionError::ChainId { expected: self.network, actual })
             }
-            None if self.environments.has_slots() => Err(TransactionError::Unprotected),
+            None if !self.takes_unprotected => Err(TransactionError::Unprotected),
             _ => Ok(()),
         }
     }

@@ -53,6 +53,25 @@ fn a_transaction_that_is_bound_to_no_chain_is_refused() {
 }
 
 #[test]
+fn a_network_that_takes_transactions_of_no_chain_takes_them_and_still_none_of_another() {
+    let mut world = World::new(2);
+    world.params.takes_unprotected = true;
+    let tx =
+        TxLegacy { to: TxKind::Call(OTHER), gas_limit: 21_000, gas_price: 9, value: wei(1), ..TxLegacy::default() };
+    let payload = world.sign(0, tx.clone());
+    let recovered = world.recover(payload.clone());
+    let transaction = recovered.signed().next().expect("one");
+    assert_eq!((transaction.sender(), transaction.env().chain_id), (world.sender(0), None));
+    let executed = world.commit(payload.clone());
+    assert_eq!(executed.effects.outcomes[0].transaction, Some(signed(&payload).hash()));
+    assert_eq!((executed.effects.outcomes[0].status, world.balance(OTHER)), (Status::Success, wei(1)));
+    assert!(matches!(invalid(&world, payload), Invalid::NonceTooLow { .. }), "once");
+    let foreign = world.sign(0, TxLegacy { chain_id: Some(1), ..tx });
+    let error = bytes(&world, signed(&foreign).0.to_vec());
+    assert_eq!(error, TransactionError::ChainId { expected: NetworkId(1337), actual: 1 });
+}
+
+#[test]
 fn an_oversized_transaction_is_refused_before_it_is_decoded() {
     let world = World::new(2);
     let actual = TRANSACTION_BYTES_MAX + 1;

@@ -111,6 +111,7 @@ mod tests {
             beneficiary: alloy_primitives::Address::ZERO,
             fork: "osaka".to_owned(),
             environments: EnvironmentSource::Slots,
+            allow_unprotected_transactions: false,
             placement_version: 1,
             genesis: None,
             genesis_digest: None,

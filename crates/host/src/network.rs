@@ -256,6 +256,9 @@ pub struct NetworkFile {
     pub fork: String,
     /// Where block environments come from.
     pub environments: EnvironmentSource,
+    /// Whether transactions are taken that are bound to no chain (before EIP-155): whoever saw one on another chain may send it here.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_unprotected_transactions: bool,
     /// The placement's version, from 1.
     pub placement_version: u64,
     /// The genesis file, relative to this one. None: an empty state.
@@ -476,8 +479,9 @@ impl Network {
         let genesis = self.genesis.own_digest();
         let forked = self.genesis.forked.map(|forked| format!(", forked from {forked}")).unwrap_or_default();
         let (params, placement) = (&self.params, &self.placement);
+        let unprotected = if params.takes_unprotected { " and transactions bound to no chain" } else { "" };
         let text = format!(
-            "network {}, slots of {} from {}, base fee {} wei, gas limit {}, beneficiary {}, fork {}, {:?}, placement {} of {} \
+            "network {}, slots of {} from {}, base fee {} wei, gas limit {}, beneficiary {}, fork {}, {:?}{unprotected}, placement {} of {} \
              shards {:?}, genesis {genesis:?}{forked}",
             params.network,
             params.slot_length,
@@ -537,6 +541,7 @@ fn params(file: &NetworkFile) -> Result<NetworkParams, NetworkError> {
             EnvironmentSource::Replay => Environments::Replay,
             EnvironmentSource::Cheats => Environments::Cheats,
         },
+        takes_unprotected: file.allow_unprotected_transactions,
     })
 }
 
@@ -591,6 +596,7 @@ mod tests {
             beneficiary: Address::ZERO,
             fork: "osaka".to_owned(),
             environments,
+            allow_unprotected_transactions: false,
             placement_version: 1,
             genesis: None,
             genesis_digest: None,
@@ -660,6 +666,19 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_says_nothing_of_transactions_without_a_chain_takes_none_and_is_written_as_ever() {
+        let key = proof::SecretKey::from_bytes(&[7; 32]).unwrap().public().to_string();
+        let shard = ShardEntry { shard: 0, endpoint: String::new(), epoch: 1, validators: vec![key] };
+        let file = NetworkFile { shards: vec![shard], ..file(EnvironmentSource::Slots) };
+        let text = toml::to_string(&file).unwrap();
+        assert!(!text.contains("unprotected"), "{text}");
+        let params = |text: &str| Network::new(&toml::from_str(text).unwrap(), Genesis::default()).unwrap().params;
+        assert!(!params(&text).takes_unprotected);
+        let allowed = toml::to_string(&NetworkFile { allow_unprotected_transactions: true, ..file }).unwrap();
+        assert!(params(&allowed).takes_unprotected, "{allowed}");
+    }
+
+    #[test]
     fn only_a_replay_may_start_with_a_code_that_nobody_has() {
         let unknown = GenesisAccount { code_hash: Some(B256::repeat_byte(7)), ..GenesisAccount::default() };
         let both = GenesisAccount { code: Bytes::from_static(&[0]), ..unknown.clone() };
@@ -688,6 +707,7 @@ mod tests {
             NetworkFile { beneficiary: Address::repeat_byte(9), ..ours.clone() },
             NetworkFile { fork: "prague".to_owned(), ..ours.clone() },
             NetworkFile { environments: EnvironmentSource::Replay, ..ours.clone() },
+            NetworkFile { allow_unprotected_transactions: true, ..ours.clone() },
             NetworkFile { placement_version: 2, ..ours.clone() },
             NetworkFile { pinned: [(Address::ZERO, 0)].into(), ..ours.clone() },
         ];

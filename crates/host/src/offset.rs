@@ -154,6 +154,7 @@ mod tests {
             beneficiary: evm::Address::ZERO,
             spec: evm::Spec::default(),
             environments,
+            takes_unprotected: false,
         };
         let (slots, cheats) = (params(evm::Environments::Slots), params(evm::Environments::Cheats));
         assert!(matches!(TimeOffset::of_network(&slots, Some(&path)), Err(OffsetError::NoCheats)));

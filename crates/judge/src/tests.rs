@@ -63,6 +63,7 @@ fn params() -> NetworkParams {
         beneficiary: Address::repeat_byte(0xfe),
         spec: Spec::default(),
         environments: Environments::Slots,
+        takes_unprotected: false,
     }
 }
 

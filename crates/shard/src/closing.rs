@@ -67,6 +67,7 @@ mod tests {
             beneficiary: Address::ZERO,
             spec: evm::Spec::default(),
             environments: Environments::Slots,
+            takes_unprotected: false,
         }
     }
 

@@ -317,6 +317,7 @@ fn network() -> Network {
         beneficiary: Address::repeat_byte(0xfe),
         spec: Spec::default(),
         environments: Environments::Slots,
+        takes_unprotected: false,
     };
     let shards = [0, 1].map(|shard| ShardInfo {
         shard: ShardId(shard),

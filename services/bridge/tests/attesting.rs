@@ -50,6 +50,7 @@ fn network() -> Network {
         beneficiary: Address::ZERO,
         fork: "osaka".to_owned(),
         environments: EnvironmentSource::Slots,
+        allow_unprotected_transactions: false,
         placement_version: 1,
         genesis: None,
         genesis_digest: None,

@@ -72,6 +72,9 @@ pub struct Arguments {
     /// Leaves out the contracts that tools expect at the same address of every chain, such as Multicall3.
     #[arg(long)]
     no_usual_contracts: bool,
+    /// Takes transactions that are bound to no chain (before EIP-155), for good: whoever saw one on another chain may send it here.
+    #[arg(long)]
+    allow_unprotected_txs: bool,
 }
 
 impl Arguments {
@@ -167,6 +170,7 @@ fn file(arguments: &Arguments, shards: Vec<ShardEntry>) -> Result<NetworkFile> {
         beneficiary: arguments.beneficiary,
         fork: "osaka".to_owned(),
         environments: EnvironmentSource::Slots,
+        allow_unprotected_transactions: arguments.allow_unprotected_txs,
         placement_version: 1,
         genesis: None,
         genesis_digest: None,
@@ -289,6 +293,15 @@ mod tests {
         }
         let text = fs::read_to_string(dir.path().join("kustomization.yaml")).unwrap();
         assert!(text.contains("keys/shard-2.key") && text.contains("count: 3"), "{text}");
+    }
+
+    #[test]
+    fn transactions_without_a_chain_are_taken_only_where_that_is_asked_for() {
+        for more in [&[][..], &["--allow-unprotected-txs"]] {
+            let dir = tempfile::tempdir().unwrap();
+            let network = Network::load(&made(dir.path(), more).unwrap()).unwrap();
+            assert_eq!(network.params.takes_unprotected, !more.is_empty());
+        }
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub(crate) fn network(chain_id: u64, secrets: &[SecretKey]) -> Network {
         beneficiary: alloy_primitives::Address::ZERO,
         fork: "osaka".to_owned(),
         environments: EnvironmentSource::Slots,
+        allow_unprotected_transactions: false,
         placement_version: 1,
         genesis: None,
         genesis_digest: None,

@@ -35,6 +35,7 @@ fn params(environments: Environments) -> NetworkParams {
         beneficiary: BENEFICIARY,
         spec: "osaka".parse().expect("a fork"),
         environments,
+        takes_unprotected: false,
     }
 }
 

@@ -91,6 +91,7 @@ impl Case<'_> {
             beneficiary: env.current_coinbase,
             spec: self.spec,
             environments: Environments::Replay,
+            takes_unprotected: false,
         }
     }
 

@@ -52,6 +52,7 @@ impl Sharded {
             beneficiary: block.coinbase,
             spec: case.fork.into(),
             environments: Environments::Replay,
+            takes_unprotected: false,
         };
         let replayer = Replayer::new(params.clone(), case.placement(), Arc::default());
         let shards = Shards::new(case.placement(), &state(genesis));

@@ -88,6 +88,7 @@ pub(super) fn params() -> NetworkParams {
         beneficiary: Address::repeat_byte(0xfe),
         spec: Spec::default(),
         environments: Environments::Slots,
+        takes_unprotected: false,
     }
 }
 

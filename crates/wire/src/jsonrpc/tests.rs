@@ -17,7 +17,7 @@ use crate::limits::{FILTERS_PER_CLIENT_COUNT_MAX, HEAVY_READS_COUNT_MAX, UNREAD_
 use crate::rejection::{Reason, Rejection};
 use crate::server::{Networks, Proxies, ProxyHeader, Seats};
 use crate::state::{LeafPlace, OutcomeRecord};
-use alloy_consensus::{BlockBody, EthereumTxEnvelope, Header, SignableTransaction, TxEip1559, TxEip4844};
+use alloy_consensus::{BlockBody, EthereumTxEnvelope, Header, SignableTransaction, TxEip1559, TxEip4844, TxLegacy};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_eips::eip4895::Withdrawals;
 use alloy_primitives::{Address, B256, Bloom, Bytes, TxKind, U256, address, hex, keccak256};
@@ -80,6 +80,7 @@ pub(super) fn params() -> NetworkParams {
         beneficiary: Address::repeat_byte(0xfe),
         spec: Spec::default(),
         environments: Environments::Slots,
+        takes_unprotected: false,
     }
 }
 
@@ -484,6 +485,29 @@ async fn a_full_block_shows_its_transactions() {
     let by_index = answer("eth_getTransactionByBlockNumberAndIndex", json!(["0x3f2", "0x1"])).await;
     assert_eq!(by_index, transactions[1]);
     assert_eq!(answer("eth_getTransactionByBlockNumberAndIndex", json!(["0x3f2", "0x9"])).await, Value::Null);
+}
+
+#[tokio::test]
+async fn a_transaction_of_no_chain_is_shown_as_ethereum_shows_it() {
+    let signer = PrivateKeySigner::from_bytes(&B256::repeat_byte(7)).unwrap();
+    let transaction = TxLegacy { gas_price: 10, gas_limit: 50_000, to: TOKEN.into(), ..TxLegacy::default() };
+    let signature = signer.sign_hash_sync(&transaction.signature_hash()).unwrap();
+    let parity = u64::from(signature.v());
+    let bytes: Data = EthereumTxEnvelope::<TxEip4844>::from(transaction.into_signed(signature)).encoded_2718().into();
+    let hash = keccak256(&*bytes);
+    let mut unprotected = record(0, 1_003, 0);
+    (unprotected.transaction, unprotected.bytes, unprotected.outcome.kind) = (hash, bytes.clone(), 0);
+    let mut chain = chain();
+    let block = SlotBlock { outcomes: vec![unprotected], ..SlotBlock::empty(Slot(1_003)) };
+    chain.blocks.insert(Slot(1_003), Arc::new(block));
+    let module = module(Node::new(Arc::new(chain), Heavy::default())).unwrap();
+    let told = ask(&module, "eth_getTransactionByHash", json!([hash])).await["result"].clone();
+    assert_eq!((&told["v"], &told["type"]), (&json!(format!("{:#x}", 27 + parity)), &json!("0x0")));
+    assert!(told.get("chainId").is_none(), "{told}");
+    let receipt = ask(&module, "eth_getTransactionReceipt", json!([hash])).await["result"].clone();
+    assert_eq!((&receipt["transactionHash"], &receipt["type"]), (&json!(hash), &json!("0x0")));
+    let raw = ask(&module, "debug_getRawTransaction", json!([hash])).await;
+    assert_eq!(raw["result"], json!(Bytes::from(bytes)));
 }
 
 #[tokio::test]

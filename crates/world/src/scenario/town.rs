@@ -181,6 +181,7 @@ impl Builder {
                 beneficiary: Address::repeat_byte(0xfe),
                 spec: Spec::default(),
                 environments: Environments::Slots,
+                takes_unprotected: false,
             },
             one: Placement::new(1, 1, BTreeMap::new()).expect("one shard"),
             state: State { accounts, ..State::default() },

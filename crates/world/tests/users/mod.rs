@@ -30,6 +30,7 @@ pub fn params() -> NetworkParams {
         beneficiary: Address::repeat_byte(0xfe),
         spec: Spec::default(),
         environments: Environments::Slots,
+        takes_unprotected: false,
     }
 }
 

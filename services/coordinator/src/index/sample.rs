@@ -31,6 +31,7 @@ pub(crate) fn params() -> NetworkParams {
         beneficiary: Address::ZERO,
         spec: Spec::default(),
         environments: Environments::Slots,
+        takes_unprotected: false,
     }
 }
 
