@@ -164,6 +164,7 @@ impl<'a> Bench<'a> {
     }
 
     fn go(&mut self, tx: &TxEnv, rules: Rules, watcher: Option<Watcher<'_, 'a>>) -> Result<Ran, ExecuteError> {
+        self.recorder.move_to(self.block.number.saturating_to());
         let recorder = std::mem::replace(&mut self.recorder, recorder(self.ground, self.view));
         let mut cfg = self.cfg();
         if rules == Rules::Call {
@@ -235,6 +236,13 @@ impl<'a> Bench<'a> {
         let account = self.recorder.account(address);
         self.whole()?;
         account.map_err(|stop| ExecuteError::Evm { reason: stop.to_string() })
+    }
+
+    /// What a slot holds as the next run finds it.
+    pub(crate) fn storage(&mut self, address: Address, slot: U256) -> Result<U256, ExecuteError> {
+        let value = self.recorder.storage(address, slot);
+        self.whole()?;
+        value.map_err(|stop| ExecuteError::Evm { reason: stop.to_string() })
     }
 
     /// What `tell` makes of the state before the run that was last and is not kept.

@@ -25,6 +25,7 @@ mod execute;
 mod executed;
 mod halt;
 mod handler;
+mod history;
 mod key;
 pub mod mainnet;
 mod overrides;
@@ -55,6 +56,7 @@ pub use environment::{
 };
 pub use execute::{ExecuteError, Invalid, execute, execute_alone, execute_counted};
 pub use executed::{Executed, Slice};
+pub use history::{HISTORY_ADDRESS, HISTORY_CODE_HASH, HISTORY_COUNT};
 pub use key::{FEES_READ_DEADLINE_AHEAD_MAX, FeesKey, LockMode, StateKey};
 pub use overrides::{AccountOverride, BlockOverrides, Overrides, StorageOverride};
 pub use payload::{
@@ -67,7 +69,7 @@ pub use recorder::{MISSING_COUNT_MAX, Missing};
 pub use replay::{Replay, Replayer, WitnessError};
 pub use simulate::{
     ACCESS_LIST_RUNS_MAX, Answered, CALL_GAS_MAX, CallPrice, CallRequest, ESTIMATE_RUNS_MAX, Estimate, Listed,
-    access_list, answer, estimate, simulate,
+    access_list, answer, estimate, simulate, storage_at,
 };
 pub use simulated_blocks::{
     BlockPlan, Checks, SimulateError, SimulatedCall, TRANSFERS_ADDRESS, Transfers, simulate_blocks,

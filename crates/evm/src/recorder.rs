@@ -10,7 +10,8 @@ mod fixed;
 
 use crate::executed::Owners;
 use crate::{
-    AccountState, Changes, Data, FeesKey, Lookup, NetworkParams, Placement, StateKey, View, WITNESS_BYTES_MAX,
+    AccountState, Changes, Data, FeesKey, HISTORY_ADDRESS, Lookup, NetworkParams, Placement, StateKey, View,
+    WITNESS_BYTES_MAX,
 };
 use crate::{BlockEnvironment, Environment, Witness};
 use alloy_primitives::{Address, B256, U256};
@@ -93,6 +94,8 @@ pub(crate) struct Recorder<'a> {
     block: &'a BlockEnvironment,
     placement: &'a Placement,
     curiosity: Curiosity,
+    /// NUMBER, as runs see it.
+    number: u64,
     witness: Witness,
     codes_bytes: usize,
     /// Who was seen to have a code: where to ask for it.
@@ -127,6 +130,7 @@ impl<'a> Recorder<'a> {
             block,
             placement,
             curiosity,
+            number: block.number,
             witness: Witness::default(),
             codes_bytes: 0,
             code_owners: BTreeMap::new(),
@@ -136,6 +140,11 @@ impl<'a> Recorder<'a> {
             fixed: BTreeMap::new(),
             draft: Draft::default(),
         }
+    }
+
+    /// Lets the runs to come be in the block `number`.
+    pub(crate) fn move_to(&mut self, number: u64) {
+        self.number = number;
     }
 
     pub(crate) fn missing(&self) -> &BTreeSet<Missing> {
@@ -262,6 +271,9 @@ impl<'a> Recorder<'a> {
         }
         self.absorb_code(address, &account.info);
         self.set_account(address, Some(AccountState::of(&account.info)));
+        if address == HISTORY_ADDRESS && self.params.computes_storage(address, self.current(address).as_ref()) {
+            return; // Whoever writes there, what is there next is computed again.
+        }
         let written = account.storage.into_iter().filter(|(_, slot)| slot.is_changed());
         self.draft.slots.extend(written.map(|(slot, value)| ((address, slot), value.present_value)));
     }
@@ -382,6 +394,15 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
+    /// Whether the account's storage is computed: then no read of it is anybody's, and its owner lends its code alone.
+    fn computes_storage(&mut self, address: Address) -> Result<bool, Stop> {
+        if address != HISTORY_ADDRESS {
+            return Ok(false);
+        }
+        let account = self.look_at(address)?;
+        Ok(self.params.computes_storage(address, account.as_ref()))
+    }
+
     fn read_slot(&mut self, address: Address, slot: U256) -> Result<U256, Stop> {
         if let Some(value) = self.witness.slots.get(&(address, slot)) {
             return Ok(*value);
@@ -449,12 +470,13 @@ impl Database for Recorder<'_> {
     }
 
     fn storage(&mut self, address: Address, slot: U256) -> Result<U256, Stop> {
-        self.uses(address);
-        match self.draft.slots.get(&(address, slot)) {
-            Some(value) => Ok(*value),
-            None if self.draft.wiped.contains(&address) => Ok(U256::ZERO),
-            None => self.read_slot(address, slot),
+        let drafted = self.draft.slots.get(&(address, slot)).copied();
+        let drafted = drafted.or_else(|| self.draft.wiped.contains(&address).then_some(U256::ZERO));
+        if drafted.is_none() && self.computes_storage(address)? {
+            return Ok(self.params.history(self.number, slot));
         }
+        self.uses(address);
+        drafted.map_or_else(|| self.read_slot(address, slot), Ok)
     }
 
     fn block_hash(&mut self, number: u64) -> Result<B256, Stop> {

@@ -108,6 +108,15 @@ pub fn answer(ground: &Ground<'_>, call: &CallRequest, view: &dyn View) -> Resul
     Ok(answered(bench.run(&tx, Rules::Call)?.result))
 }
 
+/// What `slot` of the account at `address` holds over `view`, as whoever runs in the block finds it.
+pub fn storage_at(
+    ground: &Ground<'_>,
+    (address, slot): (Address, U256),
+    view: &dyn View,
+) -> Result<U256, ExecuteError> {
+    Bench::new(ground, view).storage(address, slot)
+}
+
 /// What an estimate comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Estimate {

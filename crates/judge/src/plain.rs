@@ -7,8 +7,9 @@
 
 use alloy_primitives::{Address, B256, TxKind, U256};
 use evm::{
-    AccountState, BlockEnvironment, Bytecode, Data, Environment, Funding, NetworkParams, Outcome, RecoveredPayload,
-    RecoveredTransaction, State, Status, Step, SystemTransaction,
+    AccountState, BlockEnvironment, Bytecode, Data, Environment, Funding, HISTORY_ADDRESS, HISTORY_CODE_HASH,
+    HISTORY_COUNT, NetworkParams, Outcome, RecoveredPayload, RecoveredTransaction, State, Status, Step,
+    SystemTransaction,
 };
 use revm::context::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction, Output};
 use revm::context::{BlockEnv, CfgEnv, Context, ContextSetters, ContextTr, JournalTr, Transaction, TxEnv};
@@ -117,7 +118,10 @@ impl Database for View<'_> {
     }
 
     fn storage(&mut self, address: Address, slot: U256) -> Result<U256, Lack> {
-        Ok(self.state.slots.get(&(address, slot)).copied().unwrap_or_default())
+        match self.hash_in_ring(address, slot) {
+            Some(hash) => Ok(hash),
+            None => Ok(self.state.slots.get(&(address, slot)).copied().unwrap_or_default()),
+        }
     }
 
     fn block_hash(&mut self, number: u64) -> Result<B256, Lack> {
@@ -125,6 +129,22 @@ impl Database for View<'_> {
             Environment::Slot(_) | Environment::Travelled { .. } => Ok(self.params.block_hash(number)),
             Environment::Block(block) => block.hashes.get(&number).copied().ok_or(Lack::BlockHash { number }),
         }
+    }
+}
+
+impl View<'_> {
+    /// What a write of its parent's hash at the begin of each block would have left in a slot of EIP-2935's contract, if this is one: nobody
+    /// stores it, for on a network of slots a block is no shard's to begin.
+    fn hash_in_ring(&self, address: Address, slot: U256) -> Option<U256> {
+        let has_rule = self.params.environments.has_slots() && self.params.spec.includes(SpecId::PRAGUE);
+        let now = self.environment.slot().filter(|_| has_rule && address == HISTORY_ADDRESS)?;
+        let account = self.state.accounts.get(&address)?;
+        if account.code_hash != HISTORY_CODE_HASH {
+            return None;
+        }
+        let mut written = now.0.saturating_sub(HISTORY_COUNT)..now.0;
+        let last = written.rfind(|block| U256::from(block % HISTORY_COUNT) == slot);
+        Some(last.map_or(U256::ZERO, |block| self.params.block_hash(block).into()))
     }
 }
 

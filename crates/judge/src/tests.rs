@@ -1,12 +1,16 @@
 //! The oracle over real shard machines in memory: it agrees with them, and with none of their broken twins.
 
 use super::*;
+use alloy_consensus::{SignableTransaction, TxEnvelope, TxLegacy};
+use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::Address;
+use alloy_signer::SignerSync;
+use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::{SolCall, SolValue, sol};
 use commit::{DecisionProof, Descriptor, VoteProof};
 use evm::{
-    AccountState, Bytecode, CodeCache, Environment, Environments, FeesKey, Lookup, Payload, Replay, Replayer,
-    SignedTransaction, Spec, StateKey, View, mailbox_address,
+    AccountState, Bytecode, CodeCache, Environment, Environments, FeesKey, HISTORY_ADDRESS, Lookup, Payload, Replay,
+    Replayer, SignedTransaction, Spec, StateKey, View, mailbox_address,
 };
 use fixtures::contracts::{Artifact, Ping};
 use fixtures::genesis::development;
@@ -70,6 +74,11 @@ fn params() -> NetworkParams {
 impl World {
     /// Wallets 0 and 1 live on shards 0 and 1, and so do the contracts that each creates first.
     fn new() -> Self {
+        Self::with(params(), &[])
+    }
+
+    /// The same by these parameters, with these accounts besides.
+    fn with(params: NetworkParams, more: &[(Address, host::network::GenesisAccount)]) -> Self {
         let home = |number: u32| {
             let mut wallet = wallet(number);
             let shard = ShardId(number);
@@ -80,10 +89,11 @@ impl World {
             contracts.chain([(self::wallet(number).address(), shard)])
         };
         let pinned: BTreeMap<Address, ShardId> = home(0).chain(home(1)).collect();
-        let (params, placement) = (params(), Placement::new(1, 2, pinned).unwrap());
+        let placement = Placement::new(1, 2, pinned).unwrap();
         let set = |shard| ValidatorSet::new(Epoch(1), vec![secret(shard).public()]).unwrap();
         let validators: BTreeMap<ShardId, ValidatorSet> = placement.shards().map(|shard| (shard, set(shard))).collect();
-        let genesis = development(NETWORK, 2).unwrap();
+        let mut genesis = development(NETWORK, 2).unwrap();
+        genesis.accounts.extend(more.iter().cloned());
         let accounts: GenesisAccounts = genesis
             .accounts
             .iter()
@@ -367,6 +377,46 @@ fn shards_that_did_as_one_evm_agree_with_it() {
     let slot = params().slot_at(world.now);
     assert_eq!(blocks.last, Moment { number: slot.0, timestamp: params().start_of(slot).seconds() });
     assert!(report.to_string().contains("never backwards"), "{report}");
+}
+
+#[test]
+fn block_hashes_that_no_shard_stores_are_those_that_one_evm_has_written() {
+    let history = fixtures::usual::ALL.iter().find(|contract| contract.address == HISTORY_ADDRESS).unwrap();
+    let code = history.code().unwrap();
+    let account = host::network::GenesisAccount { nonce: 1, code, ..Default::default() };
+    let mut world = World::with(params(), &[(HISTORY_ADDRESS, account)]);
+    let (mut alice, mut bob) = (wallet(0), wallet(1));
+    // Keeps what the contract and BLOCKHASH say of the block before, in slots 0 and 1; before it the code that deploys it.
+    let asks = "600b380380600b5f395ff343600190035f5260205f60205f730000f90827f1c53a10cb7a02335b1753200029355afa505f515f55436001900340600155";
+    let asker = alice.next_contract();
+    let create = alice.sign(&Call::create(alloy_primitives::hex::decode(asks).unwrap())).unwrap();
+    world.commit(vec![create]);
+    let ask = bob.sign(&Call::to(asker, Vec::new())).unwrap();
+    let number = params().slot_at(world.now).0;
+    world.commit(vec![ask]);
+    let kept = |slot: u64| queries::slot(&world.nodes[&S0].0, asker, U256::from(slot));
+    let expected = U256::from_be_bytes(params().block_hash(number - 1).0);
+    assert_eq!([kept(0), kept(1)], [expected; 2]);
+    let report = world.judge().unwrap();
+    assert!(report.to_string().contains("every outcome equal"), "{report}");
+}
+
+#[test]
+fn a_transaction_of_no_chain_is_one_on_one_evm_too() {
+    let unprotected = NetworkParams { takes_unprotected: true, ..params() };
+    let mut world = World::with(unprotected, &[]);
+    let transaction = TxLegacy {
+        gas_price: 2_000_000_000,
+        gas_limit: 21_000,
+        to: wallet(1).address().into(),
+        value: U256::from(5),
+        ..TxLegacy::default()
+    };
+    let signer: PrivateKeySigner = wallet(0).secret_key().parse().unwrap();
+    let signature = signer.sign_hash_sync(&transaction.signature_hash()).unwrap();
+    let bytes = TxEnvelope::from(transaction.into_signed(signature)).encoded_2718();
+    assert_eq!(world.commit(vec![bytes.into()]), [S0, S1].into());
+    assert_eq!(world.judge().unwrap().transactions, 1);
 }
 
 /// Turns a record of a shard's own into one that ran some slots later, and gives its new name.

@@ -97,6 +97,14 @@ pub enum CheatRefusal {
         /// Why not.
         reason: String,
     },
+    /// Storage that nobody has.
+    #[error(
+        "the storage of {address} is the ring of block hashes, which is computed (EIP-2935): give the account another code, and it is its own"
+    )]
+    Computed {
+        /// Whose it is.
+        address: Address,
+    },
     /// There is no state to go back to.
     #[error(transparent)]
     Past(#[from] PastError),
@@ -149,6 +157,9 @@ impl<R: Read> Work<'_, '_, R> {
         if let Some(code) = &parts.code {
             after.code_hash = self.code_hash(code)?;
             changes.codes.insert(after.code_hash, code.clone());
+        }
+        if !parts.slots.is_empty() && self.shard.params.computes_storage(address, Some(&after)) {
+            return Err(CheatRefusal::Computed { address });
         }
         if before != Some(after) {
             // An account with nothing in it is none (EIP-161).

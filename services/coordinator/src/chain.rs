@@ -3,7 +3,7 @@
 use crate::api::Node;
 use crate::cheats::Cheats;
 use alloy_primitives::{Address, B256, U256};
-use evm::{Data, FeesKey, NetworkParams, StateKey, SystemTransaction, Travels};
+use evm::{Data, FeesKey, HISTORY_ADDRESS, NetworkParams, StateKey, SystemTransaction, Travels};
 use host::{Clock, PEER_SILENT_MAX, Standing};
 use primitives::{Slot, Time};
 use std::collections::BTreeSet;
@@ -163,6 +163,11 @@ impl Chain for Node {
     }
 
     async fn storage(&self, address: Address, slot: U256, moment: Moment) -> Result<U256, Rejection> {
+        if address == HISTORY_ADDRESS {
+            // No shard may have it: it is computed where the contract's own code is there.
+            let read: Run<U256> = Arc::new(move |ground, view| Ok(evm::storage_at(ground, (address, slot), view)?));
+            return self.reads.briefly(moment, self.block_of(moment), &read).await;
+        }
         let values = self.reads.values(&BTreeSet::from([StateKey::Slot(address, slot)]), moment).await?;
         Ok(values
             .into_values()

@@ -89,6 +89,11 @@ impl ShardApi for Node {
         self.read(keys.iter().copied()).await?;
         let reader = self.handle.reader();
         let snapshot = reader.snapshot();
+        let account = queries::account(&snapshot, address);
+        if keys.len() > 1 && self.network.params.computes_storage(address, account.as_ref()) {
+            let text = format!("the storage of {address} is the ring of block hashes, which is computed (EIP-2935)");
+            return Err(Rejection::new(Reason::Unsupported, text));
+        }
         let proven = queries::prove_state(&snapshot, &keys)
             .map_err(|error| Rejection::new(Reason::StoreFailed, error.to_string()))?
             .ok_or_else(|| not_found("a certified block"))?;

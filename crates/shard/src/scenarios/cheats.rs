@@ -118,6 +118,19 @@ fn parts_that_are_not_named_stay_and_an_account_with_nothing_in_it_is_none() {
 }
 
 #[test]
+fn storage_that_is_computed_is_not_set_unless_the_account_has_another_code() {
+    let mut world = world(cheating());
+    let address = evm::HISTORY_ADDRESS;
+    let published = alloy_eips::eip2935::HISTORY_STORAGE_CODE.to_vec();
+    set(&mut world, address, AccountParts { code: Some(published.into()), ..AccountParts::default() });
+    let slots = AccountParts { slots: everything().slots, ..AccountParts::default() };
+    let asked = Cheat::Set { address, parts: slots.clone() };
+    assert_eq!(refusal(cheat(&mut world, &asked)), CheatRefusal::Computed { address });
+    set(&mut world, address, AccountParts { code: everything().code, ..slots });
+    assert_eq!(world.slot(address, 1), U256::from(9));
+}
+
+#[test]
 fn an_account_of_another_shard_is_not_set_here() {
     let mut world = world(cheating());
     let address = user(3).address();

@@ -47,7 +47,9 @@ impl From<CheatRefusal> for Rejection {
     fn from(refusal: CheatRefusal) -> Self {
         let text = refusal.to_string();
         match refusal {
-            CheatRefusal::NoCheats | CheatRefusal::Message { .. } => Self::new(Reason::Unsupported, text),
+            CheatRefusal::NoCheats | CheatRefusal::Message { .. } | CheatRefusal::Computed { .. } => {
+                Self::new(Reason::Unsupported, text)
+            }
             CheatRefusal::Busy(busy) => busy.into(),
             CheatRefusal::NotOwn { .. } => Self::new(Reason::WrongShard, text),
             CheatRefusal::Code { .. } => Self::new(Reason::InvalidArgument, text),
