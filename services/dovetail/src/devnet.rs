@@ -5,7 +5,7 @@ mod progress;
 
 use alloy_primitives::Address;
 use cluster::{Cluster, Node, Plan};
-use evm::mailbox_address;
+use evm::{NetworkParams, mailbox_address};
 use eyre::{Result, WrapErr, ensure, eyre};
 use fixtures::usual;
 use fixtures::wallet::{ACCOUNTS_COUNT, Wallet};
@@ -36,6 +36,7 @@ const ACCOUNTS_COUNT_MAX: u32 = 1_000;
 
 /// Starts a network of real processes on loopback, prints its endpoints, and keeps it up until it is stopped.
 #[derive(Debug, clap::Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Arguments {
     /// How many shards. Without it, as many as the network in `--dir` has, or 4.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(evm::SHARDS_COUNT_MAX)))]
@@ -70,6 +71,10 @@ pub struct Arguments {
     no_usual_contracts: bool,
     #[command(flatten)]
     fork: ForkArguments,
+    /// Takes transactions that are bound to no chain (before EIP-155): whoever saw one on another chain may send it here. A network that
+    /// began with it goes on with it, and no other ever takes them.
+    #[arg(long)]
+    allow_unprotected_txs: bool,
     /// Lets whoever reaches JSON-RPC move time, set state, send from any account and go back to snapshots: the `anvil_*`, `hardhat_*`
     /// and `evm_*` methods of test suites. A network that began with it goes on with it, and no other ever has it.
     #[arg(long)]
@@ -124,6 +129,7 @@ struct Shape {
     accounts: u32,
     has_usual_contracts: bool,
     has_cheats: bool,
+    takes_unprotected: bool,
 }
 
 impl Shape {
@@ -134,12 +140,14 @@ impl Shape {
             accounts: ACCOUNTS_COUNT,
             has_usual_contracts: true,
             has_cheats: false,
+            takes_unprotected: false,
         });
         Self {
             shards: arguments.shards.unwrap_or(began.shards),
             accounts: arguments.accounts.unwrap_or(began.accounts),
             has_usual_contracts: began.has_usual_contracts && !arguments.no_usual_contracts,
             has_cheats: began.has_cheats || arguments.cheats,
+            takes_unprotected: began.takes_unprotected || arguments.allow_unprotected_txs,
         }
     }
 
@@ -150,15 +158,17 @@ impl Shape {
         while accounts < ACCOUNTS_COUNT_MAX && has(Wallet::development(network, accounts)?.address()) {
             accounts += 1;
         }
-        let has_usual_contracts = usual::accounts()?.into_iter().all(|(address, _)| has(address));
-        Ok(Self { shards, accounts, has_usual_contracts, has_cheats: false })
+        // One of them is enough: a network that began before another was among them goes on without that one.
+        let has_usual_contracts = usual::accounts()?.into_iter().any(|(address, _)| has(address));
+        Ok(Self { shards, accounts, has_usual_contracts, has_cheats: false, takes_unprotected: false })
     }
 
     /// As this network began.
     fn of_network(network: &Network) -> Result<Self> {
         let (params, shards) = (&network.params, network.endpoints.len() as u32);
         let began = Self::began(params.network.0, shards, &network.genesis)?;
-        Ok(Self { has_cheats: params.environments.has_cheats(), ..began })
+        let NetworkParams { environments, takes_unprotected, .. } = network.params;
+        Ok(Self { has_cheats: environments.has_cheats(), takes_unprotected, ..began })
     }
 }
 
@@ -218,13 +228,18 @@ fn plan(
         ..development
     };
     let plan = plan.with_accounts(shape.accounts)?;
-    let mut plan = if shape.has_usual_contracts && fork.is_none() { plan.with_usual_contracts()? } else { plan };
+    let mut plan = Plan { takes_unprotected: shape.takes_unprotected, ..plan };
+    if shape.has_usual_contracts && fork.is_none() {
+        let began_with =
+            |address: &Address| kept.as_ref().is_none_or(|kept| kept.genesis.accounts.contains_key(address));
+        plan.genesis.accounts.extend(usual::accounts()?.into_iter().filter(|(address, _)| began_with(address)));
+    }
     plan.genesis.forked = fork.map(|fork| fork.forked);
     let plan = if shape.has_cheats { plan.with_cheats() } else { plan };
     ensure!(
         kept.is_none_or(|network| is_of(&network, &plan)),
-        "the network in {} began otherwise: leave out --shards, --slot-ms, --chain-id, --accounts, --no-usual-contracts and \
-         --cheats, then they are as it began, or give another --dir",
+        "the network in {} began otherwise: leave out --shards, --slot-ms, --chain-id, --accounts, --no-usual-contracts, \
+         --allow-unprotected-txs and --cheats, then they are as it began, or give another --dir",
         dir.display()
     );
     Ok(plan)
@@ -237,6 +252,7 @@ fn is_of(network: &Network, plan: &Plan) -> bool {
         && network.endpoints.len() == plan.shards as usize
         && network.genesis == plan.genesis
         && network.params.environments.has_cheats() == (plan.environments == EnvironmentSource::Cheats)
+        && network.params.takes_unprotected == plan.takes_unprotected
 }
 
 /// Where JSON-RPC is asked for, or else where it was `before`, so that a wallet keeps its URL.
@@ -328,11 +344,12 @@ mod tests {
         let shape = |line: &[&str], began| {
             Shape::of(&Line::try_parse_from([&["devnet"], line].concat()).unwrap().arguments, began)
         };
-        let usual = Shape { shards: 4, accounts: 10, has_usual_contracts: true, has_cheats: false };
+        let usual =
+            Shape { shards: 4, accounts: 10, has_usual_contracts: true, has_cheats: false, takes_unprotected: false };
         assert_eq!(shape(&[], None), usual);
         let plan = Plan::new(3).unwrap().with_accounts(12).unwrap();
         let began = Shape::began(plan.network, 3, &plan.genesis).unwrap();
-        assert_eq!(began, Shape { shards: 3, accounts: 12, has_usual_contracts: false, has_cheats: false });
+        assert_eq!(began, Shape { shards: 3, accounts: 12, has_usual_contracts: false, ..usual });
         assert_eq!(shape(&[], Some(began)), began);
         assert_eq!(
             shape(&["--shards", "2", "--accounts", "5"], Some(began)),
@@ -341,6 +358,28 @@ mod tests {
         let plan = plan.with_usual_contracts().unwrap();
         assert!(Shape::began(plan.network, 3, &plan.genesis).unwrap().has_usual_contracts);
         assert!(!shape(&["--no-usual-contracts"], Some(usual)).has_usual_contracts);
+        let unprotected = Shape { takes_unprotected: true, ..usual };
+        assert_eq!(shape(&["--allow-unprotected-txs"], None), unprotected);
+        assert_eq!(shape(&[], Some(unprotected)), unprotected);
+    }
+
+    #[test]
+    fn a_network_that_began_before_a_contract_was_usual_goes_on_without_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let begin = |left_out: Option<Address>| {
+            let mut plan = Plan::development(2).unwrap().with_usual_contracts().unwrap();
+            plan.genesis.accounts.retain(|address, _| Some(*address) != left_out);
+            let cluster = Cluster::lay_out(plan, dir.path()).unwrap();
+            cluster.network().clone()
+        };
+        let arguments = Line::try_parse_from(["devnet", "--chain-id", "31337"]).unwrap().arguments;
+        for left_out in [None, Some(evm::HISTORY_ADDRESS)] {
+            let network = begin(left_out);
+            let shape = Shape::of(&arguments, Some(Shape::of_network(&network).unwrap()));
+            let plan = plan(&arguments, shape, (Some(network.clone()), None), dir.path()).unwrap();
+            assert_eq!(plan.genesis.accounts.contains_key(&evm::HISTORY_ADDRESS), left_out.is_none());
+            assert_eq!(plan.genesis, network.genesis);
+        }
     }
 
     #[test]
