@@ -5,7 +5,7 @@
 //! commit::…      payments and ERC-20 transfers through one shard and atomically over two, each beside the same with one payee for
 //!                all (a hot key), and calls over four; and how long one takes at a quarter of the peak rate, in an open loop
 //! message::…     messages from dispatch to acknowledgement, with receipts
-//! inside::…      the machines alone, in this process: 2 to 64 shards, and blocks of Ethereum over four beside plain revm
+//! inside::…      the machines alone, in this process: 2 to 64 shards, blocks of Ethereum over four beside plain revm, and messages
 //! reads::…       receipts, logs and calls by JSON-RPC over a history, beside anvil's
 //! baseline::…    the same atomic transfer over two servers of `PostgreSQL`, and messages by NATS JetStream, where they are installed
 //! ```
@@ -20,6 +20,7 @@
 
 mod disk;
 mod draw;
+mod exchange;
 mod floors;
 mod inside;
 mod load;
@@ -113,6 +114,9 @@ async fn main() -> Result<()> {
             Ok(mainnet) => report.mainnet(&mainnet),
             Err(reason) => report.skipped(inside::MAINNET_NAME, &reason),
         }
+    }
+    if settings.has(exchange::NAME) {
+        report.exchange(exchange::NAME, &exchange::run()?);
     }
     if settings.has(reads::NAME) {
         for history in &settings.histories {

@@ -1,6 +1,7 @@
 //! The table: rates beside their ratio to plain revm, latencies, and what each transaction cost.
 
 use crate::disk::Disk;
+use crate::exchange::Costs;
 use crate::inside::{self, Mainnet};
 use crate::load::Load;
 use crate::meter::Spent;
@@ -122,6 +123,19 @@ impl Report {
         for (shards, cost) in costs {
             self.line(format!("    {shards:>3} shards {:>7.0} µs of CPU each  x{:.2}", cost * 1e6, cost / least));
         }
+    }
+
+    /// What a message cost, phase by phase, in each part of an exchange.
+    pub(crate) fn exchange(&mut self, name: &str, parts: &[Costs]) {
+        self.line(format!("{name}: µs of CPU each, in each of {} parts of it", parts.len()));
+        let of = |what: &dyn Fn(&Costs) -> Duration| {
+            let each = parts.iter().map(|part| format!("{:>8.1}", what(part).as_secs_f64() * 1e6));
+            each.collect::<String>()
+        };
+        for phase in parts.first().into_iter().flat_map(Costs::keys) {
+            self.line(format!("    {phase:<34}{}", of(&|part| part.get(phase).copied().unwrap_or_default())));
+        }
+        self.line(format!("    {:<34}{}", "all", of(&|part| part.values().sum())));
     }
 
     /// Blocks of Ethereum over shards, beside one plain EVM.
