@@ -135,16 +135,16 @@ impl Next {
         let from = newest.map(|(height, _)| height.0);
         let hashes: Vec<_> = changes.iter().map(|(key, _)| trie::hash(key)).collect();
         let value = |values: &Vec<ValueAt>| Some(trie::hash(values.last()?.value.as_ref()?));
-        let mut hashed: Vec<_> = (0..)
+        let mut sorted: Vec<_> = (0..)
             .zip(hashes.iter().zip(&changes))
             .map(|(index, (key, (_, values)))| Change { key: *key, value: value(values), index })
             .collect();
-        hashed.sort_unstable_by_key(|change| change.key);
+        sorted.sort_unstable_by_key(|change| change.key);
         let trie = match known.0 {
             Some((root, trie)) if Some(root) == newest => trie,
             _ => Trie::read(read, from)?,
         };
-        let growth = trie.grow(read, from, height.0, &hashed)?;
+        let growth = trie.grow(read, from, height.0, &sorted)?;
         let found = hashes.iter().zip(&growth.found);
         let before = found.map(|(key, version)| newest_by(read, key, (*version)?)).collect();
         Ok(Self { height, changes, hashes, before, growth })

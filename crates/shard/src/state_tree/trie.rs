@@ -52,6 +52,7 @@ pub(super) struct Leaf {
 }
 
 /// A node as it is stored.
+#[allow(clippy::large_enum_variant, reason = "one at a time, on its way from or to its bytes")]
 #[derive(Debug, BorshSerialize, BorshDeserialize)]
 enum Row {
     Nothing,
