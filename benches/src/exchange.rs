@@ -316,6 +316,7 @@ fn config(me: u32, placement: &Placement) -> Result<ShardConfig> {
         beneficiary: Address::repeat_byte(0xfe),
         spec: Spec::default(),
         environments: Environments::Slots,
+        takes_unprotected: false,
     };
     let set = |shard: u32| Ok((ShardId(shard), ValidatorSet::new(Epoch(1), vec![key(shard)?.public()])?));
     let validators = (0..2).map(set).collect::<Result<BTreeMap<_, _>>>()?;
