@@ -9,25 +9,29 @@ const { time, loadFixture } = helpers;
 const DAY = 24n * 60n * 60n;
 const somewhere = (number) => ethers.getAddress(`0x${number.toString(16).padStart(40, '2')}`);
 
+// anvil answers before it has mined: a snapshot at once would be of what was before.
+const deployed = async (...what) => (await ethers.deployContract(...what)).waitForDeployment();
+const done = async (sent) => (await sent).wait();
+
 async function coins() {
   const [owner, friend, stranger] = await ethers.getSigners();
-  const coin = await ethers.deployContract('Coin', ['Gold', 'GLD', 1_000n], owner);
+  const coin = await deployed('Coin', ['Gold', 'GLD', 1_000n], owner);
   return { owner, friend, stranger, coin };
 }
 
 async function vesting() {
   const { owner, friend, coin } = await loadFixture(coins);
   const start = BigInt(await time.latest()) + 7n * DAY;
-  const wallet = await ethers.deployContract('VestingWallet', [friend, start, 100n * DAY], owner);
-  await coin.transfer(wallet, 1_000n);
-  await owner.sendTransaction({ to: wallet, value: 1_000n });
+  const wallet = await deployed('VestingWallet', [friend, start, 100n * DAY], owner);
+  await done(coin.transfer(wallet, 1_000n));
+  await done(owner.sendTransaction({ to: wallet, value: 1_000n }));
   return { owner, friend, coin, start, wallet };
 }
 
 async function timelock() {
   const { owner, friend, stranger, coin } = await loadFixture(coins);
-  const lock = await ethers.deployContract('TimelockController', [DAY, [owner], [friend], owner], owner);
-  await coin.transfer(lock, 100n);
+  const lock = await deployed('TimelockController', [DAY, [owner], [friend], owner], owner);
+  await done(coin.transfer(lock, 100n));
   const pay = coin.interface.encodeFunctionData('transfer', [stranger.address, 60n]);
   const operation = [await coin.getAddress(), 0n, pay, ethers.ZeroHash, ethers.id('salt')];
   return { owner, friend, stranger, coin, lock, operation };
@@ -35,15 +39,15 @@ async function timelock() {
 
 async function board() {
   const [chair, ...voters] = (await ethers.getSigners()).slice(0, 4);
-  const ballot = await ethers.deployContract('Ballot', [1_000n], chair);
-  const lock = await ethers.deployContract('TimelockController', [DAY, [], [ethers.ZeroAddress], chair], chair);
-  const governor = await ethers.deployContract('Board', [ballot, lock], chair);
-  await lock.grantRole(await lock.PROPOSER_ROLE(), governor);
+  const ballot = await deployed('Ballot', [1_000n], chair);
+  const lock = await deployed('TimelockController', [DAY, [], [ethers.ZeroAddress], chair], chair);
+  const governor = await deployed('Board', [ballot, lock], chair);
+  await done(lock.grantRole(await lock.PROPOSER_ROLE(), governor));
   for (const [index, voter] of voters.entries()) {
-    await ballot.transfer(voter, 100n * BigInt(index + 1));
-    await ballot.connect(voter).delegate(voter);
+    await done(ballot.transfer(voter, 100n * BigInt(index + 1)));
+    await done(ballot.connect(voter).delegate(voter));
   }
-  await ballot.transfer(lock, 50n);
+  await done(ballot.transfer(lock, 50n));
   return { chair, voters, ballot, lock, governor };
 }
 
