@@ -76,7 +76,7 @@ pub(crate) fn run() -> Result<Vec<Costs>> {
             exchange.round()?;
         }
         let process = Duration::from_secs_f64(cpu(std::process::id())?.0 - process);
-        exchange.costs.insert("other threads: RocksDB", process.saturating_sub(on_cpu()? - thread));
+        exchange.costs.insert("other threads: RocksDB", process.saturating_sub(on_cpu()?.saturating_sub(thread)));
         let each = exchange.costs.iter().map(|(phase, cost)| (*phase, *cost / messages_count as u32));
         parts.push(each.collect());
     }
@@ -137,7 +137,7 @@ struct Sender {
 fn timed<T>(costs: &mut Costs, phase: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     let before = on_cpu()?;
     let done = work()?;
-    *costs.entry(phase).or_default() += on_cpu()? - before;
+    *costs.entry(phase).or_default() += on_cpu()?.saturating_sub(before);
     Ok(done)
 }
 
@@ -278,7 +278,7 @@ impl End {
             for reply in to.step(slot, inputs, steps, costs)? {
                 match reply.answer {
                     Answer::Delivered { delivery, .. } if delivery.status == proof::DeliveryStatus::Delivered => {
-                        count += 1
+                        count += 1;
                     }
                     Answer::Acknowledged { .. } => count += 1,
                     other => return Err(eyre!("a receipt came to {other:?}")),
