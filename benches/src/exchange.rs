@@ -34,10 +34,10 @@ use tempfile::TempDir;
 pub(crate) const NAME: &str = "inside::exchange/messages there and back, two machines and their stores, one thread";
 
 /// The network.
-const NETWORK: u64 = 31_337;
+pub(crate) const NETWORK: u64 = 31_337;
 
 /// Messages of one transaction.
-const MESSAGES_PER_TRANSACTION_COUNT: u64 = 50;
+pub(crate) const MESSAGES_PER_TRANSACTION_COUNT: u64 = 50;
 
 /// Senders, each with a transaction in each round: so many messages are about what a network takes in between two advances.
 const SENDERS_COUNT: u32 = 8;
@@ -49,7 +49,7 @@ const ROUNDS_COUNT: u64 = 200;
 pub(crate) const PARTS_COUNT: u64 = 4;
 
 /// As many receipts as a relay hands over in one call.
-const RECEIPTS_PER_CALL_COUNT: usize = 256;
+pub(crate) const RECEIPTS_PER_CALL_COUNT: usize = 256;
 
 /// More blocks than one round makes.
 const BLOCKS_PER_ADVANCE_COUNT: usize = 64;
@@ -84,7 +84,7 @@ pub(crate) fn run() -> Result<Vec<Costs>> {
 }
 
 /// How long this thread has been on a core.
-fn on_cpu() -> Result<Duration> {
+pub(crate) fn on_cpu() -> Result<Duration> {
     let path = "/proc/thread-self/schedstat";
     let stat = fs::read_to_string(path).wrap_err(path)?;
     let nanos = stat.split_whitespace().next().ok_or_else(|| eyre!("{path} is empty"))?;
@@ -134,7 +134,7 @@ struct Sender {
 }
 
 /// Does `work` and adds its CPU to what `phase` took.
-fn timed<T>(costs: &mut Costs, phase: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(crate) fn timed<T>(costs: &mut Costs, phase: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     let before = on_cpu()?;
     let done = work()?;
     *costs.entry(phase).or_default() += on_cpu()?.saturating_sub(before);
@@ -306,7 +306,8 @@ fn key(shard: u32) -> Result<SecretKey> {
     Ok(SecretKey::from_bytes(&[shard as u8 + 1; 32])?)
 }
 
-fn config(me: u32, placement: &Placement) -> Result<ShardConfig> {
+/// Of the `me`-th of two shards.
+pub(crate) fn config(me: u32, placement: &Placement) -> Result<ShardConfig> {
     let params = NetworkParams {
         network: NetworkId(NETWORK),
         genesis: Time(0),

@@ -8,15 +8,20 @@ use alloy_sol_types::{SolCall, SolConstructor};
 use eyre::{Result, eyre};
 use fixtures::contracts::{Artifact, Token};
 use fixtures::wallet::{Call, Wallet};
+use futures_util::FutureExt;
 use primitives::{Domain, NetworkId, Space, Write};
 use proof::SecretKey;
 use revm::context::TxEnv;
 use revm::database::{CacheDB, EmptyDB};
 use revm::primitives::TxKind;
 use revm::{Context, ExecuteCommitEvm, MainBuilder, MainContext};
+use std::future::ready;
 use std::io::Write as _;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use store::{Durability, Identity, Store};
+use wire::client::{ClientSettings, Connection};
+use wire::traces::{self, Side, during};
 
 /// Holders of the token, and who transfers in turn.
 const HOLDERS_COUNT: u64 = 1000;
@@ -80,6 +85,22 @@ pub(crate) fn recoveries(duration: Duration) -> Result<f64> {
     let signed = Wallet::development(1, 0)?.sign(&Call::to(holder_at(0), []))?;
     let transaction = TxEnvelope::decode_2718_exact(&signed)?;
     rate(duration, |_| Ok(transaction.recover_signer().map(drop)?))
+}
+
+/// Times a second that a node finds that it does not trace what it does.
+pub(crate) fn untraced(duration: Duration) -> Result<f64> {
+    rate(duration, |_| during("work", ready(())).now_or_never().ok_or_else(|| eyre!("it waited")))
+}
+
+/// Spans told a second, with a call's worth of context each; the collector is away, so most are lost, which costs no less.
+pub(crate) fn traced(duration: Duration) -> Result<f64> {
+    let nowhere = Connection::open(&ClientSettings::plain("http://127.0.0.1:1"))?;
+    let (tracer, _exporter) = traces::start(1.0, ("bench", "0"), &nowhere, |_| (), Arc::new(|_, _| ()));
+    let above = [traces::Context::of(&B256::repeat_byte(7))];
+    rate(duration, |_| {
+        let work = tracer.follow(Side::Within, "work", &above, ready(()));
+        work.now_or_never().ok_or_else(|| eyre!("it waited"))
+    })
 }
 
 /// Small hashes a second: two digests, as in a tree.

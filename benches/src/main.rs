@@ -4,8 +4,9 @@
 //! floor::…       what the machine can do at all: plain revm, signatures, recoveries, checks, hashes, syncs, synced batches
 //! commit::…      payments and ERC-20 transfers through one shard and atomically over two, each beside the same with one payee for
 //!                all (a hot key), and calls over four; and how long one takes at a quarter of the peak rate, in an open loop
-//! message::…     messages from dispatch to acknowledgement, with receipts
-//! inside::…      the machines alone, in this process: 2 to 64 shards, blocks of Ethereum over four beside plain revm, and messages
+//! message::…     messages from dispatch to acknowledgement, with receipts; a backlog that a relay finds; routes on which nothing is sent
+//! inside::…      the machines alone, in this process: 2 to 64 shards, blocks of Ethereum over four beside plain revm, messages, and
+//!                receipts from an outbox to an inbox
 //! reads::…       receipts, logs and calls by JSON-RPC over a history, beside anvil's
 //! baseline::…    the same atomic transfer over two servers of `PostgreSQL`, and messages by NATS JetStream, where they are installed
 //! ```
@@ -18,10 +19,12 @@
 
 #![allow(clippy::cast_precision_loss, reason = "counts of seconds' work: far below 2^52")]
 
+mod backlog;
 mod disk;
 mod draw;
 mod exchange;
 mod floors;
+mod inbox;
 mod inside;
 mod load;
 mod messages;
@@ -64,6 +67,8 @@ async fn main() -> Result<()> {
         report.rate("floor::hash/blake3 64 bytes, one thread", floors::hashes(FLOOR_DURATION)?, plain);
         report.rate("floor::sync/fdatasync of 4 KiB, one at a time", floors::syncs(FLOOR_DURATION)?, plain);
         report.rate("floor::sync/one RocksDB batch at a time", floors::synced_batches(FLOOR_DURATION)?, plain);
+        report.rate("floor::traces/work that nobody traces", floors::untraced(FLOOR_DURATION)?, plain);
+        report.rate("floor::traces/work below one span, told", floors::traced(FLOOR_DURATION)?, plain);
     }
     let mut peak = settings.peak;
     for workload in network::WORKLOADS {
@@ -89,6 +94,12 @@ async fn main() -> Result<()> {
     }
     if settings.has(messages::NAME) {
         report.load(&messages::run(&settings).await?, plain);
+    }
+    if settings.has(backlog::NAME) {
+        report.backlog(&backlog::run(&settings).await?, nats::backlog(settings.backlog).await?);
+    }
+    if settings.has(backlog::IDLE_NAME) {
+        report.idle(&backlog::idle(&settings).await?);
     }
     if settings.has(nats::NAME) {
         match nats::run(&settings).await? {
@@ -117,6 +128,9 @@ async fn main() -> Result<()> {
     }
     if settings.has(exchange::NAME) {
         report.exchange(exchange::NAME, &exchange::run()?);
+    }
+    if settings.has(inbox::NAME) {
+        report.inbox(&inbox::run()?, plain);
     }
     if settings.has(reads::NAME) {
         for history in &settings.histories {

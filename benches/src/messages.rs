@@ -26,10 +26,10 @@ pub(crate) const NAME: &str = "message::acknowledged";
 const SHARDS_COUNT: u32 = 2;
 
 /// Messages of one transaction.
-const MESSAGES_PER_TRANSACTION_COUNT: u64 = 50;
+pub(crate) const MESSAGES_PER_TRANSACTION_COUNT: u64 = 50;
 
 /// Senders at work at once, each with one transaction's messages under way.
-const SENDERS_COUNT: u32 = 8;
+pub(crate) const SENDERS_COUNT: u32 = 8;
 
 /// Gas for each recipient.
 const MESSAGE_GAS: u64 = 300_000;
@@ -39,33 +39,38 @@ const LOOK_PAUSE: Duration = Duration::from_millis(20);
 
 /// A sender with its own contract on shard 0.
 #[derive(Debug)]
-struct Sender {
-    wallet: Wallet,
-    ping: Address,
-    call: Call,
+pub(crate) struct Sender {
+    pub(crate) wallet: Wallet,
+    pub(crate) ping: Address,
+    pub(crate) call: Call,
 }
 
 /// Senders on shard 0, their recipients on shard 1, one relay; batch after batch for as long as `settings` say.
 pub(crate) async fn run(settings: &Settings) -> Result<Load> {
     let dir = tempfile::tempdir()?;
-    let mut plan = Plan { relays: 1, program: program()?, ..Plan::development(SHARDS_COUNT)? };
-    let wallets = (0..SENDERS_COUNT).map(|number| Wallet::development(plan.network, number));
-    let wallets = wallets.collect::<Result<Vec<_>>>()?;
-    for wallet in &wallets {
-        let address = wallet.address();
-        plan.pinned.extend([(address, 0), (address.create(0), 0), (address.create(1), 1)]);
-    }
+    let (plan, wallets) = network(SENDERS_COUNT)?;
     let cluster = Cluster::start(plan, dir.path())?;
     let client = cluster.client(0)?;
-    let destination = domain_of(cluster.network().params.network, ShardId(1));
     let mut senders = Vec::new();
     for wallet in wallets {
-        senders.push(sender(&client, wallet, destination).await?);
+        senders.push(sender(&client, wallet, &cluster).await?);
     }
     let load = measured(&cluster, &client, senders, settings).await;
     cluster.stop()?;
     let (load, acknowledged) = load?;
     Ok(Load { disk: Some(Disk::of(dir.path(), SHARDS_COUNT, acknowledged)?), ..load })
+}
+
+/// Two shards, one relay, and so many senders, whose accounts and contracts are where they belong.
+pub(crate) fn network(senders: u32) -> Result<(Plan, Vec<Wallet>)> {
+    let mut plan = Plan { relays: 1, program: program()?, ..Plan::development(SHARDS_COUNT)? };
+    let wallets = (0..senders).map(|number| Wallet::development(plan.network, number));
+    let wallets = wallets.collect::<Result<Vec<_>>>()?;
+    for wallet in &wallets {
+        let address = wallet.address();
+        plan.pinned.extend([(address, 0), (address.create(0), 0), (address.create(1), 1)]);
+    }
+    Ok((plan, wallets))
 }
 
 async fn measured(
@@ -95,7 +100,9 @@ async fn measured(
     Ok((Load { name, latency, elapsed, windows: counts, usage, refused: 0, disk: None }, windows.all()))
 }
 
-async fn sender(client: &Client, mut wallet: Wallet, destination: u32) -> Result<Sender> {
+/// Deploys what a sender needs.
+pub(crate) async fn sender(client: &Client, mut wallet: Wallet, cluster: &Cluster) -> Result<Sender> {
+    let destination = domain_of(cluster.network().params.network, ShardId(1));
     let (ping, target) = (wallet.address().create(0), wallet.address().create(1));
     let mailbox = |shard| mailbox_address(ShardId(shard));
     let arguments = Ping::constructorCall { mailbox: mailbox(0) }.abi_encode();

@@ -39,6 +39,9 @@ const BURST_COUNT_MAX: usize = 64;
 /// A message's length: a number, and what a small call has.
 const MESSAGE_BYTES: usize = 100;
 
+/// Why it is not run.
+const MISSING: &str = "no nats-server on the path, nor named as DOVETAIL_NATS";
+
 /// How long the server may take to listen.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -55,20 +58,54 @@ fn program() -> Option<PathBuf> {
 
 /// Runs it for as long as `settings` say; none, with the reason, where it cannot be run.
 pub(crate) async fn run(settings: &Settings) -> Result<Result<Load, String>> {
-    let Some(program) = program() else {
-        return Ok(Err("no nats-server on the path, nor named as DOVETAIL_NATS".to_owned()));
-    };
+    let Some(program) = program() else { return Ok(Err(MISSING.to_owned())) };
     let dir = tempfile::tempdir()?;
     let server = Server::start(&program, dir.path())?;
-    let mut publisher = server.connect().await?;
-    publisher.send("SUB pub.* 1\r\n").await?;
-    let stream = r#"{"name":"bench","subjects":["bench"],"storage":"file"}"#;
-    publisher.ask("$JS.API.STREAM.CREATE.bench", "pub.stream", stream).await?;
-    let consumer = r#"{"stream_name":"bench","config":{"durable_name":"worker","ack_policy":"explicit","max_ack_pending":1000,"deliver_subject":"deliver"}}"#;
-    publisher.ask("$JS.API.CONSUMER.DURABLE.CREATE.bench.worker", "pub.consumer", consumer).await?;
-    let mut consumer = server.connect().await?;
-    consumer.send("SUB deliver 1\r\nSUB heard.* 2\r\n").await?;
+    let mut publisher = server.publisher().await?;
+    publisher.consume().await?;
+    let consumer = server.consumer().await?;
     Ok(Ok(measured(&server, publisher, consumer, settings).await?))
+}
+
+/// How long a consumer takes for all of `count` messages that were stored before it came; none, with the reason, where
+/// it cannot be run.
+pub(crate) async fn backlog(count: u64) -> Result<Result<Duration, String>> {
+    let Some(program) = program() else { return Ok(Err(MISSING.to_owned())) };
+    let dir = tempfile::tempdir()?;
+    let server = Server::start(&program, dir.path())?;
+    let mut publisher = server.publisher().await?;
+    let mut stored = 0;
+    while stored < count {
+        let mut burst = String::new();
+        let until = count.min(stored + BURST_COUNT_MAX as u64);
+        for number in stored..until {
+            write!(burst, "PUB bench pub.{number} {MESSAGE_BYTES}\r\n{number:0>MESSAGE_BYTES$}\r\n")?;
+        }
+        publisher.send(&burst).await?;
+        while stored < until {
+            for message in publisher.reader.messages().await? {
+                message.checked()?;
+                stored += 1;
+            }
+        }
+    }
+    let mut consumer = server.consumer().await?;
+    let begun = Instant::now();
+    publisher.consume().await?;
+    let mut heard = 0;
+    while heard < count {
+        let mut acknowledged = String::new();
+        for message in consumer.reader.messages().await? {
+            if message.subject.starts_with("heard.") {
+                heard += 1;
+            } else {
+                let number: u64 = std::str::from_utf8(&message.body)?.parse()?;
+                write!(acknowledged, "PUB {} heard.{number} 4\r\n+ACK\r\n", message.reply)?;
+            }
+        }
+        consumer.send(&acknowledged).await?;
+    }
+    Ok(Ok(begun.elapsed()))
 }
 
 /// What the publisher and the consumer share.
@@ -191,6 +228,12 @@ impl Connection {
         Ok(self.writer.write_all(text.as_bytes()).await?)
     }
 
+    /// Has what is stored delivered to whoever listens.
+    async fn consume(&mut self) -> Result<()> {
+        let consumer = r#"{"stream_name":"bench","config":{"durable_name":"worker","ack_policy":"explicit","max_ack_pending":1000,"deliver_subject":"deliver"}}"#;
+        self.ask("$JS.API.CONSUMER.DURABLE.CREATE.bench.worker", "pub.consumer", consumer).await
+    }
+
     /// Asks `JetStream` for something, and waits for its answer.
     async fn ask(&mut self, subject: &str, reply: &str, body: &str) -> Result<()> {
         self.send(&format!("PUB {subject} {reply} {}\r\n{body}\r\n", body.len())).await?;
@@ -287,6 +330,22 @@ impl Server {
         let mut connection = Connection { reader: Frames { half, unread: Vec::new() }, writer };
         connection.send("CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":false}\r\n").await?;
         Ok(connection)
+    }
+
+    /// Who publishes, with a stream to publish to.
+    async fn publisher(&self) -> Result<Connection> {
+        let mut publisher = self.connect().await?;
+        publisher.send("SUB pub.* 1\r\n").await?;
+        let stream = r#"{"name":"bench","subjects":["bench"],"storage":"file"}"#;
+        publisher.ask("$JS.API.STREAM.CREATE.bench", "pub.stream", stream).await?;
+        Ok(publisher)
+    }
+
+    /// Who listens.
+    async fn consumer(&self) -> Result<Connection> {
+        let mut consumer = self.connect().await?;
+        consumer.send("SUB deliver 1\r\nSUB heard.* 2\r\n").await?;
+        Ok(consumer)
     }
 
     fn cpu(&self) -> Result<f64> {

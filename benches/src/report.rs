@@ -1,7 +1,9 @@
 //! The table: rates beside their ratio to plain revm, latencies, and what each transaction cost.
 
+use crate::backlog::{self, Backlog, Cost, Idle};
 use crate::disk::Disk;
 use crate::exchange::Costs;
+use crate::inbox::{self, Inbox};
 use crate::inside::{self, Mainnet};
 use crate::load::Load;
 use crate::meter::Spent;
@@ -152,6 +154,58 @@ impl Report {
             sharded / plain,
             sharded / plain / (1.0 + mainnet.participants),
         ));
+    }
+
+    /// Receipts from outbox to inbox, and where their time went.
+    pub(crate) fn inbox(&mut self, inbox: &Inbox, plain: f64) {
+        self.rate(inbox::NAME, inbox.per_second(), plain);
+        let each = |spent: Duration| spent.as_secs_f64() / inbox.receipts as f64 * 1e6;
+        let phases = inbox.costs.iter().map(|(phase, spent)| format!("{phase} {:.1} µs", each(*spent)));
+        self.line(format!(
+            "    each: {}; {:.0} a second by the clock",
+            phases.collect::<Vec<_>>().join(", "),
+            inbox.receipts as f64 / inbox.elapsed.as_secs_f64()
+        ));
+    }
+
+    /// How a relay came through a backlog.
+    pub(crate) fn backlog(&mut self, backlog: &Backlog, nats: Result<Duration, String>) {
+        let Backlog { waiting, sent, ready, newest, before_newest, all, cpu } = backlog;
+        self.line(format!(
+            "{}/{waiting} messages, sent in {:.0} s; a relay with an empty folder: ready after {:.1} s, the newest acknowledged after {:.1} s \
+             ({:.1} % of the others were), all after {:.0} s, {:.0} a second, cpu {:.0} µs each",
+            backlog::NAME,
+            sent.as_secs_f64(),
+            ready.as_secs_f64(),
+            newest.as_secs_f64(),
+            *before_newest as f64 / *waiting as f64 * 100.0,
+            all.as_secs_f64(),
+            *waiting as f64 / all.as_secs_f64(),
+            cpu / *waiting as f64 * 1e6,
+        ));
+        match nats {
+            Ok(all) => self.line(format!(
+                "    NATS JetStream, sync always: a consumer had all of as many after {:.1} s, in their order, the newest last",
+                all.as_secs_f64()
+            )),
+            Err(reason) => self.skipped("    NATS JetStream", &reason),
+        }
+    }
+
+    /// What routes cost on which nothing is sent.
+    pub(crate) fn idle(&mut self, idle: &Idle) {
+        let seconds = idle.elapsed.as_secs_f64();
+        self.line(format!(
+            "{}/{} routes for {seconds:.0} s, shards and relays together",
+            backlog::IDLE_NAME,
+            idle.routes
+        ));
+        for (name, Cost { batches, disk_bytes, cpu }) in [("two relays", idle.with), ("no relay", idle.without)] {
+            let cpu = cpu / seconds * 1e3;
+            self.line(format!(
+                "    {name:<12} {batches:>6.0} batches  {disk_bytes:>9} bytes to disks  cpu {cpu:>6.1} ms a second"
+            ));
+        }
     }
 
     /// Answers a second to each question, beside anvil's, and what the history takes.

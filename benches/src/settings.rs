@@ -15,7 +15,7 @@ const QUICK_ROWS: [&str; 7] = [
     "atomic/erc20 shards=2",
     "atomic/calls shards=4",
     "commit::latency",
-    "message::",
+    "message::acknowledged",
     "baseline::",
 ];
 
@@ -36,6 +36,8 @@ pub(crate) struct Settings {
     /// What the rate of an open loop is a quarter of; the peak of the same run, or else of a closed loop before it, if unset.
     /// `DOVETAIL_BENCH_PEAK`.
     pub(crate) peak: Option<f64>,
+    /// Messages that wait for a relay. `DOVETAIL_BENCH_BACKLOG`; 20,000 if unset.
+    pub(crate) backlog: u64,
     /// Where the table is written as well, if anywhere. `DOVETAIL_BENCH_REPORT`.
     pub(crate) report: Option<PathBuf>,
     /// Only rows whose name has one of these in it; all if there are none. Arguments.
@@ -59,7 +61,8 @@ impl Settings {
         let rows: Vec<String> = std::env::args().skip(1).collect();
         let rows = if rows == [QUICK] { QUICK_ROWS.map(str::to_owned).into() } else { rows };
         let peak = number("DOVETAIL_BENCH_PEAK")?.map(|peak| peak as f64);
-        Ok(Self { duration, warm, users, histories, says_history, peak, report, rows })
+        let backlog = number("DOVETAIL_BENCH_BACKLOG")?.unwrap_or(20_000);
+        Ok(Self { duration, warm, users, histories, says_history, peak, backlog, report, rows })
     }
 
     /// Where sweeps are written, if it is them that are asked for: `sweep FOLDER`.
