@@ -56,6 +56,16 @@ pub enum MessageFault {
         /// Whether it ran.
         ran: bool,
     },
+    /// I8: the refund of a sender on another shard did not leave for there, left twice, or something left as such a refund that is none.
+    #[error("the refund for message {message} of shard {shard} is {}", if *.owed { "owed to its sender on another shard and not on its way there as it must be" } else { "on its way to another shard and owed to nobody" })]
+    Returned {
+        /// Which message ended.
+        message: MessageId,
+        /// Whose.
+        shard: ShardId,
+        /// Whether it is owed; else it was sent.
+        owed: bool,
+    },
     /// A source settled a message otherwise than its destination says.
     #[error("the source of message {message} took another end than its destination gave")]
     End {
@@ -123,6 +133,7 @@ impl Ledger<'_> {
         self.check_ran(&consumed)?;
         self.check_calls(&consumed)?;
         self.check_ends(&consumed)?;
+        self.check_returned()?;
         for (shard, contents) in self.contents {
             check_totals(*shard, contents, union)?;
         }
@@ -183,33 +194,69 @@ impl Ledger<'_> {
     fn check_calls(&self, consumed: &BTreeMap<MessageId, &ConsumedRecord>) -> Result<(), MessageFault> {
         for unit in self.units {
             let Cause::Delivery(message) = unit.cause else { continue };
-            let asked = consumed.get(&message).and_then(|record| self.call(&record.message));
+            let asked = consumed.get(&message).map(|record| self.calls(&record.message)).unwrap_or_default();
             let ran = unit.payload.as_ref().map(|payload| &payload.transactions[..]);
-            if ran != asked.as_ref().map(std::slice::from_ref) {
+            if !asked.iter().any(|call| ran == Some(std::slice::from_ref(call))) {
                 return Err(MessageFault::Call { message });
             }
         }
         Ok(())
     }
 
-    fn call(&self, message: &Message) -> Option<TransactionKind> {
-        let shard = proof::shard_of(self.params.network, message.destination)?;
-        let word = |value: U256| value.to_be_bytes::<32>();
-        let mut input = keccak256("handle(uint32,bytes32,bytes)")[..4].to_vec();
-        input.extend(word(U256::from(message.origin)));
-        input.extend(message.sender);
-        input.extend(word(U256::from(96)));
-        input.extend(word(U256::from(message.body.len())));
-        input.extend(&message.body);
-        input.resize(input.len() + (32 - message.body.len() % 32) % 32, 0);
-        Some(TransactionKind::System(SystemTransaction::Call {
+    /// What a message asks for: its recipient's handler. A refund asks for the handler of whom it is owed to, or else for his account.
+    fn calls(&self, message: &Message) -> Vec<TransactionKind> {
+        let Some(shard) = proof::shard_of(self.params.network, message.destination) else { return Vec::new() };
+        let is_refund = self.is_refund(message);
+        let target = Address::from_word(message.recipient);
+        let call = SystemTransaction::Call {
             caller: mailbox_address(shard),
-            target: Address::from_word(message.recipient),
-            input: input.into(),
+            target,
+            input: if is_refund { told(&message.body) } else { handled(message) }.into(),
             gas_limit: message.gas_limit,
             value: message.value,
             funding: Funding::Minted,
-        }))
+        };
+        let credit = is_refund.then(|| SystemTransaction::Increase { balances: vec![(target, message.value)] });
+        std::iter::once(call).chain(credit).map(TransactionKind::System).collect()
+    }
+
+    /// Whether a shard's mailbox itself sent this.
+    fn is_refund(&self, message: &Message) -> bool {
+        let origin = proof::shard_of(self.params.network, message.origin);
+        origin.is_some_and(|origin| message.sender == mailbox_address(origin).into_word())
+    }
+
+    /// I8: what mailboxes sent themselves is what they owed to senders on other shards, each once, with the whole value, and to the owner.
+    fn check_returned(&self) -> Result<(), MessageFault> {
+        for (shard, contents) in self.contents {
+            let mut owed: BTreeMap<Vec<u8>, (MessageId, &Message)> = BTreeMap::new();
+            for (id, record) in &contents.sent {
+                let Some(end) = &record.end else { continue };
+                let home = self.placement.shard_of(Address::from_word(record.message.sender));
+                if !is_delivered(end.delivery.status) && !record.message.value.is_zero() && home != *shard {
+                    let body = [id.0.0, B256::with_last_byte(end.delivery.status as u8).0].concat();
+                    owed.insert(body, (*id, &record.message));
+                }
+            }
+            let fault = |message, owed| MessageFault::Returned { message, shard: *shard, owed };
+            for (id, record) in &contents.sent {
+                let back = &record.message;
+                if !self.is_refund(back) {
+                    continue;
+                }
+                let (message, of) = owed.remove(&back.body).ok_or(fault(*id, false))?;
+                let home = self.placement.shard_of(Address::from_word(of.sender));
+                let there = proof::domain_of(self.params.network, home);
+                let is_lost = record.end.as_ref().is_some_and(|end| !is_delivered(end.delivery.status));
+                if is_lost || (back.recipient, back.value, back.destination) != (of.sender, of.value, there) {
+                    return Err(fault(message, true));
+                }
+            }
+            if let Some((message, _)) = owed.into_values().next() {
+                return Err(fault(message, true));
+            }
+        }
+        Ok(())
     }
 
     fn check_ran(&self, consumed: &BTreeMap<MessageId, &ConsumedRecord>) -> Result<(), MessageFault> {
@@ -280,6 +327,24 @@ fn check_totals(shard: ShardId, contents: &Contents, union: &State) -> Result<()
     let mailbox = union.accounts.get(&mailbox_address(shard));
     let balance = mailbox.map_or(U256::ZERO, |account| account.balance);
     if balance < in_flight { Err(MessageFault::Escrow { shard, balance, in_flight }) } else { Ok(()) }
+}
+
+/// `handle` of a message.
+fn handled(message: &Message) -> Vec<u8> {
+    let word = |value: U256| value.to_be_bytes::<32>();
+    let mut input = keccak256("handle(uint32,bytes32,bytes)")[..4].to_vec();
+    input.extend(word(U256::from(message.origin)));
+    input.extend(message.sender);
+    input.extend(word(U256::from(96)));
+    input.extend(word(U256::from(message.body.len())));
+    input.extend(&message.body);
+    input.resize(input.len() + (32 - message.body.len() % 32) % 32, 0);
+    input
+}
+
+/// `handleDelivery` with these arguments.
+fn told(arguments: &[u8]) -> Vec<u8> {
+    [&keccak256("handleDelivery(bytes32,uint8)")[..4], arguments].concat()
 }
 
 fn is_delivered(status: DeliveryStatus) -> bool {

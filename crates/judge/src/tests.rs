@@ -12,17 +12,17 @@ use evm::{
     AccountState, Bytecode, CodeCache, Environment, Environments, FeesKey, HISTORY_ADDRESS, Lookup, Payload, Replay,
     Replayer, SignedTransaction, Spec, StateKey, View, mailbox_address,
 };
-use fixtures::contracts::{Artifact, Ping};
+use fixtures::contracts::{Artifact, Mailbox, Ping};
 use fixtures::genesis::development;
 use fixtures::wallet::{Call, Wallet};
 use primitives::{Epoch, Machine, Memory, Millis, NetworkId, Time, Write, encode};
 use proof::{
-    Attestation, DeliveryStatus, ForeignBlock, ForeignReceipt, ForeignVerifier, LeafKind, Message, ReceiptVerifier,
-    Route, RouteTerms, SecretKey, Signer, ValidatorSet, domain_of,
+    Attestation, DeliveryStatus, ForeignBlock, ForeignReceipt, ForeignVerifier, LeafKind, Message, MessageId,
+    ReceiptVerifier, Route, RouteTerms, SecretKey, Signer, ValidatorSet, domain_of,
 };
 use shard::spaces::{ACCOUNTS, APPLIED, OUTCOMES};
 use shard::{
-    Answer, Applied, GenesisAccounts, Input, LeafPlace, OutcomeRecord, Prepare, Shard, ShardConfig, Ticket,
+    Answer, Applied, GenesisAccounts, Input, LeafPlace, OutcomeRecord, Prepare, SentRecord, Shard, ShardConfig, Ticket,
     VoteVerifier, queries,
 };
 use std::sync::Arc;
@@ -686,4 +686,56 @@ fn a_delivery_that_ran_another_call_than_its_message_asks_for_is_found() {
     world.tamper(S1, Write::put(shard::spaces::CONSUMED, message.0.as_slice(), encode(&record)));
     let error = world.judge_with(&[FOREIGN].into()).unwrap_err();
     assert!(matches!(error, OracleError::Messages(MessageFault::Call { .. })), "{error}");
+}
+
+/// A user of shard 1 sent value through shard 0's mailbox to a contract of shard 1 that reverts; its refund has left shard 0.
+fn refunding_world() -> (World, MessageId, SentRecord) {
+    let mut world = World::new();
+    let mut bob = wallet(1);
+    let dispatch = Mailbox::dispatchCall {
+        destination: domain_of(NetworkId(NETWORK), S1),
+        recipient: counter_of_nobody().into_word(),
+        body: vec![7].into(),
+        gasLimit: 500_000,
+        deadlineMs: START.0 + 3_600_000,
+    };
+    let call = Call::to(mailbox_address(S0), dispatch.abi_encode()).with_value(U256::from(1_000));
+    let sending = bob.sign(&call).unwrap();
+    assert_eq!(world.commit(vec![sending]), [S0, S1].into());
+    assert_eq!(world.judge().unwrap().messages_under_way, 1);
+    assert_eq!(world.relay(S0, S1), 1);
+    let sent = world.contents()[&S0].sent.clone();
+    let (id, back) = sent.into_iter().find(|(_, record)| record.end.is_none()).unwrap();
+    (world, id, back)
+}
+
+#[test]
+fn a_refund_to_another_shard_agrees_with_one_evm_on_its_way_and_at_home() {
+    let (mut world, _, back) = refunding_world();
+    assert_eq!(back.message.sender, mailbox_address(S0).into_word());
+    assert_eq!(back.message.recipient, wallet(1).address().into_word());
+    assert_eq!(world.judge().unwrap().messages_under_way, 1);
+    assert_eq!(world.relay(S0, S1), 2);
+    assert_eq!(world.judge().unwrap().messages_under_way, 0);
+}
+
+#[test]
+fn a_refund_that_goes_to_another_or_for_nothing_is_found() {
+    let (world, id, back) = refunding_world();
+    let judged = |change: &dyn Fn(&mut Message)| {
+        let (mut world, _, _) = refunding_world();
+        let mut other = back.clone();
+        change(&mut other.message);
+        world.tamper(S0, Write::put(shard::spaces::SENT, id.0.as_slice(), encode(&other)));
+        world.judge().unwrap_err()
+    };
+    assert!(world.judge().is_ok());
+    let stolen = judged(&|message| message.recipient = wallet(0).address().into_word());
+    assert!(matches!(stolen, OracleError::Messages(MessageFault::Returned { owed: true, .. })), "{stolen}");
+    let astray = judged(&|message| message.destination = domain_of(NetworkId(NETWORK), S0));
+    assert!(matches!(astray, OracleError::Messages(MessageFault::Returned { owed: true, .. })), "{astray}");
+    let invented = judged(&|message| message.body[0] ^= 1);
+    assert!(matches!(invented, OracleError::Messages(MessageFault::Returned { owed: false, .. })), "{invented}");
+    let kept = judged(&|message| message.sender = wallet(0).address().into_word());
+    assert!(matches!(kept, OracleError::Messages(MessageFault::Returned { owed: true, .. })), "{kept}");
 }

@@ -1,7 +1,8 @@
 //! How own messages ended: their value is settled once, and their sender is told once.
 //!
 //!   delivered        -> tell the sender; burn what the mailbox held
-//!   failed, expired  -> tell the sender and give it the value with the call; if that fails, put it into its account
+//!   failed, expired  -> tell the sender and give it the value with the call; if that fails, put it into its account;
+//!                       a sender on another shard gets it there ([`crate::returns`])
 //!
 //! Promise (I8, I14): the end of a message is taken once, from its destination alone; the value is never with both sides
 //! and never with neither. A sender whose handler fails loses the call, not the value.
@@ -19,7 +20,7 @@ use crate::shard::Work;
 use crate::spaces::{self, LEFT, SENT};
 use crate::staged::get_value;
 use alloy_primitives::{Address, U256, keccak256};
-use evm::{Funding, LockMode, RecoveredPayload, StateKey, Status, SystemTransaction};
+use evm::{Funding, LockMode, StateKey, Status, SystemTransaction};
 use primitives::Read;
 use proof::{Delivery, DeliveryStatus, Fact, LeafKind, Message, MessageId, Processed};
 use std::collections::BTreeMap;
@@ -87,12 +88,15 @@ impl<R: Read> Work<'_, '_, R> {
     /// Tells the sender and settles the value, or is busy before anything has happened.
     fn settle(&mut self, id: MessageId, message: &Message, status: DeliveryStatus) -> Result<HandlerEnd, Busy> {
         let sender = Address::from_word(message.sender);
+        let is_refund = status != DeliveryStatus::Delivered;
+        if is_refund && !message.value.is_zero() && self.shard.placement.shard_of(sender) != self.shard.me {
+            return self.send_back(id, message, status);
+        }
         self.check_read([StateKey::Account(sender)])?;
         if !message.value.is_zero() {
             // What follows the call touches these alone, so that it cannot meet a lock half way.
             self.check_free(&[self.shard.mailbox.address(), sender])?;
         }
-        let is_refund = status != DeliveryStatus::Delivered;
         let refund = if is_refund { message.value } else { U256::ZERO };
         let handler = self.tell_sender(id, sender, status, refund)?;
         if is_refund {
@@ -127,13 +131,14 @@ impl<R: Read> Work<'_, '_, R> {
         if self.shard.placement.shard_of(sender) != self.shard.me {
             return Ok(HandlerEnd::Elsewhere);
         }
-        if !ledger::account(&self.ledger.staged, sender).is_some_and(|account| account.has_code()) {
+        let has_code = || ledger::account(&self.ledger.staged, sender).is_some_and(|account| account.has_code());
+        if sender == self.shard.mailbox.address() || !has_code() {
             return Ok(HandlerEnd::NoCode);
         }
         let payload = self.system(SystemTransaction::Call {
             caller: self.shard.mailbox.address(),
             target: sender,
-            input: handle_delivery_call(id, status).into(),
+            input: handle_delivery_call(&end_of(id, status)).into(),
             gas_limit: HANDLE_DELIVERY_GAS.min(self.shard.params.gas_limit),
             value: refund,
             funding: Funding::Caller,
@@ -165,16 +170,14 @@ impl<R: Read> Work<'_, '_, R> {
             }
         }
     }
-
-    fn system(&self, transaction: SystemTransaction) -> RecoveredPayload {
-        RecoveredPayload::system(self.own_environment(), transaction)
-    }
 }
 
-/// `handleDelivery(bytes32 id, uint8 status)`, ABI encoded: the status is the number that the delivery's leaf has.
-fn handle_delivery_call(id: MessageId, status: DeliveryStatus) -> Vec<u8> {
-    let mut call = keccak256("handleDelivery(bytes32,uint8)")[..4].to_vec();
-    call.extend(id.0);
-    call.extend(U256::from(status as u8).to_be_bytes::<32>());
-    call
+/// `handleDelivery(bytes32 id, uint8 status)` with these arguments.
+pub(crate) fn handle_delivery_call(end: &[u8]) -> Vec<u8> {
+    [&keccak256("handleDelivery(bytes32,uint8)")[..4], end].concat()
+}
+
+/// How a message ended, ABI encoded: the status is the number that the delivery's leaf has.
+pub(crate) fn end_of(id: MessageId, status: DeliveryStatus) -> Vec<u8> {
+    [id.0.0, U256::from(status as u8).to_be_bytes::<32>()].concat()
 }

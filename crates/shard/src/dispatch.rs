@@ -53,17 +53,7 @@ pub enum DispatchError {
         /// Where it wants to go.
         destination: u32,
     },
-    /// Its value could not be given back: the sender's account is another shard's.
-    #[error(
-        "sender {sender} is not on shard {shard}: a message with value goes through the mailbox of its sender's shard"
-    )]
-    ForeignSender {
-        /// Who sends.
-        sender: Address,
-        /// The mailbox's shard.
-        shard: ShardId,
-    },
-    /// Its value could not be given back by this shard alone: a balance of the beneficiary is in fragments on all shards.
+    /// Its value could not be given back by one shard alone: a balance of the beneficiary is in fragments on all shards.
     #[error("{sender} receives the network's fees and cannot send value with a message")]
     Beneficiary {
         /// Who sends.
@@ -118,9 +108,6 @@ impl Mailbox {
             return Err(DispatchError::Origin { expected, actual: message.origin });
         }
         let sender = Address::from_word(message.sender);
-        if !message.value.is_zero() && placement.shard_of(sender) != self.shard {
-            return Err(DispatchError::ForeignSender { sender, shard: self.shard });
-        }
         if !message.value.is_zero() && sender == self.beneficiary {
             return Err(DispatchError::Beneficiary { sender });
         }
@@ -250,14 +237,11 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn value_of_a_sender_elsewhere_is_refused() {
+    fn value_of_a_sender_elsewhere_is_taken() {
         let away = Address::repeat_byte(0xa2);
         let placement = Placement::new(1, 4, [(away, ShardId(2))].into()).unwrap();
         let sent = Message { sender: away.into_word(), ..message() };
-        let refused = mailbox().messages(&[outcome(vec![log(&sent)])], &placement);
-        assert_eq!(refused, Err(DispatchError::ForeignSender { sender: away, shard: ShardId(1) }));
-        let free = Message { value: U256::ZERO, ..sent };
-        assert_eq!(mailbox().messages(&[outcome(vec![log(&free)])], &placement), Ok(vec![free]));
+        assert_eq!(mailbox().messages(&[outcome(vec![log(&sent)])], &placement), Ok(vec![sent]));
     }
 
     #[test]

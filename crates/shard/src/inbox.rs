@@ -1,7 +1,7 @@
 //! Messages for this shard: each runs its recipient once, or is provably refused, and never stands in the way of others.
 //!
 //!   fact --> for us? --> consumed before? --> deadline? --> run: handle(origin, sender, body) --> delivery leaf
-//!            | refused   | that delivery      | Expired    | Failed: reverted, out of gas, left the shard
+//!            | refused   | that delivery      | Expired    | Failed: reverted, out of gas, left the shard; a refund never (`returns`)
 //!                                                          | busy: a key it needs is locked; it waits (`waiting`)
 //!
 //! Promise (I14): the set of consumed messages is state, written in the batch of the run; a message in it is answered
@@ -15,6 +15,7 @@ use crate::execution::{OwnRun, RunRefusal};
 use crate::input::{AcknowledgeRefusal, Answer, Busy, DeliverRefusal, Novelty, Pending};
 use crate::limits::{HANDLE_DELIVERY_GAS, STEP_GAS_MAX, WAITING_RUNS_PER_STEP_COUNT_MAX};
 use crate::messages::ConsumedRecord;
+use crate::returns::is_return;
 use crate::shard::Work;
 use crate::spaces::{self, CONSUMED};
 use crate::staged::get_value;
@@ -34,15 +35,15 @@ pub(crate) enum Backlog {
 }
 
 /// How a message ends, and the run to apply if it was delivered.
-struct End {
-    status: DeliveryStatus,
+pub(crate) struct End {
+    pub(crate) status: DeliveryStatus,
     detail: Vec<u8>,
     gas_used: u64,
     run: Option<(RecoveredPayload, OwnRun)>,
 }
 
 impl End {
-    fn without_run(status: DeliveryStatus, detail: &str) -> Self {
+    pub(crate) fn without_run(status: DeliveryStatus, detail: &str) -> Self {
         Self { status, detail: detail.as_bytes().to_vec(), gas_used: 0, run: None }
     }
 }
@@ -190,6 +191,9 @@ impl<R: Read> Work<'_, '_, R> {
         if message.gas_limit > self.shard.params.gas_limit {
             return failed("the gas limit is over the network's");
         }
+        if is_return(self.shard.params.network, message) {
+            return self.take_back(message);
+        }
         let call = SystemTransaction::Call {
             caller: self.shard.mailbox.address(),
             target: recipient,
@@ -198,7 +202,7 @@ impl<R: Read> Work<'_, '_, R> {
             value: message.value,
             funding: Funding::Minted,
         };
-        let payload = RecoveredPayload::system(self.own_environment(), call);
+        let payload = self.system(call);
         match self.run_system(&payload) {
             Ok(run) => Ok(ran(payload, run)),
             Err(RunRefusal::Busy(busy)) => Err(busy),
@@ -235,7 +239,7 @@ fn gas_of(what: &Brought) -> u64 {
 }
 
 /// A run that did not succeed changes nothing: its value was never minted.
-fn ran(payload: RecoveredPayload, run: OwnRun) -> End {
+pub(crate) fn ran(payload: RecoveredPayload, run: OwnRun) -> End {
     let outcome = run.executed.effects.outcomes.first();
     let (detail, gas_used) = outcome.map_or((Vec::new(), 0), |outcome| (outcome.output.to_vec(), outcome.gas_used));
     if outcome.is_some_and(|outcome| outcome.status == Status::Success) {

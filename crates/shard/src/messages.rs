@@ -5,7 +5,7 @@
 //!       | ---- message leaf ------------------> | run once: value minted for the recipient, or nothing (I14)
 //!       | <--- delivery leaf ------------------ |
 //!   delivered: held value burnt                 |
-//!   failed, expired: held value to the sender   |
+//!   failed, expired: held value to the sender   |     of another shard: with a message of the mailbox's own ([`crate::returns`])
 //!
 //! Promise (I8): what is minted there is burnt here, once each; in between it is in flight and counted.
 //! Knows nothing of how recipients run.
@@ -14,7 +14,7 @@ use crate::blocks::LeafPlace;
 use alloy_primitives::U256;
 use borsh::{BorshDeserialize, BorshSerialize};
 use primitives::{Height, Time};
-use proof::{Delivery, Message};
+use proof::{Delivery, Message, MessageId};
 
 /// What a source keeps of a message it sent: until it has ended, and as long as bodies of blocks are kept ([`crate::Kept`]).
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -49,10 +49,12 @@ pub enum HandlerEnd {
     Ran,
     /// It reverted, ran out of gas or left the shard; a refund was put into its account without asking it.
     Failed,
-    /// The sender has no code, so there is nothing to run.
+    /// The sender has no code, or is the mailbox itself: there is nothing to run.
     NoCode,
     /// The sender is on another shard, where this one runs nothing.
     Elsewhere,
+    /// The same, and its refund went there with this message, which tells it.
+    Returned(MessageId),
 }
 
 /// What a destination keeps of a message it consumed: until its origin has certified that it knows the end (I13), and as long as bodies
@@ -97,7 +99,7 @@ impl ValueTotals {
         self.burnt = self.burnt.saturating_add(value);
     }
 
-    /// An own message's `value` went back to its sender.
+    /// An own message's `value` went back to its sender, or is sent there.
     pub(crate) fn refund(&mut self, value: U256) {
         self.in_flight = self.in_flight.saturating_sub(value);
     }

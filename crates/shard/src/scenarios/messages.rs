@@ -6,7 +6,7 @@ use crate::{AcknowledgeRefusal, Answer, Busy, DeliverRefusal, HandlerEnd, Input,
 use alloy_primitives::{Address, B256, TxKind, U256, keccak256};
 use commit::{Refusal, Verdict};
 use evm::SystemTransaction;
-use primitives::{Slot, Time, Verified};
+use primitives::{ShardId, Slot, Time, Verified};
 use proof::{DeliveryStatus, Fact, LeafKind, MessageId, domain_of};
 
 /// A network with a Ping on shard 0 and a Pong on shard 1, deployed by ordinary transactions.
@@ -307,6 +307,164 @@ fn a_sender_whose_handler_reverts_gets_its_value_nevertheless() {
     assert_eq!(life.sent.unwrap().end.unwrap().handler, HandlerEnd::Failed);
     assert_eq!(world.balance(sender), ETHER);
     assert_eq!(world.supply(), supply);
+}
+
+/// The call of a mailbox's `dispatch` to `to` on shard 1.
+fn dispatch_to(to: Address, deadline: Time) -> Vec<u8> {
+    let mut call = selector("dispatch(uint32,bytes32,bytes,uint64,uint64)");
+    call.extend(word(u64::from(domain_of(NETWORK, S1))));
+    call.extend(to.into_word());
+    for value in [5 * 32, 500_000, deadline.0, 0] {
+        call.extend(word(value));
+    }
+    call
+}
+
+/// The messages that shard 0 has sent by now, and what became of the last when shard 1 was told.
+fn last_of(world: &mut World, deliver_to: ShardId) -> (Verified<Fact>, Answer) {
+    let fact = world.facts(S0, LeafKind::Message).pop().unwrap();
+    let answer = world.deliver(deliver_to, &fact);
+    (fact, answer)
+}
+
+#[test]
+fn a_refund_follows_its_sender_to_another_shard() {
+    let mut post = post();
+    post.refuse_all();
+    let (sender, supply) = (user(4).address(), post.world.supply());
+    let call = dispatch_to(post.pong, post.soon());
+    let payload = post.world.payload(&[post.world.sign(&user(4), TxKind::Call(evm::mailbox_address(S0)), ETHER, call)]);
+    post.world.commit(&payload);
+    let (sent, answer) = last_of(&mut post.world, S1);
+    assert_eq!(delivered(&answer), (DeliveryStatus::Failed, Novelty::New));
+    let before = post.world.balance(sender);
+    let failed = post.world.delivery_fact(&answer);
+    post.world.acknowledge(S0, &failed);
+    let totals = queries::value_totals(post.world.store(S0));
+    assert_eq!((totals.in_flight, totals.burnt), (ETHER, U256::ZERO), "held for the next message");
+    assert_eq!(post.world.balance(evm::mailbox_address(S0)), ETHER);
+    assert_eq!(post.world.supply(), supply);
+
+    let life = queries::message(post.world.store(S0), id_of(&sent));
+    let (back, answer) = last_of(&mut post.world, S1);
+    assert_eq!(life.sent.unwrap().end.unwrap().handler, HandlerEnd::Returned(id_of(&back)));
+    assert_eq!(delivered(&answer), (DeliveryStatus::Delivered, Novelty::New));
+    assert_eq!(post.world.balance(sender), before + ETHER);
+    assert_eq!(post.world.supply(), supply + ETHER, "minted there, not yet burnt here");
+    let again = post.world.deliver(S1, &back);
+    assert_eq!(delivered(&again), (DeliveryStatus::Delivered, Novelty::Already));
+    let came = post.world.delivery_fact(&answer);
+    for novelty in [Novelty::New, Novelty::Already] {
+        let Answer::Acknowledged { novelty: is, .. } = post.world.acknowledge(S0, &came) else { panic!() };
+        assert_eq!(is, novelty);
+        let twice = post.world.acknowledge(S0, &failed);
+        assert!(matches!(twice, Answer::Acknowledged { novelty: Novelty::Already, .. }), "{twice:?}");
+    }
+    assert_eq!(post.world.balance(sender), before + ETHER);
+    assert_eq!(post.world.supply(), supply);
+    let totals = queries::value_totals(post.world.store(S0));
+    assert_eq!((totals.in_flight, totals.burnt), (U256::ZERO, ETHER));
+    assert_eq!(post.world.facts(S0, LeafKind::Message).len(), 2, "a return is not returned");
+}
+
+#[test]
+fn a_message_of_a_sender_elsewhere_that_arrives_returns_nothing() {
+    let mut post = post();
+    let supply = post.world.supply();
+    let call = dispatch_to(post.pong, post.soon());
+    let payload = post.world.payload(&[post.world.sign(&user(4), TxKind::Call(evm::mailbox_address(S0)), ETHER, call)]);
+    post.world.commit(&payload);
+    let (sent, answer) = last_of(&mut post.world, S1);
+    assert_eq!(delivered(&answer), (DeliveryStatus::Delivered, Novelty::New));
+    let came = post.world.delivery_fact(&answer);
+    post.world.acknowledge(S0, &came);
+    let life = queries::message(post.world.store(S0), id_of(&sent));
+    assert_eq!(life.sent.unwrap().end.unwrap().handler, HandlerEnd::Elsewhere);
+    assert_eq!((post.world.balance(post.pong), post.world.supply()), (ETHER, supply));
+    assert_eq!(post.world.facts(S0, LeafKind::Message).len(), 1);
+}
+
+/// A contract of shard 1 that sends on through shard 0's mailbox whatever it is called with, and whose own mailbox tells it how that
+/// ended: it takes what comes with that, and keeps it in its first slot, or reverts.
+fn traveller(takes: bool) -> Vec<u8> {
+    let mut code = vec![0x73];
+    code.extend(evm::mailbox_address(S1));
+    code.extend([0x33, 0x14, 0x60, 0x42, 0x57]); // caller == own mailbox: jump to 0x42
+    code.extend([0x36, 0x60, 0, 0x60, 0, 0x37]); // the call data to memory
+    code.extend([0x60, 0, 0x60, 0, 0x36, 0x60, 0, 0x34, 0x73]); // call(gas, mailbox, value, 0, size, 0, 0)
+    code.extend(evm::mailbox_address(S0));
+    code.extend([0x5a, 0xf1, 0x50, 0x00]);
+    code.resize(0x42, 0x00);
+    let end: &[u8] =
+        if takes { &[0x34, 0x60, 0, 0x55, 0x60, 0x24, 0x35, 0x60, 1, 0x55] } else { &[0x60, 0, 0x60, 0, 0xfd] };
+    code.push(0x5b);
+    code.extend(end); // slot 0: the value; slot 1: the status
+    code
+}
+
+#[test]
+fn a_contract_elsewhere_is_told_with_its_refund_or_gets_it_nevertheless() {
+    for takes in [true, false] {
+        let sender = Address::repeat_byte(0x96);
+        let mailbox = crate::GenesisAccount { code: super::world::mailbox_code().into(), ..Default::default() };
+        let accounts: crate::GenesisAccounts = [
+            (user(1).address(), crate::GenesisAccount { balance: ETHER * U256::from(9), ..Default::default() }),
+            (sender, crate::GenesisAccount { code: traveller(takes).into(), ..Default::default() }),
+            (evm::mailbox_address(S0), mailbox.clone()),
+            (evm::mailbox_address(S1), mailbox),
+        ]
+        .into();
+        let mut world = World::with_accounts(2, [(user(1).address(), S0), (sender, S1)], &accounts);
+        let supply = world.supply();
+        // The recipient is not on the shard that the message goes to, so it fails.
+        let call = dispatch_to(user(1).address(), Time(world.now.0 + 60_000));
+        let payload = world.payload(&[world.sign(&user(1), TxKind::Call(sender), ETHER, call)]);
+        world.commit(&payload);
+        let (_, answer) = last_of(&mut world, S1);
+        assert_eq!(delivered(&answer), (DeliveryStatus::Failed, Novelty::New));
+        let failed = world.delivery_fact(&answer);
+        world.acknowledge(S0, &failed);
+        let (_, answer) = last_of(&mut world, S1);
+        assert_eq!(delivered(&answer), (DeliveryStatus::Delivered, Novelty::New), "takes: {takes}");
+        let came = world.delivery_fact(&answer);
+        world.acknowledge(S0, &came);
+        assert_eq!((world.balance(sender), world.supply()), (ETHER, supply));
+        let told = (world.slot(sender, 0), world.slot(sender, 1));
+        let expected = if takes { (ETHER, U256::from(DeliveryStatus::Failed as u8)) } else { Default::default() };
+        assert_eq!(told, expected);
+    }
+}
+
+#[test]
+fn a_refund_outlasts_every_lock_and_every_deadline() {
+    let mut post = post();
+    post.refuse_all();
+    let (sender, supply) = (user(4).address(), post.world.supply());
+    let call = dispatch_to(post.pong, post.soon());
+    let payload = post.world.payload(&[post.world.sign(&user(4), TxKind::Call(evm::mailbox_address(S0)), ETHER, call)]);
+    post.world.commit(&payload);
+    let (_, answer) = last_of(&mut post.world, S1);
+    let failed = post.world.delivery_fact(&answer);
+    post.world.acknowledge(S0, &failed);
+    // An undecided attempt holds the sender's account; an hour later the refund waits for it still.
+    let payload = post.world.transfer_beside(&user(4), &user(1), sender, ETHER);
+    let mut prepare = post.world.attempt(&payload, 1);
+    let votes = post.world.prepare_all(&mut prepare);
+    post.world.wait(3_600_000);
+    let before = post.world.balance(sender);
+    let (back, answer) = last_of(&mut post.world, S1);
+    assert!(matches!(answer, Answer::DeliverRefused(DeliverRefusal::Busy(Busy::Locked { .. }))), "{answer:?}");
+    for shard in [S0, S1] {
+        post.world.decide(shard, &prepare.descriptor, &votes);
+    }
+    let answer = post.world.deliver(S1, &back);
+    let Answer::Delivered { delivery, .. } = &answer else { panic!("{answer:?}") };
+    assert_eq!(delivery.status, DeliveryStatus::Delivered);
+    let fee = U256::from(21_000 * 10); // Of its own transaction in that attempt.
+    assert_eq!(post.world.balance(sender), before + ETHER + ETHER - fee);
+    let came = post.world.delivery_fact(&answer);
+    post.world.acknowledge(S0, &came);
+    assert_eq!(post.world.supply(), supply);
 }
 
 #[test]

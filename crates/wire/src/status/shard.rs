@@ -69,7 +69,6 @@ impl From<DispatchError> for Rejection {
             DispatchError::Malformed
             | DispatchError::Id { .. }
             | DispatchError::Origin { .. }
-            | DispatchError::ForeignSender { .. }
             | DispatchError::ForeignValue { .. }
             | DispatchError::Beneficiary { .. } => Self::new(Reason::BadMessage, text),
         }
