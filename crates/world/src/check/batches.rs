@@ -2,13 +2,13 @@
 
 use crate::plan::Watch;
 use crate::world::World;
-use alloy_primitives::B256;
+use alloy_primitives::{B256, U256};
 use commit::participant::Record;
 use commit::{Decision, Descriptor, Vote};
 use evm::{Grouping, Payload};
 use primitives::{AttemptId, Digest, Read, ShardId, Write};
 use shard::spaces::{APPLIED, ATTEMPTS, CONSUMED, PREPARED, SENT};
-use shard::{Applied, AttemptRecord, Cause, SentRecord};
+use shard::{Applied, AttemptRecord, Cause, SentRecord, queries};
 
 /// Most canonical bytes of what is read here: a committed payload and its locks.
 const RECORD_BYTES_MAX: usize = 64 << 20;
@@ -20,6 +20,7 @@ impl World {
             return;
         }
         self.read_back(shard);
+        self.watch_escrow(shard);
         for write in writes {
             match write {
                 Write::Put { space: ATTEMPTS, key, value } => self.watch_attempt(shard, key, value),
@@ -30,6 +31,17 @@ impl World {
                 Write::Delete { space: CONSUMED, key } => self.watch_message_forgotten(shard, key),
                 _ => {}
             }
+        }
+    }
+
+    /// I8, at every moment: a mailbox holds what is in flight with messages of its shard, as nobody pays it anything else.
+    pub(crate) fn watch_escrow(&mut self, shard: ShardId) {
+        let store = self.shards[shard.0 as usize].store();
+        let held = queries::account(store, evm::mailbox_address(shard)).map_or(U256::ZERO, |account| account.balance);
+        let in_flight = queries::value_totals(store).in_flight;
+        if held != in_flight {
+            let text = format!("the mailbox of shard {shard} holds {held} wei, and {in_flight} are in flight");
+            self.watch.violation("I8", text);
         }
     }
 

@@ -184,6 +184,7 @@ impl World {
             self.watch.violation("I8", text);
         }
         // Whatever came into being with a message has ceased to be where it was sent, once everybody knows.
+        (0..self.shards.len()).for_each(|shard| self.watch_escrow(ShardId(shard as u32)));
         let in_flight = totals.iter().fold(U256::ZERO, |sum, totals| sum + totals.in_flight);
         if !self.relays.is_empty() && (minted != burnt || !in_flight.is_zero()) {
             let text = format!("at rest {minted} wei are minted, {burnt} burnt and {in_flight} in flight by messages");

@@ -101,6 +101,17 @@ fn wei_from_nowhere_are_seen() {
 }
 
 #[test]
+fn a_mailbox_that_keeps_what_is_no_longer_in_flight_is_seen() {
+    let mut world = played("a refund that follows its sender home");
+    let (shard, mailbox) = (ShardId(1), evm::mailbox_address(ShardId(1)));
+    let mut account = shard::queries::account(world.shard(shard).store(), mailbox).unwrap();
+    account.balance += alloy_primitives::U256::ONE;
+    put(&mut world, shard, ACCOUNTS, mailbox.as_slice(), &primitives::encode(&account));
+    world.watch_batch(shard, &[]);
+    assert_eq!(rules(&world), ["I8"]);
+}
+
+#[test]
 fn an_outcome_that_is_gone_is_seen() {
     let mut world = played("a transfer over two shards");
     let (shard, key, _) = first_in(&world, shard::spaces::OUTCOMES);

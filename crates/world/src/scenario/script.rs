@@ -81,6 +81,14 @@ pub const SCRIPTS: &[Script] = &[
         },
     },
     Script {
+        name: "a refund that follows its sender home",
+        act: |play| {
+            play.submit(2, Work::Refuse { pong: 2, refuses: true });
+            play.rest();
+            play.submit(0, Work::Letter { through: 1, to: 2, patience: 300_000 });
+        },
+    },
+    Script {
         name: "a coordinator that dies with the votes",
         act: |play| {
             play.submit(0, Work::Swap { token: 0 });

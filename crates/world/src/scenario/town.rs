@@ -42,6 +42,9 @@ sol! {
     interface IPing {
         function send(uint32 destination, bytes32 recipient, bytes body, uint64 gasLimit, uint64 deadlineMs) external payable returns (bytes32 id);
     }
+    interface IMailbox {
+        function dispatch(uint32 destination, bytes32 recipient, bytes body, uint64 gasLimit, uint64 deadlineMs) external payable returns (bytes32 id);
+    }
     interface IPong {
         function setRefusing(bool refusing) external;
     }

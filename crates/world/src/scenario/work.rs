@@ -1,6 +1,6 @@
 //! Pieces of work: what a user wants, as signed transactions.
 
-use super::town::{ICaller, ICounter, IPing, IPong, IRouter, IToken, LIBRARY, Town, made};
+use super::town::{ICaller, ICounter, IMailbox, IPing, IPong, IRouter, IToken, LIBRARY, Town, made};
 use crate::{Dice, World};
 use alloy_primitives::{Address, TxKind, U256};
 use alloy_sol_types::SolCall;
@@ -77,6 +77,15 @@ pub enum Work {
         /// For how long it may be delivered, ms.
         patience: u64,
     },
+    /// The same of the user itself, through whatever shard's mailbox: a refund may have to follow it home.
+    Letter {
+        /// The mailbox's shard.
+        through: usize,
+        /// The receiver's.
+        to: usize,
+        /// For how long it may be delivered, ms.
+        patience: u64,
+    },
     /// Deploys a library, whose address decides its shard.
     Deploy,
     /// A contract runs a library's code as its own.
@@ -146,7 +155,11 @@ impl Work {
             16 => Self::Refuse { pong: shard(dice), refuses: dice.chance(300_000) },
             _ => {
                 let patience = if dice.chance(300_000) { dice.between(500, 5_000) } else { 120_000 };
-                Self::Message { from: shard(dice), to: shard(dice), patience }
+                let (from, to) = (shard(dice), shard(dice));
+                if dice.chance(300_000) {
+                    return Self::Letter { through: from, to, patience };
+                }
+                Self::Message { from, to, patience }
             }
         }
     }
@@ -213,6 +226,13 @@ impl Work {
             Self::Message { from, to, patience } => {
                 let input = message(world, town, to, patience);
                 vec![(TxKind::Call(town.pings[from]), U256::from(500), input)]
+            }
+            Self::Letter { through, to, patience } => {
+                // A mailbox's function has the arguments of `Ping`'s.
+                let mut input = message(world, town, to, patience);
+                input[..4].copy_from_slice(&IMailbox::dispatchCall::SELECTOR);
+                let mailbox = evm::mailbox_address(ShardId(through as u32));
+                vec![(TxKind::Call(mailbox), U256::from(700), input)]
             }
             Self::Deploy => vec![(TxKind::Create, U256::ZERO, made(&LIBRARY))],
             Self::Borrow { borrower, library } => {
