@@ -21,7 +21,8 @@ pub use coordinators::{
 };
 pub use execution::{a_bundle_commits_whole_or_not_at_all, reentrancy_across_shards_equals_one_evm};
 pub use messages::{
-    a_poison_message_blocks_nobody, a_redelivered_message_runs_once, a_relay_that_dies_loses_no_message,
+    a_poison_message_blocks_nobody, a_redelivered_message_runs_once, a_refund_follows_its_sender_to_another_shard,
+    a_relay_that_dies_loses_no_message,
 };
 pub use partitions::{
     a_partition_strands_attempts_until_it_heals, a_paused_shard_delays_and_decides_nothing,
@@ -57,6 +58,7 @@ macro_rules! for_each_scenario {
             answers_that_are_lost_decide_nothing,
             a_redelivered_message_runs_once,
             a_poison_message_blocks_nobody,
+            a_refund_follows_its_sender_to_another_shard,
             a_relay_that_dies_loses_no_message,
             replaying_run_k_into_run_k_plus_1_changes_nothing,
             reentrancy_across_shards_equals_one_evm,

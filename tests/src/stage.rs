@@ -17,7 +17,7 @@ use cluster::market::Market;
 use coordinator::StateValue;
 use evm::{StateKey, Status, mailbox_address};
 use eyre::{Result, bail, ensure};
-use fixtures::contracts::{Artifact, Caller, Ping, Router, Token};
+use fixtures::contracts::{Artifact, Caller, Mailbox, Ping, Router, Token};
 use fixtures::genesis;
 use fixtures::wallet::{Call, Wallet};
 use host::network::{Genesis, GenesisAccount};
@@ -175,6 +175,18 @@ impl Contracts {
             deadlineMs: letter.deadline.0,
         };
         Call::to(self.ping, send.abi_encode()).with_value(letter.value)
+    }
+
+    /// The same of a user itself, through this shard's mailbox.
+    pub fn dispatch(&self, through: ShardId, letter: &Letter) -> Call {
+        let dispatch = Mailbox::dispatchCall {
+            destination: domain_of(primitives::NetworkId(NETWORK), letter.destination),
+            recipient: letter.recipient.into_word(),
+            body: letter.body.clone(),
+            gasLimit: letter.gas,
+            deadlineMs: letter.deadline.0,
+        };
+        Call::to(mailbox_address(through), dispatch.abi_encode()).with_value(letter.value)
     }
 }
 

@@ -4,7 +4,7 @@ use crate::cluster::{Cluster, CrashPoint, committed, until};
 use crate::stage::{Letter, PATIENT, PROMPT, Stage, value};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::SolCall;
-use evm::Status;
+use evm::{StateKey, Status};
 use eyre::{Result, bail, ensure, eyre};
 use fixtures::contracts::Ping;
 use primitives::{Height, Millis, ShardId};
@@ -62,22 +62,33 @@ fn told<C: Cluster>(cluster: &mut C, stage: &Stage, message: B256, expected: u64
 
 /// The receipt of a message's leaf, or of its delivery, from the outbox of a shard.
 fn receipt<C: Cluster>(cluster: &mut C, shard: ShardId, kind: LeafKind, message: B256) -> Result<Receipt> {
+    let is_about = |receipt: &Receipt| {
+        let about = match kind {
+            LeafKind::Message => Message::from_bytes(&receipt.leaf.body).map(|message| message.id()),
+            _ => proof::Delivery::from_bytes(&receipt.leaf.body).map(|delivery| delivery.message),
+        };
+        about == Ok(MessageId(message))
+    };
+    leaf(cluster, shard, kind, is_about)?.ok_or_else(|| eyre!("shard {shard} has no {kind:?} leaf about {message}"))
+}
+
+/// The first leaf of this kind in the outbox of a shard that is the one looked for.
+fn leaf<C: Cluster>(
+    cluster: &mut C,
+    shard: ShardId,
+    kind: LeafKind,
+    is_it: impl Fn(&Receipt) -> bool,
+) -> Result<Option<Receipt>> {
     let mut from = LeafPlace { height: Height(1), index: 0 };
     loop {
         let Response::Page { receipts, next, .. } = cluster.call(shard, Request::Outbox { from, count_max: 256 })
         else {
             bail!("shard {shard} does not show its outbox")
         };
-        for receipt in receipts.into_iter().filter(|receipt| receipt.leaf.kind == kind) {
-            let about = match kind {
-                LeafKind::Message => Message::from_bytes(&receipt.leaf.body)?.id(),
-                _ => proof::Delivery::from_bytes(&receipt.leaf.body)?.message,
-            };
-            if about == MessageId(message) {
-                return Ok(receipt);
-            }
+        let found = receipts.into_iter().find(|receipt| receipt.leaf.kind == kind && is_it(receipt));
+        if found.is_some() || next == from {
+            return Ok(found);
         }
-        ensure!(next != from, "shard {shard} has no {kind:?} leaf about {message}");
         from = next;
     }
 }
@@ -162,6 +173,44 @@ pub fn a_poison_message_blocks_nobody<C: Cluster>(cluster: &mut C, stage: &mut S
         let refund = value(cluster, stage.refund(message))?;
         ensure!(refund == wei, "a failed message gave {refund} wei back, not {wei}");
     }
+    Ok(())
+}
+
+/// A user of shard 1 sends value through shard 0's mailbox to a contract of shard 2 that refuses it. Its home is dead when the source
+/// hears so, and the source dies before the refund is home: it comes, and once.
+pub fn a_refund_follows_its_sender_to_another_shard<C: Cluster>(cluster: &mut C, stage: &mut Stage) -> Result<()> {
+    let (home, wei) = (ShardId(1), U256::from(4_321));
+    let sender = StateKey::Account(stage.people.bob.address());
+    let (mailbox, mailbox_at) = (evm::mailbox_address(SOURCE), StateKey::Account(evm::mailbox_address(SOURCE)));
+    let letter =
+        Letter { recipient: stage.contracts.counters[2], value: wei, ..letter(cluster, stage, b"to one who reverts") };
+    cluster.cut(RELAY, DESTINATION)?;
+    let signed = stage.people.bob.sign(&stage.contracts.dispatch(SOURCE, &letter))?;
+    let sent = cluster.submit(0, &[signed])?;
+    let done = committed(cluster, sent, PROMPT)?;
+    ensure!(done.outcomes[0].status == Status::Success, "it was not sent: {:?}", done.outcomes[0].status);
+    let [before, held] = stage.numbers(cluster, [sender, mailbox_at])?;
+    ensure!(held == wei, "the mailbox holds {held} wei");
+
+    cluster.kill(Party::Shard(home))?;
+    cluster.heal()?;
+    let is_refund = |receipt: &Receipt| {
+        Message::from_bytes(&receipt.leaf.body).is_ok_and(|message| message.sender == mailbox.into_word())
+    };
+    let back = until(cluster, "the refund in its source's outbox", PATIENT, |cluster| {
+        leaf(cluster, SOURCE, LeafKind::Message, is_refund).ok().flatten()
+    })?;
+    ensure!(value(cluster, mailbox_at)? == wei, "what goes back is held until it is there");
+    cluster.kill(Party::Shard(SOURCE))?;
+    cluster.restart(Party::Shard(SOURCE))?;
+    cluster.restart(Party::Shard(home))?;
+    until(cluster, "the refund", PATIENT, |cluster| (value(cluster, sender).ok()? == before + wei).then_some(()))?;
+    until(cluster, "word of the refund", PATIENT, |cluster| value(cluster, mailbox_at).ok()?.is_zero().then_some(()))?;
+
+    let again = deliver(cluster, home, vec![back])?;
+    ensure!(again == [Novelty::Already], "carried once more it was {again:?}");
+    let now = value(cluster, sender)?;
+    ensure!(now == before + wei, "the sender has {now} wei, and had {before}");
     Ok(())
 }
 
