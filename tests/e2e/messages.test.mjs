@@ -89,6 +89,49 @@ describe('a message', { skip: isBaseline() && 'one EVM has no mailbox' }, () => 
     await ends(await send(pong.address, '0x02'), STATES.delivered);
   });
 
+  it('of a user brings its value back to whatever shard the user lives on', async () => {
+    const user = await chain.user(parseEther('1'));
+    const home = shardOf(user.account.address, under.mailboxes.length);
+    const mailbox = mailboxAt((home + 1) % under.mailboxes.length);
+    await chain.send(pong.user, pong, 'setRefusing', [true]);
+    const args = [await domain(pong.shard), pad(pong.address), '0x03', GAS_LIMIT, await deadline()];
+    const sent = await chain.send(user, mailbox, 'dispatch', args, { value: 500n });
+    const held = await chain.reader.getBalance({ address: user.account.address, blockNumber: sent.blockNumber });
+    await becomes(held + 500n, () => chain.reader.getBalance({ address: user.account.address }));
+    await becomes(0n, () => chain.reader.getBalance({ address: mailbox.address }));
+    await chain.send(pong.user, pong, 'setRefusing', [false]);
+    const logs = await chain.reader.getLogs({ address: mailbox.address, fromBlock: sent.blockNumber });
+    // A message of the mailbox itself: after version, nonce and origin come sender, destination, recipient, and whose end it is.
+    const [sender, recipient] = [mailbox.address, user.account.address].map((it) => pad(it).slice(2).toLowerCase());
+    const dispatched = parseEventLogs({ abi: mailbox.abi, logs, eventName: 'Dispatch' });
+    const back = dispatched.find(({ args }) => args.message.slice(20, 84) === sender && args.message.slice(92, 156) === recipient);
+    assert.equal(back.args.message.slice(156, 220), sent.logs[0].topics[1].slice(2));
+    assert.equal(back.args.value, 500n);
+  });
+
+  it('over a channel is taken in the order of sending, and sent again by anyone when it failed', async () => {
+    const one = await deployElsewhere('Line', undefined);
+    const other = await deployElsewhere('Line', one.shard);
+    const [first, second] = [toHex('first'), toHex('second')];
+    await chain.send(other.user, other, 'refuse', [first]);
+    const ids = [];
+    for (const content of [first, second]) {
+      const args = [await domain(other.shard), pad(other.address), content, GAS_LIMIT, await deadline()];
+      const { logs } = await chain.send(one.user, one, 'say', args, { value: 300n });
+      ids.push(parseEventLogs({ abi: one.abi, logs, eventName: 'Sent' })[0].args.id);
+    }
+    const UNDER_WAY = { number: 2, hasFailed: 3 };
+    await becomes(true, async () => (await chain.read(one, 'underWay', [ids[0]]))[UNDER_WAY.hasFailed]);
+    // What was delivered is under way no more, and waits there for the first.
+    await becomes(0n, async () => (await chain.read(one, 'underWay', [ids[1]]))[UNDER_WAY.number]);
+    assert.equal(await chain.read(other, 'count'), 0n);
+    await chain.send(other.user, other, 'refuse', ['0x']);
+    await chain.send(pong.user, one, 'resend', [ids[0], first, 2n * GAS_LIMIT, await deadline()]);
+    await becomes(2n, () => chain.read(other, 'count'));
+    assert.deepEqual(await Promise.all([0n, 1n].map((index) => chain.read(other, 'taken', [index]))), [first, second]);
+    assert.equal(await chain.reader.getBalance({ address: other.address }), 600n);
+  });
+
   it('of many in one transaction arrives exactly once like every other', async () => {
     const count = 20n;
     const told = await chain.read(ping, 'deliveredCount');
