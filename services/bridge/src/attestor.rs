@@ -214,9 +214,13 @@ impl<C: Chain> Attestor<C> {
     /// transaction.
     fn leaves(&self, events: MailboxEvents) -> Vec<(Vec<u8>, B256)> {
         let is_shard = |domain| shard_of(self.network.params.network, domain).is_some();
-        let is_ours = |packed: &Vec<u8>| {
-            let message = Message::from_packed(packed, 0, Time(0), U256::ZERO);
-            message.is_ok_and(|message| message.origin == self.domain && is_shard(message.destination))
+        let is_ours = |packed: &Vec<u8>| match Message::from_packed(packed, 0, Time(0), U256::ZERO) {
+            Ok(message) => message.origin == self.domain && is_shard(message.destination),
+            Err(error) => {
+                let message = keccak256(packed);
+                tracing::warn!(%message, %error, "a message there is none that a shard takes: it is not attested, and its sender hears nothing");
+                false
+            }
         };
         let end = |ended: ProcessedMessage| {
             let end = Processed { domain: self.domain, origin: ended.origin, id: ended.id };

@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_costs_money_is_tried_three_times_with_more_gas_each() {
+    fn bedrock_what_too_little_gas_reverted_is_tried_three_times_with_more_each() {
         let (mut tries, now) = (Tries::with_gas(0), Instant::now());
         for gas in [100_000, 150_000] {
             tries.reverted(gas, now);

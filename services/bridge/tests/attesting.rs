@@ -10,8 +10,11 @@ use chains::evm::EvmChain;
 use chains::simulated::{Fault, SimulatedChain};
 use dovetail_bridge_service::attestor::{Attestor, Keys, LookError};
 use host::network::{EnvironmentSource, Genesis, Network, NetworkFile, RouteEntry, ShardEntry};
-use primitives::{NetworkId, ShardId, Time};
-use proof::{Message, SecretKey, domain_of};
+use primitives::{Digest, NetworkId, ShardId, Time};
+use proof::{
+    Attestation, FOREIGN_MESSAGES_COUNT_MAX, FOREIGN_RECEIPT_BYTES_MAX, ForeignBlock, ForeignReceipt,
+    MESSAGE_BODY_BYTES_MAX, Message, SecretKey, domain_of,
+};
 use std::path::Path;
 
 const DOMAIN: u32 = 900;
@@ -119,6 +122,28 @@ async fn what_is_for_another_network_or_claims_another_origin_is_not_attested() 
     chain.mine(&[elsewhere, forged, vec![3; 90], vec![3; 5]]);
     attestor(chain, dir.path()).look_in().await.unwrap();
     assert_eq!(journal(dir.path()), "");
+}
+
+#[tokio::test]
+async fn a_message_too_long_for_a_shard_is_not_attested_and_the_longest_fits_its_receipt() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = simulated(Finality::Instant);
+    let long = |bytes: usize| [message(0), vec![7; bytes - b"hello".len()]].concat();
+    chain.mine(&[long(MESSAGE_BODY_BYTES_MAX + 1), long(1 << 20)]);
+    let mut attestor = attestor(chain.clone(), dir.path());
+    attestor.look_in().await.unwrap();
+    assert_eq!(journal(dir.path()), "");
+    let longest = long(MESSAGE_BODY_BYTES_MAX);
+    chain.mine(std::slice::from_ref(&longest));
+    attestor.look_in().await.unwrap();
+    assert_eq!(journal(dir.path()).lines().count(), 1);
+    // With the deepest path that a block's count allows, and as many signatures as a route has attestors.
+    let head = (1, B256::repeat_byte(1), Time(1));
+    let (block, _) = ForeignBlock::new(Digest::new([1; 32]), DOMAIN, head, std::slice::from_ref(&longest));
+    let signature = Attestation::sign(block.clone(), &key(1)).signature;
+    let path = vec![Digest::new([2; 32]); FOREIGN_MESSAGES_COUNT_MAX.ilog2() as usize];
+    let receipt = ForeignReceipt { leaf: longest, index: 0, path, block, signatures: vec![(0, signature); 64] };
+    assert!(receipt.to_bytes().len() <= FOREIGN_RECEIPT_BYTES_MAX, "{}", receipt.to_bytes().len());
 }
 
 #[tokio::test]
