@@ -6,9 +6,7 @@
 //!
 //! No handler runs: the recipients have no code. What is left out is gRPC and the roots of the state tree, which run beside a shard's steps.
 
-use crate::exchange::{
-    Costs, MESSAGES_PER_TRANSACTION_COUNT, NETWORK, RECEIPTS_PER_CALL_COUNT, config, on_cpu, timed,
-};
+use crate::exchange::{Costs, MESSAGES_PER_TRANSACTION_COUNT, NETWORK, RECEIPTS_PER_CALL_COUNT, config, on_cpu, timed};
 use crate::meter::cpu;
 use alloy_primitives::{Address, U256};
 use alloy_sol_types::{SolCall, SolConstructor};

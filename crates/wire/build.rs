@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-const FILES: [&str; 6] = ["types", "participant", "shard", "coordinator", "relay", "node"];
+const FILES: [&str; 7] = ["types", "participant", "shard", "coordinator", "relay", "node", "operator"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new("../../proto");

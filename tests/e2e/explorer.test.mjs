@@ -287,7 +287,7 @@ describe('the explorer', { skip }, () => {
         await has(`relay ${second.relay} gave it up`);
         await has('a dead letter');
         await has('WRONG_SHARD');
-        await has('RetryDeadLetter');
+        await has('dead-letters retry');
         await has('relay 0 does not answer');
         await isUsable('a dead letter');
         await shot('dead-letter');

@@ -150,8 +150,26 @@ impl Both {
 
     /// What `dovetail bridge` says, and whether it could be done.
     fn operator(&self, verb: &[&str]) -> (bool, String) {
-        let at = self.bridge.operator();
-        let ran = Command::new(program().unwrap()).args(["bridge", "--at", &at]).args(verb).output().unwrap();
+        Self::operator_at(&self.bridge.operator(), verb)
+    }
+
+    fn operator_at(at: &str, verb: &[&str]) -> (bool, String) {
+        Self::run(Command::new(program().unwrap()).args(["bridge", "--at", at]).args(verb))
+    }
+
+    /// What `dovetail trace` says of a message, with all nodes of the bridge asked.
+    fn trace(&self, id: B256) -> (bool, String) {
+        let mut command = Command::new(program().unwrap());
+        command.args(["trace", &id.to_string(), "--network"]).arg(self.cluster.network_path());
+        command.args(["--bridge", &self.bridge.operator()]);
+        for number in 0..3 {
+            command.args(["--bridge", &self.bridge.attestors_operator(number)]);
+        }
+        Self::run(&mut command)
+    }
+
+    fn run(command: &mut Command) -> (bool, String) {
+        let ran = command.output().unwrap();
         let said = [ran.stdout, ran.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
         (ran.status.success(), said)
     }
@@ -228,6 +246,50 @@ async fn the_explorer_tells_the_transactions_there_and_who_is_silent() {
     let told = alone.await.unwrap();
     assert_eq!(told["foreign"]["hops"][0]["toldBy"], json!([1, 2]), "{told}");
     assert_hop(&told, "dispatched", &dispatched);
+    assert_eq!(both.judge().messages_under_way, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_tells_a_whole_life_with_its_transactions_there_and_an_attestor_takes_orders() {
+    let Some(mut both) = Both::start().await.unwrap() else { return };
+    let out = both.send_out(b"out").await.unwrap();
+    both.send_in(b"in").await.unwrap();
+    both.arrive(1).await;
+    both.ended(1).await;
+    let delivered = both.log_there("ProcessId(bytes32)", Err(B256::ZERO)).await.unwrap();
+    let dispatched = both.log_there("DispatchId(bytes32)", Err(B256::ZERO)).await.unwrap();
+    let came_in: B256 = serde_json::from_value(dispatched["topics"][1].clone()).unwrap();
+    for (id, log, step) in [(out, delivered, "delivered there"), (came_in, dispatched, "sent there")] {
+        let hash = log["transactionHash"].as_str().unwrap().to_owned();
+        let told = until("the transaction there", || async {
+            let (_, told) = both.trace(id);
+            Ok(told
+                .contains(&format!("{step} on chain {CHAIN_ID}: final: transaction {hash} of block"))
+                .then_some(told))
+        });
+        let told = told.await.unwrap_or_else(|error| panic!("{error}\n{}\n{}", both.trace(id).1, both.bridge.logs()));
+        let by = both.bridge.attestors_operator(0);
+        assert!(told.contains(&by), "whoever tells it is named: {told}");
+    }
+    let (known, told) = both.trace(B256::repeat_byte(0xee));
+    assert!(!known && told.contains("no shard of this network knows message"), "{told}");
+    // An attestor has ways and no letters.
+    let at = both.bridge.attestors_operator(1);
+    assert!(Both::operator_at(&at, &["pause", "in", "--reason", "a theft there"]).0);
+    let (_, routes) = Both::operator_at(&at, &["routes"]);
+    assert!(routes.contains("in   paused: a theft there") && routes.contains("out  goes"), "{routes}");
+    let (done, said) = Both::operator_at(&at, &["dead-letters", "list"]);
+    assert!(!done && said.contains("ask a carrier"), "{said}");
+    assert!(Both::operator_at(&at, &["resume", "in"]).0);
+    let (done, said) = both.operator(&["why", &B256::repeat_byte(0xee).to_string()]);
+    assert!(!done && said.contains("nobody here has heard of it"), "{said}");
+    // What was brought is heard again, and brought once.
+    assert!(both.operator(&["rescan", "0..1000000"]).0);
+    assert!(both.operator(&["rescan", "0..1000000", "--way", "out"]).0);
+    both.send_out(b"more").await.unwrap();
+    both.send_in(b"more").await.unwrap();
+    both.arrive(2).await;
+    both.ended(2).await;
     assert_eq!(both.judge().messages_under_way, 0);
 }
 

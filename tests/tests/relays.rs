@@ -1,13 +1,18 @@
 //! Two relays of real processes share a route: hardly a receipt is handed in twice, and one takes over from the other.
 #![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
+use alloy_primitives::U256;
+use alloy_sol_types::SolCall;
 use cluster::Node;
 use dovetail_tests::chance::Chance;
 use dovetail_tests::load::{Load, Mix};
 use dovetail_tests::operator::{metric, until};
-use dovetail_tests::testnet::{DESTINATION, RELAYS_COUNT, SOURCE, Testnet};
+use dovetail_tests::testnet::{DESTINATION, RELAYS_COUNT, SOURCE, Testnet, program};
 use fixtures::contracts::Ping;
+use fixtures::wallet::Call;
+use proof::domain_of;
 use relay::{Route, Share};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Messages of one round, over all users.
@@ -83,4 +88,74 @@ async fn two_relays_hand_over_nearly_nothing_twice_and_one_takes_over_from_anoth
     assert!(again < ROUND_COUNT as u64 / 2, "{again} receipts went again");
     assert!(metric(&net.cluster, other, "dovetail_relay_handed_over_total").unwrap() > 0);
     net.cluster.stop().unwrap();
+}
+
+/// What `dovetail bridge` says at a relay, and whether it could be done.
+fn operator(net: &Testnet, relay: u32, verb: &[&str]) -> (bool, String) {
+    let at = net.cluster.endpoint(Node::Relay(relay));
+    let ran = Command::new(program().unwrap()).args(["bridge", "--at", &at]).args(verb).output().unwrap();
+    let said = [ran.stdout, ran.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    (ran.status.success(), said)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_orders_relays_by_the_command_line_and_hears_why_a_message_waits() {
+    let mut net = Testnet::start(1, 1).await.unwrap();
+    let way = format!("{SOURCE}-{DESTINATION}");
+    for relay in 0..RELAYS_COUNT {
+        let (done, said) = operator(&net, relay, &["pause", &way, "--reason", "a drill"]);
+        assert!(done && said.contains("what is under way comes to its end"), "{said}");
+    }
+    let client = net.cluster.client(0).unwrap();
+    let send = Ping::sendCall {
+        destination: domain_of(net.cluster.network().params.network, DESTINATION),
+        recipient: net.contracts.pong.into_word(),
+        body: vec![7].into(),
+        gasLimit: 300_000,
+        deadlineMs: u64::MAX,
+    };
+    let call = Call::to(net.contracts.ping, send.abi_encode());
+    let settled = client.succeed(&mut net.users[0], &call).await.unwrap();
+    let mailbox = evm::mailbox_address(SOURCE);
+    let id = settled.first().unwrap().logs.iter().find(|log| log.address == mailbox).unwrap().topics[1].to_string();
+    until("word of what keeps it", PATIENCE, async || {
+        let (_, why) = operator(&net, 0, &["why", &id]);
+        Ok(why.contains(&format!("the way {way} is paused: resume it")).then_some(()))
+    })
+    .await
+    .unwrap();
+    let (_, routes) = operator(&net, 0, &["routes"]);
+    let line = routes.lines().find(|line| line.starts_with(&way)).unwrap();
+    assert!(line.contains("paused: a drill") && line.contains("1 wait"), "{routes}");
+    let (_, backlog) = operator(&net, 0, &["backlog"]);
+    assert!(backlog.lines().any(|line| line.starts_with(&way) && line.contains("1 wait, the oldest for")), "{backlog}");
+    let refusals: [(&[&str], &str); 6] = [
+        (&["pause", "up"], "there is no way \"up\" here"),
+        (&["pause", "0-9"], "there is no route from shard 0 to shard 9"),
+        (&["dead-letters", "retry", &id], "is no dead letter of this relay"),
+        (&["dead-letters", "drop", &id, "--reason", " "], "dropped for a reason"),
+        (&["rescan", "7..5", "--way", &way], "is after block 5"),
+        (&["rescan", "1000000..1000001", "--way", &way], "yet to come"),
+    ];
+    for (verb, expected) in refusals {
+        let (done, said) = operator(&net, 0, verb);
+        assert!(!done && said.contains(expected), "{verb:?}: {said}");
+    }
+    assert!(operator(&net, 0, &["dead-letters", "list"]).1.contains("0 in all"));
+    for relay in 0..RELAYS_COUNT {
+        assert!(operator(&net, relay, &["resume", &way]).0);
+    }
+    until("its arrival", PATIENCE, async || {
+        Ok((client.view(net.contracts.ping, &Ping::deliveredCountCall {}).await? == U256::from(1)).then_some(()))
+    })
+    .await
+    .unwrap();
+    let (done, said) = operator(&net, 0, &["rescan", "0..1", "--way", &way]);
+    assert!(done && said.contains("is not brought twice"), "{said}");
+    until("word of whoever carried it", PATIENCE, async || {
+        let told = (0..RELAYS_COUNT).map(|relay| operator(&net, relay, &["why", &id]).1);
+        Ok(told.collect::<String>().contains("nothing is left to do: it was delivered").then_some(()))
+    })
+    .await
+    .unwrap();
 }

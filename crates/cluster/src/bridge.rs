@@ -60,8 +60,9 @@ pub struct Places {
     attestors: Vec<Ports>,
     carrier: SocketAddr,
     carriers_metrics: SocketAddr,
-    /// Where the carrier takes orders.
+    /// Where the carrier takes orders, and each attestor.
     operator: SocketAddr,
+    attestors_operators: Vec<SocketAddr>,
     /// Keeps the ports of whoever was killed.
     _reservation: Reservation,
 }
@@ -75,6 +76,7 @@ impl Places {
             carrier: reservation.port()?,
             carriers_metrics: reservation.port()?,
             operator: reservation.port()?,
+            attestors_operators: (0..ATTESTORS_COUNT).map(|_| reservation.port()).collect::<Result<_>>()?,
             _reservation: reservation,
         })
     }
@@ -106,11 +108,11 @@ impl Bridge {
     ) -> Result<Self> {
         std::fs::create_dir_all(dir)?;
         let (carriers_metrics, operator, carriers) = (places.carriers_metrics, places.operator, places.carrier);
-        let attestors: Vec<Ports> = places.attestors.clone();
+        let (attestors, operators) = (places.attestors.clone(), places.attestors_operators.clone());
         let mut bridge =
             Self { dir: dir.to_owned(), program: program.to_owned(), attestors: Vec::new(), carrier: None, places };
         let mut urls = Vec::new();
-        for (number, ports) in (0..ATTESTORS_COUNT).zip(attestors) {
+        for (number, (ports, operator)) in (0..ATTESTORS_COUNT).zip(attestors.into_iter().zip(operators)) {
             let listen = ports.serving;
             urls.push(format!("http://{listen}"));
             let (key, checkpoint_key) = (bridge.key(number, 0)?, bridge.key(number, 1)?);
@@ -125,7 +127,7 @@ impl Bridge {
                 endpoints: endpoints.to_vec(),
                 agree: endpoints.len() / 2 + 1,
                 from_block: 0,
-                operator_listen: None,
+                operator_listen: Some(operator),
                 finality: Finality::Instant,
                 tls: None,
                 insecure: false,
@@ -200,6 +202,11 @@ impl Bridge {
     /// Where `dovetail bridge` reaches the carrier.
     pub fn operator(&self) -> String {
         format!("http://{}", self.places.operator)
+    }
+
+    /// Where it reaches an attestor.
+    pub fn attestors_operator(&self, number: usize) -> String {
+        format!("http://{}", self.places.attestors_operators[number])
     }
 
     /// The end of every log.

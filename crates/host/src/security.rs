@@ -87,6 +87,15 @@ impl Security {
         Ok(security)
     }
 
+    /// For who only calls, and needs no network for it.
+    ///
+    /// # Errors
+    /// [`SecurityError::Tls`].
+    pub fn of_caller(tls: Option<&TlsSettings>, is_insecure: bool) -> Result<Self, SecurityError> {
+        let tls = tls.map(|settings| Tls::open(settings.into())).transpose()?;
+        Ok(Self { tls, access: Access::default(), is_insecure })
+    }
+
     /// The same, if a port at `listen` is guarded by it.
     ///
     /// # Errors

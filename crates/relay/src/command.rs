@@ -4,8 +4,9 @@ use crate::{
     lane::{Flow, LaneId, Posture, Queued, Route},
     record::{Leg, Life, Stage},
     relay::{Relay, Step},
+    source::Source,
 };
-use primitives::{Read, ShardId};
+use primitives::{Height, Read, ShardId};
 use proof::MessageId;
 
 /// An operator's command.
@@ -18,6 +19,22 @@ pub enum Command {
     Resume(Route),
     /// Put a dead letter back in its queue, with all its tries before it.
     Retry(MessageId),
+    /// Give a dead letter up. Its life tells why; whoever hands its receipt in anew, or has its block read again, has it carried.
+    Drop {
+        /// Which message.
+        message: MessageId,
+        /// Why, for a person.
+        reason: String,
+    },
+    /// Read these blocks of a route's source once more, both ends included. What was taken in is not taken in twice.
+    Rescan {
+        /// Whose messages.
+        route: Route,
+        /// The first block.
+        from: Height,
+        /// The last.
+        to: Height,
+    },
 }
 
 /// Why a command was not carried out.
@@ -35,6 +52,14 @@ pub enum CommandError {
         /// Which message.
         message: MessageId,
     },
+    /// There is nothing to read once more.
+    #[error("shard {} was read up to block {read} only, so these blocks are yet to come", .route.source)]
+    NotRead {
+        /// Which route.
+        route: Route,
+        /// The first block that was not read to its end.
+        read: Height,
+    },
     /// Its queue has no room now.
     #[error("the queue from shard {from} to shard {to} is full: retry when it has drained")]
     Full {
@@ -51,6 +76,8 @@ impl Relay {
             Command::Pause(route) => self.set_flow(*route, Flow::Paused),
             Command::Resume(route) => self.set_flow(*route, Flow::Running),
             Command::Retry(message) => self.revive(*message, step),
+            Command::Drop { message, reason } => self.give_up(*message, reason, step),
+            Command::Rescan { route, from, to } => self.rescan(*route, *from, *to),
         }
     }
 
@@ -59,6 +86,33 @@ impl Relay {
             return Err(CommandError::NoRoute { route });
         }
         self.lane(LaneId::out(route)).state_mut().flow = flow;
+        Ok(())
+    }
+
+    fn give_up<R: Read>(
+        &mut self,
+        message: MessageId,
+        reason: &str,
+        step: &mut Step<'_, R>,
+    ) -> Result<(), CommandError> {
+        let (lane, _) = self.exhume(message, step).ok_or(CommandError::NotDead { message })?;
+        step.draft.delete_receipt(lane.leg, message);
+        let (now, why) = (step.now, format!("an operator gave it up: {reason}"));
+        step.draft.change_record(message, |record| record.tell(now, Stage::Dead, 0, &why));
+        self.remember_ended(message, step);
+        Ok(())
+    }
+
+    fn rescan(&mut self, route: Route, from: Height, to: Height) -> Result<(), CommandError> {
+        if !self.knows(route) {
+            return Err(CommandError::NoRoute { route });
+        }
+        let lane = self.lane(LaneId::out(route));
+        let read = lane.state.cursor.height;
+        if !lane.read_again(from, to) {
+            return Err(CommandError::NotRead { route, read });
+        }
+        self.sources.get_mut(&route.source).into_iter().for_each(Source::news);
         Ok(())
     }
 

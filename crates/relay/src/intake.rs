@@ -216,7 +216,8 @@ impl Relay {
         let known = step.draft.record(id);
         // Its delivery may have come first: then only the message itself is news.
         step.draft.put(spaces::MESSAGES, id.0.as_slice(), message.to_bytes());
-        if known.as_ref().is_some_and(|record| record.life != Life::Unroutable) {
+        let is_again = |record: &Record| record.life == Life::Unroutable || Self::is_given_up(id, record, step);
+        if known.as_ref().is_some_and(|record| !is_again(record)) {
             return false;
         }
         let mut record = known.unwrap_or(Record::new(message.origin, message.destination, Life::Out));
@@ -244,6 +245,7 @@ impl Relay {
         }
         self.witness(lane, id, carried.fact().time, step);
         match record.life {
+            Life::DeadBack if Self::is_given_up(id, &record, step) => {}
             Life::Back | Life::Ended | Life::DeadBack => return false,
             Life::Out | Life::Unroutable => self.end_out(lane, id, step),
             Life::DeadOut => {
@@ -257,6 +259,11 @@ impl Relay {
         step.draft.put_record(id, record);
         self.queue_new(lane, id, carried, step);
         true
+    }
+
+    /// Whether an operator gave it up: dead, and no letter any more.
+    fn is_given_up<R: Read>(id: MessageId, record: &Record, step: &Step<'_, R>) -> bool {
+        matches!(record.life, Life::DeadOut | Life::DeadBack) && step.draft.get(spaces::DEAD, id.0.as_slice()).is_none()
     }
 
     /// Forgets a delivery that came before its message and was said by a shard that the message was never for.

@@ -345,6 +345,19 @@ impl Lane {
         self.gap = gap.filter(|gap| gap.from < gap.until);
     }
 
+    /// Reads these blocks once more, both ends included, and with them what lies between them and what is still to be read. Says
+    /// whether any of them was read.
+    pub(crate) fn read_again(&mut self, from: Height, to: Height) -> bool {
+        let start = |height| Cursor { height, index: 0 };
+        let (from, until) = (start(from), start(Height(to.0.saturating_add(1))).min(self.state.cursor));
+        let gap = Gap { from, until };
+        if from < until {
+            let both = |gap: Gap, old: Gap| Gap { from: gap.from.min(old.from), until: gap.until.max(old.until) };
+            self.set_gap(Some(self.gap.map_or(gap, |old| both(gap, old))));
+        }
+        from < until
+    }
+
     /// What to do to the stored gap, if it changed since the last call.
     pub(crate) fn take_gap_change(&mut self) -> Option<GapChange> {
         let has_changed = std::mem::replace(&mut self.gap_stored, self.gap) != self.gap;

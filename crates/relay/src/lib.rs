@@ -42,7 +42,7 @@ pub use input::{
     Answer, BatchId, Carried, Input, Parcel, Refusal, Reply, Send, Submission, SubmitError, Taken, Ticket,
 };
 pub use lane::{Cursor, Route};
-pub use reads::{RouteStatus, Trace, dead_letters, routes, trace};
+pub use reads::{RouteStatus, Trace, dead_letter, dead_letters, routes, trace};
 pub use record::{DETAIL_BYTES_MAX, DeadLetter, EVENTS_COUNT_MAX, Event, Leg, Life, Stage};
 pub use relay::{OpenError, Relay};
 pub use settings::{Settings, spaces};

@@ -1,7 +1,7 @@
 //! What operators and those who wait for a message read, from a snapshot of the store.
 
 use crate::{
-    draft::own,
+    draft::{own, receipt_key},
     lane::{Cursor, LaneId, LaneState, Queued, Route},
     record::{DeadLetter, Event, Leg, Life, Record},
     relay::scan_all,
@@ -106,6 +106,14 @@ fn status(route: Route, out: LaneState, back: LaneState) -> RouteStatus {
         progress: out.progress.max(back.progress),
         last_error: if out.last_error.is_empty() { back.last_error } else { out.last_error },
     }
+}
+
+/// A dead letter, its message and the receipt that would be carried: canonical bytes; the former are empty if only its delivery was seen.
+pub fn dead_letter(read: &impl Read, id: MessageId) -> Option<(DeadLetter, Vec<u8>, Vec<u8>)> {
+    let letter: DeadLetter = own(spaces::DEAD, &read.get(spaces::DEAD, id.0.as_slice())?);
+    let message = read.get(spaces::MESSAGES, id.0.as_slice()).unwrap_or_default();
+    let receipt = read.get(spaces::RECEIPTS, &receipt_key(letter.leg, id))?;
+    Some((letter, message, receipt))
 }
 
 /// Up to `count_max` dead letters by message id, those after `after`.

@@ -368,6 +368,47 @@ fn a_message_refused_for_good_is_parked_and_an_operator_revives_it() {
 }
 
 #[test]
+fn a_dead_letter_that_an_operator_gives_up_is_gone_until_its_block_is_read_again() {
+    let mut world = World::new(2);
+    let ids = world.dispatch(0, 1, 2);
+    world.shard(1).moods.insert(ids[0], Mood::RefusesForEver);
+    world.run(60_000);
+    let given_up = Command::Drop { message: ids[0], reason: "its contract is broken".to_owned() };
+    assert_eq!(world.command(given_up.clone()), Reply::Commanded { ticket: Ticket(1), result: Ok(()) });
+    assert!(dead_letters(&world.store, None, 10).is_empty());
+    let told = trace(&world.store, ids[0]).unwrap().events.last().unwrap().detail.clone();
+    assert_eq!(told, "an operator gave it up: its contract is broken");
+    let not_dead = Err(CommandError::NotDead { message: ids[0] });
+    assert_eq!(world.command(given_up), Reply::Commanded { ticket: Ticket(1), result: not_dead });
+    world.shard(1).moods.clear();
+    world.reopen();
+    world.run(60_000);
+    assert_eq!(world.ran(1), set(&ids[1..]), "nobody tries it any more");
+    let again = Command::Rescan { route: route(0, 1), from: Height(0), to: Height(1_000) };
+    assert_eq!(world.command(again), Reply::Commanded { ticket: Ticket(1), result: Ok(()) });
+    world.run(60_000);
+    assert_eq!(world.ran(1), set(&ids));
+    assert_eq!(world.settled(0), set(&ids));
+    let handed = world.shard(1).handed.iter().filter(|id| **id == ids[1]).count();
+    assert_eq!(handed, 1, "what had arrived is not brought twice");
+}
+
+#[test]
+fn blocks_that_were_not_read_yet_are_not_read_again() {
+    let mut world = World::new(2);
+    let ids = world.dispatch(0, 1, 1);
+    world.run(1_000);
+    let read = routes(&world.store).into_iter().find(|status| status.route == route(0, 1)).unwrap().cursor.height;
+    let result = Err(CommandError::NotRead { route: route(0, 1), read });
+    let command = Command::Rescan { route: route(0, 1), from: Height(1_000), to: Height(2_000) };
+    assert_eq!(world.command(command), Reply::Commanded { ticket: Ticket(1), result });
+    let result = Err(CommandError::NoRoute { route: route(0, 9) });
+    let command = Command::Rescan { route: route(0, 9), from: Height(0), to: Height(1) };
+    assert_eq!(world.command(command), Reply::Commanded { ticket: Ticket(1), result });
+    assert_eq!(world.settled(0), set(&ids));
+}
+
+#[test]
 fn a_message_that_is_no_dead_letter_is_not_revived() {
     let mut world = World::new(2);
     let ids = world.dispatch(0, 1, 1);

@@ -13,13 +13,13 @@ use crate::limits::{
     ABORTS_COUNT_MAX, ADDRESS_BYTES, BACKUP_NAME_BYTES_MAX, BATCH_COUNT_MAX, BLOCKS_COUNT_MAX, BUNDLE_COUNT_MAX,
     CERTIFICATE_BYTES_MAX, CHEAT_BYTES_MAX, CODE_BYTES_MAX, CODES_COUNT_MAX, DEAD_LETTERS_COUNT_MAX,
     DECISIONS_COUNT_MAX, DESCRIPTOR_BYTES_MAX, FOREIGN_RECEIPT_BYTES_MAX, HEADER_BYTES_MAX, HINT_VALUES_COUNT_MAX,
-    HOT_KEYS_TOLD_COUNT_MAX, LEAF_KINDS_COUNT_MAX, MESSAGE_BYTES_MAX, NESTING_DEPTH_MAX, NODE_TEXT_BYTES_MAX,
-    OPEN_ATTEMPTS_COUNT_MAX, OUTBOX_COUNT_MAX, OUTCOME_BYTES_MAX, OUTCOMES_COUNT_MAX, PARAMETERS_BYTES_MAX,
-    PARTICIPANTS_COUNT_MAX, PAYLOAD_BYTES_MAX, PLACEMENT_BYTES_MAX, PREPARED_BYTES_MAX, PREPARES_COUNT_MAX,
-    PROOF_SLOTS_COUNT_MAX, QUERIES_COUNT_MAX, RECEIPT_BYTES_MAX, RECEIPTS_COUNT_MAX, ROUTES_COUNT_MAX,
-    SHARDS_COUNT_MAX, STATE_KEYS_COUNT_MAX, STATE_PROOF_BYTES_MAX, STATE_VALUE_BYTES_MAX, TEXT_BYTES_MAX,
-    TOLD_BLOCKS_COUNT_MAX, TRACE_EVENTS_COUNT_MAX, TRANSACTION_BYTES_MAX, TRANSACTIONS_COUNT_MAX, VALIDATORS_COUNT_MAX,
-    WORD_BYTES,
+    HOPS_COUNT_MAX, HOT_KEYS_TOLD_COUNT_MAX, LEAF_KINDS_COUNT_MAX, LETTER_PROOF_BYTES_MAX, MESSAGE_BYTES_MAX,
+    NESTING_DEPTH_MAX, NODE_TEXT_BYTES_MAX, OPEN_ATTEMPTS_COUNT_MAX, OUTBOX_COUNT_MAX, OUTCOME_BYTES_MAX,
+    OUTCOMES_COUNT_MAX, PARAMETERS_BYTES_MAX, PARTICIPANTS_COUNT_MAX, PAYLOAD_BYTES_MAX, PLACEMENT_BYTES_MAX,
+    PREPARED_BYTES_MAX, PREPARES_COUNT_MAX, PROOF_SLOTS_COUNT_MAX, QUERIES_COUNT_MAX, RECEIPT_BYTES_MAX,
+    RECEIPTS_COUNT_MAX, ROUTES_COUNT_MAX, SHARDS_COUNT_MAX, STATE_KEYS_COUNT_MAX, STATE_PROOF_BYTES_MAX,
+    STATE_VALUE_BYTES_MAX, TEXT_BYTES_MAX, TOLD_BLOCKS_COUNT_MAX, TRACE_EVENTS_COUNT_MAX, TRANSACTION_BYTES_MAX,
+    TRANSACTIONS_COUNT_MAX, VALIDATORS_COUNT_MAX, WORD_BYTES,
 };
 use prost::Name;
 use prost::bytes::Buf as _;
@@ -218,6 +218,39 @@ const FIELDS: &[(&str, &[FieldBound])] = &[
     ("OpenAttempt", &[("id", 1, WORD_BYTES), ("participants", PARTICIPANTS_COUNT_MAX, PARTS)]),
     ("BackupRequest", &[("name", 1, BACKUP_NAME_BYTES_MAX)]),
     ("BackupResponse", &[("path", 1, TEXT_BYTES_MAX)]),
+    // operator.proto
+    ("ListWaysResponse", &[("ways", ROUTES_COUNT_MAX, PARTS)]),
+    (
+        "Way",
+        &[
+            ("name", 1, TEXT_BYTES_MAX),
+            ("ends", 1, TEXT_BYTES_MAX),
+            ("paused_for", 1, TEXT_BYTES_MAX),
+            ("trouble", 1, TEXT_BYTES_MAX),
+        ],
+    ),
+    ("ListLettersRequest", &[("after", 1, WORD_BYTES)]),
+    ("ListLettersResponse", &[("letters", DEAD_LETTERS_COUNT_MAX, PARTS)]),
+    (
+        "Letter",
+        &[
+            ("id", 1, WORD_BYTES),
+            ("way", 1, TEXT_BYTES_MAX),
+            ("why", 1, TEXT_BYTES_MAX),
+            ("message", 1, MESSAGE_BYTES_MAX),
+            ("proof", 1, LETTER_PROOF_BYTES_MAX),
+        ],
+    ),
+    ("GetLetterRequest", &[("id", 1, WORD_BYTES)]),
+    ("RetryLetterRequest", &[("id", 1, WORD_BYTES)]),
+    ("RefundLetterRequest", &[("id", 1, WORD_BYTES)]),
+    ("DropLetterRequest", &[("id", 1, WORD_BYTES), ("reason", 1, TEXT_BYTES_MAX)]),
+    ("PauseWayRequest", &[("way", 1, TEXT_BYTES_MAX), ("reason", 1, TEXT_BYTES_MAX)]),
+    ("ResumeWayRequest", &[("way", 1, TEXT_BYTES_MAX)]),
+    ("RescanBlocksRequest", &[("way", 1, TEXT_BYTES_MAX)]),
+    ("ExplainMessageRequest", &[("id", 1, WORD_BYTES)]),
+    ("ExplainMessageResponse", &[("why", 1, TEXT_BYTES_MAX), ("hops", HOPS_COUNT_MAX, PARTS)]),
+    ("ForeignHop", &[("transaction", 1, WORD_BYTES), ("block_hash", 1, WORD_BYTES)]),
 ];
 
 /// What the walk needs of a message's schema.

@@ -12,7 +12,8 @@
 //! Protobuf is never hashed, signed or stored; what is travels inside it as opaque canonical bytes.
 //!
 //! Knows nothing of how a service does what it is asked: services implement [`participant::ParticipantApi`],
-//! [`shard::ShardApi`], [`coordinator::CoordinatorApi`], [`relay::RelayApi`], [`node::NodeApi`] and [`jsonrpc::Chain`].
+//! [`shard::ShardApi`], [`coordinator::CoordinatorApi`], [`relay::RelayApi`], [`node::NodeApi`],
+//! [`operator::OperatorApi`] and [`jsonrpc::Chain`].
 
 mod batch;
 pub mod bounds;
@@ -24,6 +25,7 @@ pub mod hops;
 pub mod jsonrpc;
 pub mod limits;
 pub mod node;
+pub mod operator;
 pub mod participant;
 pub mod proto;
 pub mod quota;

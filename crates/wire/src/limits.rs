@@ -25,6 +25,9 @@ pub const DESCRIPTOR_BYTES_MAX: usize = 2 << 10;
 pub const RECEIPT_BYTES_MAX: usize = proof::RECEIPT_BYTES_MAX;
 /// Most bytes of a foreign chain's message with what makes it believable.
 pub const FOREIGN_RECEIPT_BYTES_MAX: usize = proof::FOREIGN_RECEIPT_BYTES_MAX;
+/// Bytes of what makes a letter believed where it goes: a receipt of either kind.
+pub const LETTER_PROOF_BYTES_MAX: usize =
+    if RECEIPT_BYTES_MAX > FOREIGN_RECEIPT_BYTES_MAX { RECEIPT_BYTES_MAX } else { FOREIGN_RECEIPT_BYTES_MAX };
 /// Bytes of a block header.
 pub const HEADER_BYTES_MAX: usize = 1 << 10;
 /// Bytes of a certificate: signatures of [`VALIDATORS_COUNT_MAX`] and what they sign.
@@ -102,6 +105,8 @@ pub const RECEIPTS_COUNT_MAX: usize = 256;
 pub const TRACE_EVENTS_COUNT_MAX: usize = 256;
 /// Routes of a relay.
 pub const ROUTES_COUNT_MAX: usize = 4096;
+/// Transactions on a foreign chain that a node tells of one message.
+pub const HOPS_COUNT_MAX: usize = 64;
 /// Dead letters in one page.
 pub const DEAD_LETTERS_COUNT_MAX: usize = 256;
 
@@ -124,6 +129,8 @@ pub const COORDINATOR_MESSAGE_BYTES_MAX: usize = 16 << 20;
 pub const RELAY_MESSAGE_BYTES_MAX: usize = 20 << 20;
 /// Bytes of a message of `NodeService`.
 pub const NODE_MESSAGE_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a message of `OperatorService`: a page of letters without their bytes, or one with them.
+pub const OPERATOR_MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// Bytes to which a client or a paging server fills one message of a batch, below every service's bound.
 pub const BATCH_BYTES_TARGET: usize = 12 << 20;
 /// Levels of messages within messages.
@@ -196,6 +203,8 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a copy of a store is waited for; it is made to its end all the same.
 pub const BACKUP_TIMEOUT: Duration = CALL_TIMEOUT;
+/// How long an operator waits for a node that answers after its next round.
+pub const OPERATOR_TIMEOUT: Duration = CALL_TIMEOUT;
 /// Deadline of a read.
 pub const READ_DEADLINE: Duration = Duration::from_secs(5);
 /// Deadline of a call that waits for a block, prepares included.

@@ -158,6 +158,17 @@ rows! {
     "dovetail.v1.NodeService":
         GetNode EVERYBODY,
         Backup OPERATOR;
+    "dovetail.v1.OperatorService":
+        ListWays EVERYBODY,
+        ListLetters EVERYBODY,
+        GetLetter EVERYBODY,
+        ExplainMessage EVERYBODY,
+        RetryLetter OPERATOR,
+        RefundLetter OPERATOR,
+        DropLetter OPERATOR,
+        PauseWay OPERATOR,
+        ResumeWay OPERATOR,
+        RescanBlocks OPERATOR;
     "grpc.reflection.v1.ServerReflection":
         ServerReflectionInfo EVERYBODY;
     "grpc.reflection.v1alpha.ServerReflection":
@@ -221,6 +232,7 @@ mod tests {
             ("ShardService", "GetOutbox GetReceipt GetMessage GetSighting"),
             ("CoordinatorService", "WatchTransaction GetTransaction GetNetwork"),
             ("RelayService", "TraceMessage ListRoutes ListDeadLetters"),
+            ("OperatorService", "ListWays ListLetters GetLetter ExplainMessage"),
         ];
         let writes: [(&str, &str, &[Role]); 8] = [
             ("ParticipantService", "Prepare", &[Role::Coordinator]),
@@ -236,7 +248,11 @@ mod tests {
                 &[Role::Coordinator, Role::Operator],
             ),
         ];
-        let operators = [("RelayService", "RetryDeadLetter PauseRoute ResumeRoute"), ("NodeService", "Backup")];
+        let operators = [
+            ("RelayService", "RetryDeadLetter PauseRoute ResumeRoute"),
+            ("OperatorService", "RetryLetter RefundLetter DropLetter PauseWay ResumeWay RescanBlocks"),
+            ("NodeService", "Backup"),
+        ];
         let mut looked = 2; // reflection
         for (service, methods) in reads {
             for method in methods.split(' ') {

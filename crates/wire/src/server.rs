@@ -40,14 +40,16 @@ pub(crate) use seats::{Dismissal, InWork, Seat};
 use crate::coordinator::{CoordinatorApi, CoordinatorServer};
 use crate::limits::{
     CALL_TIMEOUT, CONNECTION_AGE_MAX, CONNECTION_WINDOW_BYTES, COORDINATOR_MESSAGE_BYTES_MAX, DRAIN_TIMEOUT,
-    HEADER_LIST_BYTES_MAX, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, NODE_MESSAGE_BYTES_MAX,
+    HEADER_LIST_BYTES_MAX, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, NODE_MESSAGE_BYTES_MAX, OPERATOR_MESSAGE_BYTES_MAX,
     PARTICIPANT_MESSAGE_BYTES_MAX, PENDING_RESETS_COUNT_MAX, RELAY_MESSAGE_BYTES_MAX, SHARD_MESSAGE_BYTES_MAX,
     STREAM_WINDOW_BYTES, STREAMS_COUNT_MAX,
 };
 use crate::node::{NodeApi, NodeServer};
+use crate::operator::{OperatorApi, OperatorServer};
 use crate::participant::{ParticipantApi, ParticipantServer};
 use crate::proto::v1::coordinator_service_server::CoordinatorServiceServer;
 use crate::proto::v1::node_service_server::NodeServiceServer;
+use crate::proto::v1::operator_service_server::OperatorServiceServer;
 use crate::proto::v1::participant_service_server::ParticipantServiceServer;
 use crate::proto::v1::relay_service_server::RelayServiceServer;
 use crate::proto::v1::shard_service_server::ShardServiceServer;
@@ -199,6 +201,12 @@ impl ServerBuilder {
     #[must_use]
     pub fn node<A: NodeApi>(self, api: Arc<A>) -> Self {
         add!(self, NodeServiceServer, NodeServer::new(api), NODE_MESSAGE_BYTES_MAX)
+    }
+
+    /// Serves `OperatorService` by `api`.
+    #[must_use]
+    pub fn operator<A: OperatorApi>(self, api: Arc<A>) -> Self {
+        add!(self, OperatorServiceServer, OperatorServer::new(api), OPERATOR_MESSAGE_BYTES_MAX)
     }
 
     /// What tells `grpc.health.v1.Health` how the process is. Services serve from the start; a host that is not ready

@@ -31,7 +31,9 @@ use wire::coordinator::{
     BundleAccepted, CoordinatorApi, CoordinatorClient, LifeEvent, LifeStage, Network, ShardInfo, Submission,
     SubmissionId,
 };
+use wire::hops::{Hop, Sight, Standing, Step};
 use wire::limits::{PREPARED_BYTES_MAX, PREPARES_COUNT_MAX};
+use wire::operator::{Letter, OperatorApi, OperatorClient, Way};
 use wire::participant::{AbortRequest, Answers, DecisionClaim, ParticipantApi, ParticipantClient, Prepare, VoteAnswer};
 use wire::proto::v1;
 use wire::relay::{DeadLetter, RelayApi, RelayClient, Route, RouteKey, Taken, Trace, TraceEvent, TraceStage};
@@ -391,6 +393,90 @@ fn trace() -> Trace {
     Trace { message: message(), events: vec![event] }
 }
 
+fn way() -> Way {
+    Way {
+        name: "in".into(),
+        ends: "chain 31337 to every shard".into(),
+        paused: Some("a drill".into()),
+        waiting_count: 3,
+        oldest: Millis(1_500),
+        done_count: 4,
+        moved: Some(Millis(0)),
+        letters_count: 1,
+        trouble: "fund it".into(),
+    }
+}
+
+fn letter(seed: u64) -> Letter {
+    let id = B256::from(U256::from(seed));
+    let (message, proof) = (vec![1; 80], vec![2; 90]);
+    Letter { id, way: "out".into(), tries_count: 3, why: "it reverted".into(), message, proof }
+}
+
+fn sight() -> Sight {
+    let hop = |(step, state), transaction, block| Hop { step, state, transaction, block, block_hash: transaction };
+    let hash = B256::repeat_byte(5);
+    let hops = vec![
+        hop((Step::Dispatched, Standing::Final), None, Some(0)),
+        hop((Step::Processed, Standing::Reverted), Some(hash), Some(7)),
+        hop((Step::Processed, Standing::Mined), Some(hash), Some(8)),
+        hop((Step::Answered, Standing::UnderWay), Some(hash), None),
+    ];
+    Sight { chain_id: 31_337, hops, why: Some("it waits".into()) }
+}
+
+impl OperatorApi for Everything {
+    async fn ways(&self) -> Result<Vec<Way>, Rejection> {
+        Ok(vec![way(), Way { name: "0-1".into(), paused: None, moved: None, ..way() }])
+    }
+
+    async fn letters(&self, after: Option<B256>, count_max: usize) -> Result<Vec<Letter>, Rejection> {
+        let after = after.map_or(0, |id| U256::from_be_bytes(id.0).to::<u64>());
+        let bare = |seed| Letter { message: Vec::new(), proof: Vec::new(), ..letter(seed) };
+        Ok((after + 1..=300).take(count_max).map(bare).collect())
+    }
+
+    async fn letter(&self, id: B256) -> Result<Letter, Rejection> {
+        if id == letter(1).id {
+            Ok(letter(1))
+        } else {
+            Err(Rejection::new(Reason::NotFound, "there is no such letter"))
+        }
+    }
+
+    async fn retry(&self, id: B256, gas_min: u64) -> Result<(), Rejection> {
+        assert_eq!((id, gas_min), (letter(1).id, 70_000));
+        Ok(())
+    }
+
+    async fn refund(&self, _: B256) -> Result<(), Rejection> {
+        Err(Rejection::new(Reason::Unsupported, "the mailbox there keeps no deadline"))
+    }
+
+    async fn drop_letter(&self, id: B256, reason: String) -> Result<(), Rejection> {
+        assert_eq!((id, reason.as_str()), (letter(1).id, "its contract is broken"));
+        Ok(())
+    }
+
+    async fn pause(&self, way: String, reason: String) -> Result<(), Rejection> {
+        assert_eq!((way.as_str(), reason.as_str()), ("in", "a drill"));
+        Ok(())
+    }
+
+    async fn resume(&self, way: String) -> Result<(), Rejection> {
+        Err(Rejection::new(Reason::NoRoute, format!("there is no way {way:?} here")))
+    }
+
+    async fn rescan(&self, way: String, from: u64, to: u64) -> Result<(), Rejection> {
+        assert_eq!((way.as_str(), from, to), ("in", 5, 7));
+        Ok(())
+    }
+
+    async fn explain(&self, _: B256) -> Result<Sight, Rejection> {
+        Ok(sight())
+    }
+}
+
 impl RelayApi for Everything {
     async fn submit_receipts(&self, receipts: Vec<Receipt>) -> Result<Answers<Taken>, Rejection> {
         Ok(receipts.iter().map(|_| Ok(Taken { message: message().id(), novelty: Novelty::Already })).collect())
@@ -438,8 +524,12 @@ async fn serve_for(settings: ServerSettings, connections_count_max: usize) -> Ru
     let endpoint = format!("{scheme}://{}", listener.address());
     let api = Arc::new(Everything);
     let builder = ServerBuilder::new(settings).unwrap();
-    let builder =
-        builder.participant(Arc::clone(&api)).shard(Arc::clone(&api)).coordinator(Arc::clone(&api)).relay(api);
+    let builder = builder
+        .participant(Arc::clone(&api))
+        .shard(Arc::clone(&api))
+        .coordinator(Arc::clone(&api))
+        .relay(Arc::clone(&api))
+        .operator(api);
     let (shutdown, signal) = oneshot::channel();
     let served = tokio::spawn(async move {
         let signal = async {
@@ -594,6 +684,27 @@ async fn a_relay_answers_every_call() {
     client.resume(ROUTE).await.unwrap();
     let nowhere = RouteKey { source: 9, destination: 9 };
     assert_eq!(client.pause(nowhere).await.unwrap_err().reason, Reason::NoRoute);
+}
+
+#[tokio::test]
+async fn an_operators_node_answers_every_call_and_refuses_in_words() {
+    let server = serve(ServerSettings::default()).await;
+    let client = OperatorClient::new(&connect(&server));
+    assert_eq!(client.ways().await.unwrap(), [way(), Way { name: "0-1".into(), paused: None, moved: None, ..way() }]);
+    let letters = client.letters().await.unwrap();
+    assert!(letters.iter().map(|letter| letter.id).eq((1..=300).map(|seed| letter(seed).id)), "page after page");
+    assert_eq!(client.letter(letter(1).id).await.unwrap(), letter(1));
+    assert_eq!(client.letter(letter(2).id).await.unwrap_err().reason, Reason::NotFound);
+    client.retry(letter(1).id, 70_000).await.unwrap();
+    client.drop_letter(letter(1).id, "its contract is broken".into()).await.unwrap();
+    client.pause("in".into(), "a drill".into()).await.unwrap();
+    client.rescan("in".into(), 5, 7).await.unwrap();
+    assert_eq!(client.explain(letter(1).id).await.unwrap(), sight());
+    let said = |refused: Result<(), Rejection>| refused.unwrap_err().to_string();
+    assert!(said(client.refund(letter(1).id).await).contains("keeps no deadline"));
+    assert!(said(client.resume("up".into()).await).contains("there is no way \"up\""));
+    assert!(said(client.drop_letter(letter(1).id, "  ".into()).await).contains("for a reason"));
+    assert!(said(client.rescan("in".into(), 7, 5).await).contains("is after block 5"));
 }
 
 #[tokio::test]

@@ -31,8 +31,8 @@ pub(crate) enum Ask {
     Retry { id: B256, gas: u64 },
     /// Give a letter up.
     Drop { id: B256, reason: String },
-    /// Look again at these foreign blocks, both included.
-    Rescan { from: u64, to: u64 },
+    /// Hear again of these foreign blocks, or of these places in shards' trees, both included, which are `way`'s.
+    Rescan { way: Direction, from: u64, to: u64 },
     /// Why has this message not arrived?
     Why(B256),
     /// Which transactions there are for it there?

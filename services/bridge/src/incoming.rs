@@ -334,6 +334,7 @@ impl Incoming {
                 Ok(letter) => serde_json::json!(letter),
                 Err(error) => serde_json::json!({ "error": error.to_string() }),
             },
+            Ask::Rescan { way: Direction::Out, .. } => serde_json::Value::Null,
             Ask::Rescan { from, .. } => {
                 for heard in self.heard.values_mut() {
                     *heard = (*heard).min(from.saturating_sub(1));
@@ -354,7 +355,9 @@ impl Incoming {
             return serde_json::json!({ "error": "the letter's proof is no receipt" });
         };
         match self.hand_in(vec![receipt], false).await {
-            Ok(_) if self.letters.get(id) == Some(&letter) => serde_json::json!({ "refused again": letter.why }),
+            Ok(_) if self.letters.get(id) == Some(&letter) => {
+                serde_json::json!({ "error": format!("it is refused again: {}", letter.why) })
+            }
             Ok(_) => serde_json::json!({ "retried": id }),
             Err((_, said)) => serde_json::json!({ "error": said }),
         }
@@ -427,7 +430,102 @@ fn is_for_good(rejection: &Rejection) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proof::Processed;
+    use alloy_primitives::{Address, U256};
+    use host::network::Genesis;
+    use primitives::Time;
+    use proof::{Message, Processed, SecretKey, domain_of};
+
+    fn key(seed: u8) -> SecretKey {
+        SecretKey::from_bytes(&[seed; 32]).unwrap()
+    }
+
+    /// One shard that nobody answers for, and a route of two attestors.
+    fn network() -> Network {
+        let text = |seed| key(seed).public().to_string();
+        let file = serde_json::json!({
+            "network": 77,
+            "genesis_ms": 0,
+            "slot_ms": 500,
+            "base_fee_wei": 7,
+            "gas_limit": 30_000_000,
+            "beneficiary": Address::ZERO,
+            "fork": "osaka",
+            "environments": "slots",
+            "placement_version": 1,
+            "shards": [{ "shard": 0, "endpoint": "http://127.0.0.1:1", "epoch": 1, "validators": [text(7)] }],
+            "routes": [{
+                "domain": 900,
+                "chain_id": 900,
+                "mailbox": Address::repeat_byte(0x11),
+                "gas_limit": 100_000,
+                "window_ms": 3_600_000,
+                "attestors": [text(1), text(2)],
+                "threshold": 2,
+            }],
+        });
+        Network::new(&serde_json::from_value(file).unwrap(), Genesis::default()).unwrap()
+    }
+
+    fn letter(network: &Network, signers: &[u8]) -> Letter {
+        let message = Message {
+            nonce: 0,
+            origin: 900,
+            sender: B256::repeat_byte(1),
+            destination: domain_of(network.params.network, ShardId(0)),
+            recipient: B256::repeat_byte(2),
+            body: vec![7; 5],
+            gas_limit: 0,
+            deadline: Time(0),
+            value: U256::ZERO,
+        };
+        let route = network.route(900).unwrap();
+        let digest = route.digest(network.params.network, Some(&network.genesis_digest));
+        let (leaf, head) = (message.packed(), (5, B256::repeat_byte(5), Time(1_000)));
+        let (block, tree) = ForeignBlock::new(digest, 900, head, std::slice::from_ref(&leaf));
+        let sign = |seed: &u8| {
+            let word = Attestation::sign(block.clone(), &key(*seed));
+            (route.place_of(&word.attestor).unwrap_or(1) as u16, word.signature)
+        };
+        let mut signatures: Vec<_> = signers.iter().map(sign).collect();
+        signatures.sort_by_key(|(place, _)| *place);
+        let receipt = ForeignReceipt { leaf: leaf.clone(), index: 0, path: tree.prove(0).unwrap(), block, signatures };
+        Letter {
+            id: message.v3_id(),
+            direction: Direction::In,
+            shard: 0,
+            index: 0,
+            message: leaf.into(),
+            proof: receipt.to_bytes().into(),
+            why: "it was refused".to_owned(),
+            tries: 1,
+        }
+    }
+
+    #[tokio::test]
+    async fn crosscurve_lifi_a_letter_that_an_operator_retries_passes_the_verifier_like_any_other() {
+        let (dir, network) = (tempfile::tempdir().unwrap(), network());
+        let route = network.route(900).unwrap().clone();
+        let nowhere = wire::client::ClientSettings::plain("http://127.0.0.1:1");
+        let shard = ShardClient::new(wire::client::Connection::open(&nowhere).unwrap());
+        let (shards, nobody) = ([(ShardId(0), shard)].into(), Attestors::new(Vec::new()));
+        let mut incoming = Incoming::open(network.clone(), route, shards, nobody, dir.path()).unwrap();
+        // Signed by who is no attestor, by too few, or bent where it lay.
+        let sound = letter(&network, &[1, 2]);
+        let mut bent = sound.clone();
+        let mut proof = bent.proof.to_vec();
+        proof[20] ^= 1;
+        bent.proof = proof.into();
+        for forged in [letter(&network, &[1, 9]), letter(&network, &[1]), bent] {
+            incoming.letters.keep(forged.clone()).unwrap();
+            let said = incoming.obey(&Ask::Retry { id: forged.id, gas: 0 }).await;
+            assert!(said["error"].as_str().unwrap().contains("refused again"), "{said}");
+            assert_eq!(incoming.letters.get(forged.id), Some(&forged), "it stays, for a person");
+        }
+        // What is sound goes on to its shard, which here nobody answers for.
+        incoming.letters.keep(sound.clone()).unwrap();
+        let said = incoming.obey(&Ask::Retry { id: sound.id, gas: 0 }).await;
+        assert!(said["error"].as_str().unwrap().starts_with("shard 0: "), "{said}");
+    }
 
     #[test]
     fn an_end_that_its_shard_took_and_forgot_holds_up_no_block() {

@@ -23,6 +23,16 @@ pub(crate) enum Direction {
     Out,
 }
 
+impl Direction {
+    /// The name of the way, as operators and metrics have it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::In => "in",
+            Self::Out => "out",
+        }
+    }
+}
+
 /// A message that is no longer tried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Letter {

@@ -34,18 +34,17 @@ use alloy_primitives::B256;
 use alloy_signer_local::PrivateKeySigner;
 use attestor::{Attestor, Keys, LookError};
 use attestors::Attestors;
-use axum::Router;
 use carrier::Carrier;
 use chains::endpoint::{Endpoint, EndpointError};
 use chains::evm::EvmChain;
 use chains::submitter::{Submitter, SubmitterSettings};
 use desk::Desk;
 use host::network::{Network, NetworkError};
-use host::{Health, Process, ProcessError, Security, State, keys};
+use host::{Health, Process, ProcessError, Security, State, TlsSettings, keys};
 use incoming::Incoming;
 use letters::Direction;
 use metrics::Metrics;
-use operator::About;
+use operator::{About, Office};
 use outgoing::{Outgoing, Validators};
 use primitives::ShardId;
 use proof::Route;
@@ -53,8 +52,9 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
-use wire::server::{Listener, serve_http};
+use wire::server::{Listener, ServerBuilder, serve_http};
 use wire::shard::ShardClient;
 
 /// Between two looks of an attestor, and two rounds of a carrier.
@@ -119,13 +119,14 @@ pub async fn run_attestor(config: &Path) -> Result<(), Error> {
     let endpoints = settings.endpoints.iter().map(|url| Endpoint::new(url)).collect::<Result<_, _>>()?;
     let terms = route.terms();
     let chain = EvmChain::new(terms.chain_id, terms.mailbox, settings.finality, endpoints, settings.agree);
-    let security = Security::open(settings.tls.as_ref(), settings.insecure, &network)?;
+    let security = security(settings.tls.as_ref(), settings.insecure, &network, settings.operator_listen)?;
     process.watch(&security, vec![security.roles_of(&settings.network, &network)])?;
     let shards = shards(&network, &security)?;
     let opened = Attestor::open(network, settings.domain, chain, keys, &settings.data, settings.from_block)?;
     let mut attestor = opened.ok_or(Error::NoRoute(settings.domain))?;
     let desk = Desk::open(&settings.data.join("paused.json"))?;
-    serve_operator(settings.operator_listen, operator::attestors_router(desk.clone(), about(&route)), &process).await?;
+    let office = Office { desk: desk.clone(), about: about(&route), words: Some(attestor.words()) };
+    serve_operator(settings.operator_listen, office, (&security, &process)).await?;
     let listener = Listener::bind_for(settings.listen, READERS_COUNT_MAX).await?;
     let hops = hops::attestors_router(attestor.words(), route.terms().chain_id);
     let router = api::router(attestor.words()).merge(hops);
@@ -166,8 +167,8 @@ pub async fn run_carrier(config: &Path) -> Result<(), Error> {
     refuse(lint::carrier(&settings, &route))?;
     let metrics = Metrics::default();
     let process = Process::start_with(settings.metrics_listen, |registry| metrics.register(registry)).await?;
-    let desk = desk(&settings, &route, &process).await?;
-    let security = Security::open(settings.tls.as_ref(), settings.insecure, &network)?;
+    let security = security(settings.tls.as_ref(), settings.insecure, &network, settings.operator_listen)?;
+    let desk = desk(&settings, &route, (&security, &process)).await?;
     process.watch(&security, vec![security.roles_of(&settings.network, &network)])?;
     let shards = shards(&network, &security)?;
     let carrier = carrier(settings, network, route, shards, (desk, metrics, process.health.clone()))?;
@@ -181,10 +182,15 @@ pub async fn run_carrier(config: &Path) -> Result<(), Error> {
 }
 
 /// The desk of a carrier, served to its operator and to explorers if its settings say where.
-async fn desk(settings: &CarrierSettings, route: &Route, process: &Process) -> Result<Desk, Error> {
+async fn desk(
+    settings: &CarrierSettings,
+    route: &Route,
+    (security, process): (&Security, &Process),
+) -> Result<Desk, Error> {
     std::fs::create_dir_all(&settings.data)?;
     let desk = Desk::open(&settings.data.join("paused.json"))?;
-    serve_operator(settings.operator_listen, operator::router(desk.clone(), about(route)), process).await?;
+    let office = Office { desk: desk.clone(), about: about(route), words: None };
+    serve_operator(settings.operator_listen, office, (security, process)).await?;
     if let Some(address) = settings.listen {
         let listener = Listener::bind_for(address, READERS_COUNT_MAX).await?;
         let router = hops::carriers_router(desk.clone(), route.terms().chain_id);
@@ -193,10 +199,26 @@ async fn desk(settings: &CarrierSettings, route: &Route, process: &Process) -> R
     Ok(desk)
 }
 
-async fn serve_operator(at: Option<SocketAddr>, router: Router, process: &Process) -> Result<(), Error> {
+/// What guards this node's calls, and its operator's port if it has one.
+fn security(
+    tls: Option<&TlsSettings>,
+    is_insecure: bool,
+    network: &Network,
+    operator_listen: Option<SocketAddr>,
+) -> Result<Security, Error> {
+    let security = Security::open(tls, is_insecure, network)?;
+    Ok(operator_listen.map_or(Ok(security.clone()), |listen| security.listening(listen))?)
+}
+
+async fn serve_operator(
+    at: Option<SocketAddr>,
+    office: Office,
+    (security, process): (&Security, &Process),
+) -> Result<(), Error> {
     if let Some(address) = at {
         let listener = Listener::bind_for(address, OPERATORS_COUNT_MAX).await?;
-        process.tasks.spawn("operator", serve_http(listener, router, process.stop.clone().cancelled_owned()));
+        let server = ServerBuilder::new(security.server())?.operator(Arc::new(office));
+        process.tasks.try_spawn("operator", server.serve(listener, process.stop.clone().cancelled_owned()));
     }
     Ok(())
 }

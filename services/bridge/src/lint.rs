@@ -7,7 +7,7 @@ use crate::settings::{AttestorSettings, CarrierSettings};
 use chains::chain::Finality;
 use proof::Route;
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// How long a foreign block takes at most, as far as a window is compared with a finality policy, in milliseconds.
 const BLOCK_MS_MAX: u64 = 15_000;
@@ -37,7 +37,7 @@ pub fn attestor(settings: &AttestorSettings, route: &Route) -> Vec<String> {
         Finality::Depth { blocks } => blocks,
         Finality::Finalized => FINALIZED_BLOCKS_COUNT,
     };
-    faults.extend(operator(settings.operator_listen));
+    faults.extend(operator(settings.operator_listen, settings.tls.is_some() || settings.insecure));
     let (window, needed) = (route.terms().window.0, blocks.saturating_mul(BLOCK_MS_MAX));
     if window <= needed {
         faults.push(format!("the route's window of {window} ms is over before a block is final ({needed} ms)"));
@@ -66,24 +66,48 @@ pub fn carrier(settings: &CarrierSettings, route: &Route) -> Vec<String> {
     if settings.attestors.len() < needed {
         faults.push(format!("{} attestors are read where {needed} have to say the same", settings.attestors.len()));
     }
-    faults.extend(operator(settings.operator_listen));
+    let mut hosts = BTreeSet::new();
+    for url in &settings.attestors {
+        let host = host(url);
+        if !is_here(&host) && !hosts.insert(host.clone()) {
+            faults.push(format!("two attestors are on one host, {host}: whoever has it has both their keys"));
+        }
+    }
+    faults.extend(operator(settings.operator_listen, settings.tls.is_some() || settings.insecure));
     if settings.fee_gwei_max == 0 {
         faults.push("`fee_gwei_max` is 0: nothing would ever be delivered".to_owned());
     }
     faults
 }
 
-/// Whoever reaches the operator's address can pause the route.
-fn operator(listen: Option<SocketAddr>) -> Option<String> {
-    let address = listen.filter(|address| !address.ip().is_loopback())?;
-    Some(format!("`operator_listen` is {address}: whoever reaches it can pause the route (only a loopback address)"))
+/// In plain text whoever reads along knows how to pause the route.
+fn operator(listen: Option<SocketAddr>, is_guarded: bool) -> Option<String> {
+    let address = listen.filter(|address| !is_guarded && !address.ip().is_loopback())?;
+    Some(format!("`operator_listen` is {address}, in plain text: a loopback address, or certificates under `tls`"))
+}
+
+/// Host and port of a URL, as far as it has them.
+fn authority(url: &str) -> String {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    authority.rsplit('@').next().unwrap_or_default().to_ascii_lowercase()
+}
+
+/// The host of a URL.
+fn host(url: &str) -> String {
+    let authority = authority(url);
+    authority.rsplit_once(':').map_or(authority.clone(), |(host, _)| host.to_owned())
+}
+
+/// Whether it is this very machine, where a whole network is tried out.
+fn is_here(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// Who runs an endpoint, as far as its URL says: the last two labels of its host, or host and port where that is an address.
 fn provider(url: &str) -> String {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    let authority = authority.rsplit('@').next().unwrap_or_default().to_ascii_lowercase();
+    let authority = authority(url);
     let host = authority.split(':').next().unwrap_or_default();
     if host == "localhost" || host.chars().all(|char| char.is_ascii_digit() || char == '.') {
         return authority;
@@ -175,6 +199,26 @@ mod tests {
             let found = attestor(&settings, &route());
             assert!(found.iter().any(|fault| fault.contains(said)), "{said}: {found:?}");
         }
+    }
+
+    #[test]
+    fn ronin_2022_harmony_orbit_two_attestors_on_one_host_are_refused() {
+        let with = |attestors: [&str; 3]| {
+            let attestors = attestors.map(Into::into).to_vec();
+            carrier(&CarrierSettings { attestors, ..carrying() }, &route())
+        };
+        for one in ["http://10.0.0.1:7500", "http://user@10.0.0.1:7500/", "https://10.0.0.1"] {
+            let faults = with(["http://10.0.0.1:7400", "http://10.0.0.2:7400", one]);
+            assert!(faults.iter().any(|fault| fault.contains("on one host, 10.0.0.1")), "{one}: {faults:?}");
+        }
+        let faults = with(["http://a.example:7400", "http://A.example:7401", "http://b.example:7400"]);
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert_eq!(with(["http://10.0.0.1:7400", "http://10.0.0.2:7400", "http://[2001:db8::1]:7400"]), [""; 0]);
+        assert_eq!(
+            with(["http://127.0.0.1:1", "http://127.0.0.1:2", "http://[::1]:3"]),
+            [""; 0],
+            "a network tried out"
+        );
     }
 
     #[test]

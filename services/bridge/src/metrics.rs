@@ -37,12 +37,7 @@ impl Metrics {
 
     /// How a direction stands.
     pub(crate) fn set(&self, direction: Direction, standing: &Standing, is_paused: bool) {
-        let label = Label {
-            direction: match direction {
-                Direction::In => "in",
-                Direction::Out => "out",
-            },
-        };
+        let label = Label { direction: direction.name() };
         let set = |gauge: &Family<Label, Gauge>, value: u64| {
             gauge.get_or_create(&label).set(i64::try_from(value).unwrap_or(i64::MAX));
         };

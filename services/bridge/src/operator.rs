@@ -1,89 +1,38 @@
-//! Where an operator asks a carrier or an attestor and tells it what to do: HTTP and JSON, on a loopback port of its own. `dovetail bridge` speaks it.
+//! `OperatorService` of a bridge's nodes: what an operator asks a carrier or an attestor, on a gRPC port of its own. `dovetail bridge`
+//! calls it.
 //!
-//! Promise: an answer that something is so comes after it is on the disk. Knows no keys and no passwords: `lint` refuses any
-//! address but one of the loopback.
+//! Promise: an answer that something is so comes after it is on the disk.
 
 use crate::desk::{Ask, Desk};
-use crate::letters::Direction;
-use alloy_primitives::B256;
-use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use crate::letters::{self, Direction};
+use crate::words::Words;
+use alloy_primitives::{Address, B256};
+use primitives::Millis;
+use serde_json::Value;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use wire::hops::Sight;
+use wire::operator::{Letter, OperatorApi, Way};
+use wire::{Reason, Rejection};
 
-/// How long a half may take until its next round.
-const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
+/// How long a half may take until its next round; less than a call may.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(50);
 
 /// What a node says of itself beside how it stands.
 #[derive(Debug, Clone)]
 pub(crate) struct About {
     pub(crate) domain: u32,
     pub(crate) chain_id: u64,
-    pub(crate) mailbox: alloy_primitives::Address,
+    pub(crate) mailbox: Address,
 }
 
-#[derive(Clone)]
-struct Shared {
-    desk: Desk,
-    about: About,
-}
-
-#[derive(Deserialize)]
-struct Reason {
-    #[serde(default)]
-    reason: String,
-}
-
-#[derive(Deserialize)]
-struct Gas {
-    #[serde(default)]
-    gas: u64,
-}
-
-#[derive(Deserialize)]
-struct Range {
-    from: u64,
-    to: u64,
-}
-
-/// Serves `desk`.
-pub(crate) fn router(desk: Desk, about: About) -> Router {
-    Router::new()
-        .route("/routes", get(routes))
-        .route("/dead-letters", get(letters))
-        .route("/dead-letters/{id}", get(letter))
-        .route("/dead-letters/{id}/retry", post(retry))
-        .route("/dead-letters/{id}/drop", post(drop_letter))
-        .route("/dead-letters/{id}/refund", post(refund))
-        .route("/pause/{direction}", post(pause))
-        .route("/resume/{direction}", post(resume))
-        .route("/rescan", post(rescan))
-        .route("/why/{id}", get(why))
-        .with_state(Shared { desk, about })
-}
-
-/// The same for an attestor, which has no letters and looks for itself.
-pub(crate) fn attestors_router(desk: Desk, about: About) -> Router {
-    Router::new()
-        .route("/routes", get(routes))
-        .route("/pause/{direction}", post(pause))
-        .route("/resume/{direction}", post(resume))
-        .with_state(Shared { desk, about })
-}
-
-async fn routes(State(shared): State<Shared>) -> Json<Value> {
-    let About { domain, chain_id, mailbox } = &shared.about;
-    let way = |direction| {
-        let standing = shared.desk.standing(direction);
-        let complaint = standing.complaint();
-        json!({ "paused": shared.desk.paused(direction), "standing": standing, "complaint": complaint })
-    };
-    let (inward, outward) = (way(Direction::In), way(Direction::Out));
-    Json(json!({ "domain": domain, "chain_id": chain_id, "mailbox": mailbox, "in": inward, "out": outward }))
+/// Where an operator is heard.
+#[derive(Debug)]
+pub(crate) struct Office {
+    pub(crate) desk: Desk,
+    pub(crate) about: About,
+    /// What an attestor read. A carrier has none, and letters.
+    pub(crate) words: Option<Arc<Mutex<Words>>>,
 }
 
 /// What both halves answer, the way out first; none if one has no round `within` that.
@@ -96,79 +45,156 @@ pub(crate) async fn ask_both(desk: &Desk, ask: &Ask, within: Duration) -> Option
     Some([outward?, inward?])
 }
 
-/// The one answer that is one.
-async fn answer(desk: &Desk, ask: Ask, missing: &str) -> Response {
-    let Some(answers) = ask_both(desk, &ask, ANSWER_TIMEOUT).await else {
-        return (StatusCode::SERVICE_UNAVAILABLE, "no round came to its end in time\n").into_response();
-    };
-    match answers.into_iter().find(|answer| !answer.is_null()) {
-        Some(answer) if answer.get("error").is_some() => (StatusCode::CONFLICT, Json(answer)).into_response(),
-        Some(answer) => Json(answer).into_response(),
-        None => (StatusCode::NOT_FOUND, format!("{missing}\n")).into_response(),
+impl OperatorApi for Office {
+    async fn ways(&self) -> Result<Vec<Way>, Rejection> {
+        Ok([Direction::In, Direction::Out].map(|direction| self.stands(direction)).into())
+    }
+
+    async fn letters(&self, after: Option<B256>, count_max: usize) -> Result<Vec<Letter>, Rejection> {
+        let [outward, inward] = self.ask(&Ask::Letters).await?;
+        let mut all = Vec::new();
+        for half in [outward, inward] {
+            all.extend(read::<Vec<letters::Letter>>(half)?);
+        }
+        all.retain(|letter| after.is_none_or(|after| letter.id > after));
+        all.sort_unstable_by_key(|letter| letter.id);
+        let bare = |letter| Letter { message: Vec::new(), proof: Vec::new(), ..told(letter) };
+        Ok(all.into_iter().take(count_max).map(bare).collect())
+    }
+
+    async fn letter(&self, id: B256) -> Result<Letter, Rejection> {
+        self.answer(&Ask::Letter(id)).await?.map(read::<letters::Letter>).ok_or_else(|| no_letter(id))?.map(told)
+    }
+
+    async fn retry(&self, id: B256, gas_min: u64) -> Result<(), Rejection> {
+        self.answer(&Ask::Retry { id, gas: gas_min }).await?.map(drop).ok_or_else(|| no_letter(id))
+    }
+
+    /// Nobody can: Hyperlane's mailbox keeps no deadline, so what was not processed may still be.
+    async fn refund(&self, id: B256) -> Result<(), Rejection> {
+        let letter = self.letter(id).await?;
+        let why = if letter.way == "in" {
+            "its shard tells its sender there how it ended once it has taken it, and the sender gives back what it locked: retry it"
+        } else {
+            "the mailbox there keeps no deadline, so whoever has its checkpoint may have it processed at any time, and a refund would pay \
+             twice. A recipient that keeps a deadline itself (contracts/src/Vault.sol) sends it back by a message of its own: retry it, and \
+             that comes"
+        };
+        Err(Rejection::new(Reason::Unsupported, format!("{id} is not given back: {why}")))
+    }
+
+    async fn drop_letter(&self, id: B256, reason: String) -> Result<(), Rejection> {
+        self.answer(&Ask::Drop { id, reason }).await?.map(drop).ok_or_else(|| no_letter(id))
+    }
+
+    async fn pause(&self, way: String, reason: String) -> Result<(), Rejection> {
+        let reason = if reason.is_empty() { "by an operator".to_owned() } else { reason };
+        self.set_paused(direction(&way)?, Some(reason))
+    }
+
+    async fn resume(&self, way: String) -> Result<(), Rejection> {
+        self.set_paused(direction(&way)?, None)
+    }
+
+    async fn rescan(&self, way: String, from: u64, to: u64) -> Result<(), Rejection> {
+        let way = direction(&way)?;
+        self.answer(&Ask::Rescan { way, from, to }).await.map(drop)
+    }
+
+    async fn explain(&self, id: B256) -> Result<Sight, Rejection> {
+        let chain_id = self.about.chain_id;
+        if let Some(words) = &self.words {
+            let hops = words.lock().unwrap_or_else(PoisonError::into_inner).hops(id);
+            let unknown = || Rejection::new(Reason::NotFound, format!("this attestor read nothing of message {id}"));
+            return if hops.is_empty() { Err(unknown()) } else { Ok(Sight { chain_id, hops, why: None }) };
+        }
+        let mut sight = Sight { chain_id, ..Sight::default() };
+        for half in self.ask(&Ask::Hops(id)).await? {
+            let half: Sight = read(half)?;
+            sight.hops.extend(half.hops);
+            sight.why = sight.why.or(half.why);
+        }
+        if sight.why.is_none() {
+            sight.why = self.answer(&Ask::Why(id)).await?.map(read).transpose()?;
+        }
+        let unknown = "nobody here has heard of it: no attestor told this carrier, and no shard knows the id";
+        if sight.why.is_none() && sight.hops.is_empty() {
+            return Err(Rejection::new(Reason::NotFound, format!("{id}: {unknown}")));
+        }
+        Ok(sight)
     }
 }
 
-async fn letters(State(shared): State<Shared>) -> Response {
-    let Some(answers) = ask_both(&shared.desk, &Ask::Letters, ANSWER_TIMEOUT).await else {
-        return (StatusCode::SERVICE_UNAVAILABLE, "no round came to its end in time\n").into_response();
-    };
-    let all: Vec<Value> = answers.into_iter().filter_map(|answer| answer.as_array().cloned()).flatten().collect();
-    Json(all).into_response()
-}
-
-async fn letter(State(shared): State<Shared>, Path(id): Path<B256>) -> Response {
-    answer(&shared.desk, Ask::Letter(id), "there is no such letter").await
-}
-
-async fn retry(State(shared): State<Shared>, Path(id): Path<B256>, Query(Gas { gas }): Query<Gas>) -> Response {
-    answer(&shared.desk, Ask::Retry { id, gas }, "there is no such letter").await
-}
-
-async fn drop_letter(State(shared): State<Shared>, Path(id): Path<B256>, Query(query): Query<Reason>) -> Response {
-    if query.reason.trim().is_empty() {
-        return (StatusCode::BAD_REQUEST, "a letter is dropped for a reason: say which\n").into_response();
+impl Office {
+    fn stands(&self, direction: Direction) -> Way {
+        let About { domain, chain_id, mailbox } = &self.about;
+        let there = format!("chain {chain_id} (domain {domain}, mailbox {mailbox})");
+        let standing = self.desk.standing(direction);
+        Way {
+            name: direction.name().to_owned(),
+            ends: match direction {
+                Direction::In => format!("{there} to every shard"),
+                Direction::Out => format!("every shard to {there}"),
+            },
+            paused: self.desk.paused(direction),
+            waiting_count: standing.waiting as u64,
+            oldest: Millis(standing.oldest_s.saturating_mul(1000)),
+            done_count: standing.done,
+            moved: standing.last_done_s.map(|ago| Millis(ago.saturating_mul(1000))),
+            letters_count: standing.letters as u64,
+            trouble: standing.complaint().unwrap_or_default(),
+        }
     }
-    answer(&shared.desk, Ask::Drop { id, reason: query.reason }, "there is no such letter").await
-}
 
-/// Nobody can: Hyperlane's mailbox keeps no deadline, so what was not processed may still be.
-async fn refund(Path(id): Path<B256>) -> Response {
-    let why = format!(
-        "{id} is not given back: the mailbox there keeps no deadline, so whoever has its checkpoint may have it processed at any time, and \
-         a refund would pay twice. A recipient that keeps a deadline itself (contracts/src/Vault.sol) sends it back by a message of its \
-         own: retry, and it comes.\n"
-    );
-    (StatusCode::CONFLICT, why).into_response()
-}
+    fn set_paused(&self, direction: Direction, reason: Option<String>) -> Result<(), Rejection> {
+        let said = reason.clone();
+        self.desk.set_paused(direction, reason).map_err(|error| {
+            Rejection::new(
+                Reason::Internal,
+                format!("the pause is not on the disk, and so nothing has changed: {error}"),
+            )
+        })?;
+        tracing::warn!(way = direction.name(), reason = said, "an operator paused or resumed a way");
+        Ok(())
+    }
 
-async fn pause(
-    State(shared): State<Shared>,
-    Path(direction): Path<Direction>,
-    Query(query): Query<Reason>,
-) -> Response {
-    let reason = if query.reason.is_empty() { "by an operator".to_owned() } else { query.reason };
-    written(shared.desk.set_paused(direction, Some(reason)))
-}
+    async fn ask(&self, ask: &Ask) -> Result<[Value; 2], Rejection> {
+        if self.words.is_some() {
+            return Err(Rejection::new(
+                Reason::Unsupported,
+                "an attestor brings nothing and has no letters: ask a carrier",
+            ));
+        }
+        let late = || Rejection::new(Reason::Unavailable, "no round came to its end in time: ask again");
+        ask_both(&self.desk, ask, ANSWER_TIMEOUT).await.ok_or_else(late)
+    }
 
-async fn resume(State(shared): State<Shared>, Path(direction): Path<Direction>) -> Response {
-    written(shared.desk.set_paused(direction, None))
-}
-
-fn written(result: std::io::Result<()>) -> Response {
-    match result {
-        Ok(()) => StatusCode::NO_CONTENT.into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    /// The one answer that is one, if there is any.
+    async fn answer(&self, ask: &Ask) -> Result<Option<Value>, Rejection> {
+        let answer = self.ask(ask).await?.into_iter().find(|answer| !answer.is_null());
+        match answer.as_ref().and_then(|answer| answer.get("error")) {
+            Some(error) => Err(Rejection::new(Reason::Aborted, error.as_str().unwrap_or_default().to_owned())),
+            None => Ok(answer),
+        }
     }
 }
 
-async fn rescan(State(shared): State<Shared>, Query(Range { from, to }): Query<Range>) -> Response {
-    if from > to {
-        return (StatusCode::BAD_REQUEST, "the first block is after the last\n").into_response();
-    }
-    answer(&shared.desk, Ask::Rescan { from, to }, "there is nothing to look at again").await
+fn read<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, Rejection> {
+    serde_json::from_value(value).map_err(|error| Rejection::new(Reason::Internal, error.to_string()))
 }
 
-async fn why(State(shared): State<Shared>, Path(id): Path<B256>) -> Response {
-    let unknown = "nobody here has heard of it: no attestor told this carrier, and no shard knows the id";
-    answer(&shared.desk, Ask::Why(id), unknown).await
+fn no_letter(id: B256) -> Rejection {
+    Rejection::new(Reason::NotFound, format!("there is no letter {id}"))
+}
+
+fn direction(way: &str) -> Result<Direction, Rejection> {
+    let none =
+        || Rejection::new(Reason::NoRoute, format!("there is no way {way:?} here: a bridge's are \"in\" and \"out\""));
+    [Direction::In, Direction::Out].into_iter().find(|direction| direction.name() == way).ok_or_else(none)
+}
+
+fn told(letter: letters::Letter) -> Letter {
+    let letters::Letter { id, direction, message, proof, why, tries, .. } = letter;
+    let way = direction.name().to_owned();
+    Letter { id, way, tries_count: tries, why, message: message.to_vec(), proof: proof.to_vec() }
 }

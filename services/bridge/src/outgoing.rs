@@ -458,13 +458,27 @@ impl Outgoing {
                 Ok(letter) => serde_json::json!(letter),
                 Err(error) => serde_json::json!({ "error": error.to_string() }),
             },
-            Ask::Rescan { .. } => serde_json::Value::Null,
+            Ask::Rescan { way: Direction::In, .. } => serde_json::Value::Null,
+            Ask::Rescan { from, .. } => self.hear_again(*from),
             Ask::Why(id) => match self.why_here(*id) {
                 Some(why) => serde_json::json!(why),
                 None => serde_json::json!(self.life(*id).await),
             },
             Ask::Hops(id) => serde_json::json!(self.sight(*id)),
         }
+    }
+
+    /// Hears again what attestors said of places from this one on. What is settled is asked of its shard, and not offered again.
+    fn hear_again(&mut self, from: u64) -> serde_json::Value {
+        let first = u32::try_from(from).unwrap_or(u32::MAX);
+        for ((number, shard), next) in &mut self.next {
+            *next = (*next).min(first);
+            self.cursor.set_index(self.attestors.url(*number), *shard, *next);
+        }
+        let still_heard: BTreeSet<_> = self.places.values().copied().collect();
+        self.leaving.retain(|place, _| place.1 < first || still_heard.contains(place));
+        self.settled.retain(|(_, index)| *index < first);
+        serde_json::json!({ "rescans": from })
     }
 
     /// Puts a letter under way again, with at least this much gas. It stays a letter until its message is settled.

@@ -32,12 +32,12 @@ pub struct AttestorSettings {
     pub agree: usize,
     /// The first foreign block that is looked at: the one in which the mailbox was deployed, or a later one.
     pub from_block: u64,
-    /// Where `dovetail bridge pause` and `resume` reach it: an address of the loopback. Nowhere if it is left out.
+    /// Where its operator reaches it by gRPC (`dovetail bridge`): an address of the loopback, or any with `tls`. Nowhere if it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator_listen: Option<SocketAddr>,
     /// When a foreign block is final.
     pub finality: Finality,
-    /// Certificates to call shards with. None: plain text, on loopback alone.
+    /// Certificates to call shards with, and to be called by operators with. None: plain text, on loopback alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsSettings>,
     /// Whether shards of other hosts are called in plain text.
@@ -77,10 +77,10 @@ pub struct CarrierSettings {
     /// Where explorers read, over HTTP, which transactions it has under way there, and why a message waits. Nowhere if it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listen: Option<SocketAddr>,
-    /// Where `dovetail bridge` asks it and tells it what to do: an address of the loopback. Nowhere if it is left out.
+    /// Where its operator reaches it by gRPC (`dovetail bridge`): an address of the loopback, or any with `tls`. Nowhere if it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator_listen: Option<SocketAddr>,
-    /// Certificates to call shards with. None: plain text, on loopback alone.
+    /// Certificates to call shards with, and to be called by operators with. None: plain text, on loopback alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsSettings>,
     /// Whether shards of other hosts are called in plain text.

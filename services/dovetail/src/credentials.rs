@@ -28,9 +28,21 @@ impl Credentials {
     /// # Errors
     /// If certificates do not hold together, or an endpoint asks for what is not there.
     pub fn open(&self, network: &Network) -> Result<Security> {
-        let Self { certificate, certificate_key, authority, insecure } = self.clone();
+        let security = Security::open(self.tls().as_ref(), self.insecure, network);
+        security.wrap_err("the nodes of this network are not called")
+    }
+
+    /// What a call goes by to a node that is named alone.
+    ///
+    /// # Errors
+    /// If certificates do not hold together.
+    pub fn of_caller(&self) -> Result<Security> {
+        Security::of_caller(self.tls().as_ref(), self.insecure).wrap_err("nobody is called")
+    }
+
+    fn tls(&self) -> Option<TlsSettings> {
+        let Self { certificate, certificate_key, authority, .. } = self.clone();
         let tls = certificate.zip(certificate_key).zip(authority);
-        let tls = tls.map(|((certificate, key), authority)| TlsSettings { certificate, key, authority });
-        Security::open(tls.as_ref(), insecure, network).wrap_err("the nodes of this network are not called")
+        tls.map(|((certificate, key), authority)| TlsSettings { certificate, key, authority })
     }
 }

@@ -4,10 +4,11 @@
 //!  every shard: GetMessage ──┐
 //!                            ├──> events in time order, and what comes next
 //!  relays: Trace ────────────┘
+//!  bridges: ExplainMessage ───> transactions on a foreign chain, by Hyperlane's id
 //! ```
 //!
-//! Shards are asked because they know; relays because they know why it takes long. Neither is proof: that is what
-//! `dovetail receipt` is for.
+//! Shards are asked because they know; relays because they know why it takes long; carriers and attestors because no shard knows a
+//! foreign chain's transactions. None of it is proof: that is what `dovetail receipt` is for.
 
 mod life;
 
@@ -16,15 +17,19 @@ pub use life::{Event, Life, Place, RelaySight};
 
 use crate::credentials::Credentials;
 use crate::identity;
-use alloy_primitives::hex;
+use alloy_primitives::{B256, hex};
 use eyre::{Result, WrapErr, eyre};
 use futures_util::future::join_all;
 use host::network::Network;
 use host::{Security, SecurityError};
 use primitives::Time;
 use proof::MessageId;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
+use wire::hops::{Hop, Sight, Standing, Step};
+use wire::operator::OperatorClient;
 use wire::relay::RelayClient;
 use wire::shard::ShardClient;
 use wire::{Reason, Rejection};
@@ -40,6 +45,10 @@ pub struct Arguments {
     /// A relay's gRPC endpoint; may be given more than once. Without any, what relays do is not told.
     #[arg(long = "relay")]
     relays: Vec<String>,
+    /// The `operator_listen` of a carrier or an attestor; may be given more than once. Without any, what was done on a foreign chain is
+    /// not told.
+    #[arg(long = "bridge")]
+    bridges: Vec<String>,
     #[command(flatten)]
     credentials: Credentials,
 }
@@ -50,9 +59,92 @@ pub async fn run(arguments: Arguments) -> Result<()> {
     let network = Network::load(&arguments.network)?;
     let security = arguments.credentials.open(&network)?;
     identity::check_shards(&network, &security).await?;
-    let life = life(&network, &security, &arguments.relays, id).await?;
-    host::output::write(format_args!("{}", life.told(now())));
+    let life = life(&network, &security, &arguments.relays, id).await;
+    let is_known = life.is_ok();
+    let (foreign_id, told) = match &life {
+        Ok(life) => (life.foreign_id(), life.told(now())),
+        // What an account of a foreign chain sent has no life here before it arrives.
+        Err(unknown) => (id.0, format!("{unknown}\n")),
+    };
+    let heard = hear(&security, &arguments.bridges, foreign_id).await?;
+    if !is_known && !heard.iter().any(Heard::is_known) {
+        return life.map(drop);
+    }
+    host::output::write(format_args!("{told}{}", there(foreign_id, &heard)));
     Ok(())
+}
+
+/// What a node of a bridge said.
+struct Heard<'a> {
+    endpoint: &'a str,
+    said: Result<Sight, Rejection>,
+}
+
+impl Heard<'_> {
+    fn is_known(&self) -> bool {
+        self.said.is_ok()
+    }
+}
+
+/// Asks each of a bridge's nodes what it saw of the message with this id of Hyperlane's.
+async fn hear<'a>(security: &Security, bridges: &'a [String], id: B256) -> Result<Vec<Heard<'a>>> {
+    let ask = |endpoint: &'a String| {
+        let connection = security.connect(endpoint);
+        async move {
+            let said = OperatorClient::new(&connection?).explain(id).await;
+            Ok::<_, SecurityError>(Heard { endpoint, said })
+        }
+    };
+    Ok(join_all(bridges.iter().map(ask)).await.into_iter().collect::<Result<_, _>>()?)
+}
+
+/// What was done on the foreign chain, each transaction with whoever tells it.
+fn there(id: B256, heard: &[Heard<'_>]) -> String {
+    let mut text = String::new();
+    let mut lines: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for Heard { endpoint, said } in heard {
+        match said {
+            Ok(sight) => {
+                for told in &sight.hops {
+                    lines.entry(hop(sight.chain_id, told)).or_default().push(endpoint);
+                }
+                if let Some(why) = &sight.why {
+                    let _ = writeln!(text, "  {endpoint}: {why}");
+                }
+            }
+            Err(rejection) if rejection.reason == Reason::NotFound => {
+                let _ = writeln!(text, "  {endpoint} knows nothing of it");
+            }
+            Err(rejection) => {
+                let _ = writeln!(text, "  {endpoint} does not answer: {}", self::said(rejection));
+            }
+        }
+    }
+    for (line, by) in lines {
+        let _ = writeln!(text, "  {line}, told by {}", by.join(", "));
+    }
+    if heard.is_empty() { text } else { format!("on the foreign chain, as {id}\n{text}") }
+}
+
+/// One transaction of a foreign chain, in words.
+pub(crate) fn hop(chain_id: u64, hop: &Hop) -> String {
+    let step = match hop.step {
+        Step::Dispatched => "sent there",
+        Step::Processed => "delivered there",
+        Step::Answered => "its sender there was told its end",
+    };
+    let state = match hop.state {
+        Standing::UnderWay => "in no block yet",
+        Standing::Mined => "in a block that may still go",
+        Standing::Reverted => "reverted, at its payer's cost",
+        Standing::Final => "final",
+    };
+    let transaction = hop
+        .transaction
+        .map_or("a transaction whose hash was not kept".to_owned(), |hash| format!("transaction {hash}"));
+    let block = hop.block.map_or(String::new(), |number| format!(" of block {number}"));
+    let hash = hop.block_hash.map_or(String::new(), |hash| format!(" ({hash})"));
+    format!("{step} on chain {chain_id}: {state}: {transaction}{block}{hash}")
 }
 
 /// The message id in `text`.
@@ -135,6 +227,32 @@ mod tests {
         let error = parse("0x12").unwrap_err().to_string();
         assert!(error.contains("64 hex digits"), "{error}");
         assert!(parse(&format!("0x{}", "ab".repeat(32))).is_ok());
+    }
+
+    #[test]
+    fn transactions_of_a_foreign_chain_are_told_once_with_all_who_tell_them() {
+        let hash = B256::repeat_byte(7);
+        let hop = Hop {
+            step: Step::Processed,
+            state: Standing::Final,
+            transaction: Some(hash),
+            block: Some(12),
+            block_hash: Some(hash),
+        };
+        let sight = |why: Option<&str>| Sight { chain_id: 5, hops: vec![hop.clone()], why: why.map(str::to_owned) };
+        let unseen = Rejection::new(Reason::NotFound, "no");
+        let heard = [
+            Heard { endpoint: "http://a", said: Ok(sight(None)) },
+            Heard { endpoint: "http://b", said: Ok(sight(Some("it is signed"))) },
+            Heard { endpoint: "http://c", said: Err(unseen) },
+        ];
+        let told = there(B256::ZERO, &heard);
+        let expected = format!(
+            "delivered there on chain 5: final: transaction {hash} of block 12 ({hash}), told by http://a, http://b"
+        );
+        assert!(told.contains(&expected), "{told}");
+        assert!(told.contains("http://b: it is signed") && told.contains("http://c knows nothing"), "{told}");
+        assert_eq!(there(B256::ZERO, &[]), "");
     }
 
     #[test]

@@ -6,7 +6,9 @@ use host::{Class, Handle};
 use primitives::NetworkId;
 use proof::{Message, MessageId, Receipt, domain_of, shard_of};
 use relay::{Command, CommandError, Input, Reply, Stage, Submission, SubmitError, Ticket};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use store::Snapshot;
 use wire::participant::Answers;
 use wire::relay::{DeadLetter, Novelty, RelayApi, Route, RouteKey, Taken, Trace, TraceEvent, TraceStage};
 use wire::state::LeafPlace;
@@ -78,19 +80,11 @@ impl RelayApi for Node {
     }
 
     async fn pause(&self, route: RouteKey) -> Result<(), Rejection> {
-        let route = self.route_of(route)?;
-        self.command(Command::Pause(route)).await?;
-        self.pauses.paused(route);
-        tracing::warn!(source = %route.source, destination = %route.destination, "an operator paused a route");
-        Ok(())
+        self.set_paused(self.between(route.source, route.destination)?, Some(String::new())).await
     }
 
     async fn resume(&self, route: RouteKey) -> Result<(), Rejection> {
-        let route = self.route_of(route)?;
-        self.command(Command::Resume(route)).await?;
-        self.pauses.resumed(route);
-        tracing::info!(source = %route.source, destination = %route.destination, "an operator resumed a route");
-        Ok(())
+        self.set_paused(self.between(route.source, route.destination)?, None).await
     }
 }
 
@@ -100,7 +94,32 @@ impl Node {
         Self { handle, carrier, pauses, network }
     }
 
-    async fn command(&self, command: Command) -> Result<(), Rejection> {
+    /// Reads in the relay's store as it is now.
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&Snapshot<'_>) -> T) -> T {
+        read(&self.handle.reader().snapshot())
+    }
+
+    /// Why an operator paused routes, as far as this process was told.
+    pub(crate) fn reasons(&self) -> BTreeMap<relay::Route, String> {
+        self.pauses.reasons()
+    }
+
+    /// Pauses a route for a reason, or with none has it carry again.
+    pub(crate) async fn set_paused(&self, route: relay::Route, reason: Option<String>) -> Result<(), Rejection> {
+        let (source, destination) = (route.source, route.destination);
+        if let Some(reason) = reason {
+            self.command(Command::Pause(route)).await?;
+            tracing::warn!(%source, %destination, reason, "an operator paused a route");
+            self.pauses.paused(route, reason);
+        } else {
+            self.command(Command::Resume(route)).await?;
+            tracing::info!(%source, %destination, "an operator resumed a route");
+            self.pauses.resumed(route);
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn command(&self, command: Command) -> Result<(), Rejection> {
         let input = |ticket: host::Ticket| Input::Command { ticket: Ticket(ticket.0), command };
         match self.handle.call(Class::UnderWay, input).await? {
             Reply::Commanded { result, .. } => result.map_err(|error| command_error(&error)),
@@ -108,12 +127,13 @@ impl Node {
         }
     }
 
-    fn route_of(&self, key: RouteKey) -> Result<relay::Route, Rejection> {
+    /// The route between two domains.
+    pub(crate) fn between(&self, source: u32, destination: u32) -> Result<relay::Route, Rejection> {
         let shard = |domain| {
             let text = format!("domain {domain:#010x} is no shard of network {}", self.network);
             shard_of(self.network, domain).ok_or_else(|| Rejection::new(Reason::NoRoute, text))
         };
-        Ok(relay::Route { source: shard(key.source)?, destination: shard(key.destination)? })
+        Ok(relay::Route { source: shard(source)?, destination: shard(destination)? })
     }
 
     fn route(&self, status: relay::RouteStatus) -> Route {
@@ -153,6 +173,7 @@ fn command_error(error: &CommandError) -> Rejection {
     let reason = match error {
         CommandError::NoRoute { .. } => Reason::NoRoute,
         CommandError::NotDead { .. } => Reason::NotFound,
+        CommandError::NotRead { .. } => Reason::InvalidArgument,
         CommandError::Full { .. } => Reason::Busy,
     };
     Rejection::new(reason, error.to_string())

@@ -10,6 +10,7 @@
 
 mod api;
 mod carrier;
+mod operator;
 mod pauses;
 mod settings;
 
@@ -122,7 +123,11 @@ pub async fn run(config: &Path) -> Result<(), Error> {
     let itself =
         itself(&network, (process.health.clone(), security.clone()), running.handle.reader(), settings.data.clone());
     let node = Arc::new(Node::new(running.handle, carrier, pauses, network.params.network));
-    let server = ServerBuilder::new(security.server()).map_err(ProcessError::from)?.relay(node).node(itself);
+    let server = ServerBuilder::new(security.server())
+        .map_err(ProcessError::from)?
+        .relay(Arc::clone(&node))
+        .operator(node)
+        .node(itself);
     Ok(process.serve(server, settings.listen, running.lifeline).await?)
 }
 

@@ -265,8 +265,10 @@ mod tests {
     fn a_stranger_pauses_no_route() {
         let (open, closed) = (Access::default(), Access::default().with_token("secret"));
         let (far, here) = (Some("10.0.0.7".parse().unwrap()), Some("127.0.0.1".parse().unwrap()));
-        for method in ["PauseRoute", "ResumeRoute", "RetryDeadLetter"] {
-            let path = &format!("/dovetail.v1.RelayService/{method}");
+        let orders = crate::roles::TABLE.iter().filter(|row| row.is_operators());
+        assert_eq!(orders.clone().count(), 10, "relays', carriers' and every node's");
+        for row in orders {
+            let path = &format!("/{}/{}", row.service, row.method);
             assert_eq!(open.check_operator(path, far).unwrap_err().reason, Reason::PermissionDenied);
             assert_eq!(open.check_operator(path, None).unwrap_err().reason, Reason::PermissionDenied);
             assert_eq!(open.check_operator(path, here), Ok(()));

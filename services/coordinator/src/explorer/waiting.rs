@@ -136,7 +136,7 @@ impl Waiting {
             TraceStage::Revived => format!("relay {number} was told {ago} ago to try again"),
             TraceStage::Dead => {
                 self.can.push(format!(
-                    "ask who runs relay {number} to put it back (RetryDeadLetter), once the cause is gone"
+                    "ask who runs relay {number} to put it back (dovetail bridge dead-letters retry), once the cause is gone"
                 ));
                 format!("relay {number} gave it up {ago} ago{detail}: a dead letter")
             }
@@ -245,7 +245,10 @@ mod tests {
     fn a_dead_letter_is_explained_with_what_can_be_done() {
         let text = told(&life(Some(TraceStage::Dead), "the recipient has no code"), 20_000);
         assert!(text.contains("gave it up 10 s ago: the recipient has no code: a dead letter"), "{text}");
-        assert!(text.contains("RetryDeadLetter") && text.contains("receipt export --kind message --shard 0"), "{text}");
+        assert!(
+            text.contains("dead-letters retry") && text.contains("receipt export --kind message --shard 0"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A message's life out of what shards and relays say, and what it waits for.
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, B256};
 use primitives::{Height, Millis, NetworkId, ShardId, Time};
 use proof::{DeliveryStatus, Message, MessageId, shard_of};
 use std::collections::BTreeSet;
@@ -91,6 +91,11 @@ impl Life {
     /// Whose life it is.
     pub fn id(&self) -> MessageId {
         self.id
+    }
+
+    /// By what id a foreign chain at one of its ends has it.
+    pub fn foreign_id(&self) -> B256 {
+        self.message.as_ref().map_or(self.id.0, Message::v3_id)
     }
 
     /// Whether a shard or a relay knows the message.
@@ -350,7 +355,11 @@ fn relay_words(name: &str, sight: &RelaySight, now: Time) -> String {
         RelaySight::Unseen => format!("{name} has not seen it"),
         RelaySight::Silent => format!("{name} has nothing to tell"),
         RelaySight::Seen(event) => {
-            let order = if event.stage == TraceStage::Dead { "; put it back with RetryDeadLetter" } else { "" };
+            let order = if event.stage == TraceStage::Dead {
+                "; put it back with `dovetail bridge dead-letters retry`"
+            } else {
+                ""
+            };
             format!("{name} {}, {}{order}", relay_event(event), ago(now, event.time))
         }
     }
@@ -406,7 +415,7 @@ fn civil(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloy_primitives::{B256, U256};
+    use alloy_primitives::U256;
 
     const NETWORK: NetworkId = NetworkId(31_337);
     const NOW: Time = Time(1_000_060_000);
@@ -466,7 +475,7 @@ mod tests {
     fn a_dead_letter_says_how_to_put_it_back() {
         let mut life = life();
         life.add_relay("relay-0".to_owned(), relay(TraceStage::Dead, 1_000_000_500, "refused 10 times"));
-        assert!(life.waits_for(NOW).unwrap().contains("RetryDeadLetter"));
+        assert!(life.waits_for(NOW).unwrap().contains("dead-letters retry"));
     }
 
     #[test]
