@@ -3,8 +3,10 @@
 
 use super::messages::{Post, post_in};
 use super::world::{ETHER, NETWORK, S0, S1, World, artifact, user};
-use crate::{AcknowledgeRefusal, Answer, Busy, DeliverRefusal, HandlerEnd, Input, Novelty, Ticket, queries};
-use alloy_primitives::{Address, B256, TxKind, U256, address};
+use crate::{
+    AcknowledgeRefusal, Answer, Busy, DeliverRefusal, GenesisAccount, HandlerEnd, Input, Novelty, Ticket, queries,
+};
+use alloy_primitives::{Address, B256, TxKind, U256};
 use commit::VoteProof;
 use primitives::{Millis, Time, Verified};
 use proof::{
@@ -63,9 +65,23 @@ fn route_to(domain: u32, gas_limit: u64) -> Route {
     Route::new(terms).unwrap()
 }
 
+/// The system contracts of block hashes and of beacon roots.
+fn systems() -> [(Address, Vec<u8>); 2] {
+    [
+        (evm::HISTORY_ADDRESS, alloy_eips::eip2935::HISTORY_STORAGE_CODE.to_vec()),
+        (alloy_eips::eip4788::BEACON_ROOTS_ADDRESS, alloy_eips::eip4788::BEACON_ROOTS_CODE.to_vec()),
+    ]
+}
+
 fn port() -> Port {
     let receiver = user(2).address().create(0);
-    let mut world = World::new(2, [(user(1).address(), S0), (user(2).address(), S1), (receiver, S1)]);
+    let mut accounts = World::accounts(2);
+    for (address, code) in systems() {
+        accounts.insert(address, GenesisAccount { code: code.into(), ..GenesisAccount::default() });
+    }
+    let pinned = [(user(1).address(), S0), (user(2).address(), S1), (receiver, S1)];
+    let of_shard_1 = systems().map(|(address, _)| (address, S1));
+    let mut world = World::with_accounts(2, pinned.into_iter().chain(of_shard_1), &accounts);
     let code = [artifact("Pong", "bytecode"), evm::mailbox_address(S1).into_word().to_vec()].concat();
     let payload = world.payload(&[world.sign(&user(2), TxKind::Create, U256::ZERO, code)]);
     assert_eq!(world.local(S1, &payload)[0].outcome.status, evm::Status::Success);
@@ -270,8 +286,7 @@ fn poly_a_message_to_the_mailbox_or_to_no_contract_of_this_shard_changes_nothing
     let mut port = port();
     let before = port.world.supply();
     let precompiles = [1, 2, 4, 0x0a, 0x11].map(Address::with_last_byte);
-    let systems =
-        [address!("0000F90827F1C53a10cb7A02335B175320002935"), address!("000F3df6D732807Ef1319fB7B8bB8522d0Beac02")];
+    let systems = systems().map(|(address, _)| address);
     let others = [evm::mailbox_address(S1), evm::mailbox_address(S0), user(1).address()];
     let mut nonce = 0;
     let mut status = |port: &mut Port, recipient: &Address| {

@@ -113,6 +113,11 @@ pub(super) fn artifact(name: &str, field: &str) -> Vec<u8> {
 impl World {
     /// A network where users 1, 2, 3… have 100 ether each, placed as `pinned` says, and every shard has a mailbox.
     pub(super) fn new(shards_count: u32, pinned: impl IntoIterator<Item = (Address, ShardId)>) -> Self {
+        Self::with_accounts(shards_count, pinned, &Self::accounts(shards_count))
+    }
+
+    /// Users and mailboxes.
+    pub(super) fn accounts(shards_count: u32) -> GenesisAccounts {
         let mut accounts: GenesisAccounts = (1..=6)
             .map(|seed| {
                 (user(seed).address(), GenesisAccount { balance: ETHER * U256::from(100), ..Default::default() })
@@ -122,7 +127,7 @@ impl World {
             let mailbox = GenesisAccount { nonce: 1, code: mailbox_code().into(), ..Default::default() };
             accounts.insert(evm::mailbox_address(ShardId(shard)), mailbox);
         }
-        Self::with_accounts(shards_count, pinned, &accounts)
+        accounts
     }
 
     pub(super) fn with_accounts(
