@@ -4,6 +4,7 @@
 //! zero name.
 
 use crate::settings::{AttestorSettings, CarrierSettings};
+use axum::http::Uri;
 use chains::chain::Finality;
 use proof::Route;
 use std::collections::BTreeSet;
@@ -86,17 +87,10 @@ fn operator(listen: Option<SocketAddr>, is_guarded: bool) -> Option<String> {
     Some(format!("`operator_listen` is {address}, in plain text: a loopback address, or certificates under `tls`"))
 }
 
-/// Host and port of a URL, as far as it has them.
-fn authority(url: &str) -> String {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    authority.rsplit('@').next().unwrap_or_default().to_ascii_lowercase()
-}
-
 /// The host of a URL.
 fn host(url: &str) -> String {
-    let authority = authority(url);
-    authority.rsplit_once(':').map_or(authority.clone(), |(host, _)| host.to_owned())
+    let host = url.parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_ascii_lowercase));
+    host.unwrap_or_else(|| url.to_owned())
 }
 
 /// Whether it is this very machine, where a whole network is tried out.
@@ -107,7 +101,9 @@ fn is_here(host: &str) -> bool {
 
 /// Who runs an endpoint, as far as its URL says: the last two labels of its host, or host and port where that is an address.
 fn provider(url: &str) -> String {
-    let authority = authority(url);
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let authority = authority.rsplit('@').next().unwrap_or_default().to_ascii_lowercase();
     let host = authority.split(':').next().unwrap_or_default();
     if host == "localhost" || host.chars().all(|char| char.is_ascii_digit() || char == '.') {
         return authority;
@@ -214,6 +210,7 @@ mod tests {
         let faults = with(["http://a.example:7400", "http://A.example:7401", "http://b.example:7400"]);
         assert_eq!(faults.len(), 1, "{faults:?}");
         assert_eq!(with(["http://10.0.0.1:7400", "http://10.0.0.2:7400", "http://[2001:db8::1]:7400"]), [""; 0]);
+        assert_eq!(with(["http://10.0.0.1", "http://[2001:db8::1]", "http://[2001:db8::2]"]), [""; 0]);
         assert_eq!(
             with(["http://127.0.0.1:1", "http://127.0.0.1:2", "http://[::1]:3"]),
             [""; 0],
