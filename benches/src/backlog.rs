@@ -5,7 +5,7 @@
 //!                                                                              └────> all of them are
 //! ```
 
-use crate::messages::{SENDERS_COUNT, Sender, network, sender};
+use crate::messages::{MESSAGES_PER_TRANSACTION_COUNT, SENDERS_COUNT, Sender, network, sender};
 use crate::meter::Usage;
 use crate::network::program;
 use crate::settings::Settings;
@@ -24,9 +24,6 @@ pub(crate) const NAME: &str = "message::backlog";
 
 /// What the row of idle routes is called.
 pub(crate) const IDLE_NAME: &str = "message::idle";
-
-/// Messages of one transaction.
-const MESSAGES_PER_TRANSACTION_COUNT: u64 = crate::messages::MESSAGES_PER_TRANSACTION_COUNT;
 
 /// Between two looks at whether all are acknowledged.
 const LOOK_PAUSE: Duration = Duration::from_millis(200);

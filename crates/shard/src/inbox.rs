@@ -20,7 +20,7 @@ use crate::shard::Work;
 use crate::spaces::{self, CONSUMED};
 use crate::staged::get_value;
 use crate::waiting::{Brought, WaiterId};
-use alloy_primitives::{Address, U256, keccak256};
+use alloy_primitives::{Address, B256, U256, keccak256};
 use evm::{Funding, RecoveredPayload, Status, SystemTransaction};
 use primitives::{Read, Verified};
 use proof::{Admission, Delivery, DeliveryStatus, Fact, LeafKind, Message, MessageId, domain_of, shard_of};
@@ -251,12 +251,21 @@ pub(crate) fn ran(payload: RecoveredPayload, run: OwnRun) -> End {
 
 /// `handle(uint32 origin, bytes32 sender, bytes body)`, ABI encoded.
 fn handle_call(message: &Message) -> Vec<u8> {
-    let mut call = keccak256("handle(uint32,bytes32,bytes)")[..4].to_vec();
-    call.extend(U256::from(message.origin).to_be_bytes::<32>());
-    call.extend(message.sender);
-    call.extend(U256::from(3 * 32).to_be_bytes::<32>());
-    call.extend(U256::from(message.body.len()).to_be_bytes::<32>());
-    call.extend(&message.body);
+    let origin = U256::from(message.origin).into();
+    abi_call("handle(uint32,bytes32,bytes)", &[origin, message.sender, offset(3)], &message.body)
+}
+
+/// A call of a function that takes bytes, ABI encoded: `head` has a word for each argument, and [`offset`] in place of the bytes.
+pub(crate) fn abi_call(signature: &str, head: &[B256], body: &[u8]) -> Vec<u8> {
+    let mut call = keccak256(signature)[..4].to_vec();
+    call.extend(head.iter().flatten());
+    call.extend(U256::from(body.len()).to_be_bytes::<32>());
+    call.extend(body);
     call.resize(4 + (call.len() - 4).next_multiple_of(32), 0);
     call
+}
+
+/// The word that stands for bytes after a head of so many words.
+pub(crate) fn offset(words_count: u64) -> B256 {
+    U256::from(words_count * 32).into()
 }

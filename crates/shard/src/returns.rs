@@ -14,13 +14,13 @@
 use crate::acknowledgements::{end_of, handle_delivery_call};
 use crate::applied::Cause;
 use crate::execution::RunRefusal;
-use crate::inbox::{End, ran};
+use crate::inbox::{End, abi_call, offset, ran};
 use crate::input::Busy;
 use crate::ledger;
 use crate::limits::HANDLE_DELIVERY_GAS;
 use crate::messages::HandlerEnd;
 use crate::shard::Work;
-use alloy_primitives::{Address, U256, keccak256};
+use alloy_primitives::{Address, B256, U256};
 use evm::{Funding, RecoveredPayload, StateKey, SystemTransaction, mailbox_address};
 use primitives::{NetworkId, Read, Time};
 use proof::{DeliveryStatus, Message, MessageId, domain_of, shard_of};
@@ -111,14 +111,8 @@ impl<R: Read> Work<'_, '_, R> {
 
 /// The mailbox's `dispatch` of this message, ABI encoded.
 fn dispatch_call(message: &Message) -> Vec<u8> {
-    let word = |value: u64| U256::from(value).to_be_bytes::<32>();
-    let mut call = keccak256("dispatch(uint32,bytes32,bytes,uint64,uint64)")[..4].to_vec();
-    call.extend(word(u64::from(message.destination)));
-    call.extend(message.recipient);
-    for value in [5 * 32, message.gas_limit, message.deadline.0, message.body.len() as u64] {
-        call.extend(word(value));
-    }
-    call.extend(&message.body);
-    call.resize(4 + (call.len() - 4).next_multiple_of(32), 0);
-    call
+    let word = |value: u64| B256::from(U256::from(value));
+    let (to, gas, deadline) = (word(message.destination.into()), word(message.gas_limit), word(message.deadline.0));
+    let head = [to, message.recipient, offset(5), gas, deadline];
+    abi_call("dispatch(uint32,bytes32,bytes,uint64,uint64)", &head, &message.body)
 }

@@ -34,6 +34,17 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Endpoint, Uri};
 use tonic::{Request, Response, Status};
 
+/// A unary call on a clone of a typed client's `grpc`, as its [`Connection`] takes it.
+macro_rules! call {
+    ($self:ident, $method:ident) => {
+        |request| {
+            let mut grpc = $self.grpc.clone();
+            async move { grpc.$method(request).await }
+        }
+    };
+}
+pub(crate) use call;
+
 /// Where to connect to, and as whom.
 #[derive(Clone, Default)]
 pub struct ClientSettings {

@@ -145,8 +145,8 @@ fn ways(text: &str) -> Vec<String> {
     if text == "both" { ["in", "out"].map(str::to_owned).into() } else { vec![text.to_owned()] }
 }
 
-fn id(text: &str) -> Result<B256, String> {
-    text.parse().map_err(|_| "no message id, which is 0x and 64 hex digits".to_owned())
+fn id(text: &str) -> Result<B256> {
+    Ok(trace::parse(text)?.0)
 }
 
 fn range(text: &str) -> Result<(u64, u64)> {
@@ -227,6 +227,6 @@ mod tests {
         for text in ["5", "5..", "a..b", "5..7..9"] {
             assert!(range(text).unwrap_err().to_string().contains("is no range"), "{text}");
         }
-        assert!(id("0x11").unwrap_err().contains("64 hex digits") && id(&B256::ZERO.to_string()).is_ok());
+        assert!(id("0x11").unwrap_err().to_string().contains("64 hex digits") && id(&B256::ZERO.to_string()).is_ok());
     }
 }

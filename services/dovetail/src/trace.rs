@@ -22,12 +22,10 @@ use eyre::{Result, WrapErr, eyre};
 use futures_util::future::join_all;
 use host::network::Network;
 use host::{Security, SecurityError};
-use primitives::Time;
 use proof::MessageId;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 use wire::hops::{Hop, Sight, Standing, Step};
 use wire::operator::OperatorClient;
 use wire::relay::RelayClient;
@@ -62,7 +60,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
     let life = life(&network, &security, &arguments.relays, id).await;
     let is_known = life.is_ok();
     let (foreign_id, told) = match &life {
-        Ok(life) => (life.foreign_id(), life.told(now())),
+        Ok(life) => (life.foreign_id(), life.told(host::wall())),
         // What an account of a foreign chain sent has no life here before it arrives.
         Err(unknown) => (id.0, format!("{unknown}\n")),
     };
@@ -202,12 +200,6 @@ fn unknown(life: &Life) -> eyre::Report {
 
 fn said(rejection: &Rejection) -> String {
     rejection.to_string()
-}
-
-/// The time of this machine's clock, to say how long ago something was.
-fn now() -> Time {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Time(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Bytes a person may read: text where it is text, hex otherwise.

@@ -2,17 +2,17 @@
 
 use crate::api::Node;
 use alloy_primitives::B256;
+use host::wall;
 use primitives::{Height, Millis, ShardId, Time};
 use proof::{DeliveryStatus, Message, MessageId};
 use relay::{Command, DeadLetter, Leg, Life, Route, Stage};
-use std::time::{SystemTime, UNIX_EPOCH};
 use wire::hops::Sight;
 use wire::operator::{Letter, OperatorApi, Way};
 use wire::{Reason, Rejection};
 
 impl OperatorApi for Node {
     async fn ways(&self) -> Result<Vec<Way>, Rejection> {
-        let (now, reasons) = (now(), self.reasons());
+        let (now, reasons) = (wall(), self.reasons());
         let way = |status: relay::RouteStatus| Way {
             name: name(status.route),
             ends: format!("shard {} to shard {}", status.route.source, status.route.destination),
@@ -61,11 +61,12 @@ impl OperatorApi for Node {
             ));
         }
         let deadline = if letter.leg == Leg::Out { Message::from_bytes(&message)?.deadline } else { Time(0) };
-        if now() < deadline {
+        let now = wall();
+        if now < deadline {
             return cannot(format!(
                 "{id} may be delivered until its deadline, in {}, and a refund before that would pay twice; after it ask again: its \
                  destination then certifies that it expired, and its sender has its value back",
-                seconds(deadline.since(now()))
+                seconds(deadline.since(now))
             ));
         }
         self.command(Command::Retry(letter.message)).await
@@ -94,13 +95,14 @@ impl OperatorApi for Node {
         let message = MessageId(id);
         let unknown =
             || Rejection::new(Reason::NotFound, format!("this relay never saw message {id}, or has forgotten it"));
-        let trace = self.read(|read| relay::trace(read, message)).ok_or_else(unknown)?;
-        let route = self.between(trace.source, trace.destination).ok().filter(|_| trace.life == Life::Out);
-        let paused = route.filter(|route| {
-            self.read(|read| relay::routes(read)).iter().any(|status| status.route == *route && status.paused)
-        });
-        let is_letter = self.read(|read| relay::dead_letter(read, message)).is_some();
-        Ok(Sight { why: Some(why(&trace, paused, is_letter, now())), ..Sight::default() })
+        self.read(|read| {
+            let trace = relay::trace(read, message).ok_or_else(unknown)?;
+            let route = self.between(trace.source, trace.destination).ok().filter(|_| trace.life == Life::Out);
+            let paused =
+                route.filter(|route| relay::routes(read).iter().any(|status| status.route == *route && status.paused));
+            let is_letter = relay::dead_letter(read, message).is_some();
+            Ok(Sight { why: Some(why(&trace, paused, is_letter, wall())), ..Sight::default() })
+        })
     }
 }
 
@@ -187,12 +189,6 @@ fn said(stage: Stage) -> &'static str {
 
 fn seconds(Millis(ms): Millis) -> String {
     format!("{}.{} s", ms / 1000, ms % 1000 / 100)
-}
-
-/// The time of this machine's clock, to say how long ago something was.
-fn now() -> Time {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Time(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

@@ -320,6 +320,13 @@ fn dispatch_to(to: Address, deadline: Time) -> Vec<u8> {
     call
 }
 
+/// A user of shard 1 sends an ether through shard 0's mailbox to shard 1's contract.
+fn send_from_elsewhere(post: &mut Post) {
+    let call = dispatch_to(post.pong, post.soon());
+    let payload = post.world.payload(&[post.world.sign(&user(4), TxKind::Call(evm::mailbox_address(S0)), ETHER, call)]);
+    post.world.commit(&payload);
+}
+
 /// The messages that shard 0 has sent by now, and what became of the last when shard 1 was told.
 fn last_of(world: &mut World, deliver_to: ShardId) -> (Verified<Fact>, Answer) {
     let fact = world.facts(S0, LeafKind::Message).pop().unwrap();
@@ -332,9 +339,7 @@ fn a_refund_follows_its_sender_to_another_shard() {
     let mut post = post();
     post.refuse_all();
     let (sender, supply) = (user(4).address(), post.world.supply());
-    let call = dispatch_to(post.pong, post.soon());
-    let payload = post.world.payload(&[post.world.sign(&user(4), TxKind::Call(evm::mailbox_address(S0)), ETHER, call)]);
-    post.world.commit(&payload);
+    send_from_elsewhere(&mut post);
     let (sent, answer) = last_of(&mut post.world, S1);
     assert_eq!(delivered(&answer), (DeliveryStatus::Failed, Novelty::New));
     let before = post.world.balance(sender);
@@ -371,9 +376,7 @@ fn a_refund_follows_its_sender_to_another_shard() {
 fn a_message_of_a_sender_elsewhere_that_arrives_returns_nothing() {
     let mut post = post();
     let supply = post.world.supply();
-    let call = dispatch_to(post.pong, post.soon());
-    let payload = post.world.payload(&[post.world.sign(&user(4), TxKind::Call(evm::mailbox_address(S0)), ETHER, call)]);
-    post.world.commit(&payload);
+    send_from_elsewhere(&mut post);
     let (sent, answer) = last_of(&mut post.world, S1);
     assert_eq!(delivered(&answer), (DeliveryStatus::Delivered, Novelty::New));
     let came = post.world.delivery_fact(&answer);
@@ -440,9 +443,7 @@ fn a_refund_outlasts_every_lock_and_every_deadline() {
     let mut post = post();
     post.refuse_all();
     let (sender, supply) = (user(4).address(), post.world.supply());
-    let call = dispatch_to(post.pong, post.soon());
-    let payload = post.world.payload(&[post.world.sign(&user(4), TxKind::Call(evm::mailbox_address(S0)), ETHER, call)]);
-    post.world.commit(&payload);
+    send_from_elsewhere(&mut post);
     let (_, answer) = last_of(&mut post.world, S1);
     let failed = post.world.delivery_fact(&answer);
     post.world.acknowledge(S0, &failed);

@@ -1,7 +1,7 @@
 //! The calling side of `CoordinatorService`.
 
 use super::{BundleAccepted, LifeEvent, Network, Submission, SubmissionId, TransactionAccepted};
-use crate::client::{Connection, Repeat, Transport};
+use crate::client::{Connection, Repeat, Transport, call};
 use crate::convert::{bytes_of, encoded, hash, required};
 use crate::limits::COORDINATOR_MESSAGE_BYTES_MAX;
 use crate::proto::v1;
@@ -19,16 +19,6 @@ use tonic::Request;
 pub struct CoordinatorClient {
     connection: Connection,
     grpc: CoordinatorServiceClient<Transport>,
-}
-
-/// A unary call on a clone of the client, as [`Connection`] takes it.
-macro_rules! call {
-    ($self:ident, $method:ident) => {
-        |request| {
-            let mut grpc = $self.grpc.clone();
-            async move { grpc.$method(request).await }
-        }
-    };
 }
 
 impl CoordinatorClient {

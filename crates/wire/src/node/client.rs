@@ -1,7 +1,7 @@
 //! The calling side of `NodeService`.
 
 use super::{BackedUp, NodeState};
-use crate::client::{Connection, Deadlines, Repeat, Transport};
+use crate::client::{Connection, Deadlines, Repeat, Transport, call};
 use crate::limits::BACKUP_TIMEOUT;
 use crate::proto::v1;
 use crate::proto::v1::node_service_client::NodeServiceClient;
@@ -12,16 +12,6 @@ use crate::rejection::Rejection;
 pub struct NodeClient {
     connection: Connection,
     grpc: NodeServiceClient<Transport>,
-}
-
-/// A unary call on a clone of the client, as [`Connection`] takes it.
-macro_rules! call {
-    ($self:ident, $method:ident) => {
-        |request| {
-            let mut grpc = $self.grpc.clone();
-            async move { grpc.$method(request).await }
-        }
-    };
 }
 
 impl NodeClient {

@@ -1,7 +1,7 @@
 //! The calling side of `OperatorService`.
 
 use super::{Letter, Way};
-use crate::client::{Connection, Deadlines, Repeat, Transport};
+use crate::client::{Connection, Deadlines, Repeat, Transport, call};
 use crate::convert::{bytes_of, required};
 use crate::hops::Sight;
 use crate::limits::{DEAD_LETTERS_COUNT_MAX, OPERATOR_MESSAGE_BYTES_MAX, OPERATOR_TIMEOUT};
@@ -15,16 +15,6 @@ use alloy_primitives::B256;
 pub struct OperatorClient {
     connection: Connection,
     grpc: OperatorServiceClient<Transport>,
-}
-
-/// A unary call on a clone of the client, as [`Connection`] takes it.
-macro_rules! call {
-    ($self:ident, $method:ident) => {
-        |request| {
-            let mut grpc = $self.grpc.clone();
-            async move { grpc.$method(request).await }
-        }
-    };
 }
 
 impl OperatorClient {

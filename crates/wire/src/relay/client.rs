@@ -3,7 +3,7 @@
 use super::convert::taken;
 use super::{DeadLetter, Route, RouteKey, Taken, Trace};
 use crate::batch::{runs, same_count};
-use crate::client::{Connection, Repeat, Transport};
+use crate::client::{Connection, Repeat, Transport, call};
 use crate::convert::{bytes_of, encoded};
 use crate::limits::{BATCH_BYTES_TARGET, RECEIPTS_COUNT_MAX, RELAY_MESSAGE_BYTES_MAX};
 use crate::participant::Answers;
@@ -18,16 +18,6 @@ use prost::bytes::Bytes;
 pub struct RelayClient {
     connection: Connection,
     grpc: RelayServiceClient<Transport>,
-}
-
-/// A unary call on a clone of the client, as [`Connection`] takes it.
-macro_rules! call {
-    ($self:ident, $method:ident) => {
-        |request| {
-            let mut grpc = $self.grpc.clone();
-            async move { grpc.$method(request).await }
-        }
-    };
 }
 
 impl RelayClient {

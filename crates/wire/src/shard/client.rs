@@ -6,7 +6,7 @@ use super::{
     OutcomePlace, OutcomeQuery, ShardStatus, StateProofs, StateRead,
 };
 use crate::batch::{runs, same_count};
-use crate::client::{Connection, Repeat, Transport};
+use crate::client::{Connection, Repeat, Transport, call};
 use crate::convert::{bytes_of, canonical, encoded, number_bytes, required};
 use crate::limits::{
     BATCH_BYTES_TARGET, PREPARED_BYTES_MAX, RECEIPTS_COUNT_MAX, SHARD_MESSAGE_BYTES_MAX, TRANSACTIONS_COUNT_MAX,
@@ -32,16 +32,6 @@ use tonic::Request;
 pub struct ShardClient {
     connection: Connection,
     grpc: ShardServiceClient<Transport>,
-}
-
-/// A unary call on a clone of the client, as [`Connection`] takes it.
-macro_rules! call {
-    ($self:ident, $method:ident) => {
-        |request| {
-            let mut grpc = $self.grpc.clone();
-            async move { grpc.$method(request).await }
-        }
-    };
 }
 
 impl ShardClient {

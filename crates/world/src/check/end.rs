@@ -183,8 +183,8 @@ impl World {
             let text = format!("{held} wei held, {genesis} at first, {minted} minted and {burnt} burnt by messages");
             self.watch.violation("I8", text);
         }
-        // Whatever came into being with a message has ceased to be where it was sent, once everybody knows.
         (0..self.shards.len()).for_each(|shard| self.watch_escrow(ShardId(shard as u32)));
+        // Whatever came into being with a message has ceased to be where it was sent, once everybody knows.
         let in_flight = totals.iter().fold(U256::ZERO, |sum, totals| sum + totals.in_flight);
         if !self.relays.is_empty() && (minted != burnt || !in_flight.is_zero()) {
             let text = format!("at rest {minted} wei are minted, {burnt} burnt and {in_flight} in flight by messages");
